@@ -1,0 +1,121 @@
+#include "base/event_loop.h"
+
+#include <pthread.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/thread_annotations.h"
+
+namespace gregor {
+namespace {
+
+// Posts go through a queue of our own, so that a burst costs one wake-up of Asio, not one allocation and wake-up per task.
+class ThreadLoop final : public EventLoop {
+ public:
+  explicit ThreadLoop(std::string name) : work_(boost::asio::make_work_guard(context_)) {
+    thread_ = std::thread([this, name = std::move(name)] {
+      pthread_setname_np(pthread_self(), name.c_str());
+      context_.run();
+    });
+  }
+
+  ~ThreadLoop() override {
+    context_.stop();
+    thread_.join();
+  }
+
+  void Post(const char* name, Task task) override {
+    bool wake;
+    {
+      MutexLock lock(mutex_);
+      wake = queue_.empty() && !draining_;
+      queue_.push_back(std::move(task));
+    }
+    if (wake) boost::asio::post(context_, [this] { Drain(); });
+  }
+
+  TimerId After(Duration delay, const char* name, Task task) override {
+    TimerId id;
+    {
+      MutexLock lock(mutex_);
+      id.value = ++last_timer_;
+    }
+    if (InLoop()) {
+      StartTimer(id, delay, std::move(task));
+    } else {
+      Post(name, [this, id, delay, task = std::move(task)]() mutable { StartTimer(id, delay, std::move(task)); });
+    }
+    return id;
+  }
+
+  void Cancel(TimerId timer) override {
+    CHECK(InLoop());
+    timers_.erase(timer.value);
+  }
+
+  bool InLoop() const override { return std::this_thread::get_id() == thread_.get_id(); }
+  const Clock& clock() const override { return SystemClock(); }
+
+ private:
+  void Drain() {
+    std::vector<Task> tasks;
+    {
+      MutexLock lock(mutex_);
+      tasks.swap(queue_);
+      draining_ = true;
+    }
+    for (Task& task : tasks) {
+      task();
+      task = nullptr;
+    }
+    bool more;
+    {
+      MutexLock lock(mutex_);
+      draining_ = false;
+      more = !queue_.empty();
+    }
+    // Through Asio again, so that timers get their turn between two bursts.
+    if (more) boost::asio::post(context_, [this] { Drain(); });
+  }
+
+  void StartTimer(TimerId id, Duration delay, Task task) {
+    auto timer = std::make_unique<Timer>(Timer{boost::asio::steady_timer(context_, delay), std::move(task)});
+    timer->clock.async_wait([this, id](const boost::system::error_code& error) {
+      auto found = timers_.find(id.value);
+      if (error || found == timers_.end()) return;
+      Task due = std::move(found->second->task);
+      timers_.erase(found);
+      due();
+    });
+    timers_.emplace(id.value, std::move(timer));
+  }
+
+  struct Timer {
+    boost::asio::steady_timer clock;
+    Task task;
+  };
+
+  boost::asio::io_context context_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  Mutex mutex_;
+  std::vector<Task> queue_ TS_GUARDED_BY(mutex_);
+  bool draining_ TS_GUARDED_BY(mutex_) = false;
+  uint64_t last_timer_ TS_GUARDED_BY(mutex_) = 0;
+  std::map<uint64_t, std::unique_ptr<Timer>> timers_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+std::unique_ptr<EventLoop> NewThreadLoop(std::string thread_name) {
+  return std::make_unique<ThreadLoop>(std::move(thread_name));
+}
+
+}  // namespace gregor
