@@ -1,0 +1,37 @@
+#ifndef GREGOR_STORAGE_GROUP_SYNC_H_
+#define GREGOR_STORAGE_GROUP_SYNC_H_
+
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+#include "storage/file_system.h"
+#include "storage/log_directory.h"
+
+namespace gregor {
+
+// Gathers the syncs of all logs of a directory: while one group is being synced the next one gathers, so the disk is never
+// idle while somebody waits, and nobody waits for a timer (D3). Each group also writes the marks of the group before it to the journal.
+// Thread: any.
+class GroupSync {
+ public:
+  // A log's part in a group: `files` hold everything up to `mark`, already written (not yet synced).
+  struct Part {
+    TopicIdPartition partition;
+    std::vector<FilePtr> files;
+    SyncedMark mark;
+    // Called on `reply` once durable, or with the directory's failure.
+    EventLoop* reply = nullptr;
+    UniqueFunction<void(Result<void>)> done;
+  };
+
+  virtual ~GroupSync() = default;
+  virtual void Add(Part part) = 0;
+  // The journal forgets the partition (removed topic), with the next group.
+  virtual void Forget(const TopicIdPartition& partition) = 0;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_STORAGE_GROUP_SYNC_H_

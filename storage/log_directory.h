@@ -1,0 +1,89 @@
+#ifndef GREGOR_STORAGE_LOG_DIRECTORY_H_
+#define GREGOR_STORAGE_LOG_DIRECTORY_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "base/types.h"
+#include "storage/disk.h"
+
+namespace gregor {
+
+class FileCache;
+class GroupSync;
+
+// What is known to be durable of one partition's log (D3): everything before `end_offset` was synced, and lies in front of
+// `position` in the segment with base offset `segment_base`; `chain` is the running CRC-32C of that segment's batches (base
+// offset, length, leader epoch, crc of each) up to there. Also carries the log start offset, so that deleted records stay
+// deleted. Kept in the directory's journal of synced marks; trails what was acknowledged by one group sync at most.
+struct SyncedMark {
+  Offset log_start{0};
+  Offset end_offset{0};
+  Offset segment_base{0};
+  uint64_t position = 0;
+  uint32_t chain = 0;
+
+  friend bool operator==(const SyncedMark&, const SyncedMark&) = default;
+};
+
+// One folder that holds partitions' logs on one disk: identity, lock, journal of synced marks, group sync, open files, space.
+// A failed write or sync takes it offline for good (A9): every later write is refused with kStorageError, reads go on where
+// they can. Thread: any, unless said otherwise.
+class LogDirectory {
+ public:
+  struct Options {
+    std::string path;
+    ClusterId cluster_id;
+    NodeId node_id{-1};
+    bool format_if_empty = true;      // false: an empty folder is refused (a missing mount must not become a fresh disk)
+    uint64_t reserve_bytes = 0;       // appends are refused while less than this is free
+    size_t open_files_max = 1024;     // least recently used ones are closed
+    uint64_t flush_bytes_max = 64u << 20;            // bound of the unsynced tail of all kReplicated logs together
+    Duration flush_interval = std::chrono::seconds(1);  // ... and in time
+    uint64_t file_step_bytes_max = 16u << 20;  // files grow in steps up to this
+  };
+
+  // Locks the folder, reads or writes its meta.properties, loads the journal. `loop` carries the directory's timers.
+  // Fails with kStorageError (locked; another cluster's or node's; newer format; unreadable), naming what to do.
+  // Thread: a disk thread, or start-up before the loops run.
+  static Result<std::unique_ptr<LogDirectory>> Open(Disk& disk, EventLoop& loop, Options options);
+  virtual ~LogDirectory() = default;
+
+  virtual DirectoryId id() const = 0;
+  virtual const Options& options() const = 0;
+  virtual Disk& disk() = 0;
+  // Whether the last stop was clean (the marker is gone once Open() has returned).
+  virtual bool was_clean() const = 0;
+  // Partition folders that exist, in order; and names that are none of ours (reported, left alone).
+  virtual const std::vector<TopicIdPartition>& found() const = 0;
+  virtual std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const = 0;
+  virtual std::string PathOf(const TopicIdPartition& partition) const = 0;
+
+  // Sticky failure.
+  virtual std::optional<Error> failure() const = 0;
+  // The first failure counts; logs it, and calls the observers (posted to their loops).
+  virtual void Fail(const Error& error) = 0;
+  virtual void OnFailure(EventLoop& loop, UniqueFunction<void(const Error&)> observer) = 0;
+
+  // kDiskFull while the free space is below the reserve (looked up every second while writes go on, not per call), the sticky
+  // failure, or OK.
+  virtual Result<void> CheckWritable() const = 0;
+  virtual DiskSpace space() const = 0;
+
+  virtual GroupSync& group_sync() = 0;
+  virtual FileCache& file_cache() = 0;
+
+  // Sets a stray partition's folder aside as "<name>.stray" (never deleted by itself). Thread: disk.
+  virtual Result<void> SetAside(const TopicIdPartition& partition) = 0;
+
+  // After all logs are closed: a last sync of the journal and the clean-shutdown marker. Thread: disk or shutdown.
+  virtual Result<void> CloseCleanly() = 0;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_STORAGE_LOG_DIRECTORY_H_
