@@ -1,0 +1,99 @@
+#ifndef GREGOR_CONTROLLER_IMAGE_IMAGE_H_
+#define GREGOR_CONTROLLER_IMAGE_IMAGE_H_
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/types.h"
+#include "controller/image/persistent_map.h"
+
+namespace gregor {
+
+// What the metadata log means at one offset: immutable, with structure shared between versions (DESIGN D8). Made only by the one
+// replay (controller/image/replay.h). Thread: any.
+
+struct Endpoint {
+  std::string host;
+  uint16_t port = 0;
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+};
+
+struct BrokerImage {
+  NodeId id{-1};
+  BrokerEpoch epoch{-1};
+  std::array<uint8_t, 16> incarnation{};
+  std::string rack;
+  std::string version;
+  std::map<std::string, Endpoint> listeners;  // "grpc", "http", later "kafka", "internal"
+  std::vector<DirectoryId> directories;       // its log directories
+  bool fenced = false;
+};
+
+struct PartitionImage {
+  PartitionIndex index{0};
+  std::vector<NodeId> replicas;
+  std::vector<DirectoryId> directories;  // of each replica, in the order of `replicas`
+  std::vector<NodeId> isr;
+  NodeId leader{-1};  // -1: none
+  LeaderEpoch leader_epoch{0};
+  PartitionEpoch partition_epoch{0};
+};
+
+using ConfigMap = std::map<std::string, std::string, std::less<>>;  // only what was set
+
+struct TopicImage {
+  std::string name;
+  TopicId id;
+  std::shared_ptr<const ConfigMap> configs;  // never null
+  PersistentMap<PartitionIndex, std::shared_ptr<const PartitionImage>> partitions;
+
+  int32_t partition_count() const { return static_cast<int32_t>(partitions.size()); }
+  // nullptr if there is none.
+  const PartitionImage* Partition(PartitionIndex index) const;
+};
+using TopicPtr = std::shared_ptr<const TopicImage>;
+
+class MetadataImage {
+ public:
+  // Offset after the last record that it contains: its version.
+  Offset version{0};
+  ClusterId cluster_id;
+  // Key of the ids that request_ids turn into (docs/formats.md).
+  std::array<uint8_t, 16> request_id_key{};
+  int32_t feature_level = 0;
+  int64_t next_producer_id = 0;
+
+  PersistentMap<std::string, TopicPtr> topics;
+  PersistentMap<TopicId, std::string> topic_names;
+  PersistentMap<NodeId, std::shared_ptr<const BrokerImage>> brokers;
+  // Dynamic broker configs: by node id, and under NodeId{-1} the cluster-wide ones.
+  PersistentMap<NodeId, std::shared_ptr<const ConfigMap>> broker_configs;
+  int64_t partition_count = 0;
+
+  // nullptr if there is none.
+  TopicPtr Topic(std::string_view name) const;
+  TopicPtr Topic(const TopicId& id) const;
+  const BrokerImage* Broker(NodeId id) const;
+};
+using ImagePtr = std::shared_ptr<const MetadataImage>;
+
+// What changed from one image to the next, for those who act on the difference. Deleted and re-created under one name: both lists.
+struct MetadataDelta {
+  ImagePtr before;  // nullptr: the first
+  ImagePtr after;
+  std::vector<TopicPtr> created;
+  std::vector<TopicPtr> deleted;
+  // Topics of both images whose partitions or configs changed (as in `after`).
+  std::vector<TopicPtr> changed;
+  bool broker_configs_changed = false;
+  bool brokers_changed = false;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_CONTROLLER_IMAGE_IMAGE_H_

@@ -1,0 +1,67 @@
+#ifndef GREGOR_CONTROLLER_IMAGE_TOPIC_CONFIGS_H_
+#define GREGOR_CONTROLLER_IMAGE_TOPIC_CONFIGS_H_
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "controller/image/image.h"
+#include "storage/log_config.h"
+
+namespace gregor {
+
+// Every topic config and dynamic broker config by name: type, default, valid values, documentation, broker synonym.
+enum class ConfigType { kBoolean, kInt, kLong, kDouble, kString, kList };
+enum class ConfigSource { kTopic, kBrokerDynamic, kClusterDynamic, kBrokerStatic, kDefault };
+
+struct ConfigSpec {
+  std::string_view name;
+  ConfigType type;
+  std::string_view default_value;
+  std::string_view valid;          // for people: "[0,...]", "producer, zstd, lz4 ..."
+  std::string_view documentation;  // with the unit
+  std::string_view broker_synonym;  // empty: none
+  bool has_effect = true;           // false: known to Kafka, refused here until it does something
+};
+
+std::span<const ConfigSpec> TopicConfigSpecs();
+std::span<const ConfigSpec> BrokerConfigSpecs();  // dynamic ones
+const ConfigSpec* FindTopicConfig(std::string_view name);
+const ConfigSpec* FindBrokerConfig(std::string_view name);
+
+// Checks one value by its spec. Fails with kInvalidConfig naming config, value and what is valid.
+Result<void> CheckConfigValue(const ConfigSpec& spec, std::string_view value);
+// Checks the set as a whole (cross-field rules). Fails with kInvalidConfig.
+Result<void> CheckTopicConfigs(const ConfigMap& configs);
+
+// A value with where it came from. Order: topic, broker dynamic, cluster dynamic, static, default; first wins.
+struct EffectiveConfig {
+  const ConfigSpec* spec;
+  std::string value;
+  ConfigSource source;
+};
+// `static_configs`: from the node's settings file.
+EffectiveConfig ResolveTopicConfig(const ConfigSpec& spec, const ConfigMap& topic, const MetadataImage& image, NodeId node,
+                                   const ConfigMap& static_configs);
+
+// Effective values as the log and the partition need them. REQUIRES: configs were checked.
+struct TopicSettings {
+  LogConfig log;
+  size_t message_bytes_max = 1048588;
+  TimestampType timestamp_type = TimestampType::kCreateTime;
+  int64_t timestamp_before_max_ms = INT64_MAX;
+  int64_t timestamp_after_max_ms = 3600000;
+  int32_t min_insync_replicas = 1;
+  // For batches that the broker encodes from plain records; nullopt: as the request says.
+  std::optional<Codec> compression;
+  friend bool operator==(const TopicSettings&, const TopicSettings&) = default;
+};
+TopicSettings ResolveTopicSettings(const TopicImage& topic, const MetadataImage& image, NodeId node,
+                                   const ConfigMap& static_configs);
+
+}  // namespace gregor
+
+#endif  // GREGOR_CONTROLLER_IMAGE_TOPIC_CONFIGS_H_

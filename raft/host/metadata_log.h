@@ -1,0 +1,67 @@
+#ifndef GREGOR_RAFT_HOST_METADATA_LOG_H_
+#define GREGOR_RAFT_HOST_METADATA_LOG_H_
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/task.h"
+#include "base/types.h"
+
+namespace gregor {
+
+// A term of the metadata quorum. Stored as the leader epoch of its batches.
+using Term = Strong<int32_t, struct TermTag>;
+
+// Committed records of one batch, in log order. Control batches (leader change, voters) are not shown.
+struct CommittedRecords {
+  Offset base_offset{0};
+  Term term{0};
+  Timestamp appended{0};
+  std::vector<std::string> records;  // serialized gregor.internal.v1.MetadataRecord
+  Offset next_offset() const { return base_offset + static_cast<int64_t>(records.size()); }
+};
+
+// Who leads the quorum.
+struct QuorumLeader {
+  NodeId leader{-1};  // -1: nobody known
+  Term term{0};
+};
+
+// The replicated log that owns the cluster's metadata, as its users see it. A quorum of one appends, syncs and commits; a
+// larger one does so through Raft: no user can tell. Thread: the controller loop, callbacks included.
+class MetadataLog {
+ public:
+  class Listener {
+   public:
+    virtual ~Listener() = default;
+    // Records became committed (on a leader and on a follower alike), in order, without gaps.
+    virtual void OnCommitted(const CommittedRecords& batch) = 0;
+    // A new leader, or none. When it is this node everything committed in earlier terms has been delivered before.
+    virtual void OnLeader(const QuorumLeader& leader) = 0;
+    // The log cannot go on (failed disk): the node has resigned.
+    virtual void OnFailure(const Error& error) = 0;
+  };
+
+  virtual ~MetadataLog() = default;
+
+  // Delivers everything committed from `from` on (what the state machine has not applied yet), then follows. Once.
+  // REQUIRES: from >= start_offset().
+  virtual void Start(Offset from, Listener& listener) = 0;
+  virtual Offset start_offset() const = 0;
+  virtual QuorumLeader leader() const = 0;
+
+  // Appends `records` as one batch, all or nothing, and returns the offset after its last record, which will be committed when OnCommitted() has
+  // passed it; if leadership is lost instead, OnLeader() says so. Fails with kNotController (not the leader of `term`),
+  // kBatchTooLarge, kStorageError, kDiskFull: then nothing was appended.
+  virtual Result<Offset> Append(Term term, std::vector<std::string> records) = 0;
+
+  // Records before `offset` are in a durable snapshot and may be dropped.
+  virtual void TrimBefore(Offset offset) = 0;
+
+  virtual void Close(UniqueFunction<void(Result<void>)> done) = 0;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_RAFT_HOST_METADATA_LOG_H_
