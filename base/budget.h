@@ -30,6 +30,12 @@ class Budget {
     ~Share() { Release(); }
     explicit operator bool() const { return budget_ != nullptr; }
     size_t bytes() const { return bytes_; }
+    // Gives back what exceeds `bytes`.
+    void ShrinkTo(size_t bytes) {
+      if (budget_ == nullptr || bytes >= bytes_) return;
+      budget_->used_.fetch_sub(bytes_ - bytes, std::memory_order_relaxed);
+      bytes_ = bytes;
+    }
     void Release() {
       if (budget_ != nullptr) std::exchange(budget_, nullptr)->used_.fetch_sub(bytes_, std::memory_order_relaxed);
     }

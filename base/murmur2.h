@@ -9,7 +9,8 @@
 
 namespace gregor {
 
-// MurmurHash2 (Austin Appleby, public domain), 32 bits, with the seed that Kafka's clients use for keys. Thread: any.
+// MurmurHash2 (Austin Appleby, public domain), 32 bits, with the seed that Kafka's clients use for
+// keys. Thread: any.
 inline uint32_t Murmur2(std::string_view data) {
   constexpr uint32_t kMultiplier = 0x5bd1e995;
   const auto* bytes = reinterpret_cast<const uint8_t*>(data.data());
@@ -31,7 +32,8 @@ inline uint32_t Murmur2(std::string_view data) {
 
 // The partition that Kafka's default partitioner gives `key`. REQUIRES: partition_count > 0.
 inline PartitionIndex PartitionOfKey(std::string_view key, int32_t partition_count) {
-  return {static_cast<int32_t>((Murmur2(key) & 0x7fffffff) % static_cast<uint32_t>(partition_count))};
+  return {
+      static_cast<int32_t>((Murmur2(key) & 0x7fffffff) % static_cast<uint32_t>(partition_count))};
 }
 
 }  // namespace gregor

@@ -9,8 +9,9 @@
 
 namespace gregor {
 
-// SipHash-2-4 (Aumasson and Bernstein 2012): a keyed hash of 64 bits whose collisions cannot be made without the key.
-// Input may come in pieces; the result is that of their concatenation. Thread: its owner's.
+// SipHash-2-4 (Aumasson and Bernstein 2012): a keyed hash of 64 bits whose collisions cannot be
+// made without the key. Input may come in pieces; the result is that of their concatenation.
+// Thread: its owner's.
 class SipHash {
  public:
   explicit SipHash(const std::array<uint8_t, 16>& key) {
@@ -67,7 +68,8 @@ class SipHash {
     v2_ = std::rotl(v2_, 32);
   }
 
-  uint64_t v0_ = 0x736f6d6570736575, v1_ = 0x646f72616e646f6d, v2_ = 0x6c7967656e657261, v3_ = 0x7465646279746573;
+  uint64_t v0_ = 0x736f6d6570736575, v1_ = 0x646f72616e646f6d, v2_ = 0x6c7967656e657261,
+           v3_ = 0x7465646279746573;
   uint64_t word_ = 0;
   uint64_t size_ = 0;
 };

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/record_batch.h"
 #include "base/result.h"
 #include "base/task.h"
@@ -17,10 +18,11 @@
 
 namespace gregor {
 
-// What both front ends call (DESIGN D7): Kafka's operations, names and errors as plain structs, without any encoding.
-// A front end translates and decides nothing.
+// What both front ends call (DESIGN D7): Kafka's operations, names and errors as plain structs,
+// without any encoding. A front end translates and decides nothing.
 
-// When a write counts as done. "Holds" means synced to disk unless the topic says durability=replicated.
+// When a write counts as done. "Holds" means synced to disk unless the topic says
+// durability=replicated.
 enum class Acks : uint8_t {
   kAll,     // every in-sync replica holds it, at least min.insync.replicas of them
   kCount,   // so many replicas hold it, the leader among them
@@ -28,8 +30,8 @@ enum class Acks : uint8_t {
   kNone,    // accepted; failures after that are only counted
 };
 
-// A topic by name, by id, or by both, which must agree (kInconsistentTopicId): late requests for a deleted topic never
-// reach its successor of the same name (C12).
+// A topic by name, by id, or by both, which must agree (kInconsistentTopicId): late requests for a
+// deleted topic never reach its successor of the same name (C12).
 struct TopicRef {
   std::string name;
   std::optional<TopicId> id;
@@ -69,9 +71,10 @@ struct Produced {
 // Plain records; the broker chooses partitions, encodes one batch per partition, and appends them.
 struct ProduceRecords {
   TopicRef topic;
-  std::optional<PartitionIndex> partition;  // unset: by murmur2 of the key; without key one partition per request
-  std::vector<NewRecord> records;           // timestamp -1: stamped on arrival
-  std::shared_ptr<const void> owner;        // keeps the records' bytes alive
+  std::optional<PartitionIndex>
+      partition;  // unset: by murmur2 of the key; without key one partition per request
+  std::vector<NewRecord> records;     // timestamp -1: stamped on arrival
+  std::shared_ptr<const void> owner;  // keeps the records' bytes alive
   AckRule ack;
   Codec codec = Codec::kNone;
   std::string request_id;  // makes retries safe; excludes producer_id
@@ -81,7 +84,8 @@ struct ProduceRecords {
   Sequence base_sequence = kNoSequence;
 };
 
-// Records [first_index, first_index + count) of the request became the batch `produced` (run-length list, in index order).
+// Records [first_index, first_index + count) of the request became the batch `produced` (run-length
+// list, in index order).
 struct ProducedRange {
   int32_t first_index = 0;
   int32_t count = 0;
@@ -136,14 +140,15 @@ struct EpochEnd {
 };
 
 struct Fetched {
-  Bytes batches;           // whole batches; the first may begin before `from`
-  Offset from{0};          // the position as an offset: records before it are not asked for
-  Offset next_offset{0};   // where to go on
+  Bytes batches;          // whole batches; the first may begin before `from`
+  Offset from{0};         // the position as an offset: records before it are not asked for
+  Offset next_offset{0};  // where to go on
   Offset high_watermark{0};
   Offset last_stable_offset{0};
   Offset log_start{0};
   LeaderEpoch leader_epoch{-1};
-  std::optional<EpochEnd> diverging;  // last_fetched_epoch ended elsewhere here: the reader must truncate
+  std::optional<EpochEnd>
+      diverging;  // last_fetched_epoch ended elsewhere here: the reader must truncate
 };
 
 struct OffsetQuery {
@@ -184,9 +189,10 @@ struct DescribedConfigs {
   std::vector<EffectiveConfig> entries;
 };
 
-// Thread: any. Every `done` is called exactly once, on some thread of the node, possibly before the call returns, and must not
-// block. Errors every data call can give: kTopicNotFound, kPartitionNotFound, kUnknownTopicId, kInconsistentTopicId, kNotLeader,
-// kFencedLeaderEpoch, kUnknownLeaderEpoch, kStorageError, kServerDraining.
+// Thread: any. Every `done` is called exactly once, on some thread of the node, possibly before the
+// call returns, and must not block. Errors every data call can give: kTopicNotFound,
+// kPartitionNotFound, kUnknownTopicId, kInconsistentTopicId, kNotLeader, kFencedLeaderEpoch,
+// kUnknownLeaderEpoch, kStorageError, kServerDraining.
 class BrokerApi {
  public:
   template <typename T>
@@ -194,34 +200,42 @@ class BrokerApi {
 
   virtual ~BrokerApi() = default;
 
-  // Calls for one partition are appended in the order in which they are made from one thread. Fails also with
-  // kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp, kUnsupportedCompression, kInvalidRequiredAcks,
-  // kOutOfOrderSequence, kInvalidProducerEpoch, kNotEnoughReplicas, kDiskFull; nothing was appended then.
+  // Calls for one partition are appended in the order in which they are made from one thread. Fails
+  // also with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp,
+  // kUnsupportedCompression, kInvalidRequiredAcks, kOutOfOrderSequence, kInvalidProducerEpoch,
+  // kNotEnoughReplicas, kDiskFull; nothing was appended then.
   virtual void Produce(ProduceBatch request, Done<Produced> done) = 0;
   virtual void Produce(ProduceRecords request, Done<ProducedRecords> done) = 0;
   virtual void Init(InitProducer request, Done<InitializedProducer> done) = 0;
 
-  // Fails also with kOffsetOutOfRange (details log_start_offset, high_watermark) and kFetchTooSmall (details needed_bytes).
+  // Fails also with kOffsetOutOfRange (details log_start_offset, high_watermark) and kFetchTooSmall
+  // (details needed_bytes).
   virtual void Read(Fetch request, Done<Fetched> done) = 0;
   // One result per query, in order.
-  virtual void FindOffsets(std::vector<OffsetQuery> queries, UniqueFunction<void(std::vector<Result<FoundOffset>>)> done) = 0;
+  virtual void FindOffsets(std::vector<OffsetQuery> queries,
+                           UniqueFunction<void(std::vector<Result<FoundOffset>>)> done) = 0;
   virtual void FindEpochEnd(TopicRef topic, PartitionIndex partition, LeaderEpoch epoch,
-                            std::optional<LeaderEpoch> current_leader_epoch, Done<EpochEnd> done) = 0;
-  // The new log start offset of each, in order. Items fail with kPolicyViolation (topic without cleanup.policy=delete),
-  // kOffsetOutOfRange.
-  virtual void Delete(std::vector<DeleteRecords> items, UniqueFunction<void(std::vector<Result<Offset>>)> done) = 0;
+                            std::optional<LeaderEpoch> current_leader_epoch,
+                            Done<EpochEnd> done) = 0;
+  // The new log start offset of each, in order. Items fail with kPolicyViolation (topic without
+  // cleanup.policy=delete), kOffsetOutOfRange.
+  virtual void Delete(std::vector<DeleteRecords> items,
+                      UniqueFunction<void(std::vector<Result<Offset>>)> done) = 0;
 
   // Metadata. The image is that of this node; never null once the node is ready.
   virtual ImagePtr image() const = 0;
-  // Calls `observer` (on the controller loop) with every later image until the returned handle goes.
+  // Calls `observer` (on the controller loop) with every later image until the returned handle
+  // goes.
   virtual std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) = 0;
   virtual ControllerApi& controller() = 0;
   virtual NodeId node_id() const = 0;
   // Effective configs of a topic or (empty topic) of this broker. Fails with kTopicNotFound.
   virtual Result<DescribedConfigs> DescribeTopicConfigs(const std::string& topic) const = 0;
   virtual Result<DescribedConfigs> DescribeBrokerConfigs(NodeId broker) const = 0;
-  virtual void DescribeLogDirs(std::vector<std::string> topics, UniqueFunction<void(std::vector<LogDirUsage>)> done) = 0;
-  // The largest max.message.bytes that any topic may have: what front ends size their receive limits by.
+  virtual void DescribeLogDirs(std::vector<std::string> topics,
+                               UniqueFunction<void(std::vector<LogDirUsage>)> done) = 0;
+  // The largest max.message.bytes that any topic may have: what front ends size their receive
+  // limits by.
   virtual size_t message_bytes_limit() const = 0;
 };
 

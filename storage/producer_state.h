@@ -43,6 +43,8 @@ class ProducerState {
   Result<std::optional<Batch>> Check(const BatchHeader& header) const;
   // The remembered batch of `id` with these sequences, of any epoch; for request ids.
   std::optional<Batch> Find(ProducerId id, Sequence first) const;
+  // The last remembered batch of `id`; for request ids, which have one.
+  std::optional<Batch> LastOf(ProducerId id) const;
   // Notes an appended (or replayed) batch, after its offsets are set. `now`: what expiry counts from (append time).
   void Note(const BatchHeader& header, Timestamp now);
   // Forgets ids whose last batch was noted more than expiration_ms before `now`.

@@ -1,0 +1,197 @@
+// Broker: start and stop, log directories, the broker's configs.
+#include <algorithm>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "broker/broker.h"
+#include "broker/routing.h"
+
+namespace gregor {
+namespace {
+
+// The directory that the metadata name for this node's replica; nullptr if it has none.
+const DirectoryId* DirectoryOf(const PartitionImage& partition, NodeId node) {
+  for (size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i) {
+    if (partition.replicas[i] == node) return &partition.directories[i];
+  }
+  return nullptr;
+}
+
+const PartitionImage* FindPartition(const MetadataImage& image, const TopicIdPartition& id) {
+  const TopicPtr topic = image.Topic(id.topic_id);
+  return topic == nullptr ? nullptr : topic->Partition(id.partition);
+}
+
+}  // namespace
+
+// What is to be opened, by shard. Folders that the metadata do not know, or place elsewhere, are
+// set aside, never deleted.
+std::vector<std::vector<TopicIdPartition>> Broker::SortFolders(const MetadataImage& image) {
+  std::vector<std::vector<TopicIdPartition>> by_shard(shards_.size());
+  for (LogDirectory* directory : options_.directories) {
+    for (const TopicIdPartition& id : directory->found()) {
+      const PartitionImage* partition = FindPartition(image, id);
+      const DirectoryId* claimed =
+          partition == nullptr ? nullptr : DirectoryOf(*partition, options_.node_id);
+      if (claimed != nullptr && *claimed == directory->id()) {
+        by_shard[std::hash<TopicIdPartition>()(id) % shards_.size()].push_back(id);
+        continue;
+      }
+      strays_.push_back(id);
+      LOG(WARNING) << "Folder " << directory->PathOf(id)
+                   << " belongs to no partition that the metadata place here; it is kept as "
+                   << directory->PathOf(id)
+                   << ".stray (delete it once you are sure that nobody misses its records)";
+      directory->disk().Submit(Lane::kBackground, "stray.set_aside", [directory, id] {
+        const auto result = directory->SetAside(id);
+        LOG_IF(ERROR, !result.ok())
+            << "Stray folder of " << id << " could not be set aside: " << result.error();
+      });
+    }
+  }
+  return by_shard;
+}
+
+void Broker::Start(Task done) {
+  const ImagePtr image = this->image();
+  CHECK(image != nullptr);
+  auto by_shard = SortFolders(*image);
+  int64_t total = 0;
+  for (const auto& ids : by_shard) total += static_cast<int64_t>(ids.size());
+  recovery_.total.store(total);
+  struct Rest {
+    std::atomic<size_t> left;
+    Task done;
+  };
+  auto rest = std::make_shared<Rest>();
+  rest->left = shards_.size();
+  rest->done = std::move(done);
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    Shard* const shard = shards_[i].get();
+    shard->loop().Post("shard.open_all",
+                       [this, shard, rest, ids = std::move(by_shard[i])]() mutable {
+                         shard->OpenAll(std::move(ids), recovery_, [rest] {
+                           if (rest->left.fetch_sub(1) == 1) rest->done();
+                         });
+                       });
+  }
+  ScheduleRetention();
+}
+
+void Broker::ScheduleRetention() {
+  for (const auto& shard : shards_) {
+    shard->loop().After(options_.retention_check_interval, "shard.retention",
+                        [this, shard = shard.get()] { RetentionTick(*shard); });
+  }
+}
+
+void Broker::RetentionTick(Shard& shard) {
+  if (draining_.load()) return;
+  shard.ApplyRetention();
+  shard.loop().After(options_.retention_check_interval, "shard.retention",
+                     [this, &shard] { RetentionTick(shard); });
+}
+
+void Broker::Close(UniqueFunction<void(int64_t)> done) {
+  draining_.store(true);
+  auto gather = Gather<int64_t>::Make(
+      shards_.size(), [done = std::move(done)](std::vector<Result<int64_t>> all) mutable {
+        int64_t failures = 0;
+        for (const auto& each : all) failures += *each;
+        done(failures);
+      });
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    Shard* const shard = shards_[i].get();
+    shard->loop().Post("shard.close", [shard, gather, i] {
+      shard->Close([gather, i](int64_t failures) { gather->Set(i, failures); });
+    });
+  }
+}
+
+Result<DescribedConfigs> Broker::DescribeBrokerConfigs(NodeId broker) const {
+  const ImagePtr image = this->image();
+  if (image == nullptr || (broker.value >= 0 && image->Broker(broker) == nullptr)) {
+    return Error(Reason::kBrokerIdNotRegistered,
+                 "no broker has the id " + std::to_string(broker.value));
+  }
+  static const auto kNone = std::make_shared<const ConfigMap>();
+  const auto set_for = [&](NodeId node) {
+    const auto* found = image->broker_configs.Find(node);
+    return found == nullptr ? kNone : *found;
+  };
+  const auto own = broker.value < 0 ? kNone : set_for(broker);
+  const auto cluster = set_for(NodeId{-1});
+  DescribedConfigs described;
+  for (const ConfigSpec& spec : BrokerConfigSpecs()) {
+    EffectiveConfig entry{&spec, std::string(spec.default_value), ConfigSource::kDefault};
+    const auto take = [&](const ConfigMap& from, ConfigSource source) {
+      const auto found = from.find(spec.name);
+      if (entry.source != ConfigSource::kDefault || found == from.end()) return;
+      entry.value = found->second;
+      entry.source = source;
+    };
+    take(*own, ConfigSource::kBrokerDynamic);
+    take(*cluster, ConfigSource::kClusterDynamic);
+    take(options_.static_configs, ConfigSource::kBrokerStatic);
+    described.entries.push_back(std::move(entry));
+  }
+  return described;
+}
+
+void Broker::DescribeLogDirs(std::vector<std::string> topics,
+                             UniqueFunction<void(std::vector<LogDirUsage>)> done) {
+  const ImagePtr image = this->image();
+  auto wanted = std::make_shared<const std::set<std::string>>(topics.begin(), topics.end());
+  using Usages = std::vector<std::pair<DirectoryId, ReplicaUsage>>;
+  auto gather = Gather<Usages>::Make(shards_.size(), [this, wanted, done = std::move(done)](
+                                                         std::vector<Result<Usages>> all) mutable {
+    std::vector<LogDirUsage> result;
+    for (LogDirectory* directory : options_.directories) {
+      const DiskSpace space = directory->space();
+      LogDirUsage usage{.broker_id = options_.node_id,
+                        .id = directory->id(),
+                        .path = directory->options().path,
+                        .total_bytes = space.total_bytes,
+                        .usable_bytes = space.free_bytes,
+                        .replicas = {},
+                        .error = directory->failure()};
+      for (const auto& shard : all) {
+        for (const auto& [id, replica] : *shard) {
+          if (id == directory->id()) usage.replicas.push_back(replica);
+        }
+      }
+      for (const TopicIdPartition& stray : directory->found()) {
+        const bool is_stray = std::find(strays_.begin(), strays_.end(), stray) != strays_.end();
+        if (is_stray && wanted->empty())
+          usage.replicas.push_back({.topic = "", .id = stray, .size_bytes = 0});
+      }
+      std::sort(usage.replicas.begin(), usage.replicas.end(),
+                [](const ReplicaUsage& a, const ReplicaUsage& b) {
+                  return std::tie(a.topic, a.id) < std::tie(b.topic, b.id);
+                });
+      result.push_back(std::move(usage));
+    }
+    done(std::move(result));
+  });
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    Shard* const shard = shards_[i].get();
+    shard->loop().Post("shard.describe", [this, shard, gather, wanted, image, i] {
+      Usages usages;
+      shard->VisitAll([&](const Partition& partition) {
+        const std::string& topic = partition.metadata().topic;
+        if (!wanted->empty() && wanted->count(topic) == 0) return;
+        const PartitionImage* described = FindPartition(*image, partition.id());
+        const DirectoryId* directory =
+            described == nullptr ? nullptr : DirectoryOf(*described, options_.node_id);
+        if (directory == nullptr) return;
+        usages.emplace_back(*directory, ReplicaUsage{.topic = topic,
+                                                     .id = partition.id(),
+                                                     .size_bytes = partition.size_bytes()});
+      });
+      gather->Set(i, std::move(usages));
+    });
+  }
+}
+
+}  // namespace gregor

@@ -1,0 +1,209 @@
+// Broker: plain records, which it encodes, one batch per partition.
+#include <algorithm>
+#include <utility>
+
+#include "base/murmur2.h"
+#include "broker/broker.h"
+#include "broker/request_id.h"
+#include "broker/routing.h"
+
+namespace gregor {
+
+// One request on its way to its partitions. Parts are in the order in which the request first names
+// their partitions.
+struct Broker::Scatter {
+  struct Part {
+    PartitionIndex partition;
+    std::vector<int32_t> indexes;  // of the request's records, rising
+  };
+  ProduceRecords request;
+  TopicPtr topic;
+  ProducerId request_producer = kNoProducerId;  // what request_id became
+  std::array<uint8_t, 16> key{};
+  std::vector<Part> parts;
+  std::vector<uint32_t> part_of;  // by record
+  Budget::Share memory;
+};
+
+namespace {
+
+size_t SizeBound(const std::vector<NewRecord>& records) {
+  size_t bytes = kBatchHeaderBytes;
+  for (const NewRecord& record : records) bytes += BatchBuilder::SizeBound(record);
+  return bytes;
+}
+
+Result<void> CheckRequest(const ProduceRecords& request) {
+  const auto invalid = [](const char* message) {
+    return Error(Reason::kInvalidArgument, message).With("outcome", "NOT_APPLIED");
+  };
+  if (request.records.empty()) return invalid("the request has no records");
+  const bool idempotent = request.producer_id != kNoProducerId;
+  if (idempotent && !request.request_id.empty())
+    return invalid("request_id and producer exclude each other: give one");
+  if (idempotent && !request.partition.has_value())
+    return invalid("a producer's sequences are per partition: name the partition");
+  if (idempotent && (request.producer_epoch.value < 0 || request.base_sequence.value < 0)) {
+    return invalid("a producer needs an epoch and a base sequence of 0 or more");
+  }
+  if (request.request_id.size() > 256) return invalid("request_id is longer than 256 bytes");
+  return {};
+}
+
+// Records of consecutive indexes that went to one part are consecutive in its batch.
+void AddRanges(const std::vector<uint32_t>& part_of,
+               const std::vector<std::optional<Produced>>& produced, ProducedRecords& result) {
+  std::vector<int32_t> batch_of(produced.size(), -1);
+  for (size_t part = 0; part < produced.size(); ++part) {
+    if (!produced[part].has_value()) continue;
+    batch_of[part] = static_cast<int32_t>(result.batches.size());
+    result.batches.push_back(*produced[part]);
+  }
+  std::vector<int64_t> used(produced.size(), 0);
+  for (size_t index = 0; index < part_of.size();) {
+    const uint32_t part = part_of[index];
+    size_t end = index + 1;
+    while (end < part_of.size() && part_of[end] == part) ++end;
+    const auto count = static_cast<int32_t>(end - index);
+    if (batch_of[part] >= 0) {
+      result.ranges.push_back({.first_index = static_cast<int32_t>(index),
+                               .count = count,
+                               .base_offset = produced[part]->base_offset + used[part],
+                               .batch = static_cast<size_t>(batch_of[part])});
+    }
+    used[part] += count;
+    index = end;
+  }
+}
+
+// Details that the partition put in its error: whether what was asked may have happened.
+bool IsUnknown(const Error& error) {
+  return std::any_of(error.details.begin(), error.details.end(), [](const auto& detail) {
+    return detail.first == "outcome" && detail.second == "UNKNOWN";
+  });
+}
+
+Result<ProducedRecords> Combine(const std::vector<uint32_t>& part_of,
+                                std::vector<Result<Produced>> results) {
+  std::vector<std::optional<Produced>> produced(results.size());
+  ProducedRecords combined;
+  for (size_t part = 0; part < results.size(); ++part) {
+    if (results[part].ok()) {
+      produced[part] = std::move(*results[part]);
+    } else {
+      combined.outcome_unknown |= IsUnknown(results[part].error());
+      if (!combined.error.has_value()) combined.error = results[part].error();
+    }
+  }
+  const bool none = std::none_of(produced.begin(), produced.end(),
+                                 [](const auto& each) { return each.has_value(); });
+  if (none) return *combined.error;
+  AddRanges(part_of, produced, combined);
+  return combined;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Broker::Scatter>> Broker::MakeScatter(ProduceRecords request) {
+  RETURN_IF_ERROR(CheckRequest(request));
+  auto scatter = std::make_shared<Scatter>();
+  ASSIGN_OR_RETURN(scatter->topic, Resolve(request.topic));
+  const TopicImage& topic = *scatter->topic;
+  const int32_t count = topic.partition_count();
+  uint64_t keyless = keyless_requests_.fetch_add(1, std::memory_order_relaxed);
+  if (!request.request_id.empty()) {
+    scatter->key = image()->request_id_key;
+    scatter->request_producer =
+        ProducerIdOfRequest(scatter->key, request.principal, topic.name, request.request_id);
+    keyless = PartitionHashOfRequest(request.request_id);
+  }
+  ASSIGN_OR_RETURN(scatter->memory, TakeProduceMemory(SizeBound(request.records)));
+  std::map<int32_t, uint32_t> part_by_partition;
+  scatter->part_of.reserve(request.records.size());
+  for (size_t i = 0; i < request.records.size(); ++i) {
+    const NewRecord& record = request.records[i];
+    PartitionIndex partition{static_cast<int32_t>(keyless % static_cast<uint64_t>(count))};
+    if (request.partition.has_value()) {
+      partition = *request.partition;
+    } else if (record.key.has_value()) {
+      partition = PartitionOfKey(*record.key, count);
+    }
+    const auto next = static_cast<uint32_t>(scatter->parts.size());
+    const auto [found, is_new] = part_by_partition.try_emplace(partition.value, next);
+    if (is_new) scatter->parts.push_back({partition, {}});
+    scatter->parts[found->second].indexes.push_back(static_cast<int32_t>(i));
+    scatter->part_of.push_back(found->second);
+  }
+  scatter->request = std::move(request);
+  return scatter;
+}
+
+namespace {
+
+RecordBatch Encode(const ProduceRecords& request, const std::vector<int32_t>& indexes, Codec codec,
+                   Timestamp now, const BatchBuilder::Options& producer) {
+  BatchBuilder::Options options = producer;
+  options.codec = codec;
+  BatchBuilder builder(options);
+  for (const int32_t index : indexes) {
+    const NewRecord& record = request.records[static_cast<size_t>(index)];
+    if (record.timestamp != kNoTimestamp) {
+      builder.Add(record);
+    } else {
+      NewRecord stamped = record;
+      stamped.timestamp = now;
+      builder.Add(stamped);
+    }
+  }
+  return builder.Build();
+}
+
+}  // namespace
+
+void Broker::Produce(ProduceRecords request, Done<ProducedRecords> done) {
+  auto made = MakeScatter(std::move(request));
+  if (!made.ok()) return done(std::move(made).error());
+  const std::shared_ptr<Scatter> scatter = std::move(*made);
+  auto gather = Gather<Produced>::Make(
+      scatter->parts.size(),
+      [scatter, done = std::move(done)](std::vector<Result<Produced>> results) mutable {
+        done(Combine(scatter->part_of, std::move(results)));
+      });
+  for (size_t i = 0; i < scatter->parts.size(); ++i) {
+    Done<Produced> part_done = [gather, i](Result<Produced> produced) {
+      gather->Set(i, std::move(produced));
+    };
+    const auto route =
+        Find({.name = scatter->topic->name, .id = scatter->topic->id}, scatter->parts[i].partition);
+    if (!route.ok()) {
+      part_done(route.error());
+      continue;
+    }
+    EventLoop& loop = route->shard->loop();
+    OnPartition<Produced>(
+        *route->shard, route->id, "partition.produce_records",
+        [scatter, i, &loop](Partition& partition, Done<Produced> done) {
+          const ProduceRecords& request = scatter->request;
+          const Scatter::Part& part = scatter->parts[i];
+          BatchBuilder::Options producer{.producer_id = request.producer_id,
+                                         .producer_epoch = request.producer_epoch,
+                                         .base_sequence = request.base_sequence};
+          const bool is_request = scatter->request_producer != kNoProducerId;
+          if (is_request) {
+            producer.producer_id = scatter->request_producer;
+            producer.producer_epoch = ProducerEpoch{0};
+            producer.base_sequence = ContentSequence(scatter->key, request.records, part.indexes);
+          }
+          const Codec codec = partition.metadata().settings->compression.value_or(request.codec);
+          Partition::Append append;
+          append.batch =
+              Encode(request, part.indexes, codec, loop.clock().WallNow(), producer).bytes;
+          append.ack = request.ack;
+          append.is_request = is_request;
+          partition.Produce(std::move(append), std::move(done));
+        },
+        std::move(part_done));
+  }
+}
+
+}  // namespace gregor

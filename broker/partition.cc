@@ -1,0 +1,280 @@
+#include "broker/partition.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/request_id.h"
+#include "storage/epoch_cache.h"
+#include "storage/producer_state.h"
+
+namespace gregor {
+
+Partition::Partition(EventLoop& loop, const PartitionContext& context, TopicIdPartition id,
+                     Metadata metadata)
+    : loop_(loop), context_(context), id_(id), metadata_(std::move(metadata)) {}
+
+Partition::~Partition() { *alive_ = false; }
+
+void Partition::Open(LogDirectory& directory) {
+  CHECK(state_ == State::kNew);
+  state_ = State::kOpening;
+  Log::Options options;
+  options.id = id_;
+  options.config = metadata_.settings->log;
+  options.recovery_batch_bytes_max = context_.recovery_batch_bytes_max;
+  options.producer_id_expiration_ms = context_.producer_id_expiration_ms;
+  options.producer_ids_max = context_.producer_ids_max;
+  options.on_progress = [this, alive = alive_] {
+    if (*alive) OnProgress();
+  };
+  Log::Open(directory, loop_, std::move(options),
+            [this, alive = alive_](Result<std::unique_ptr<Log>> log) {
+              if (!*alive) return;
+              if (!log.ok()) {
+                SetOffline(std::move(log).error());
+                return;
+              }
+              log_ = std::move(*log);
+              log_->SetConfig(metadata_.settings->log);  // what changed while it was opened
+              high_watermark_ = log_->ends().synced_end;
+              state_ = State::kOpen;
+              for (Task& task : std::exchange(when_open_, {})) task();
+            });
+}
+
+void Partition::SetOffline(Error error) {
+  LOG(ERROR) << "Partition " << metadata_.topic << "-" << id_.partition << " (" << id_
+             << ") is offline: " << error;
+  state_ = State::kOffline;
+  offline_ = std::move(error);
+  for (Task& task : std::exchange(when_open_, {})) task();
+}
+
+void Partition::WhenOpen(Task task) {
+  if (state_ == State::kOpening || state_ == State::kNew) {
+    when_open_.push_back(std::move(task));
+  } else {
+    task();
+  }
+}
+
+void Partition::SetMetadata(Metadata metadata) {
+  const bool config_changed = *metadata.settings != *metadata_.settings;
+  metadata_ = std::move(metadata);
+  if (config_changed && log_ != nullptr) log_->SetConfig(metadata_.settings->log);
+}
+
+std::optional<Error> Partition::failure() const {
+  if (offline_.has_value()) return offline_;
+  return log_ == nullptr ? std::nullopt : log_->failure();
+}
+
+Result<void> Partition::CheckServing(std::optional<LeaderEpoch> current_leader_epoch) const {
+  if (state_ == State::kGone) {
+    return Error(Reason::kUnknownTopicId,
+                 "topic " + metadata_.topic + " (" + id_.topic_id.ToString() + ") was deleted");
+  }
+  if (offline_.has_value()) return *offline_;
+  if (metadata_.leader != context_.node_id) {
+    return Error(Reason::kNotLeader, "this broker does not lead partition " +
+                                         std::to_string(id_.partition.value) + " of topic " +
+                                         metadata_.topic)
+        .With("leader_id", std::to_string(metadata_.leader.value))
+        .With("leader_epoch", std::to_string(metadata_.leader_epoch.value));
+  }
+  if (!current_leader_epoch.has_value() || *current_leader_epoch == metadata_.leader_epoch)
+    return {};
+  const bool old = *current_leader_epoch < metadata_.leader_epoch;
+  return Error(old ? Reason::kFencedLeaderEpoch : Reason::kUnknownLeaderEpoch,
+               "the request names leader epoch " + std::to_string(current_leader_epoch->value) +
+                   ", partition " + std::to_string(id_.partition.value) + " of topic " +
+                   metadata_.topic + " is at " + std::to_string(metadata_.leader_epoch.value) +
+                   (old ? ": refresh the metadata" : ": this broker has yet to hear of it, retry"))
+      .With("leader_id", std::to_string(metadata_.leader.value))
+      .With("leader_epoch", std::to_string(metadata_.leader_epoch.value));
+}
+
+Result<void> Partition::CheckAcks(const AckRule& ack) const {
+  int32_t needed = 1;
+  if (ack.acks == Acks::kAll) needed = metadata_.settings->min_insync_replicas;
+  if (ack.acks == Acks::kCount) {
+    if (ack.count < 1 || ack.count > metadata_.replica_count) {
+      return Error(Reason::kInvalidRequiredAcks, "acks of " + std::to_string(ack.count) +
+                                                     " replicas cannot be had: the partition has " +
+                                                     std::to_string(metadata_.replica_count));
+    }
+    needed = ack.count;
+  }
+  if (metadata_.isr_count >= needed) return {};
+  return Error(Reason::kNotEnoughReplicas,
+               std::to_string(metadata_.isr_count) + " replica(s) in sync, " +
+                   std::to_string(needed) + " needed" +
+                   (ack.acks == Acks::kAll ? " by min.insync.replicas" : ""))
+      .With("isr", std::to_string(metadata_.isr_count))
+      .With("needed", std::to_string(needed));
+}
+
+ProduceRules Partition::RulesNow() const {
+  const TopicSettings& settings = *metadata_.settings;
+  return {.batch_bytes_max = settings.message_bytes_max,
+          .timestamp_type = settings.timestamp_type,
+          .now = loop_.clock().WallNow(),
+          .timestamp_before_max_ms = settings.timestamp_before_max_ms,
+          .timestamp_after_max_ms = settings.timestamp_after_max_ms,
+          .keys_required = settings.log.cleanup_compact};
+}
+
+Produced Partition::Describe(Offset base, int32_t record_count) const {
+  Produced produced;
+  produced.partition = id_.partition;
+  produced.base_offset = base;
+  produced.record_count = record_count;
+  produced.leader_epoch = metadata_.leader_epoch;
+  produced.log_start = log_->ends().log_start;
+  return produced;
+}
+
+Result<std::optional<Produced>> Partition::FindDuplicate(const Append& append,
+                                                         const BatchHeader& header) {
+  std::optional<ProducerState::Batch> earlier;
+  if (append.is_request) {
+    earlier = log_->producers().LastOf(header.producer_id);
+    if (earlier.has_value() && earlier->first_sequence != header.base_sequence) {
+      return Error(
+          Reason::kInvalidArgument,
+          "this request_id was used before for other records: give every request an id of its own");
+    }
+  } else {
+    if (IsRequestId(header.producer_id)) {
+      return Error(Reason::kInvalidArgument, "producer id " +
+                                                 std::to_string(header.producer_id.value) +
+                                                 " is reserved: use one that InitProducer gave");
+    }
+    ASSIGN_OR_RETURN(earlier, log_->producers().Check(header));
+  }
+  if (!earlier.has_value()) return std::optional<Produced>();
+  Produced produced = Describe(
+      earlier->base_offset, static_cast<int32_t>(earlier->last_offset - earlier->base_offset) + 1);
+  produced.duplicate = true;
+  return std::optional<Produced>(std::move(produced));
+}
+
+Result<Produced> Partition::AppendToLog(RecordBatch batch) {
+  const TopicSettings& settings = *metadata_.settings;
+  const Timestamp now = loop_.clock().WallNow();
+  StampBatch(batch, log_->ends().log_end, metadata_.leader_epoch, settings.timestamp_type, now);
+  Produced produced = Describe(batch.header.base_offset, batch.header.record_count);
+  if (settings.timestamp_type == TimestampType::kLogAppendTime) produced.log_append_time = now;
+  const size_t size = batch.bytes.size();
+  RETURN_IF_ERROR(log_->Append(std::move(batch)));
+  if (context_.on_appended) context_.on_appended(size, produced.record_count);
+  return produced;
+}
+
+void Partition::Produce(Append append, BrokerApi::Done<Produced> done) {
+  if (auto serving = CheckServing(append.current_leader_epoch); !serving.ok())
+    return done(std::move(serving).error());
+  if (auto acks = CheckAcks(append.ack); !acks.ok()) return done(std::move(acks).error());
+  auto batch = CheckProducedBatch(std::move(append.batch), RulesNow());
+  if (!batch.ok()) return done(std::move(batch).error());
+  auto duplicate = FindDuplicate(append, batch->header);
+  if (!duplicate.ok()) return done(std::move(duplicate).error());
+  PendingAck pending;
+  if (duplicate->has_value()) {
+    pending.produced = std::move(**duplicate);
+  } else {
+    pending.bytes = batch->bytes.size();
+    auto produced = AppendToLog(std::move(*batch));
+    if (!produced.ok()) return done(std::move(produced).error());
+    pending.produced = std::move(*produced);
+  }
+  pending.end = pending.produced.base_offset + pending.produced.record_count;
+  pending.memory = std::move(append.memory);
+  pending.done = std::move(done);
+  Acknowledge(std::move(pending), append.ack);
+}
+
+void Partition::Acknowledge(PendingAck pending, const AckRule& ack) {
+  if (ack.receipt && ack.acks != Acks::kNone) {
+    const bool synced = metadata_.settings->log.durability == Durability::kSynced;
+    auto& receipt = pending.produced.receipt.emplace();
+    (synced ? receipt.synced : receipt.held).push_back(context_.node_id);
+  }
+  if (ack.acks == Acks::kNone) {
+    auto done = std::move(pending.done);
+    const Produced produced = pending.produced;
+    // Its memory stays accounted for until the bytes are written.
+    pending.done = [](Result<Produced>) {};
+    acks_.push_back(std::move(pending));
+    done(produced);
+  } else {
+    acks_.push_back(std::move(pending));
+  }
+  OnProgress();
+}
+
+void Partition::OnProgress() {
+  if (log_ == nullptr || state_ == State::kGone) return;
+  if (const auto failure = log_->failure(); failure.has_value()) {
+    FailPending(*failure);
+    return;
+  }
+  const LogEnds ends = log_->ends();
+  const bool synced = metadata_.settings->log.durability == Durability::kSynced;
+  // Never back: what was visible once stays visible, also when durability becomes stricter.
+  high_watermark_ = std::max(high_watermark_, synced ? ends.synced_end : ends.written_end);
+  size_t bytes = 0;
+  while (acks_done_ < acks_.size() && acks_[acks_done_].end <= high_watermark_) {
+    PendingAck pending = std::move(acks_[acks_done_]);
+    bytes += pending.bytes;
+    if (++acks_done_ == acks_.size()) {
+      acks_.clear();
+      acks_done_ = 0;
+    }
+    pending.done(std::move(pending.produced));
+  }
+  if (bytes > 0 && purgatory_ != nullptr) purgatory_->OnBytes(bytes);
+}
+
+void Partition::FailPending(const Error& error) {
+  auto pending = std::exchange(acks_, {});
+  const size_t first = std::exchange(acks_done_, 0);
+  for (size_t i = first; i < pending.size(); ++i) {
+    // The bytes may have reached the disk or not.
+    pending[i].done(Error(error).With("outcome", "UNKNOWN"));
+  }
+  if (purgatory_ != nullptr) purgatory_->DrainAll();
+}
+
+void Partition::ApplyRetention() {
+  if (log_ != nullptr && state_ == State::kOpen) log_->ApplyRetention(high_watermark_);
+}
+
+void Partition::Close(UniqueFunction<void(Result<void>)> done) {
+  WhenOpen([this, done = std::move(done)]() mutable {
+    if (purgatory_ != nullptr) purgatory_->DrainAll();
+    if (log_ == nullptr) {
+      state_ = State::kGone;
+      return done({});
+    }
+    log_->Close([this, alive = alive_, done = std::move(done)](Result<void> closed) mutable {
+      if (*alive) {
+        OnProgress();
+        state_ = State::kGone;
+        FailPending(Error(Reason::kServerDraining, "the broker stops"));
+      }
+      done(std::move(closed));
+    });
+  });
+}
+
+void Partition::Remove(UniqueFunction<void(Result<void>)> done) {
+  WhenOpen([this, done = std::move(done)]() mutable {
+    state_ = State::kGone;
+    FailPending(CheckServing({}).error());
+    if (log_ == nullptr) return done({});
+    log_->Remove(std::move(done));
+  });
+}
+
+}  // namespace gregor

@@ -1,0 +1,137 @@
+#ifndef GREGOR_BROKER_PARTITION_H_
+#define GREGOR_BROKER_PARTITION_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/budget.h"
+#include "base/event_loop.h"
+#include "broker/api.h"
+#include "broker/fetch_purgatory.h"
+#include "storage/log.h"
+
+namespace gregor {
+
+// What the partitions of a node share. Thread: any; outlives them.
+struct PartitionContext {
+  NodeId node_id;
+  Budget& fetch_memory;             // answers that are on their way
+  size_t recovery_batch_bytes_max;  // largest batch that recovery believes in
+  int64_t producer_id_expiration_ms;
+  size_t producer_ids_max;                                         // per partition
+  std::function<void(size_t bytes, int64_t records)> on_appended;  // metrics; may be empty
+};
+
+// One partition's replica on this node: its log, the writes that wait for their acknowledgement,
+// the fetches that wait for bytes. Here it always leads, with itself as the only in-sync replica,
+// so the high watermark is what this replica holds. Thread: the partition's loop; every `done` runs
+// there.
+class Partition {
+ public:
+  // What the metadata say of it; replaced as a whole when they change.
+  struct Metadata {
+    std::string topic;
+    std::shared_ptr<const TopicSettings> settings;
+    NodeId leader{-1};
+    LeaderEpoch leader_epoch{-1};
+    int32_t replica_count = 1;
+    int32_t isr_count = 1;
+  };
+
+  // One batch to append, checked here.
+  struct Append {
+    Bytes batch;
+    AckRule ack;
+    std::optional<LeaderEpoch> current_leader_epoch;
+    Budget::Share memory;     // held until the bytes are written
+    bool is_request = false;  // the producer id stands for a request_id (broker/request_id.h)
+  };
+
+  Partition(EventLoop& loop, const PartitionContext& context, TopicIdPartition id,
+            Metadata metadata);
+  ~Partition();
+
+  // Opens the log in `directory`; calls made meanwhile wait. A failure stays: every call then fails
+  // with it. Once.
+  void Open(LogDirectory& directory);
+  // The partition cannot be served, for a reason outside of its log (no such directory). Instead of
+  // Open().
+  void SetOffline(Error error);
+  // Runs `task` once the log is open or has failed to.
+  void WhenOpen(Task task);
+
+  void SetMetadata(Metadata metadata);
+  const Metadata& metadata() const { return metadata_; }
+  const TopicIdPartition& id() const { return id_; }
+
+  void Produce(Append append, BrokerApi::Done<Produced> done);
+  void Read(Fetch request, BrokerApi::Done<Fetched> done);
+  void FindOffset(OffsetQuery query, BrokerApi::Done<FoundOffset> done);
+  Result<EpochEnd> FindEpochEnd(LeaderEpoch epoch, std::optional<LeaderEpoch> current_leader_epoch);
+  void DeleteRecords(Offset before, BrokerApi::Done<Offset> done);
+  void ApplyRetention();
+
+  // Answers what waits, closes or removes the log. The partition is not used afterwards.
+  void Close(UniqueFunction<void(Result<void>)> done);
+  void Remove(UniqueFunction<void(Result<void>)> done);
+
+  bool is_open() const { return log_ != nullptr; }
+  // Why it cannot be served, if so.
+  std::optional<Error> failure() const;
+  uint64_t size_bytes() const { return log_ == nullptr ? 0 : log_->size_bytes(); }
+  Offset high_watermark() const { return high_watermark_; }
+
+ private:
+  enum class State { kNew, kOpening, kOpen, kOffline, kGone };
+  struct PendingAck {
+    Offset end;        // answered once the high watermark is here
+    size_t bytes = 0;  // appended; 0 for a duplicate
+    Produced produced;
+    Budget::Share memory;
+    BrokerApi::Done<Produced> done;
+  };
+  using WaitingFetch = FetchPurgatory::Waiting;
+
+  // Fails with what every call fails with: offline, gone, not the leader, epoch too old or unknown.
+  Result<void> CheckServing(std::optional<LeaderEpoch> current_leader_epoch) const;
+  Result<void> CheckAcks(const AckRule& ack) const;
+  // Whether the batch is a retry: then what to answer.
+  Result<std::optional<Produced>> FindDuplicate(const Append& append, const BatchHeader& header);
+  Result<Produced> AppendToLog(RecordBatch batch);  // stamps it first
+  Produced Describe(Offset base, int32_t record_count) const;
+  void Acknowledge(PendingAck pending, const AckRule& ack);
+
+  void OnProgress();
+  void FailPending(const Error& error);
+  ProduceRules RulesNow() const;
+
+  std::optional<EpochEnd> FindDivergence(const Fetch& request) const;
+  void Locate(const Position& position, UniqueFunction<void(Result<TimedOffset>)> done);
+  void ReadAt(WaitingFetch fetch, bool may_wait);
+  void OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, Result<LogRead> read);
+  Fetched DescribeFetch(Offset from) const;
+
+  EventLoop& loop_;
+  const PartitionContext& context_;
+  const TopicIdPartition id_;
+  Metadata metadata_;
+  State state_ = State::kNew;
+  std::unique_ptr<Log> log_;
+  std::optional<Error> offline_;
+  std::vector<Task> when_open_;
+  Offset high_watermark_{0};
+  // Writes that wait, oldest first, from acks_done_ on; the vector is emptied when all are
+  // answered.
+  std::vector<PendingAck> acks_;
+  size_t acks_done_ = 0;
+  std::unique_ptr<FetchPurgatory> purgatory_;  // while something waits or waited lately
+  std::shared_ptr<bool> alive_ =
+      std::make_shared<bool>(true);  // seen by callbacks of the log that come late
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_BROKER_PARTITION_H_

@@ -1,0 +1,208 @@
+// Partition: fetching and finding offsets.
+#include <algorithm>
+#include <utility>
+
+#include "broker/partition.h"
+#include "storage/epoch_cache.h"
+
+namespace gregor {
+namespace {
+
+// `bytes` that also hold a share of a budget until they are let go.
+Bytes Holding(const Bytes& bytes, Budget::Share share) {
+  struct Held {
+    Bytes bytes;
+    Budget::Share share;
+  };
+  auto held = std::make_shared<Held>(Held{bytes, std::move(share)});
+  Bytes result;
+  for (const Slice& slice : held->bytes.slices())
+    result.Append(Slice(held, slice.data(), slice.size()));
+  return result;
+}
+
+Error OutOfRange(Offset from, const LogEnds& ends, Offset high_watermark) {
+  return Error(Reason::kOffsetOutOfRange, "offset " + std::to_string(from.value) +
+                                              " is outside of the log, which has [" +
+                                              std::to_string(ends.log_start.value) + ", " +
+                                              std::to_string(high_watermark.value) + ")")
+      .With("log_start_offset", std::to_string(ends.log_start.value))
+      .With("high_watermark", std::to_string(high_watermark.value));
+}
+
+}  // namespace
+
+std::optional<EpochEnd> Partition::FindDivergence(const Fetch& request) const {
+  if (!request.last_fetched_epoch.has_value() || request.position.kind != Position::Kind::kOffset)
+    return std::nullopt;
+  const auto end = log_->epochs().EndOf(*request.last_fetched_epoch, log_->ends().log_end);
+  if (!end.has_value()) return EpochEnd{kNoLeaderEpoch, log_->ends().log_start};
+  if (end->epoch == *request.last_fetched_epoch && end->start >= Offset{request.position.value})
+    return std::nullopt;
+  return EpochEnd{end->epoch, end->start};
+}
+
+void Partition::Read(Fetch request, BrokerApi::Done<Fetched> done) {
+  if (auto serving = CheckServing(request.current_leader_epoch); !serving.ok())
+    return done(std::move(serving).error());
+  if (const auto diverging = FindDivergence(request); diverging.has_value()) {
+    Fetched fetched = DescribeFetch(Offset{request.position.value});
+    fetched.diverging = diverging;
+    return done(std::move(fetched));
+  }
+  WaitingFetch fetch;
+  fetch.deadline = loop_.clock().Now() + request.wait_max;
+  fetch.done = std::move(done);
+  const Position position = request.position;
+  fetch.request = std::move(request);
+  if (position.kind == Position::Kind::kOffset) {
+    fetch.from = Offset{position.value};
+    return ReadAt(std::move(fetch), true);
+  }
+  Locate(position,
+         [this, alive = alive_, fetch = std::move(fetch)](Result<TimedOffset> found) mutable {
+           if (!found.ok()) return fetch.done(std::move(found).error());
+           if (!*alive) return fetch.done(Error(Reason::kServerDraining, "the broker stops"));
+           // Nothing that late yet: from the end on, as a consumer that seeks by time does.
+           fetch.from = found->offset.value < 0 ? high_watermark_ : found->offset;
+           ReadAt(std::move(fetch), true);
+         });
+}
+
+Fetched Partition::DescribeFetch(Offset from) const {
+  Fetched fetched;
+  fetched.from = from;
+  fetched.next_offset = from;
+  fetched.high_watermark = high_watermark_;
+  fetched.last_stable_offset = high_watermark_;
+  fetched.log_start = log_->ends().log_start;
+  fetched.leader_epoch = metadata_.leader_epoch;
+  return fetched;
+}
+
+void Partition::ReadAt(WaitingFetch fetch, bool may_wait) {
+  if (auto serving = CheckServing(fetch.request.current_leader_epoch); !serving.ok()) {
+    return fetch.done(std::move(serving).error());
+  }
+  const LogEnds ends = log_->ends();
+  if (fetch.from < ends.log_start || fetch.from > ends.log_end) {
+    return fetch.done(OutOfRange(fetch.from, ends, high_watermark_));
+  }
+  if (fetch.from >= high_watermark_) {
+    LogRead nothing;
+    nothing.base_offset = nothing.next_offset = fetch.from;
+    return OnRead(std::move(fetch), may_wait, {}, std::move(nothing));
+  }
+  const size_t bytes_max = std::max<size_t>(fetch.request.bytes_max, 1);
+  Budget::Share memory = context_.fetch_memory.TryAcquire(bytes_max);
+  if (!memory) {
+    return fetch.done(
+        Error(Reason::kQuotaExceeded, "the memory for answers to fetches (" +
+                                          std::to_string(context_.fetch_memory.max()) +
+                                          " bytes) is in use: retry, or ask for less at a time"));
+  }
+  const ReadSpec spec{.from = fetch.from,
+                      .limit = high_watermark_,
+                      .bytes_max = bytes_max,
+                      .first_batch_may_exceed = fetch.request.first_batch_may_exceed};
+  log_->Read(spec, [this, alive = alive_, fetch = std::move(fetch), may_wait,
+                    memory = std::move(memory)](Result<LogRead> read) mutable {
+    if (!*alive) return fetch.done(Error(Reason::kServerDraining, "the broker stops"));
+    OnRead(std::move(fetch), may_wait, std::move(memory), std::move(read));
+  });
+}
+
+void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory,
+                       Result<LogRead> read) {
+  if (!read.ok()) return fetch.done(std::move(read).error());
+  const bool enough =
+      read->batches.size() >= static_cast<size_t>(std::max(fetch.request.bytes_min, 1)) ||
+      read->batches.size() >= fetch.request.bytes_max;
+  if (!enough && may_wait && state_ == State::kOpen && fetch.deadline > loop_.clock().Now()) {
+    if (purgatory_ == nullptr) {
+      purgatory_ = std::make_unique<FetchPurgatory>(
+          loop_,
+          [this](WaitingFetch waiting, bool expired) { ReadAt(std::move(waiting), !expired); });
+    }
+    // More than was read may have come since.
+    fetch.bytes_have = fetch.from < high_watermark_ ? read->batches.size() : 0;
+    if (high_watermark_ > read->next_offset) return ReadAt(std::move(fetch), true);
+    return purgatory_->Add(std::move(fetch));
+  }
+  Fetched fetched = DescribeFetch(fetch.from);
+  fetched.next_offset = std::max(read->next_offset, fetch.from);
+  if (!read->batches.empty()) {
+    memory.ShrinkTo(read->batches.size());
+    fetched.batches = Holding(read->batches, std::move(memory));
+  }
+  fetch.done(std::move(fetched));
+}
+
+void Partition::Locate(const Position& position, UniqueFunction<void(Result<TimedOffset>)> done) {
+  const LogEnds ends = log_->ends();
+  const auto at = [this](Offset offset) {
+    return TimedOffset{offset, kNoTimestamp,
+                       log_->epochs().EpochAt(offset).value_or(metadata_.leader_epoch)};
+  };
+  auto answer = [done = std::move(done)](Result<std::optional<TimedOffset>> result) mutable {
+    if (!result.ok()) return done(std::move(result).error());
+    done(result->value_or(TimedOffset{Offset{-1}, kNoTimestamp, kNoLeaderEpoch}));
+  };
+  switch (position.kind) {
+    case Position::Kind::kEarliest:
+      return answer(std::optional(at(ends.log_start)));
+    case Position::Kind::kLatest:
+      return answer(std::optional(at(high_watermark_)));
+    case Position::Kind::kTail:
+      return answer(std::optional(
+          at(std::max(ends.log_start, high_watermark_ - std::max<int64_t>(0, position.value)))));
+    case Position::Kind::kOffset:
+      if (Offset{position.value} < ends.log_start || Offset{position.value} > high_watermark_) {
+        return answer(OutOfRange(Offset{position.value}, ends, high_watermark_));
+      }
+      return answer(std::optional(at(Offset{position.value})));
+    case Position::Kind::kTimestamp:
+      return log_->FindByTime(Timestamp{position.value}, high_watermark_, std::move(answer));
+    case Position::Kind::kMaxTimestamp:
+      return log_->FindMaxTimestamp(high_watermark_, std::move(answer));
+  }
+}
+
+void Partition::FindOffset(OffsetQuery query, BrokerApi::Done<FoundOffset> done) {
+  if (auto serving = CheckServing(query.current_leader_epoch); !serving.ok())
+    return done(std::move(serving).error());
+  Locate(query.position, [done = std::move(done)](Result<TimedOffset> found) mutable {
+    if (!found.ok()) return done(std::move(found).error());
+    done(FoundOffset{found->offset, found->timestamp, found->leader_epoch});
+  });
+}
+
+Result<EpochEnd> Partition::FindEpochEnd(LeaderEpoch epoch,
+                                         std::optional<LeaderEpoch> current_leader_epoch) {
+  RETURN_IF_ERROR(CheckServing(current_leader_epoch));
+  // The leader's own epoch ends where the log does, also before its first record.
+  if (epoch == metadata_.leader_epoch) return EpochEnd{epoch, high_watermark_};
+  const auto end = log_->epochs().EndOf(epoch, log_->ends().log_end);
+  if (!end.has_value()) return EpochEnd{};
+  return EpochEnd{end->epoch, std::min(end->start, high_watermark_)};
+}
+
+void Partition::DeleteRecords(Offset before, BrokerApi::Done<Offset> done) {
+  if (auto serving = CheckServing({}); !serving.ok()) return done(std::move(serving).error());
+  if (!metadata_.settings->log.cleanup_delete) {
+    return done(
+        Error(Reason::kPolicyViolation,
+              "topic " + metadata_.topic +
+                  " is only compacted: records can be deleted where cleanup.policy has delete"));
+  }
+  const Offset start = before.value < 0 ? high_watermark_ : before;
+  if (start > high_watermark_) return done(OutOfRange(start, log_->ends(), high_watermark_));
+  log_->DeleteBefore(start,
+                     [this, alive = alive_, done = std::move(done)](Result<void> deleted) mutable {
+                       if (!deleted.ok()) return done(std::move(deleted).error());
+                       if (!*alive) return done(Error(Reason::kServerDraining, "the broker stops"));
+                       done(log_->ends().log_start);
+                     });
+}
+
+}  // namespace gregor

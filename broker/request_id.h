@@ -1,0 +1,37 @@
+#ifndef GREGOR_BROKER_REQUEST_ID_H_
+#define GREGOR_BROKER_REQUEST_ID_H_
+
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include "base/record_batch.h"
+#include "base/types.h"
+
+namespace gregor {
+
+// How a request_id becomes part of the log (docs/formats.md "Request ids"): the batch carries a
+// producer id from a reserved range, which the partition's ordinary producer table then recognises,
+// after restarts too. Thread: any.
+
+inline constexpr int64_t kRequestIdRange =
+    int64_t{1} << 62;  // producer ids from here on stand for request ids
+
+constexpr bool IsRequestId(ProducerId id) { return id.value >= kRequestIdRange; }
+
+// Keyed, so that nobody who may write can forge the id of another's request. `key`: of the cluster,
+// made at formatting.
+ProducerId ProducerIdOfRequest(const std::array<uint8_t, 16>& key, std::string_view principal,
+                               std::string_view topic, std::string_view request_id);
+
+// 31 bits of the content of records [indexes], stored as the batch's base sequence: the same id
+// with other content is told from a retry. Timestamps count only where the caller set them.
+Sequence ContentSequence(const std::array<uint8_t, 16>& key, const std::vector<NewRecord>& records,
+                         const std::vector<int32_t>& indexes);
+
+// What records without key under a request id are spread by: a retry goes to the same partition.
+uint64_t PartitionHashOfRequest(std::string_view request_id);
+
+}  // namespace gregor
+
+#endif  // GREGOR_BROKER_REQUEST_ID_H_
