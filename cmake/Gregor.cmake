@@ -1,4 +1,5 @@
-# What every folder's CMakeLists.txt uses: gregor_library(), gregor_test(), and the project's compile flags.
+# What every folder's CMakeLists.txt uses: gregor_library(), gregor_test(), gregor_fuzzer(), gregor_bench(), and the
+# project's compile flags.
 
 find_package(Threads REQUIRED)
 find_program(CCACHE ccache)
@@ -21,6 +22,14 @@ endif()
 include_directories(${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/gen)
 # Third-party headers must not be subject to our warnings.
 include_directories(SYSTEM /usr/include)
+
+if(GREGOR_FUZZERS)
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+# What `./dev fuzz` and `./dev bench` build.
+add_custom_target(fuzzers)
+add_custom_target(benchmarks)
 
 # gregor_library(NAME [PCH std|grpc] DEPS lib...): one library of all *.cc in the calling folder.
 function(gregor_library name)
@@ -50,7 +59,8 @@ function(gregor_pch name kind)
   target_precompile_headers(${name} REUSE_FROM gregor_pch_${kind})
 endfunction()
 
-# gregor_test(NAME [PCH std|grpc] [LABELS l...] DEPS lib...): one test binary of all *_test.cc of the calling folder.
+# gregor_test(NAME [PCH std|grpc] [LABELS l...] DEPS lib...): one test binary of all *.cc of the calling folder, save
+# *_fuzz.cc and *_main.cc. Its cases are counted from the JSON that it leaves in <build>/results (tools/run_tests.py).
 function(gregor_test name)
   cmake_parse_arguments(arg "" "PCH" "DEPS;LABELS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
@@ -62,6 +72,38 @@ function(gregor_test name)
   target_link_libraries(${name} PRIVATE ${arg_DEPS} gmock gtest gtest_main Threads::Threads)
   gregor_pch(${name} "${arg_PCH}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1 WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1 --gtest_output=json:${CMAKE_BINARY_DIR}/results/${name}.json
+           WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}")
+endfunction()
+
+# gregor_fuzzer(NAME DEPS lib...): NAME_fuzz.cc of the calling folder, which defines LLVMFuzzerTestOneInput(). With
+# GREGOR_FUZZERS (the lint preset) it becomes the libFuzzer binary <build>/fuzz/NAME that `./dev fuzz NAME` runs; in every
+# other preset a program that replays the committed corpus, tests/fuzz/corpus/NAME/*, as the test fuzz_NAME.
+function(gregor_fuzzer name)
+  cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
+  add_executable(fuzz_${name} ${CMAKE_CURRENT_SOURCE_DIR}/${name}_fuzz.cc)
+  target_link_libraries(fuzz_${name} PRIVATE ${arg_DEPS} Threads::Threads)
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz OUTPUT_NAME ${name})
+  set(corpus ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  if(GREGOR_FUZZERS)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    add_dependencies(fuzzers fuzz_${name})
+    add_test(NAME fuzz_${name} COMMAND fuzz_${name} -runs=0 ${corpus})
+  else()
+    target_sources(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc)
+    add_test(NAME fuzz_${name} COMMAND fuzz_${name} ${corpus})
+  endif()
+  set_tests_properties(fuzz_${name} PROPERTIES LABELS "unit;fuzz")
+endfunction()
+
+# gregor_bench(NAME [PCH std|grpc] DEPS lib...): NAME_bench.cc of the calling folder, a Google Benchmark program that
+# `./dev bench NAME` builds and runs from <build>/bench/NAME.
+function(gregor_bench name)
+  cmake_parse_arguments(arg "" "PCH" "DEPS" ${ARGN})
+  add_executable(bench_${name} ${CMAKE_CURRENT_SOURCE_DIR}/${name}_bench.cc)
+  target_link_libraries(bench_${name} PRIVATE ${arg_DEPS} benchmark benchmark_main Threads::Threads)
+  gregor_pch(bench_${name} "${arg_PCH}")
+  set_target_properties(bench_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench OUTPUT_NAME ${name})
+  add_dependencies(benchmarks bench_${name})
 endfunction()
