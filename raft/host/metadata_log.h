@@ -49,6 +49,8 @@ class MetadataLog {
   // REQUIRES: from >= start_offset().
   virtual void Start(Offset from, Listener& listener) = 0;
   virtual Offset start_offset() const = 0;
+  // Offset of the next record to be appended; on a leader nobody else appends, so the next batch begins there.
+  virtual Offset end_offset() const = 0;
   virtual QuorumLeader leader() const = 0;
 
   // Appends `records` as one batch, all or nothing, and returns the offset after its last record, which will be committed when OnCommitted() has
