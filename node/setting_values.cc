@@ -1,0 +1,89 @@
+#include "node/setting_values.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+#include <utility>
+
+namespace gregor {
+namespace {
+
+Error Expected(std::string_view text, const std::string& what) {
+  return Error(Reason::kInvalidConfig, "\"" + std::string(text) + "\" is not " + what);
+}
+
+struct Unit {
+  std::string_view suffix;
+  int64_t factor;
+};
+
+// A number that a unit follows.
+Result<int64_t> ParseScaled(std::string_view text, std::initializer_list<Unit> units,
+                            const std::string& what) {
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || number < 0) return Expected(text, what);
+  std::string_view suffix(end, static_cast<size_t>(text.data() + text.size() - end));
+  while (!suffix.empty() && suffix.front() == ' ') suffix.remove_prefix(1);
+  for (const Unit& unit : units) {
+    if (suffix != unit.suffix) continue;
+    int64_t scaled = 0;
+    if (__builtin_mul_overflow(number, unit.factor, &scaled)) return Expected(text, what);
+    return scaled;
+  }
+  return Expected(text, what);
+}
+
+}  // namespace
+
+Result<int64_t> ParseInteger(std::string_view text, int64_t low, int64_t high) {
+  const std::string what =
+      "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < low || number > high) {
+    return Expected(text, what);
+  }
+  return number;
+}
+
+Result<uint64_t> ParseByteCount(std::string_view text, uint64_t low, uint64_t high) {
+  const std::string what = "a number of bytes from " + std::to_string(low) + " to " +
+                           std::to_string(high) + " (KiB, MiB, GiB, TiB may follow)";
+  constexpr int64_t kKibi = 1024;
+  ASSIGN_OR_RETURN(const int64_t bytes, ParseScaled(text,
+                                                    {{"", 1},
+                                                     {"B", 1},
+                                                     {"K", kKibi},
+                                                     {"KiB", kKibi},
+                                                     {"M", kKibi * kKibi},
+                                                     {"MiB", kKibi * kKibi},
+                                                     {"G", kKibi * kKibi * kKibi},
+                                                     {"GiB", kKibi * kKibi * kKibi},
+                                                     {"T", kKibi * kKibi * kKibi * kKibi},
+                                                     {"TiB", kKibi * kKibi * kKibi * kKibi}},
+                                                    what));
+  const auto value = static_cast<uint64_t>(bytes);
+  if (value < low || value > high) return Expected(text, what);
+  return value;
+}
+
+Result<Duration> ParseDuration(std::string_view text, Duration low, Duration high) {
+  const auto ms = [](Duration duration) {
+    return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count()) +
+           "ms";
+  };
+  const std::string what =
+      "a duration from " + ms(low) + " to " + ms(high) + " (a whole number with ms, s, m, h or d)";
+  ASSIGN_OR_RETURN(
+      const int64_t value,
+      ParseScaled(text, {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}},
+                  what));
+  if (value > std::chrono::duration_cast<std::chrono::milliseconds>(high).count())
+    return Expected(text, what);
+  const Duration duration = std::chrono::milliseconds(value);
+  if (duration < low) return Expected(text, what);
+  return duration;
+}
+
+}  // namespace gregor

@@ -1,0 +1,178 @@
+#include "node/settings.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <utility>
+
+#include "node/setting_values.h"
+
+namespace gregor {
+namespace {
+
+Error At(const std::string& file, const YAML::Mark& mark, const std::string& message) {
+  const std::string line = mark.line < 0 ? "" : ":" + std::to_string(mark.line + 1);
+  return Error(Reason::kInvalidConfig, file + line + ": " + message);
+}
+
+// A scalar as it stands, a list as comma-separated values.
+Result<std::string> TextOf(const std::string& file, const std::string& key,
+                           const YAML::Node& node) {
+  if (node.IsScalar()) return node.Scalar();
+  if (node.IsNull()) return std::string();
+  if (!node.IsSequence())
+    return At(file, node.Mark(), "key \"" + key + "\" takes a value, not a mapping");
+  std::string text;
+  for (const YAML::Node& item : node) {
+    if (!item.IsScalar())
+      return At(file, item.Mark(), "key \"" + key + "\" takes a list of plain values");
+    text += (text.empty() ? "" : ",") + item.Scalar();
+  }
+  return text;
+}
+
+bool IsPrefix(const std::string& key) {
+  const auto settings = SettingSpecs();
+  return std::any_of(settings.begin(), settings.end(),
+                     [&](const SettingSpec& spec) { return spec.name.starts_with(key + "."); });
+}
+
+std::string KnownSettings() {
+  std::string names;
+  for (const SettingSpec& spec : SettingSpecs())
+    names += (names.empty() ? "" : ", ") + std::string(spec.name);
+  return names;
+}
+
+Result<void> LoadMapping(const std::string& file, const std::string& prefix,
+                         const YAML::Node& mapping, std::set<std::string>& seen,
+                         Settings& settings) {
+  for (const auto& entry : mapping) {
+    if (!entry.first.IsScalar()) return At(file, entry.first.Mark(), "a key must be a plain word");
+    const std::string key = prefix + entry.first.Scalar();
+    const YAML::Mark mark = entry.first.Mark();
+    if (!seen.insert(key).second) return At(file, mark, "key \"" + key + "\" is given twice");
+    const bool is_config = prefix == "configs.";
+    if (!is_config && (IsPrefix(key) || key == "configs") && !entry.second.IsNull()) {
+      if (!entry.second.IsMap()) return At(file, mark, "key \"" + key + "\" takes a mapping");
+      RETURN_IF_ERROR(LoadMapping(file, key + ".", entry.second, seen, settings));
+      continue;
+    }
+    if (entry.second.IsNull()) continue;
+    ASSIGN_OR_RETURN(const std::string text, TextOf(file, key, entry.second));
+    const auto applied = is_config
+                             ? ApplySetting(settings, "configs", entry.first.Scalar() + "=" + text)
+                             : ApplySetting(settings, key, text);
+    if (!applied.ok()) return At(file, mark, applied.error().message);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string HostPort::ToString() const {
+  const bool v6 = host.find(':') != std::string::npos;
+  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+bool HostPort::IsLoopback() const {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+Result<HostPort> ParseHostPort(std::string_view text) {
+  const Error expected(Reason::kInvalidConfig,
+                       "\"" + std::string(text) +
+                           "\" is not of the form host:port (an IPv6 address in brackets; the "
+                           "port from 0 to 65535)");
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return expected;
+  std::string_view host = text.substr(0, colon);
+  if (host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return expected;
+  }
+  const auto port = ParseInteger(text.substr(colon + 1), 0, 65535);
+  const bool printable =
+      std::all_of(host.begin(), host.end(), [](char c) { return c > ' ' && c < 127; });
+  if (host.empty() || !printable || !port.ok()) return expected;
+  return HostPort{std::string(host), static_cast<uint16_t>(*port)};
+}
+
+std::vector<std::string> Settings::LogDirs() const {
+  return log_dirs.empty() ? std::vector<std::string>{data_dir + "/topics"} : log_dirs;
+}
+
+std::string SettingSpec::Flag() const {
+  std::string text = "--" + std::string(flag.empty() ? name : flag);
+  std::replace(text.begin(), text.end(), '.', '-');
+  std::replace(text.begin(), text.end(), '_', '-');
+  return text;
+}
+
+Result<void> ApplySetting(Settings& settings, std::string_view name, std::string_view value) {
+  const SettingSpec* const spec = FindSetting(name);
+  if (spec == nullptr) {
+    return Error(Reason::kInvalidConfig,
+                 "unknown key \"" + std::string(name) + "\"; known are " + KnownSettings());
+  }
+  auto set = spec->set(settings, value);
+  if (set.ok()) return {};
+  return Error(Reason::kInvalidConfig, "key \"" + std::string(name) + "\": " + set.error().message);
+}
+
+Result<void> ParseSettings(const std::string& name, const std::string& yaml, Settings& settings) {
+  try {
+    const YAML::Node root = YAML::Load(yaml);
+    if (root.IsNull()) return {};
+    if (!root.IsMap())
+      return At(name, root.Mark(), "the file must be a mapping of settings (key: value)");
+    std::set<std::string> seen;
+    return LoadMapping(name, "", root, seen, settings);
+  } catch (const YAML::Exception& error) {
+    return At(name, error.mark, "not valid YAML: " + error.msg);
+  }
+}
+
+Result<void> LoadSettingsFile(const std::string& path, Settings& settings) {
+  std::ifstream file(path);
+  std::stringstream text;
+  if (!file || !(text << file.rdbuf())) {
+    return Error(Reason::kInvalidConfig, path + ": the settings file cannot be read");
+  }
+  settings.from_file = true;
+  return ParseSettings(path, text.str(), settings);
+}
+
+Result<void> CheckSettings(const Settings& settings) {
+  const auto dirs = settings.LogDirs();
+  if (std::set<std::string>(dirs.begin(), dirs.end()).size() != dirs.size()) {
+    return Error(Reason::kInvalidConfig, "key \"log_dirs\": a folder is given twice");
+  }
+  const auto check = [](const std::optional<HostPort>& advertise, const std::string& name) {
+    if (advertise.has_value() && (advertise->host == "0.0.0.0" || advertise->host == "::")) {
+      return Result<void>(
+          Error(Reason::kInvalidConfig, "key \"advertise." + name + "\": " + advertise->host +
+                                            " is no address that others can connect to"));
+    }
+    return Result<void>();
+  };
+  RETURN_IF_ERROR(check(settings.advertise_grpc, "grpc"));
+  RETURN_IF_ERROR(check(settings.advertise_http, "http"));
+  if (settings.produce_memory_bytes < settings.message_bytes_limit) {
+    return Error(
+        Reason::kInvalidConfig,
+        "key \"produce_memory\": smaller than message_limit, so the largest batch never fits");
+  }
+  if (settings.fetch_memory_bytes < settings.message_bytes_limit) {
+    return Error(
+        Reason::kInvalidConfig,
+        "key \"fetch_memory\": smaller than message_limit, so the largest batch never fits");
+  }
+  return {};
+}
+
+}  // namespace gregor

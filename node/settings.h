@@ -1,0 +1,99 @@
+#ifndef GREGOR_NODE_SETTINGS_H_
+#define GREGOR_NODE_SETTINGS_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/types.h"
+
+namespace gregor {
+
+struct HostPort {
+  std::string host;
+  uint16_t port = 0;
+  // "host:port", with brackets around an IPv6 address.
+  std::string ToString() const;
+  // Whether only this machine can reach it.
+  bool IsLoopback() const;
+  friend bool operator==(const HostPort&, const HostPort&) = default;
+};
+// Takes "host:port" and "[v6]:port". Fails with kInvalidConfig.
+Result<HostPort> ParseHostPort(std::string_view text);
+
+// What a node is told at start: one YAML file, each setting also as a flag (DESIGN D13). `gregor
+// settings` lists them.
+struct Settings {
+  NodeId node_id{1};
+  std::string rack;
+  std::string data_dir = "gregor-data";
+  std::vector<std::string> log_dirs;  // empty: data_dir/topics
+  HostPort listen_grpc{"127.0.0.1", 9094};
+  HostPort listen_http{"127.0.0.1", 9095};
+  std::optional<HostPort> advertise_grpc;
+  std::optional<HostPort> advertise_http;
+  int64_t event_loops = 0;  // 0: cores - 1, at least one
+  int64_t disk_read_threads = 2;
+  int64_t disk_background_threads = 2;
+  int64_t sync_threads = 4;
+  int64_t open_files_max = 1024;
+  std::optional<uint64_t> disk_reserve_bytes;  // unset: 2 % of the disk, at most 1 GiB
+  uint64_t file_step_bytes = 16u << 20;
+  uint64_t flush_bytes = 64u << 20;
+  Duration flush_interval = std::chrono::seconds(1);
+  uint64_t produce_memory_bytes = 256u << 20;
+  uint64_t fetch_memory_bytes = 256u << 20;
+  uint64_t grpc_memory_bytes = 512u << 20;
+  uint64_t message_bytes_limit = 32u << 20;
+  uint64_t compaction_memory_bytes = 32u << 20;
+  uint64_t compaction_bytes_per_second = 0;  // 0: not limited
+  Duration retention_check_interval = std::chrono::minutes(5);
+  Duration producer_id_expiration = std::chrono::hours(24);
+  int64_t producer_ids_max = 100000;
+  int64_t recovery_parallelism = 32;
+  Duration shutdown_timeout = std::chrono::seconds(5);
+  std::map<std::string, std::string, std::less<>>
+      configs;  // defaults of topic configs, by broker config name
+  // Whether a file was given: then an unformatted directory is refused.
+  bool from_file = false;
+
+  std::vector<std::string> LogDirs() const;
+};
+
+// One line of `gregor settings`.
+struct SettingSpec {
+  std::string_view
+      name;  // in the file, dots for nesting; the flag is "--" + name with '-' for '.' and '_'
+  std::string_view flag;  // where the flag differs from that
+  std::string_view unit;
+  std::string_view range;
+  std::string_view default_value;
+  std::string_view documentation;
+  Result<void> (*set)(Settings& settings, std::string_view value);
+
+  std::string Flag() const;  // with "--"
+};
+// All of them, in the order of the documentation. Lists are given as comma-separated values.
+std::span<const SettingSpec> SettingSpecs();
+const SettingSpec* FindSetting(std::string_view name);
+
+// Sets one setting from text. Fails with kInvalidConfig, naming the setting, the value and what is
+// valid.
+Result<void> ApplySetting(Settings& settings, std::string_view name, std::string_view value);
+// Reads a settings file into `settings`. Fails with kInvalidConfig; the message begins "FILE:LINE:
+// " and names the key.
+Result<void> LoadSettingsFile(const std::string& path, Settings& settings);
+// The same from text; `name` stands for the file in messages.
+Result<void> ParseSettings(const std::string& name, const std::string& yaml, Settings& settings);
+// What the settings as a whole must fulfil. Fails with kInvalidConfig.
+Result<void> CheckSettings(const Settings& settings);
+
+}  // namespace gregor
+
+#endif  // GREGOR_NODE_SETTINGS_H_

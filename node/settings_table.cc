@@ -1,0 +1,203 @@
+// The table of settings.
+#include <algorithm>
+#include <utility>
+
+#include "controller/image/topic_configs.h"
+#include "node/setting_values.h"
+#include "node/settings.h"
+
+namespace gregor {
+namespace {
+
+constexpr int64_t kIntMax = INT32_MAX;
+constexpr uint64_t kTebi = uint64_t{1} << 40;
+
+template <auto Member, int64_t Low, int64_t High>
+Result<void> SetInteger(Settings& settings, std::string_view value) {
+  ASSIGN_OR_RETURN(settings.*Member, ParseInteger(value, Low, High));
+  return {};
+}
+
+template <auto Member, uint64_t Low, uint64_t High>
+Result<void> SetBytes(Settings& settings, std::string_view value) {
+  ASSIGN_OR_RETURN(settings.*Member, ParseByteCount(value, Low, High));
+  return {};
+}
+
+template <auto Member, int64_t LowMs, int64_t HighMs>
+Result<void> SetDuration(Settings& settings, std::string_view value) {
+  ASSIGN_OR_RETURN(settings.*Member, ParseDuration(value, std::chrono::milliseconds(LowMs),
+                                                   std::chrono::milliseconds(HighMs)));
+  return {};
+}
+
+template <auto Member>
+Result<void> SetAddress(Settings& settings, std::string_view value) {
+  ASSIGN_OR_RETURN(settings.*Member, ParseHostPort(value));
+  return {};
+}
+
+Result<void> SetNodeId(Settings& settings, std::string_view value) {
+  ASSIGN_OR_RETURN(const int64_t id, ParseInteger(value, 0, kIntMax));
+  settings.node_id = NodeId{static_cast<int32_t>(id)};
+  return {};
+}
+
+Result<void> SetRack(Settings& settings, std::string_view value) {
+  settings.rack = value;
+  return {};
+}
+
+Result<void> SetDataDir(Settings& settings, std::string_view value) {
+  if (value.empty()) return Error(Reason::kInvalidConfig, "an empty path");
+  settings.data_dir = value;
+  return {};
+}
+
+Result<void> SetLogDirs(Settings& settings, std::string_view value) {
+  settings.log_dirs.clear();
+  while (!value.empty()) {
+    const size_t comma = std::min(value.find(','), value.size());
+    const std::string_view path = value.substr(0, comma);
+    if (path.empty()) return Error(Reason::kInvalidConfig, "an empty path");
+    settings.log_dirs.emplace_back(path);
+    value.remove_prefix(std::min(comma + 1, value.size()));
+  }
+  return {};
+}
+
+Result<void> SetRoles(Settings&, std::string_view value) {
+  if (value == "controller,broker" || value == "broker,controller") return {};
+  return Error(Reason::kInvalidConfig,
+               "\"" + std::string(value) + "\": a single node is both, controller and broker");
+}
+
+Result<void> SetDiskReserve(Settings& settings, std::string_view value) {
+  if (value == "auto") {
+    settings.disk_reserve_bytes.reset();
+    return {};
+  }
+  ASSIGN_OR_RETURN(settings.disk_reserve_bytes, ParseByteCount(value, 0, 16 * kTebi));
+  return {};
+}
+
+// "name=value,name=value"; from the file one entry at a time.
+Result<void> SetConfigs(Settings& settings, std::string_view value) {
+  while (!value.empty()) {
+    const size_t comma = std::min(value.find(','), value.size());
+    const std::string_view entry = value.substr(0, comma);
+    const size_t equals = entry.find('=');
+    if (equals == std::string_view::npos) {
+      return Error(Reason::kInvalidConfig,
+                   "\"" + std::string(entry) + "\" is not of the form name=value");
+    }
+    const std::string name(entry.substr(0, equals));
+    const ConfigSpec* const spec = FindBrokerConfig(name);
+    if (spec == nullptr) {
+      return Error(
+          Reason::kInvalidConfig,
+          "\"" + name + "\" is no broker config (`gregor config describe --broker` lists them)");
+    }
+    RETURN_IF_ERROR(CheckConfigValue(*spec, entry.substr(equals + 1)));
+    settings.configs[name] = entry.substr(equals + 1);
+    value.remove_prefix(std::min(comma + 1, value.size()));
+  }
+  return {};
+}
+
+const SettingSpec kSettings[] = {
+    {"node_id", "", "", "0 to 2147483647", "1", "Number of this node, unique in its cluster.",
+     SetNodeId},
+    {"roles", "", "", "controller,broker", "controller,broker", "What the node does.", SetRoles},
+    {"rack", "", "", "any text", "",
+     "Where the node stands; replicas of a partition go to different racks.", SetRack},
+    {"data_dir", "", "path", "", "gregor-data",
+     "Folder of the node's identity, metadata and (by default) topics.", SetDataDir},
+    {"log_dirs", "", "paths", "", "data_dir/topics",
+     "Folders for the partitions' logs, one per disk.", SetLogDirs},
+    {"listen.grpc", "grpc-listen", "host:port", "port 0: a free one", "127.0.0.1:9094",
+     "Where the gRPC API listens.", SetAddress<&Settings::listen_grpc>},
+    {"listen.http", "http-listen", "host:port", "port 0: a free one", "127.0.0.1:9095",
+     "Where metrics, liveness and readiness are served.", SetAddress<&Settings::listen_http>},
+    {"advertise.grpc", "", "host:port", "", "as listen.grpc",
+     "What clients are told to connect to for the gRPC API.",
+     SetAddress<&Settings::advertise_grpc>},
+    {"advertise.http", "", "host:port", "", "as listen.http",
+     "What others are told to connect to for HTTP.", SetAddress<&Settings::advertise_http>},
+    {"event_loops", "", "threads", "0 to 256", "0",
+     "Threads that serve partitions; 0: one less than there are cores.",
+     SetInteger<&Settings::event_loops, 0, 256>},
+    {"disk_read_threads", "", "threads", "1 to 64", "2",
+     "Threads per log directory for reads that miss the page cache.",
+     SetInteger<&Settings::disk_read_threads, 1, 64>},
+    {"disk_background_threads", "", "threads", "1 to 64", "2",
+     "Threads per log directory for recovery, retention and compaction.",
+     SetInteger<&Settings::disk_background_threads, 1, 64>},
+    {"sync_threads", "", "threads", "1 to 64", "4",
+     "How many files of a group are synced at the same time.",
+     SetInteger<&Settings::sync_threads, 1, 64>},
+    {"open_files_max", "", "files", "16 to 1000000", "1024",
+     "Open files per log directory; the least recently used are closed.",
+     SetInteger<&Settings::open_files_max, 16, 1000000>},
+    {"disk_reserve", "", "bytes", "auto, 0 to 16 TiB", "auto",
+     "Writes are refused while less is free on the disk; auto: 2 % of the disk, at most 1 GiB.",
+     SetDiskReserve},
+    {"file_step", "", "bytes", "64 KiB to 1 GiB", "16 MiB",
+     "Largest step in which a segment's file grows.",
+     SetBytes<&Settings::file_step_bytes, 64u << 10, 1u << 30>},
+    {"flush_bytes", "", "bytes", "1 MiB to 64 GiB", "64 MiB",
+     "With durability=replicated: how much may be unsynced per log directory before a sync starts.",
+     SetBytes<&Settings::flush_bytes, 1u << 20, uint64_t{64} << 30>},
+    {"flush_interval", "", "time", "10ms to 1h", "1s",
+     "With durability=replicated: how long it may stay unsynced.",
+     SetDuration<&Settings::flush_interval, 10, 3600000>},
+    {"produce_memory", "", "bytes", "1 MiB to 1 TiB", "256 MiB",
+     "Batches between their arrival and their acknowledgement; beyond it writes are refused, to be "
+     "retried.",
+     SetBytes<&Settings::produce_memory_bytes, 1u << 20, kTebi>},
+    {"fetch_memory", "", "bytes", "1 MiB to 1 TiB", "256 MiB",
+     "Answers to fetches until they are sent; beyond it fetches wait.",
+     SetBytes<&Settings::fetch_memory_bytes, 1u << 20, kTebi>},
+    {"grpc_memory", "", "bytes", "64 MiB to 1 TiB", "512 MiB",
+     "What the gRPC library may use for its buffers.",
+     SetBytes<&Settings::grpc_memory_bytes, 64u << 20, kTebi>},
+    {"message_limit", "", "bytes", "1 MiB to 256 MiB", "32 MiB",
+     "Largest max.message.bytes that a topic may have.",
+     SetBytes<&Settings::message_bytes_limit, 1u << 20, 256u << 20>},
+    {"compaction_memory", "", "bytes", "1 MiB to 64 GiB", "32 MiB",
+     "Key map of the log compaction, per log directory.",
+     SetBytes<&Settings::compaction_memory_bytes, 1u << 20, uint64_t{64} << 30>},
+    {"compaction_rate", "", "bytes/s", "0 to 1 TiB", "0",
+     "Reads and writes of the log compaction; 0: not limited.",
+     SetBytes<&Settings::compaction_bytes_per_second, 0, kTebi>},
+    {"retention_check_interval", "", "time", "1s to 1d", "5m",
+     "How often logs are checked for what retention may delete.",
+     SetDuration<&Settings::retention_check_interval, 1000, 86400000>},
+    {"producer_id_expiration", "", "time", "1m to 30d", "1d",
+     "After so long without a write an idempotent producer's sequences are forgotten.",
+     SetDuration<&Settings::producer_id_expiration, 60000, 2592000000>},
+    {"producer_ids_max", "", "ids", "100 to 10000000", "100000",
+     "Idempotent producers remembered per partition.",
+     SetInteger<&Settings::producer_ids_max, 100, 10000000>},
+    {"recovery_parallelism", "", "logs", "1 to 1024", "32",
+     "Logs that are recovered at the same time per event loop.",
+     SetInteger<&Settings::recovery_parallelism, 1, 1024>},
+    {"shutdown_timeout", "", "time", "100ms to 10m", "5s", "How long a clean stop may take.",
+     SetDuration<&Settings::shutdown_timeout, 100, 600000>},
+    {"configs", "", "name=value", "any broker config", "",
+     "Defaults of topic configs and broker configs, by Kafka's broker config names (a mapping in "
+     "the file).",
+     SetConfigs},
+};
+
+}  // namespace
+
+std::span<const SettingSpec> SettingSpecs() { return kSettings; }
+
+const SettingSpec* FindSetting(std::string_view name) {
+  const auto found = std::find_if(std::begin(kSettings), std::end(kSettings),
+                                  [&](const SettingSpec& spec) { return spec.name == name; });
+  return found == std::end(kSettings) ? nullptr : found;
+}
+
+}  // namespace gregor

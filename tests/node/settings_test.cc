@@ -1,0 +1,125 @@
+#include "node/settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "node/setting_values.h"
+
+namespace gregor {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+std::string ErrorOf(const std::string& yaml) {
+  Settings settings;
+  const auto result = ParseSettings("node.yaml", yaml, settings);
+  return result.ok() ? "" : result.error().message;
+}
+
+TEST(Settings, AreReadFromYaml) {
+  Settings settings;
+  const auto result = ParseSettings("node.yaml",
+                                    "node_id: 7\n"
+                                    "data_dir: /srv/gregor\n"
+                                    "log_dirs: [/disk1, /disk2]\n"
+                                    "listen: {grpc: \"0.0.0.0:1234\", http: \"[::1]:99\"}\n"
+                                    "flush_interval: 250ms\n"
+                                    "produce_memory: 1GiB\n"
+                                    "rack:\n",
+                                    settings);
+  ASSERT_TRUE(result.ok()) << result.error();
+  EXPECT_EQ(settings.node_id, NodeId{7});
+  EXPECT_EQ(settings.LogDirs(), (std::vector<std::string>{"/disk1", "/disk2"}));
+  EXPECT_EQ(settings.listen_grpc, (HostPort{"0.0.0.0", 1234}));
+  EXPECT_EQ(settings.listen_http.ToString(), "[::1]:99");
+  EXPECT_TRUE(settings.listen_http.IsLoopback());
+  EXPECT_FALSE(settings.listen_grpc.IsLoopback());
+  EXPECT_EQ(settings.flush_interval, std::chrono::milliseconds(250));
+  EXPECT_EQ(settings.produce_memory_bytes, uint64_t{1} << 30);
+  EXPECT_TRUE(CheckSettings(settings).ok());
+}
+
+TEST(Settings, ABadFileIsRefusedWithLineAndKey) {
+  EXPECT_THAT(ErrorOf("node_id: 1\nnode_idd: 2\n"),
+              StartsWith("node.yaml:2: unknown key \"node_idd\""));
+  EXPECT_THAT(ErrorOf("rack: a\n\nnode_id: many\n"),
+              StartsWith("node.yaml:3: key \"node_id\": \"many\" is not"));
+  EXPECT_THAT(ErrorOf("listen:\n  grpc: nowhere\n"),
+              StartsWith("node.yaml:2: key \"listen.grpc\""));
+  EXPECT_THAT(ErrorOf("listen: 5\n"), StartsWith("node.yaml:1: key \"listen\" takes a mapping"));
+  EXPECT_THAT(ErrorOf("node_id: [1, {a: b}]\n"), StartsWith("node.yaml:1: "));
+  EXPECT_THAT(ErrorOf("node_id: 1\nnode_id: 2\n"),
+              StartsWith("node.yaml:2: key \"node_id\" is given twice"));
+  EXPECT_THAT(ErrorOf("a: [1\n"), HasSubstr("not valid YAML"));
+  EXPECT_THAT(ErrorOf("- a\n"), HasSubstr("must be a mapping"));
+}
+
+TEST(Settings, AnEmptyFileGivesTheDefaults) { EXPECT_EQ(ErrorOf(""), ""); }
+
+TEST(Settings, AFileThatIsNotThereIsAnError) {
+  Settings settings;
+  EXPECT_THAT(LoadSettingsFile("/nonexistent/node.yaml", settings).error().message,
+              HasSubstr("cannot be read"));
+}
+
+TEST(Settings, EveryDefaultInTheTableIsTheOneInTheCode) {
+  for (const SettingSpec& spec : SettingSpecs()) {
+    if (spec.name.starts_with("advertise") || spec.default_value.empty() || spec.name == "log_dirs")
+      continue;
+    Settings settings;
+    std::string value(spec.default_value);
+    const auto result = ApplySetting(settings, spec.name, value);
+    EXPECT_TRUE(result.ok()) << spec.name << ": " << result.error();
+  }
+  Settings applied;
+  ASSERT_TRUE(ApplySetting(applied, "flush_bytes", FindSetting("flush_bytes")->default_value).ok());
+  EXPECT_EQ(applied.flush_bytes, Settings().flush_bytes);
+  ASSERT_TRUE(ApplySetting(applied, "producer_id_expiration",
+                           FindSetting("producer_id_expiration")->default_value)
+                  .ok());
+  EXPECT_EQ(applied.producer_id_expiration, Settings().producer_id_expiration);
+  EXPECT_EQ(applied.listen_grpc, Settings().listen_grpc);
+}
+
+TEST(Settings, FlagsFollowTheNames) {
+  EXPECT_EQ(FindSetting("data_dir")->Flag(), "--data-dir");
+  EXPECT_EQ(FindSetting("listen.grpc")->Flag(), "--grpc-listen");
+  EXPECT_EQ(FindSetting("advertise.grpc")->Flag(), "--advertise-grpc");
+}
+
+TEST(Settings, ContradictionsAreRefused) {
+  Settings settings;
+  settings.log_dirs = {"/a", "/a"};
+  EXPECT_FALSE(CheckSettings(settings).ok());
+  settings = Settings();
+  settings.advertise_grpc = HostPort{"0.0.0.0", 9};
+  EXPECT_FALSE(CheckSettings(settings).ok());
+  settings = Settings();
+  settings.produce_memory_bytes = 1 << 20;
+  EXPECT_FALSE(CheckSettings(settings).ok());
+}
+
+TEST(SettingValues, UnitsAreUnderstoodAndBoundsKept) {
+  EXPECT_EQ(*ParseByteCount("10 MiB", 0, UINT64_MAX), 10u << 20);
+  EXPECT_EQ(*ParseByteCount("7", 0, 100), 7u);
+  EXPECT_FALSE(ParseByteCount("-1", 0, 100).ok());
+  EXPECT_FALSE(ParseByteCount("101", 0, 100).ok());
+  EXPECT_FALSE(ParseByteCount("99999999999T", 0, UINT64_MAX).ok());
+  EXPECT_FALSE(ParseByteCount("1 XB", 0, 100).ok());
+  EXPECT_EQ(*ParseDuration("2m", Duration(0), std::chrono::hours(1)), std::chrono::minutes(2));
+  EXPECT_FALSE(ParseDuration("2", Duration(0), std::chrono::hours(1)).ok());
+  EXPECT_FALSE(ParseDuration("9223372036854775807d", Duration(0), std::chrono::hours(1)).ok());
+  EXPECT_FALSE(ParseInteger("1x", 0, 5).ok());
+}
+
+TEST(HostPort, TakesNamesAndBothKindsOfAddresses) {
+  EXPECT_EQ(*ParseHostPort("localhost:80"), (HostPort{"localhost", 80}));
+  EXPECT_EQ(*ParseHostPort("[fe80::1]:80"), (HostPort{"fe80::1", 80}));
+  for (const char* bad : {"", ":", "a", "a:", ":80", "a:65536", "::1:80", "a b:80", "[]:80"}) {
+    EXPECT_FALSE(ParseHostPort(bad).ok()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace gregor
