@@ -1,0 +1,44 @@
+#include "node/process.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "base/check.h"
+
+namespace gregor {
+namespace {
+
+sigset_t StopSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+}  // namespace
+
+uint64_t RaiseOpenFileLimit() {
+  rlimit limit{};
+  PCHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  if (limit.rlim_cur < limit.rlim_max) {
+    const rlimit raised{limit.rlim_max, limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  }
+  return limit.rlim_cur;
+}
+
+void BlockStopSignals() {
+  const sigset_t set = StopSignals();
+  PCHECK(pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+int WaitForStopSignal() {
+  const sigset_t set = StopSignals();
+  int signal_number = 0;
+  PCHECK(sigwait(&set, &signal_number) == 0);
+  return signal_number;
+}
+
+}  // namespace gregor

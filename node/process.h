@@ -1,0 +1,21 @@
+#ifndef GREGOR_NODE_PROCESS_H_
+#define GREGOR_NODE_PROCESS_H_
+
+#include <cstdint>
+
+namespace gregor {
+
+// What a server does with its process. Thread: main, at start.
+
+// Raises the soft limit of open files to the hard one; returns what it is then.
+uint64_t RaiseOpenFileLimit();
+
+// Blocks SIGTERM and SIGINT in this thread and all that it starts, so that WaitForStopSignal() gets
+// them; ignores SIGPIPE.
+void BlockStopSignals();
+// Returns the number of the signal that came.
+int WaitForStopSignal();
+
+}  // namespace gregor
+
+#endif  // GREGOR_NODE_PROCESS_H_
