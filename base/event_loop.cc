@@ -16,7 +16,8 @@
 namespace gregor {
 namespace {
 
-// Posts go through a queue of our own, so that a burst costs one wake-up of Asio, not one allocation and wake-up per task.
+// Posts go through a queue of our own, so that a burst costs one wake-up of Asio, not one
+// allocation and wake-up per task.
 class ThreadLoop final : public EventLoop {
  public:
   explicit ThreadLoop(std::string name) : work_(boost::asio::make_work_guard(context_)) {
@@ -50,7 +51,9 @@ class ThreadLoop final : public EventLoop {
     if (InLoop()) {
       StartTimer(id, delay, std::move(task));
     } else {
-      Post(name, [this, id, delay, task = std::move(task)]() mutable { StartTimer(id, delay, std::move(task)); });
+      Post(name, [this, id, delay, task = std::move(task)]() mutable {
+        StartTimer(id, delay, std::move(task));
+      });
     }
     return id;
   }
@@ -86,7 +89,8 @@ class ThreadLoop final : public EventLoop {
   }
 
   void StartTimer(TimerId id, Duration delay, Task task) {
-    auto timer = std::make_unique<Timer>(Timer{boost::asio::steady_timer(context_, delay), std::move(task)});
+    auto timer =
+        std::make_unique<Timer>(Timer{boost::asio::steady_timer(context_, delay), std::move(task)});
     timer->clock.async_wait([this, id](const boost::system::error_code& error) {
       auto found = timers_.find(id.value);
       if (error || found == timers_.end()) return;

@@ -163,7 +163,7 @@ class BatchBuilder {
   void Add(const NewRecord& record);
   int32_t record_count() const { return header_.record_count; }
   // Size of the batch as it stands, uncompressed.
-  size_t size() const { return kBatchHeaderBytes + payload_.size(); }
+  size_t size() const { return kBatchHeaderBytes + used_; }
   // How many bytes Add(record) would add at most.
   static size_t SizeBound(const NewRecord& record);
   // The finished batch with base offset 0 and leader epoch -1; the builder is empty afterwards. REQUIRES: record_count() > 0.
@@ -172,7 +172,8 @@ class BatchBuilder {
  private:
   Options options_;
   BatchHeader header_;
-  std::string payload_;
+  std::string buffer_;  // room for the header, then the payload
+  size_t used_ = 0;     // bytes of the payload
 };
 
 }  // namespace gregor

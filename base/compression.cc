@@ -1,0 +1,335 @@
+#include "base/compression.h"
+
+#include <lz4frame.h>
+#include <snappy.h>
+#include <zlib.h>
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+namespace gregor {
+namespace {
+
+constexpr std::string_view kSnappyMagic("\x82SNAPPY\0", 8);
+constexpr size_t kSnappyHeaderBytes = 16;  // magic, version, oldest compatible version
+constexpr size_t kSnappyBlockBytes = 32 << 10;
+constexpr size_t kChunkBytes = 64 << 10;
+
+Error Corrupt(Codec codec, const std::string& what) {
+  return Error(Reason::kCorruptBatch,
+               "the " + std::string(CodecName(codec)) + " data cannot be decompressed: " + what);
+}
+
+// Output that grows with what really comes, up to a limit.
+class Output {
+ public:
+  Output(Codec codec, size_t limit) : codec_(codec), limit_(limit) {}
+
+  // Room for at least one byte more; fails with kBatchTooLarge beyond the limit.
+  Result<std::span<char>> Room() {
+    if (used_ == data_.size()) {
+      if (used_ > limit_) return TooLarge();
+      // One byte beyond the limit tells a fit from an excess.
+      data_.resize(std::min(std::max(kChunkBytes, 2 * used_), limit_ + 1));
+    }
+    return std::span<char>(data_.data() + used_, data_.size() - used_);
+  }
+  Result<void> Use(size_t bytes) {
+    used_ += bytes;
+    if (used_ > limit_) return TooLarge();
+    return {};
+  }
+  Error TooLarge() const {
+    return Error(Reason::kBatchTooLarge, "the " + std::string(CodecName(codec_)) +
+                                             " data decompresses to more than " +
+                                             std::to_string(limit_) + " bytes")
+        .With("limit_bytes", std::to_string(limit_));
+  }
+  std::string Take() {
+    data_.resize(used_);
+    return std::move(data_);
+  }
+
+ private:
+  const Codec codec_;
+  const size_t limit_;
+  std::string data_;
+  size_t used_ = 0;
+};
+
+void AppendBigEndian32(std::string& out, uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(value >> shift);
+}
+
+uint32_t LoadBigEndian32(const char* at) {
+  uint32_t value;
+  std::memcpy(&value, at, sizeof value);
+  return __builtin_bswap32(value);
+}
+
+std::string CompressGzip(std::string_view input) {
+  z_stream stream{};
+  CHECK_EQ(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY),
+           Z_OK);
+  std::string out(deflateBound(&stream, input.size()) + 32, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(input.data()));
+  stream.avail_in = static_cast<uInt>(input.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  CHECK_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+
+std::string CompressSnappy(std::string_view input) {
+  std::string out(kSnappyMagic);
+  AppendBigEndian32(out, 1);
+  AppendBigEndian32(out, 1);
+  std::string block;
+  while (!input.empty()) {
+    const std::string_view part = input.substr(0, kSnappyBlockBytes);
+    snappy::Compress(part.data(), part.size(), &block);
+    AppendBigEndian32(out, static_cast<uint32_t>(block.size()));
+    out += block;
+    input.remove_prefix(part.size());
+  }
+  return out;
+}
+
+std::string CompressLz4(std::string_view input) {
+  LZ4F_preferences_t preferences{};
+  // Java's decoder takes independent blocks only.
+  preferences.frameInfo.blockMode = LZ4F_blockIndependent;
+  preferences.frameInfo.blockSizeID = LZ4F_max64KB;
+  std::string out(LZ4F_compressFrameBound(input.size(), &preferences), '\0');
+  const size_t size =
+      LZ4F_compressFrame(out.data(), out.size(), input.data(), input.size(), &preferences);
+  CHECK(!LZ4F_isError(size)) << LZ4F_getErrorName(size);
+  out.resize(size);
+  return out;
+}
+
+std::string CompressZstd(std::string_view input) {
+  std::string out(ZSTD_compressBound(input.size()), '\0');
+  const size_t size =
+      ZSTD_compress(out.data(), out.size(), input.data(), input.size(), ZSTD_CLEVEL_DEFAULT);
+  CHECK(!ZSTD_isError(size)) << ZSTD_getErrorName(size);
+  out.resize(size);
+  return out;
+}
+
+// Inflates one slice after another; `ended`: the last member is complete.
+Result<void> InflateSlice(z_stream& stream, const Slice& slice, Output& output, bool& ended) {
+  stream.next_in = const_cast<Bytef*>(slice.data());
+  stream.avail_in = static_cast<uInt>(slice.size());
+  while (stream.avail_in > 0) {
+    if (std::exchange(ended, false) && inflateReset(&stream) != Z_OK)
+      return Corrupt(Codec::kGzip, "bad member");
+    ASSIGN_OR_RETURN(const std::span<char> room, output.Room());
+    stream.next_out = reinterpret_cast<Bytef*>(room.data());
+    stream.avail_out = static_cast<uInt>(room.size());
+    const int status = inflate(&stream, Z_NO_FLUSH);
+    RETURN_IF_ERROR(output.Use(room.size() - stream.avail_out));
+    ended = status == Z_STREAM_END;
+    if (!ended && status != Z_OK && status != Z_BUF_ERROR) {
+      return Corrupt(Codec::kGzip, stream.msg == nullptr ? "bad data" : stream.msg);
+    }
+  }
+  return {};
+}
+
+Result<std::string> DecompressGzip(const Bytes& input, size_t limit) {
+  z_stream stream{};
+  CHECK_EQ(inflateInit2(&stream, 15 + 32), Z_OK);
+  const std::unique_ptr<z_stream, void (*)(z_stream*)> closer(&stream,
+                                                              [](z_stream* s) { inflateEnd(s); });
+  Output output(Codec::kGzip, limit);
+  bool ended = false;
+  for (const Slice& slice : input.slices())
+    RETURN_IF_ERROR(InflateSlice(stream, slice, output, ended));
+  // What did not fit into the last room may still be inside of the stream.
+  while (!ended) {
+    ASSIGN_OR_RETURN(const std::span<char> room, output.Room());
+    stream.next_out = reinterpret_cast<Bytef*>(room.data());
+    stream.avail_out = static_cast<uInt>(room.size());
+    const int status = inflate(&stream, Z_NO_FLUSH);
+    const size_t came = room.size() - stream.avail_out;
+    RETURN_IF_ERROR(output.Use(came));
+    ended = status == Z_STREAM_END;
+    if (!ended && came == 0) return Corrupt(Codec::kGzip, "it ends too early");
+  }
+  return output.Take();
+}
+
+Result<void> AppendSnappyBlock(std::string_view block, size_t limit, std::string& out) {
+  size_t size = 0;
+  if (!snappy::GetUncompressedLength(block.data(), block.size(), &size))
+    return Corrupt(Codec::kSnappy, "bad length");
+  if (size > limit - out.size()) return Output(Codec::kSnappy, limit).TooLarge();
+  // The format yields at most 64 bytes for each of three: a longer claim is not worth the memory.
+  if (size > 32 * block.size() + 64)
+    return Corrupt(Codec::kSnappy, "it claims more than it can hold");
+  const size_t used = out.size();
+  out.resize(used + size);
+  if (!snappy::RawUncompress(block.data(), block.size(), out.data() + used))
+    return Corrupt(Codec::kSnappy, "bad data");
+  return {};
+}
+
+Result<std::string> DecompressSnappy(const Bytes& input, size_t limit) {
+  const Slice flat = input.Flatten();
+  std::string_view rest = flat.view();
+  std::string out;
+  if (!rest.starts_with(kSnappyMagic)) {
+    RETURN_IF_ERROR(AppendSnappyBlock(rest, limit, out));
+    return out;
+  }
+  if (rest.size() < kSnappyHeaderBytes) return Corrupt(Codec::kSnappy, "it ends in the header");
+  rest.remove_prefix(kSnappyHeaderBytes);
+  while (!rest.empty()) {
+    if (rest.size() < 4) return Corrupt(Codec::kSnappy, "it ends in a block's length");
+    const uint32_t size = LoadBigEndian32(rest.data());
+    rest.remove_prefix(4);
+    if (size > rest.size()) return Corrupt(Codec::kSnappy, "it ends in a block");
+    RETURN_IF_ERROR(AppendSnappyBlock(rest.substr(0, size), limit, out));
+    rest.remove_prefix(size);
+  }
+  return out;
+}
+
+Result<std::string> DecompressLz4(const Bytes& input, size_t limit) {
+  LZ4F_dctx* raw = nullptr;
+  CHECK(!LZ4F_isError(LZ4F_createDecompressionContext(&raw, LZ4F_VERSION)));
+  const std::unique_ptr<LZ4F_dctx, LZ4F_errorCode_t (*)(LZ4F_dctx*)> context(
+      raw, LZ4F_freeDecompressionContext);
+  Output output(Codec::kLz4, limit);
+  size_t hint = 1;  // 0 at the end of a frame
+  for (const Slice& slice : input.slices()) {
+    const uint8_t* at = slice.data();
+    size_t left = slice.size();
+    while (left > 0) {
+      ASSIGN_OR_RETURN(const std::span<char> room, output.Room());
+      size_t out_size = room.size();
+      size_t in_size = left;
+      hint = LZ4F_decompress(context.get(), room.data(), &out_size, at, &in_size, nullptr);
+      if (LZ4F_isError(hint)) return Corrupt(Codec::kLz4, LZ4F_getErrorName(hint));
+      RETURN_IF_ERROR(output.Use(out_size));
+      if (in_size == 0 && out_size == 0) return Corrupt(Codec::kLz4, "it makes no progress");
+      at += in_size;
+      left -= in_size;
+    }
+  }
+  while (hint != 0) {  // what is still inside of the context
+    ASSIGN_OR_RETURN(const std::span<char> room, output.Room());
+    size_t out_size = room.size();
+    size_t in_size = 0;
+    hint = LZ4F_decompress(context.get(), room.data(), &out_size, nullptr, &in_size, nullptr);
+    if (LZ4F_isError(hint)) return Corrupt(Codec::kLz4, LZ4F_getErrorName(hint));
+    RETURN_IF_ERROR(output.Use(out_size));
+    if (hint != 0 && out_size == 0) return Corrupt(Codec::kLz4, "it ends too early");
+  }
+  return output.Take();
+}
+
+// Largest window that is taken: what the output may be, but at least what every encoder's default
+// needs.
+int ZstdWindowLog(size_t limit) {
+  int log = 20;
+  while (log < 27 && (size_t{1} << log) < limit) ++log;
+  return log;
+}
+
+Result<std::string> DecompressZstd(const Bytes& input, size_t limit) {
+  const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(),
+                                                                   ZSTD_freeDCtx);
+  CHECK(!ZSTD_isError(
+      ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, ZstdWindowLog(limit))));
+  Output output(Codec::kZstd, limit);
+  size_t hint = 1;  // 0 at the end of a frame
+  const auto step = [&](ZSTD_inBuffer& in) -> Result<size_t> {
+    ASSIGN_OR_RETURN(const std::span<char> room, output.Room());
+    ZSTD_outBuffer out{room.data(), room.size(), 0};
+    hint = ZSTD_decompressStream(context.get(), &out, &in);
+    // A frame of one segment has its whole output as its window.
+    if (ZSTD_getErrorCode(hint) == ZSTD_error_frameParameter_windowTooLarge)
+      return output.TooLarge();
+    if (ZSTD_isError(hint)) return Corrupt(Codec::kZstd, ZSTD_getErrorName(hint));
+    RETURN_IF_ERROR(output.Use(out.pos));
+    return out.pos;
+  };
+  for (const Slice& slice : input.slices()) {
+    ZSTD_inBuffer in{slice.data(), slice.size(), 0};
+    while (in.pos < in.size) RETURN_IF_ERROR(step(in));
+  }
+  ZSTD_inBuffer nothing{nullptr, 0, 0};
+  while (hint != 0) {
+    ASSIGN_OR_RETURN(const size_t came, step(nothing));
+    if (hint != 0 && came == 0) return Corrupt(Codec::kZstd, "it ends too early");
+  }
+  return output.Take();
+}
+
+}  // namespace
+
+std::string_view CodecName(Codec codec) {
+  constexpr std::array<std::string_view, 5> kNames = {"none", "gzip", "snappy", "lz4", "zstd"};
+  const auto index = static_cast<size_t>(codec);
+  return index < kNames.size() ? kNames[index] : "unknown";
+}
+
+std::string Compress(Codec codec, std::string_view input) {
+  switch (codec) {
+    case Codec::kNone:
+      break;
+    case Codec::kGzip:
+      return CompressGzip(input);
+    case Codec::kSnappy:
+      return CompressSnappy(input);
+    case Codec::kLz4:
+      return CompressLz4(input);
+    case Codec::kZstd:
+      return CompressZstd(input);
+  }
+  return std::string(input);
+}
+
+Result<std::string> Decompress(Codec codec, const Bytes& input, size_t output_bytes_max) {
+  switch (codec) {
+    case Codec::kNone:
+      if (input.size() > output_bytes_max) return Output(codec, output_bytes_max).TooLarge();
+      return input.ToString();
+    case Codec::kGzip:
+      return DecompressGzip(input, output_bytes_max);
+    case Codec::kSnappy:
+      return DecompressSnappy(input, output_bytes_max);
+    case Codec::kLz4:
+      return DecompressLz4(input, output_bytes_max);
+    case Codec::kZstd:
+      return DecompressZstd(input, output_bytes_max);
+  }
+  return Error(Reason::kUnsupportedCompression, "compression " +
+                                                    std::to_string(static_cast<int>(codec)) +
+                                                    " is none of none, gzip, snappy, lz4, zstd");
+}
+
+Result<void> CheckCodecs() {
+  std::string sample;
+  for (int i = 0; i < 5000; ++i) sample += "sample " + std::to_string(i * 2654435761u % 1000);
+  for (const Codec codec : {Codec::kGzip, Codec::kSnappy, Codec::kLz4, Codec::kZstd}) {
+    const auto back = Decompress(codec, Slice::Own(Compress(codec, sample)), sample.size());
+    if (!back.ok() || *back != sample) {
+      return Error(Reason::kUnsupportedCompression,
+                   "the " + std::string(CodecName(codec)) +
+                       " library on this machine does not give back what it compressed");
+    }
+  }
+  return {};
+}
+
+}  // namespace gregor
