@@ -7,17 +7,13 @@
 
 #include "base/record_batch.h"
 #include "base/types.h"
+#include "storage/producer_state.h"  // kRequestIdRange, IsRequestId()
 
 namespace gregor {
 
 // How a request_id becomes part of the log (docs/formats.md "Request ids"): the batch carries a
 // producer id from a reserved range, which the partition's ordinary producer table then recognises,
 // after restarts too. Thread: any.
-
-inline constexpr int64_t kRequestIdRange =
-    int64_t{1} << 62;  // producer ids from here on stand for request ids
-
-constexpr bool IsRequestId(ProducerId id) { return id.value >= kRequestIdRange; }
 
 // Keyed, so that nobody who may write can forge the id of another's request. `key`: of the cluster,
 // made at formatting.

@@ -1,12 +1,12 @@
 #ifndef GREGOR_STORAGE_PRODUCER_STATE_H_
 #define GREGOR_STORAGE_PRODUCER_STATE_H_
 
-#include <array>
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/record_batch.h"
@@ -15,64 +15,89 @@
 
 namespace gregor {
 
-// What a log remembers of its idempotent producers: per producer id the epoch and the last five batches, so that a retry is
-// recognised and a gap refused (KIP-98; rules: docs/formats.md "Producer state"). All five are also in the snapshot, so the
-// answer is the same after a restart. Bounded in ids and by time; the oldest ids go first, and are counted.
+// Producer ids from here on stand for request ids: each has one batch, of epoch 0, whose base
+// sequence is a hash of its content (docs/formats.md "Request ids").
+inline constexpr int64_t kRequestIdRange = int64_t{1} << 62;
+constexpr bool IsRequestId(ProducerId id) { return id.value >= kRequestIdRange; }
+
+// What a log remembers of its idempotent producers: per producer id the epoch and the last five
+// batches, so that a retry is recognised and a gap refused (KIP-98; rules: docs/formats.md
+// "Producer state"). All five are also in the snapshot, so the answer is the same after a restart.
+// Bounded in ids and by time; the oldest ids go first, and are counted. Request ids have a table
+// and bounds of their own, so that many of them never push out a producer.
+// Costs a few words as long as there is no producer; about 200 bytes per producer, 45 per request.
 // Thread: its log's.
 class ProducerState {
  public:
   struct Options {
     int64_t expiration_ms = 24 * 3600 * 1000LL;
     size_t ids_max = 100000;
+    int64_t request_window_ms = 15 * 60 * 1000LL;
+    size_t request_ids_max = 100000;
   };
-  // One remembered batch.
+  // One remembered batch. Its leader epoch: EpochCache::EpochAt(base_offset).
   struct Batch {
     Sequence first_sequence{-1};
     Sequence last_sequence{-1};
     Offset base_offset{0};
     Offset last_offset{0};
-    Timestamp max_timestamp{-1};
-    LeaderEpoch leader_epoch{-1};
-    uint32_t crc = 0;  // of the batch as sent: tells a retry from other content under the same id
+    Timestamp max_timestamp{-1};  // of a request id: when it was noted
+
+    friend bool operator==(const Batch&, const Batch&) = default;
   };
 
-  explicit ProducerState(Options options);
+  // How many batches of a producer are remembered: what a client may have in flight.
+  static constexpr size_t kBatchesMax = 5;
 
-  // Whether a client's batch may be appended: nullopt means append it; a Batch means it is a duplicate of that one.
-  // Fails with kInvalidProducerEpoch, kOutOfOrderSequence. Batches without producer id always pass.
+  explicit ProducerState(Options options);
+  ProducerState() : ProducerState(Options()) {}
+  ProducerState(ProducerState&&) noexcept;
+  ProducerState& operator=(ProducerState&&) noexcept;
+  ~ProducerState();
+
+  // Whether a client's batch may be appended: nullopt means append it; a Batch means it is a
+  // duplicate of that one. Batches without producer id always pass.
+  // Fails with kInvalidProducerEpoch, kOutOfOrderSequence (details expected_sequence), and for a
+  // request id that has another content with kInvalidArgument.
   Result<std::optional<Batch>> Check(const BatchHeader& header) const;
-  // The remembered batch of `id` with these sequences, of any epoch; for request ids.
-  std::optional<Batch> Find(ProducerId id, Sequence first) const;
-  // The last remembered batch of `id`; for request ids, which have one.
+  // The last remembered batch of `id`, whatever its sequence; a request id has one only.
   std::optional<Batch> LastOf(ProducerId id) const;
-  // Notes an appended (or replayed) batch, after its offsets are set. `now`: what expiry counts from (append time).
+  // Notes an appended (or replayed) batch, after its offsets are set; control batches count with
+  // their epoch alone. `now`: what expiry counts from (append time).
   void Note(const BatchHeader& header, Timestamp now);
-  // Forgets ids whose last batch was noted more than expiration_ms before `now`.
+  // Forgets ids whose last batch was noted more than expiration_ms (request ids:
+  // request_window_ms) before `now`.
   void Expire(Timestamp now);
   void Clear();
 
+  // Producers and request ids.
   size_t id_count() const;
-  uint64_t evicted_count() const;
+  // Ids that went because there were too many, not by time.
+  uint64_t evicted_count() const { return evicted_; }
   size_t memory_bytes() const;
+
+  // Last offset of each id's last batch, in no order. Compaction keeps these batches, be it without
+  // records: the sequence would be lost otherwise when the state is rebuilt from the log. An old
+  // answer is a safe one: it keeps too much.
+  std::vector<std::pair<ProducerId, Offset>> LastBatches() const;
 
   // Snapshot up to (excluding) `end`, with checksum; format: docs/formats.md.
   std::string Encode(Offset end) const;
-  // Replaces the content. Fails with kStorageError on a bad checksum or format; the state is then empty.
+  // Replaces the content, and returns the snapshot's end. Fails with kStorageError on a bad
+  // checksum or format; the state is then empty.
   Result<Offset> Decode(std::string_view snapshot);
 
  private:
-  struct Entry {
-    ProducerEpoch epoch{-1};
-    Timestamp noted{0};
-    uint8_t count = 0;
-    std::array<Batch, 5> batches;  // oldest first
-    uint64_t age = 0;              // key in by_age_
-  };
+  class Producers;
+  class Requests;
+  Producers& producers();
+  Requests& requests();
+  Result<Offset> DecodeEntries(std::string_view body);
+
   Options options_;
-  std::unordered_map<int64_t, Entry> entries_;
-  std::map<uint64_t, int64_t> by_age_;
-  uint64_t next_age_ = 0;
   uint64_t evicted_ = 0;
+  std::unique_ptr<Producers> producers_;  // null while there is none
+  std::unique_ptr<Requests> requests_;    // null while there is none
 };
 
 }  // namespace gregor
