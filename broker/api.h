@@ -43,6 +43,12 @@ struct AckRule {
   bool receipt = false;
 };
 
+// Set by the caller when a write must not happen any more because one before it failed:
+// more: it fails with kPriorRequestFailed then. Looked at on the partition's thread right before
+// the append, where `done` of a refused write has run by then; so later writes never pass a failed
+// one. nullptr: always append.
+using AbandonFlag = std::shared_ptr<const std::atomic<bool>>;
+
 struct Receipt {
   std::vector<NodeId> synced;  // replicas that hold the batch synced to disk
   std::vector<NodeId> held;    // ... that hold it, not known to be synced
@@ -55,6 +61,7 @@ struct ProduceBatch {
   Bytes batch;
   AckRule ack;
   std::optional<LeaderEpoch> current_leader_epoch;
+  AbandonFlag abandoned;
 };
 
 struct Produced {
@@ -82,6 +89,7 @@ struct ProduceRecords {
   ProducerId producer_id = kNoProducerId;  // with an explicit partition
   ProducerEpoch producer_epoch = kNoProducerEpoch;
   Sequence base_sequence = kNoSequence;
+  AbandonFlag abandoned;
 };
 
 // Records [first_index, first_index + count) of the request became the batch `produced` (run-length
@@ -203,7 +211,8 @@ class BrokerApi {
   // Calls for one partition are appended in the order in which they are made from one thread. Fails
   // also with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp,
   // kUnsupportedCompression, kInvalidRequiredAcks, kOutOfOrderSequence, kInvalidProducerEpoch,
-  // kNotEnoughReplicas, kDiskFull; nothing was appended then.
+  // kNotEnoughReplicas, kDiskFull, kPriorRequestFailed; nothing was appended then. Where a failed
+  // write may yet have happened, the error has the detail outcome=UNKNOWN.
   virtual void Produce(ProduceBatch request, Done<Produced> done) = 0;
   virtual void Produce(ProduceRecords request, Done<ProducedRecords> done) = 0;
   virtual void Init(InitProducer request, Done<InitializedProducer> done) = 0;

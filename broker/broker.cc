@@ -121,7 +121,8 @@ void Broker::Produce(ProduceBatch request, Done<Produced> done) {
   Partition::Append append{.batch = std::move(request.batch),
                            .ack = request.ack,
                            .current_leader_epoch = request.current_leader_epoch,
-                           .memory = std::move(*memory)};
+                           .memory = std::move(*memory),
+                           .abandoned = std::move(request.abandoned)};
   OnPartition<Produced>(
       *route->shard, route->id, "partition.produce",
       [append = std::move(append)](Partition& partition, Done<Produced> done) mutable {

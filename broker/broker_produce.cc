@@ -200,6 +200,7 @@ void Broker::Produce(ProduceRecords request, Done<ProducedRecords> done) {
               Encode(request, part.indexes, codec, loop.clock().WallNow(), producer).bytes;
           append.ack = request.ack;
           append.is_request = is_request;
+          append.abandoned = request.abandoned;
           partition.Produce(std::move(append), std::move(done));
         },
         std::move(part_done));

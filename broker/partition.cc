@@ -174,6 +174,11 @@ Result<Produced> Partition::AppendToLog(RecordBatch batch) {
 void Partition::Produce(Append append, BrokerApi::Done<Produced> done) {
   if (auto serving = CheckServing(append.current_leader_epoch); !serving.ok())
     return done(std::move(serving).error());
+  if (append.abandoned != nullptr && append.abandoned->load(std::memory_order_acquire)) {
+    return done(Error(Reason::kPriorRequestFailed,
+                      "an earlier write of this stream to the partition failed: send again from "
+                      "that one on"));
+  }
   if (auto acks = CheckAcks(append.ack); !acks.ok()) return done(std::move(acks).error());
   auto batch = CheckProducedBatch(std::move(append.batch), RulesNow());
   if (!batch.ok()) return done(std::move(batch).error());

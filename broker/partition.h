@@ -48,6 +48,7 @@ class Partition {
     std::optional<LeaderEpoch> current_leader_epoch;
     Budget::Share memory;     // held until the bytes are written
     bool is_request = false;  // the producer id stands for a request_id (broker/request_id.h)
+    AbandonFlag abandoned;
   };
 
   Partition(EventLoop& loop, const PartitionContext& context, TopicIdPartition id,
