@@ -50,7 +50,8 @@ void BatchBuilder::Add(const NewRecord& record) {
   } else {
     header_.max_timestamp = std::max(header_.max_timestamp, record.timestamp);
   }
-  // Wraps for times further apart than 64 bits; what reads them adds the same way.
+  // Wraps for times that are further apart than 64 bits hold; such a batch is refused when it is
+  // read.
   const auto time_delta = static_cast<int64_t>(static_cast<uint64_t>(record.timestamp.value) -
                                                static_cast<uint64_t>(header_.base_timestamp.value));
   const int64_t offset_delta = header_.record_count++;
@@ -83,6 +84,7 @@ RecordBatch BatchBuilder::Build() {
     bytes.resize(kBatchHeaderBytes);
     bytes += packed;
   }
+  CHECK_LE(bytes.size(), size_t{INT32_MAX});
   BatchHeader header = std::exchange(header_, {});
   header.length = static_cast<int32_t>(bytes.size() - kBatchLengthEnd);
   header.attributes =

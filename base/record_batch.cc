@@ -104,9 +104,10 @@ bool TimeFits(Timestamp time, const ProduceRules& rules) {
 
 // Walks the records of a produced batch; gives the largest time, which the header must carry.
 Result<Timestamp> CheckRecords(const RecordBatch& batch, const ProduceRules& rules) {
-  const BatchHeader& header = batch.header;
-  const bool times_count = rules.timestamp_type == TimestampType::kCreateTime &&
-                           header.timestamp_type() == TimestampType::kCreateTime;
+  BatchHeader header = batch.header;
+  // Whatever the sender claims, its records carry their own times.
+  header.attributes &= static_cast<int16_t>(~BatchHeader::kLogAppendTimeBit);
+  const bool times_count = rules.timestamp_type == TimestampType::kCreateTime;
   Bytes records = batch.payload();
   if (header.codec() != Codec::kNone) {
     ASSIGN_OR_RETURN(std::string plain,
@@ -129,6 +130,13 @@ Result<Timestamp> CheckRecords(const RecordBatch& batch, const ProduceRules& rul
   }
   RETURN_IF_ERROR(walk.CheckEnd());
   return latest;
+}
+
+// Records of a produced batch are walked where that needs no decompression, and where the header
+// alone does not tell what the log relies on.
+bool NeedsWalk(const BatchHeader& header, const ProduceRules& rules) {
+  return header.codec() == Codec::kNone || rules.keys_required ||
+         header.timestamp_type() == TimestampType::kLogAppendTime;
 }
 
 }  // namespace
@@ -215,17 +223,25 @@ Result<RecordBatch> CheckProducedBatch(Bytes bytes, const ProduceRules& rules) {
   }
   ASSIGN_OR_RETURN(RecordBatch batch, CheckBatch(std::move(bytes)));
   RETURN_IF_ERROR(CheckProducedHeader(header));
-  const bool plain = header.codec() == Codec::kNone;
-  if (!plain && rules.timestamp_type == TimestampType::kCreateTime &&
-      !TimeFits(header.max_timestamp, rules)) {
-    return BadTime(header.max_timestamp, rules);
+  if (header.timestamp_type() == TimestampType::kLogAppendTime &&
+      rules.timestamp_type == TimestampType::kLogAppendTime) {
+    return Error(Reason::kInvalidTimestamp,
+                 "the batch is marked as stamped by a broker (attribute bit 3), which only a "
+                 "broker may do");
   }
-  if (!plain && !rules.keys_required) return batch;
+  if (!NeedsWalk(header, rules)) {
+    if (rules.timestamp_type == TimestampType::kCreateTime &&
+        !TimeFits(header.max_timestamp, rules)) {
+      return BadTime(header.max_timestamp, rules);
+    }
+    return batch;
+  }
   ASSIGN_OR_RETURN(const Timestamp latest, CheckRecords(batch, rules));
-  if (latest != header.max_timestamp && header.timestamp_type() == TimestampType::kCreateTime) {
-    // Searches by time rely on it.
-    BatchHeader corrected = header;
-    corrected.max_timestamp = latest;
+  BatchHeader corrected = header;
+  corrected.max_timestamp = latest;  // searches by time rely on it
+  corrected.attributes &= static_cast<int16_t>(~BatchHeader::kLogAppendTimeBit);
+  if (corrected.max_timestamp != header.max_timestamp ||
+      corrected.attributes != header.attributes) {
     corrected.crc = AdjustCrc(header, corrected);
     ReplaceHeader(batch, corrected);
   }

@@ -101,7 +101,7 @@ endfunction()
 # `./dev bench NAME` builds and runs from <build>/bench/NAME.
 function(gregor_bench name)
   cmake_parse_arguments(arg "" "PCH" "DEPS" ${ARGN})
-  add_executable(bench_${name} ${CMAKE_CURRENT_SOURCE_DIR}/${name}_bench.cc)
+  add_executable(bench_${name} EXCLUDE_FROM_ALL ${CMAKE_CURRENT_SOURCE_DIR}/${name}_bench.cc)
   target_link_libraries(bench_${name} PRIVATE ${arg_DEPS} benchmark benchmark_main Threads::Threads)
   gregor_pch(bench_${name} "${arg_PCH}")
   set_target_properties(bench_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench OUTPUT_NAME ${name})

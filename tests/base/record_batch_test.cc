@@ -70,7 +70,8 @@ TEST(RecordBatch, WhatWasBuiltIsReadBack) {
       EXPECT_EQ(record.timestamp.value, 1000000 + i * (i % 2 == 0 ? 1 : -1));
       EXPECT_EQ(record.key.has_value(), i % 3 != 0);
       EXPECT_EQ(record.value.has_value(), i % 5 != 0);
-      EXPECT_EQ(record.value.value_or("").size(), i % 5 != 0 ? static_cast<size_t>(i * 7 % 300) : 0);
+      EXPECT_EQ(record.value.value_or("").size(),
+                i % 5 != 0 ? static_cast<size_t>(i * 7 % 300) : 0);
       const auto headers = DecodeHeaders(record);
       ASSERT_EQ(headers.size(), i % 4 == 0 ? 3u : 0u);
       EXPECT_TRUE(headers.empty() || !headers[2].value.has_value());
@@ -165,6 +166,22 @@ TEST(RecordBatch, AWrongMaximumTimeIsCorrectedWithAValidChecksum) {
   ASSERT_TRUE(checked.ok());
   EXPECT_EQ(checked->header.max_timestamp, good.header.max_timestamp);
   EXPECT_TRUE(CheckBatch(checked->bytes).ok());
+}
+
+TEST(RecordBatch, ABrokersTimeStampIsTakenBackFromAProducedBatchOrRefused) {
+  const auto mark = [](BatchHeader& h) {
+    h.attributes |= BatchHeader::kLogAppendTimeBit;
+    h.max_timestamp = Timestamp{5};
+  };
+  for (const Codec codec : {Codec::kNone, Codec::kZstd}) {
+    const RecordBatch good = Sample(4, {.codec = codec});
+    const auto checked = CheckProducedBatch(Changed(good, mark), Rules());
+    ASSERT_TRUE(checked.ok()) << checked.error();
+    EXPECT_EQ(checked->bytes.ToString(), good.bytes.ToString());
+    ProduceRules rules = Rules();
+    rules.timestamp_type = TimestampType::kLogAppendTime;
+    EXPECT_EQ(ReasonOf(CheckProducedBatch(Changed(good, mark), rules)), Reason::kInvalidTimestamp);
+  }
 }
 
 TEST(RecordBatch, AStampKeepsTheChecksumValid) {
