@@ -31,9 +31,23 @@ endif()
 add_custom_target(fuzzers)
 add_custom_target(benchmarks)
 
+# Libraries of folders that are not there yet are left out, so that folders can come in any order.
+function(gregor_existing result)
+  set(libraries)
+  foreach(library ${ARGN})
+    if(library MATCHES "^gregor_")
+      list(APPEND libraries "$<$<TARGET_EXISTS:${library}>:${library}>")
+    else()
+      list(APPEND libraries ${library})
+    endif()
+  endforeach()
+  set(${result} ${libraries} PARENT_SCOPE)
+endfunction()
+
 # gregor_library(NAME [PCH std|grpc] DEPS lib...): one library of all *.cc in the calling folder.
 function(gregor_library name)
   cmake_parse_arguments(arg "" "PCH" "DEPS" ${ARGN})
+  gregor_existing(arg_DEPS ${arg_DEPS})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
   if(NOT sources)
@@ -59,10 +73,26 @@ function(gregor_pch name kind)
   target_precompile_headers(${name} REUSE_FROM gregor_pch_${kind})
 endfunction()
 
+# gregor_program(NAME [PCH std|grpc] DEPS lib...): the program <build>/NAME, from main.cc of the calling folder; with jemalloc
+# where GREGOR_JEMALLOC says so. The one program is `gregor`, in build/release/gregor.
+function(gregor_program name)
+  cmake_parse_arguments(arg "" "PCH" "DEPS" ${ARGN})
+  gregor_existing(arg_DEPS ${arg_DEPS})
+  add_executable(${name} ${CMAKE_CURRENT_SOURCE_DIR}/main.cc)
+  target_link_libraries(${name} PRIVATE ${arg_DEPS} Threads::Threads)
+  if(GREGOR_JEMALLOC)
+    # First in the link, so that malloc() is its from the start.
+    target_link_options(${name} PRIVATE -Wl,--no-as-needed -ljemalloc -Wl,--as-needed)
+  endif()
+  gregor_pch(${name} "${arg_PCH}")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+endfunction()
+
 # gregor_test(NAME [PCH std|grpc] [LABELS l...] DEPS lib...): one test binary of all *.cc of the calling folder, save
 # *_fuzz.cc and *_main.cc. Its cases are counted from the JSON that it leaves in <build>/results (tools/run_tests.py).
 function(gregor_test name)
   cmake_parse_arguments(arg "" "PCH" "DEPS;LABELS" ${ARGN})
+  gregor_existing(arg_DEPS ${arg_DEPS})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   list(FILTER sources EXCLUDE REGEX "_(fuzz|main)\\.cc$")
   if(NOT sources)
@@ -106,4 +136,26 @@ function(gregor_bench name)
   gregor_pch(bench_${name} "${arg_PCH}")
   set_target_properties(bench_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench OUTPUT_NAME ${name})
   add_dependencies(benchmarks bench_${name})
+endfunction()
+
+# gregor_pytest(NAME [LABELS l...] [TIMEOUT seconds] [NEEDS target...] FILES path...): a test of pytest files, with the
+# system's python3 (Debian's packages of gRPC, Protobuf and pytest belong to it). Their cases are counted from the report that
+# they leave in <build>/results. In the environment: GREGOR_BINARY, the `gregor` to test; GREGOR_PYTHON_GENERATED, the folder
+# of the generated Python modules.
+function(gregor_pytest name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "LABELS;NEEDS;FILES" ${ARGN})
+  set(needs "")
+  foreach(target ${arg_NEEDS})
+    if(TARGET ${target})
+      string(APPEND needs " ${target}")
+    endif()
+  endforeach()
+  add_test(NAME ${name} COMMAND /usr/bin/python3 -m pytest -q -p no:cacheprovider
+           --junitxml=${CMAKE_BINARY_DIR}/results/${name}.xml ${arg_FILES}
+           WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" ENVIRONMENT
+    "PYTHONDONTWRITEBYTECODE=1;GREGOR_BINARY=${CMAKE_BINARY_DIR}/gregor;GREGOR_PYTHON_GENERATED=${CMAKE_BINARY_DIR}/gen/python;GREGOR_NEEDS=${needs}")
+  if(arg_TIMEOUT)
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})
+  endif()
 endfunction()

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Runs the tests of a build folder through ctest and counts their cases; the last line is `N passed, N failed`.
+"""Runs the tests of a build folder through ctest and counts their cases.
 
 usage: run_tests.py BUILD_FOLDER [--filter REGEX] [--labels REGEX] [--jobs N] [--timeout SECONDS]
+       run_tests.py BUILD_FOLDER [--labels REGEX] --targets
 
-REGEX is looked for in the names of the tests (`ctest -N` lists them) and of their cases (`Suite.Case`); a test whose own name
-matches runs whole. Of a GoogleTest binary every case counts, of any other test the test itself. A binary that dies counts
-as one failure more than its report tells. Exit code: 0 if something ran and nothing failed, else 1.
+REGEX is looked for in the names of the tests (`ctest -N` lists them) and of their cases; a test
+whose own name matches runs whole. Of a GoogleTest binary every case counts (`Suite.Case`), of a
+pytest run too (`file_test.test_name`), of any other test the test itself. A program that dies
+counts as one failure more than its report tells. The last line is `N passed, N failed`; exit code:
+0 if something ran and nothing failed, else 1. --targets prints what to build for these tests.
 """
 import argparse
 import fnmatch
@@ -19,17 +22,32 @@ import xml.etree.ElementTree as ElementTree
 
 # The longest filter that is handed over in the environment; the kernel's limit is 128 KiB a string.
 FILTER_BYTES_MAX = 100_000
-OUTPUT_OPTION = "--gtest_output=json:"
+GTEST_REPORT = "--gtest_output=json:"
+PYTEST_REPORT = "--junitxml="
 
 
 class Test:
-    """One entry of ctest: its command, and where a GoogleTest binary leaves its report."""
+    """One entry of ctest: its command, and where its cases are reported."""
 
     def __init__(self, entry):
         self.name = entry["name"]
         self.command = entry.get("command", [])
-        outputs = [a[len(OUTPUT_OPTION):] for a in self.command if a.startswith(OUTPUT_OPTION)]
-        self.report = outputs[0] if outputs else None
+        self.report = self.option(GTEST_REPORT) or self.option(PYTEST_REPORT)
+        self.is_pytest = self.option(PYTEST_REPORT) is not None
+        properties = {p["name"]: p["value"] for p in entry.get("properties", [])}
+        self.folder = properties.get("WORKING_DIRECTORY")
+        self.environment = dict(v.split("=", 1) for v in properties.get("ENVIRONMENT", []))
+
+    def option(self, prefix):
+        values = [a[len(prefix):] for a in self.command if a.startswith(prefix)]
+        return values[0] if values else None
+
+    def targets(self):
+        """What has to be built for it."""
+        needs = self.environment.get("GREGOR_NEEDS", "").split()
+        # A test that is a program of ours is named as its target.
+        program = self.command[0] if self.command else ""
+        return needs + ([self.name] if not program.startswith("/usr/") else [])
 
 
 def list_tests(build, labels):
@@ -40,7 +58,7 @@ def list_tests(build, labels):
     return [Test(entry) for entry in json.loads(listing)["tests"]]
 
 
-def parse_case_list(text):
+def parse_gtest_list(text):
     """The output of --gtest_list_tests as {suite: [case]}."""
     suites, suite = {}, None
     for line in text.splitlines():
@@ -53,10 +71,27 @@ def parse_case_list(text):
     return suites
 
 
+def parse_pytest_list(text):
+    """The output of `pytest --collect-only -q` as {file: [test function]}."""
+    suites = {}
+    for line in text.splitlines():
+        match = re.match(r"(\S+)\.py::(?:\S+::)?(\w+)(\[.*\])?$", line)
+        if match:
+            cases = suites.setdefault(os.path.basename(match.group(1)), [])
+            if match.group(2) not in cases:
+                cases.append(match.group(2))
+    return suites
+
+
 def list_cases(test):
-    program = test.command[0]
-    listing = subprocess.run([program, "--gtest_list_tests"], stdout=subprocess.PIPE, text=True, check=False)
-    return parse_case_list(listing.stdout)
+    if test.is_pytest:
+        command = [a for a in test.command if not a.startswith(PYTEST_REPORT)] + ["--collect-only"]
+    else:
+        command = [test.command[0], "--gtest_list_tests"]
+    environment = dict(os.environ, **test.environment)
+    listing = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False,
+                             cwd=test.folder, env=environment)
+    return (parse_pytest_list if test.is_pytest else parse_gtest_list)(listing.stdout)
 
 
 def matcher(pattern):
@@ -67,8 +102,8 @@ def matcher(pattern):
         return lambda name: fnmatch.fnmatchcase(name, pattern)
 
 
-def pick_cases(suites, matches):
-    """The GoogleTest filter terms for the cases that match; a suite of which all match is one term."""
+def pick_gtest(suites, matches):
+    """The GoogleTest filter terms for what matches; a suite of which all match is one term."""
     terms = []
     for suite, cases in suites.items():
         hits = [case for case in cases if matches(f"{suite}.{case}")]
@@ -79,27 +114,34 @@ def pick_cases(suites, matches):
     return terms
 
 
+def pick_pytest(suites, matches):
+    """The names for pytest -k of the functions that match."""
+    return [case for suite, cases in suites.items() for case in cases if matches(f"{suite}.{case}")]
+
+
 def plan(tests, pattern):
-    """(tests to run whole, tests to run in part, the GoogleTest filter for the latter)."""
+    """(tests to run whole, tests to run in part, the environment that picks the latter's cases)."""
     if not pattern:
-        return tests, [], ""
+        return tests, [], {}
     matches = matcher(pattern)
     whole = [test for test in tests if matches(test.name)]
-    part, terms = [], []
+    part, gtest_terms, pytest_terms = [], [], []
     for test in tests:
         if test in whole or not test.report:
             continue
-        picked = pick_cases(list_cases(test), matches)
+        picked = (pick_pytest if test.is_pytest else pick_gtest)(list_cases(test), matches)
         if picked:
             part.append(test)
-            terms += picked
-    filter_text = ":".join(terms)
-    if len(filter_text) > FILTER_BYTES_MAX:  # so much matches that running all of those binaries costs little more
-        return whole + part, [], ""
-    return whole, part, filter_text
+            (pytest_terms if test.is_pytest else gtest_terms).extend(picked)
+    environment = {"GTEST_FILTER": ":".join(gtest_terms)}
+    if pytest_terms:
+        environment["PYTEST_ADDOPTS"] = "-k '" + " or ".join(pytest_terms) + "'"
+    if max(len(value) for value in environment.values()) > FILTER_BYTES_MAX:
+        return whole + part, [], {}  # so much matches that running all of it costs little more
+    return whole, part, environment
 
 
-def run_ctest(build, tests, gtest_filter, options):
+def run_ctest(build, tests, filters, options):
     """Runs `tests`; returns {name: passed} as ctest saw it."""
     for test in tests:
         if test.report and os.path.exists(test.report):
@@ -108,11 +150,12 @@ def run_ctest(build, tests, gtest_filter, options):
         junit = os.path.join(folder, "junit.xml")
         names = "^(" + "|".join(re.escape(test.name) for test in tests) + ")$"
         environment = dict(os.environ)
-        environment.pop("GTEST_FILTER", None)
-        if gtest_filter:
-            environment["GTEST_FILTER"] = gtest_filter
-        subprocess.run(["ctest", "--test-dir", build, "-R", names, "-j", str(options.jobs), "--output-on-failure",
-                        "--timeout", str(options.timeout), "--output-junit", junit], env=environment, check=False)
+        for name in ("GTEST_FILTER", "PYTEST_ADDOPTS"):
+            environment.pop(name, None)
+        environment.update(filters)
+        subprocess.run(["ctest", "--test-dir", build, "-R", names, "-j", str(options.jobs),
+                        "--output-on-failure", "--timeout", str(options.timeout),
+                        "--output-junit", junit], env=environment, check=False)
         sys.stdout.flush()
         if not os.path.exists(junit):
             return {}
@@ -120,7 +163,7 @@ def run_ctest(build, tests, gtest_filter, options):
         return {case.get("name"): case.get("status") == "run" for case in root.iter("testcase")}
 
 
-def count_report(path):
+def count_gtest(path):
     """(passed, names of failed cases) of one GoogleTest report."""
     with open(path, encoding="utf-8", errors="replace") as report:
         root = json.load(report)
@@ -136,41 +179,61 @@ def count_report(path):
     return passed, failed
 
 
+def count_pytest(path):
+    """(passed, names of failed cases) of one pytest report."""
+    passed, failed = 0, []
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed.append(f"{(case.get('classname') or '').split('.')[-1]}.{case.get('name')}")
+        elif case.find("skipped") is None:
+            passed += 1
+    return passed, failed
+
+
 def count(test, passed_for_ctest):
     """(passed, names of failures) of one test that ran."""
     if not test.report:
         return (1, []) if passed_for_ctest else (0, [test.name])
     try:
-        passed, failed = count_report(test.report)
-    except (OSError, ValueError):
+        passed, failed = (count_pytest if test.is_pytest else count_gtest)(test.report)
+    except (OSError, ValueError, ElementTree.ParseError):
         return 0, [f"{test.name} (ended without a report)"]
     if not passed_for_ctest and not failed:
         failed = [f"{test.name} (failed outside its cases: see its output)"]
     return passed, failed
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Runs a build folder's tests and counts their cases.")
-    parser.add_argument("build")
-    parser.add_argument("--filter", default="")
-    parser.add_argument("--labels", default="")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
-    parser.add_argument("--timeout", type=int, default=900)
-    options = parser.parse_args()
-
-    tests = list_tests(options.build, options.labels)
-    whole, part, gtest_filter = plan(tests, options.filter)
+def run(tests, options):
+    """(passed, names of failures) of the tests that match."""
+    whole, part, filters = plan(tests, options.filter)
     results = {}
     if whole:
-        results.update(run_ctest(options.build, whole, "", options))
+        results.update(run_ctest(options.build, whole, {}, options))
     if part:
-        results.update(run_ctest(options.build, part, gtest_filter, options))
-
+        results.update(run_ctest(options.build, part, filters, options))
     passed, failed = 0, []
     for test in whole + part:
         test_passed, test_failed = count(test, results.get(test.name, False))
         passed += test_passed
         failed += test_failed
+    return passed, failed
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Runs a build folder's tests, counts their cases.")
+    parser.add_argument("build")
+    parser.add_argument("--filter", default="")
+    parser.add_argument("--labels", default="")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--timeout", type=int, default=900)
+    parser.add_argument("--targets", action="store_true")
+    options = parser.parse_args()
+
+    tests = list_tests(options.build, options.labels)
+    if options.targets:
+        print("\n".join(sorted({target for test in tests for target in test.targets()})))
+        return 0
+    passed, failed = run(tests, options)
     if failed:
         print("\nFailed:")
         for name in failed:
