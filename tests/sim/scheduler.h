@@ -1,0 +1,110 @@
+#ifndef GREGOR_TESTS_SIM_SCHEDULER_H_
+#define GREGOR_TESTS_SIM_SCHEDULER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/event_loop.h"
+#include "base/random.h"
+#include "base/task.h"
+#include "tests/sim/trace.h"
+
+namespace gregor {
+
+// Virtual time and everything that is going to happen in it. One event runs at a time; the time
+// between two events costs nothing. Events of one moment run in the order in which they were added;
+// who wants another order adds a random delay. Thread: the simulation's only one.
+class Scheduler {
+ public:
+  struct EventId {
+    MonotonicTime time;
+    uint64_t number = 0;
+    friend auto operator<=>(const EventId&, const EventId&) = default;
+  };
+
+  explicit Scheduler(uint64_t seed);
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  EventId At(MonotonicTime time, const char* name, Task task);
+  EventId After(Duration delay, const char* name, Task task);
+  // No effect if it ran already.
+  void Cancel(EventId event);
+
+  // Runs the next event; false if there is none.
+  bool Step();
+  // Runs events until `done` holds; false if there is nothing left to run, or `limit` has passed.
+  bool RunUntil(const std::function<bool()>& done, Duration limit);
+  // Runs what happens within `time`, and moves on by so much.
+  void RunFor(Duration time);
+
+  const Clock& clock() const { return clock_; }
+  // The wall clock is what Now() says plus this; faults move it.
+  void set_wall_offset(Duration offset) { clock_.wall_offset = offset; }
+  Trace& trace() { return trace_; }
+  Random& random() { return random_; }
+  size_t waiting_count() const { return events_.size(); }
+
+ private:
+  struct VirtualClock final : Clock {
+    MonotonicTime now{std::chrono::seconds(1)};
+    Duration wall_offset = std::chrono::hours(24 * 365 * 56);  // some day in 2026
+    MonotonicTime Now() const override { return now; }
+    Timestamp WallNow() const override;
+  };
+  struct Event {
+    const char* name;
+    Task task;
+  };
+
+  VirtualClock clock_;
+  Trace trace_;
+  Random random_;
+  uint64_t last_number_ = 0;
+  std::map<EventId, Event> events_;
+};
+
+// An event loop in virtual time. Posted tasks run in order, each a short random time later, so that
+// the tasks of several loops mix differently with every seed. Thread: the simulation's.
+class SimLoop final : public EventLoop {
+ public:
+  SimLoop(Scheduler& scheduler, std::string name);
+  ~SimLoop() override;
+
+  void Post(const char* name, Task task) override;
+  TimerId After(Duration delay, const char* name, Task task) override;
+  void Cancel(TimerId timer) override;
+  bool InLoop() const override { return running_; }
+  const Clock& clock() const override { return scheduler_.clock(); }
+
+  // As if the process was killed: nothing that waits here runs any more, nor what is posted later.
+  void Kill();
+  // Runs `call` as a task of this loop, now. For tests, which stand outside of all loops.
+  void Run(const std::function<void()>& call);
+  // The same, and runs other events until `done`; false if it never is, or not within `limit`.
+  bool RunUntil(const std::function<void()>& call, const std::function<bool()>& done,
+                Duration limit);
+
+ private:
+  // Adds an event that is forgotten with the loop.
+  uint64_t Add(MonotonicTime time, const char* name, Task task);
+
+  Scheduler& scheduler_;
+  const std::string name_;
+  Random random_;
+  bool running_ = false;
+  bool killed_ = false;
+  MonotonicTime last_post_;
+  uint64_t last_timer_ = 0;
+  std::map<uint64_t, Scheduler::EventId> waiting_;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_TESTS_SIM_SCHEDULER_H_
