@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "tests/sim/sim_file_system.h"
 #include "tests/storage/file_system_contract.h"
 
 namespace gregor {
@@ -30,6 +31,20 @@ class PosixFixture final : public FileSystemFixture {
 INSTANTIATE_TEST_SUITE_P(Posix, FileSystemContract,
                          testing::Values(FileSystemMaker{
                              "posix", [] { return std::make_unique<PosixFixture>(); }}));
+
+class SimFixture final : public FileSystemFixture {
+ public:
+  SimFixture() { CHECK(files_.MakeDirectory(root()).ok()); }
+  FileSystem& files() override { return files_; }
+  std::string root() override { return "/simulated/data"; }
+
+ private:
+  SimFileSystem files_{1, nullptr};
+};
+
+INSTANTIATE_TEST_SUITE_P(Simulated, FileSystemContract,
+                         testing::Values(FileSystemMaker{
+                             "simulated", [] { return std::make_unique<SimFixture>(); }}));
 
 TEST(Paths, JoinAndParentAreEachOthersInverse) {
   EXPECT_EQ(JoinPath("a", "b"), "a/b");
