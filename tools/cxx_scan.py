@@ -42,9 +42,9 @@ def includes(raw, code):
 
 
 def literals_in_calls(raw, code, names):
-    """[(text, line)] of string literals that stand on a line with a call of one of `names`."""
+    """[(text, line)] of string literals on a line with one of `names` (regular expressions)."""
     found = []
-    call = re.compile(r"\b(?:" + "|".join(names) + r")\s*\(")
+    call = re.compile(r"\b(?:" + "|".join(names) + ")")
     for index, line in enumerate(code):
         if call.search(line):
             found += [(text, index + 1) for text in re.findall(r'"([^"]+)"', raw[index])]

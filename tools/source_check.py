@@ -28,6 +28,7 @@ import cxx_scan
 
 RATCHET = "tools/source_check.ratchet"
 THREADS = "docs/architecture.md"
+THREAD_NAMES = (r"NewThreadLoop\s*\(", r"pthread_setname_np\s*\(", r"thread_name\s*=")
 FILE_LINES_MAX = 500
 TEST_LINES_MAX = 800
 FUNCTION_LINES_MAX = 60
@@ -213,8 +214,8 @@ def check_threads(path, raw, code, documented):
     """Literals that become thread names; tests and benchmarks name theirs as they like."""
     if path.startswith(("tests/", "bench/")) or documented is None:
         return
-    for name, line in cxx_scan.literals_in_calls(raw, code, ("NewThreadLoop", "SetThreadName")):
-        if f"`{name}" not in documented:
+    for name, line in cxx_scan.literals_in_calls(raw, code, THREAD_NAMES):
+        if not name.startswith("-") and f"`{name}" not in documented:
             yield Finding("thread", f"{path}:{name}", 1,
                           f"{path}:{line}: thread name {name} is not in {THREADS}")
 

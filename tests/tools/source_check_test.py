@@ -195,6 +195,8 @@ def test_a_thread_name_is_documented():
     text = 'auto loop = NewThreadLoop("partition-" + n);\n'
     assert rules("node/a.cc", text, "| `partition-N` | a loop |") == []
     assert rules("node/a.cc", text, "nothing") == ["thread"]
+    assert rules("node/a.cc", 'Pool({.thread_name = "sync"});\n', "nothing") == ["thread"]
+    assert rules("node/a.cc", 'Pool({.thread_name = name + "-w"});\n', "nothing") == []
 
 
 def test_the_check_passes_over_a_good_tree_and_fails_over_a_bad_one(tree, capsys):
