@@ -102,7 +102,7 @@ BANNED = [
      r"(steady_clock|system_clock|high_resolution_clock)::now|\b(clock_gettime|gettimeofday)\s*\("
      r"|\btime\s*\(\s*(nullptr|NULL|0)\s*\)", CLOCK_FILES),
     ("draws randomness: take base/random.h",
-     r"\brandom_device\b|\bgetrandom\s*\(|\b(rand|srand|random)\s*\(\s*\)|\bmt19937",
+     r"\brandom_device\b|\bgetrandom\s*\(|(?<![\w.>:])(rand|srand)\s*\(|\bmt19937",
      r"base/random\.cc|bench/"),
     ("sleeps: wait for an event, with EventLoop::After() at most",
      r"\bsleep_(for|until)\b|\b(usleep|nanosleep)\s*\(|(?<![\w:])sleep\s*\(",
