@@ -37,7 +37,9 @@ class Budget {
       bytes_ = bytes;
     }
     void Release() {
-      if (budget_ != nullptr) std::exchange(budget_, nullptr)->used_.fetch_sub(bytes_, std::memory_order_relaxed);
+      if (budget_ == nullptr) return;
+      std::exchange(budget_, nullptr)
+          ->used_.fetch_sub(std::exchange(bytes_, 0), std::memory_order_relaxed);
     }
 
    private:

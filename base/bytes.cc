@@ -33,6 +33,7 @@ void Bytes::Append(Slice slice) {
 }
 
 void Bytes::Append(const Bytes& bytes) {
+  if (&bytes == this) return Append(Bytes(bytes));
   slices_.insert(slices_.end(), bytes.slices_.begin(), bytes.slices_.end());
   size_ += bytes.size_;
 }

@@ -19,6 +19,7 @@ constexpr std::string_view kSnappyMagic("\x82SNAPPY\0", 8);
 constexpr size_t kSnappyHeaderBytes = 16;  // magic, version, oldest compatible version
 constexpr size_t kSnappyBlockBytes = 32 << 10;
 constexpr size_t kChunkBytes = 64 << 10;
+constexpr size_t kZstdBlockBytesMax = 128 << 10;
 
 Error Corrupt(Codec codec, const std::string& what) {
   return Error(Reason::kCorruptBatch,
@@ -237,42 +238,59 @@ Result<std::string> DecompressLz4(const Bytes& input, size_t limit) {
   return output.Take();
 }
 
-// Largest window that is taken: what the output may be, but at least what every encoder's default
-// needs.
-int ZstdWindowLog(size_t limit) {
-  int log = 20;
-  while (log < 27 && (size_t{1} << log) < limit) ++log;
-  return log;
+// How much room one zstd frame is given first: what it says, or a guess.
+Result<size_t> FirstRoom(std::string_view frame) {
+  // Each block holds at most 128 KiB and takes at least four bytes.
+  const size_t possible = (frame.size() / 4 + 1) * kZstdBlockBytesMax;
+  const unsigned long long claimed = ZSTD_getFrameContentSize(frame.data(), frame.size());
+  if (claimed == ZSTD_CONTENTSIZE_UNKNOWN) return std::min(8 * frame.size() + 4096, possible);
+  if (claimed == ZSTD_CONTENTSIZE_ERROR) return Corrupt(Codec::kZstd, "bad header");
+  if (claimed > possible) return Corrupt(Codec::kZstd, "it claims more than it can hold");
+  return static_cast<size_t>(claimed);
+}
+
+// Whole frames are decompressed straight into the output: unlike a stream that needs no window,
+// whose size the sender chooses, and takes the same inputs however they are cut. A frame that does
+// not tell its size may be tried a few times.
+Result<void> AppendZstdFrame(ZSTD_DCtx* context, std::string_view frame, size_t limit,
+                             std::string& out) {
+  const size_t used = out.size();
+  ASSIGN_OR_RETURN(size_t room, FirstRoom(frame));
+  while (true) {
+    const bool is_last_try = room >= limit - used;
+    room = std::min(room, limit - used);
+    out.resize(used + room);
+    const size_t size =
+        ZSTD_decompressDCtx(context, out.data() + used, room, frame.data(), frame.size());
+    if (!ZSTD_isError(size)) {
+      out.resize(used + size);
+      return {};
+    }
+    if (ZSTD_getErrorCode(size) != ZSTD_error_dstSize_tooSmall)
+      return Corrupt(Codec::kZstd, ZSTD_getErrorName(size));
+    if (is_last_try) return Output(Codec::kZstd, limit).TooLarge();
+    room = std::max(2 * room, kChunkBytes);
+  }
 }
 
 Result<std::string> DecompressZstd(const Bytes& input, size_t limit) {
   const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(),
                                                                    ZSTD_freeDCtx);
-  CHECK(!ZSTD_isError(
-      ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, ZstdWindowLog(limit))));
-  Output output(Codec::kZstd, limit);
-  size_t hint = 1;  // 0 at the end of a frame
-  const auto step = [&](ZSTD_inBuffer& in) -> Result<size_t> {
-    ASSIGN_OR_RETURN(const std::span<char> room, output.Room());
-    ZSTD_outBuffer out{room.data(), room.size(), 0};
-    hint = ZSTD_decompressStream(context.get(), &out, &in);
-    // A frame of one segment has its whole output as its window.
-    if (ZSTD_getErrorCode(hint) == ZSTD_error_frameParameter_windowTooLarge)
-      return output.TooLarge();
-    if (ZSTD_isError(hint)) return Corrupt(Codec::kZstd, ZSTD_getErrorName(hint));
-    RETURN_IF_ERROR(output.Use(out.pos));
-    return out.pos;
-  };
-  for (const Slice& slice : input.slices()) {
-    ZSTD_inBuffer in{slice.data(), slice.size(), 0};
-    while (in.pos < in.size) RETURN_IF_ERROR(step(in));
-  }
-  ZSTD_inBuffer nothing{nullptr, 0, 0};
-  while (hint != 0) {
-    ASSIGN_OR_RETURN(const size_t came, step(nothing));
-    if (hint != 0 && came == 0) return Corrupt(Codec::kZstd, "it ends too early");
-  }
-  return output.Take();
+  const Slice flat = input.Flatten();
+  std::string_view rest = flat.view();
+  std::string out;
+  do {
+    const uint32_t magic = rest.size() < 4 ? 0 : __builtin_bswap32(LoadBigEndian32(rest.data()));
+    // The library may have been built to read formats from before the first version, too.
+    if (magic != ZSTD_MAGICNUMBER &&
+        (magic & ZSTD_MAGIC_SKIPPABLE_MASK) != ZSTD_MAGIC_SKIPPABLE_START)
+      return Corrupt(Codec::kZstd, "no frame begins where one has to");
+    const size_t size = ZSTD_findFrameCompressedSize(rest.data(), rest.size());
+    if (ZSTD_isError(size)) return Corrupt(Codec::kZstd, ZSTD_getErrorName(size));
+    RETURN_IF_ERROR(AppendZstdFrame(context.get(), rest.substr(0, size), limit, out));
+    rest.remove_prefix(size);
+  } while (!rest.empty());
+  return out;
 }
 
 }  // namespace

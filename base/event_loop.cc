@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -43,24 +44,26 @@ class ThreadLoop final : public EventLoop {
   }
 
   TimerId After(Duration delay, const char* name, Task task) override {
+    const bool in_loop = InLoop();
     TimerId id;
     {
       MutexLock lock(mutex_);
       id.value = ++last_timer_;
+      if (!in_loop) coming_timers_.insert(id.value);
     }
-    if (InLoop()) {
+    if (in_loop) {
       StartTimer(id, delay, std::move(task));
-    } else {
-      Post(name, [this, id, delay, task = std::move(task)]() mutable {
-        StartTimer(id, delay, std::move(task));
-      });
+      return id;
     }
+    Post(name, [this, id, delay, task = std::move(task)]() mutable {
+      if (ForgetComing(id)) StartTimer(id, delay, std::move(task));
+    });
     return id;
   }
 
   void Cancel(TimerId timer) override {
     CHECK(InLoop());
-    timers_.erase(timer.value);
+    if (timers_.erase(timer.value) == 0) ForgetComing(timer);
   }
 
   bool InLoop() const override { return std::this_thread::get_id() == thread_.get_id(); }
@@ -75,6 +78,7 @@ class ThreadLoop final : public EventLoop {
       draining_ = true;
     }
     for (Task& task : tasks) {
+      if (context_.stopped()) break;
       task();
       task = nullptr;
     }
@@ -86,6 +90,12 @@ class ThreadLoop final : public EventLoop {
     }
     // Through Asio again, so that timers get their turn between two bursts.
     if (more) boost::asio::post(context_, [this] { Drain(); });
+  }
+
+  // True if the timer comes from another thread, has not begun yet and was not cancelled.
+  bool ForgetComing(TimerId id) {
+    MutexLock lock(mutex_);
+    return coming_timers_.erase(id.value) > 0;
   }
 
   void StartTimer(TimerId id, Duration delay, Task task) {
@@ -112,6 +122,7 @@ class ThreadLoop final : public EventLoop {
   std::vector<Task> queue_ TS_GUARDED_BY(mutex_);
   bool draining_ TS_GUARDED_BY(mutex_) = false;
   uint64_t last_timer_ TS_GUARDED_BY(mutex_) = 0;
+  std::set<uint64_t> coming_timers_ TS_GUARDED_BY(mutex_);
   std::map<uint64_t, std::unique_ptr<Timer>> timers_;
   std::thread thread_;
 };

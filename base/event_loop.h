@@ -23,7 +23,7 @@ class EventLoop {
   virtual ~EventLoop() = default;
 
   // Runs `task` after all that was posted before. `name` must outlive the loop (a literal); it appears in traces and metrics.
-  // Thread: any. After Stop() tasks are destroyed without having run.
+  // Thread: any. Tasks that are left when the loop goes are destroyed without having run.
   virtual void Post(const char* name, Task task) = 0;
   // Runs `task` once `delay` has passed. Thread: any.
   virtual TimerId After(Duration delay, const char* name, Task task) = 0;

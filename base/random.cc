@@ -47,7 +47,9 @@ uint64_t Random::Below(uint64_t bound) {
 
 int64_t Random::Between(int64_t low, int64_t high) {
   CHECK_LE(low, high);
-  return low + static_cast<int64_t>(Below(static_cast<uint64_t>(high - low) + 1));
+  const uint64_t count = static_cast<uint64_t>(high) - static_cast<uint64_t>(low) + 1;
+  const uint64_t chosen = count == 0 ? Next() : Below(count);  // 0: all of the 2^64
+  return static_cast<int64_t>(static_cast<uint64_t>(low) + chosen);
 }
 
 double Random::Fraction() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
