@@ -1,117 +1,153 @@
 #include "base/metrics.h"
 
-#include <prometheus/collectable.h>
-#include <prometheus/counter.h>
-#include <prometheus/histogram.h>
-#include <prometheus/registry.h>
+#include <prometheus/check_names.h>
+#include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
-#include <deque>
+#include <limits>
 #include <utility>
+#include <variant>
+#include <vector>
 
+#include "base/check.h"
 #include "base/thread_annotations.h"
 
 namespace gregor {
 namespace {
 
-class PrometheusCounter final : public Counter {
- public:
-  explicit PrometheusCounter(prometheus::Counter& counter) : counter_(counter) {}
-  void Add(double value) override { counter_.Increment(value); }
+using prometheus::ClientMetric;
+using prometheus::MetricType;
+using Callback = std::shared_ptr<const std::function<double()>>;
 
- private:
-  prometheus::Counter& counter_;
-};
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-class PrometheusLatency final : public LatencyHistogram {
- public:
-  explicit PrometheusLatency(prometheus::Histogram& histogram) : histogram_(histogram) {}
-  void Observe(Duration duration) override {
-    histogram_.Observe(std::chrono::duration<double>(duration).count());
+// One metric of a family: where its number comes from.
+using Source = std::variant<std::unique_ptr<Counter>, std::unique_ptr<Gauge>,
+                            std::unique_ptr<LatencyHistogram>, Callback>;
+
+ClientMetric::Histogram Read(const LatencyHistogram& latency) {
+  ClientMetric::Histogram histogram;
+  for (size_t i = 0; i <= LatencyHistogram::kBounds.size(); ++i) {
+    histogram.sample_count += latency.count(i);
+    const bool is_last = i == LatencyHistogram::kBounds.size();
+    histogram.bucket.push_back(
+        {histogram.sample_count, is_last ? std::numeric_limits<double>::infinity()
+                                         : Seconds(LatencyHistogram::kBounds[i])});
   }
-
- private:
-  prometheus::Histogram& histogram_;
-};
-
-const prometheus::Histogram::BucketBoundaries& LatencyBuckets() {
-  static const prometheus::Histogram::BucketBoundaries buckets = {
-      0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
-      0.05,    0.1,    0.25,    0.5,    1,     2.5,    5,     10};
-  return buckets;
+  histogram.sample_sum = Seconds(latency.sum());
+  return histogram;
 }
 
-class PrometheusMetrics final : public Metrics {
+// A callback whose answer is still to be written to families[family].metric[metric].
+struct Question {
+  size_t family;
+  size_t metric;
+  Callback callback;
+};
+
+class Registry final : public Metrics {
  public:
   Counter& AddCounter(const std::string& name, const std::string& help,
                       const Labels& labels) override {
-    auto& counter =
-        prometheus::BuildCounter().Name(name).Help(help).Register(registry_).Add(labels);
-    const MutexLock lock(mutex_);
-    return counters_.try_emplace(&counter, counter).first->second;
+    return Add<Counter>(MetricType::Counter, name, help, labels);
   }
-
+  Gauge& AddGauge(const std::string& name, const std::string& help, const Labels& labels) override {
+    return Add<Gauge>(MetricType::Gauge, name, help, labels);
+  }
   LatencyHistogram& AddLatency(const std::string& name, const std::string& help,
                                const Labels& labels) override {
-    auto& histogram = prometheus::BuildHistogram().Name(name).Help(help).Register(registry_).Add(
-        labels, LatencyBuckets());
-    const MutexLock lock(mutex_);
-    return latencies_.try_emplace(&histogram, histogram).first->second;
+    return Add<LatencyHistogram>(MetricType::Histogram, name, help, labels);
   }
 
   void AddCallback(Kind kind, const std::string& name, const std::string& help,
                    const Labels& labels, std::function<double()> value) override {
+    const auto type = kind == Kind::kGauge ? MetricType::Gauge : MetricType::Counter;
+    auto callback = std::make_shared<const std::function<double()>>(std::move(value));
     const MutexLock lock(mutex_);
-    callbacks_.push_back({kind, name, help, labels, std::move(value)});
+    auto [at, is_new] = FamilyOf(type, name, help, labels).try_emplace(labels, callback);
+    CHECK(is_new || std::holds_alternative<Callback>(at->second)) << name << " is no callback";
+    at->second = std::move(callback);
   }
 
   std::string Render() const override {
-    auto families = registry_.Collect();
-    std::vector<Callback> callbacks;
-    {
-      const MutexLock lock(mutex_);
-      callbacks = callbacks_;
+    std::vector<prometheus::MetricFamily> families;
+    // Asked without the lock: a callback may take locks of its own.
+    for (const Question& question : Collect(families)) {
+      prometheus::MetricFamily& family = families[question.family];
+      ClientMetric& metric = family.metric[question.metric];
+      double& value = family.type == MetricType::Gauge ? metric.gauge.value : metric.counter.value;
+      value = (*question.callback)();
     }
-    for (const Callback& callback : callbacks) AddTo(families, callback);
-    std::sort(families.begin(), families.end(),
-              [](const auto& a, const auto& b) { return a.name < b.name; });
     return prometheus::TextSerializer().Serialize(families);
   }
 
  private:
-  struct Callback {
-    Kind kind;
-    std::string name;
+  struct Family {
+    MetricType type;
     std::string help;
-    Labels labels;
-    std::function<double()> value;
+    std::map<Labels, Source> metrics;
   };
 
-  static void AddTo(std::vector<prometheus::MetricFamily>& families, const Callback& callback) {
-    auto family = std::find_if(families.begin(), families.end(),
-                               [&](const auto& each) { return each.name == callback.name; });
-    const bool is_gauge = callback.kind == Kind::kGauge;
-    if (family == families.end()) {
-      const auto type = is_gauge ? prometheus::MetricType::Gauge : prometheus::MetricType::Counter;
-      families.push_back({callback.name, callback.help, type, {}});
-      family = std::prev(families.end());
-    }
-    prometheus::ClientMetric metric;
-    for (const auto& [name, value] : callback.labels) metric.label.push_back({name, value});
-    (is_gauge ? metric.gauge.value : metric.counter.value) = callback.value();
-    family->metric.push_back(std::move(metric));
+  std::map<Labels, Source>& FamilyOf(MetricType type, const std::string& name,
+                                     const std::string& help, const Labels& labels)
+      TS_REQUIRES(mutex_) {
+    CHECK(prometheus::CheckMetricName(name)) << name;
+    for (const auto& [label, value] : labels) CHECK(prometheus::CheckLabelName(label)) << label;
+    Family& family = families_.try_emplace(name, Family{type, help, {}}).first->second;
+    CHECK(family.type == type) << name << " has another kind already";
+    return family.metrics;
   }
 
-  prometheus::Registry registry_{prometheus::Registry::InsertBehavior::Merge};
+  template <typename T>
+  T& Add(MetricType type, const std::string& name, const std::string& help, const Labels& labels) {
+    const MutexLock lock(mutex_);
+    auto& metrics = FamilyOf(type, name, help, labels);
+    auto found = metrics.find(labels);
+    if (found == metrics.end()) found = metrics.emplace(labels, std::make_unique<T>()).first;
+    auto* const source = std::get_if<std::unique_ptr<T>>(&found->second);
+    CHECK(source != nullptr) << name << " is a callback already";
+    return **source;
+  }
+
+  // Fills in all that needs no callback; returns the rest.
+  std::vector<Question> Collect(std::vector<prometheus::MetricFamily>& families) const {
+    std::vector<Question> questions;
+    const MutexLock lock(mutex_);
+    for (const auto& [name, family] : families_) {
+      families.push_back({name, family.help, family.type, {}});
+      for (const auto& [labels, source] : family.metrics) {
+        ClientMetric metric;
+        for (const auto& [label, value] : labels) metric.label.push_back({label, value});
+        if (const auto* counter = std::get_if<std::unique_ptr<Counter>>(&source)) {
+          metric.counter.value = static_cast<double>((*counter)->value());
+        } else if (const auto* gauge = std::get_if<std::unique_ptr<Gauge>>(&source)) {
+          metric.gauge.value = static_cast<double>((*gauge)->value());
+        } else if (const auto* latency = std::get_if<std::unique_ptr<LatencyHistogram>>(&source)) {
+          metric.histogram = Read(**latency);
+        } else {
+          questions.push_back(
+              {families.size() - 1, families.back().metric.size(), std::get<Callback>(source)});
+        }
+        families.back().metric.push_back(std::move(metric));
+      }
+    }
+    return questions;
+  }
+
   mutable Mutex mutex_;
-  std::map<prometheus::Counter*, PrometheusCounter> counters_ TS_GUARDED_BY(mutex_);
-  std::map<prometheus::Histogram*, PrometheusLatency> latencies_ TS_GUARDED_BY(mutex_);
-  std::vector<Callback> callbacks_ TS_GUARDED_BY(mutex_);
+  std::map<std::string, Family> families_ TS_GUARDED_BY(mutex_);
 };
 
 }  // namespace
 
-std::unique_ptr<Metrics> Metrics::Create() { return std::make_unique<PrometheusMetrics>(); }
+void LatencyHistogram::Observe(Duration duration) {
+  duration = std::max(duration, Duration::zero());
+  const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), duration);
+  counts_[static_cast<size_t>(bound - kBounds.begin())].fetch_add(1, std::memory_order_relaxed);
+  sum_ns_.fetch_add(duration.count(), std::memory_order_relaxed);
+}
+
+std::unique_ptr<Metrics> Metrics::Create() { return std::make_unique<Registry>(); }
 
 }  // namespace gregor
