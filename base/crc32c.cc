@@ -42,16 +42,23 @@ constexpr uint32_t ShiftFactor(uint64_t bytes) {
   return factor;
 }
 
-constexpr std::array<uint32_t, 256> MakeByteTable() {
-  std::array<uint32_t, 256> table{};
+// kByteTables[n][b]: the CRC of byte b with n zeros after it.
+constexpr std::array<std::array<uint32_t, 256>, 8> MakeByteTables() {
+  std::array<std::array<uint32_t, 256>, 8> tables{};
   for (uint32_t i = 0; i < 256; ++i) {
     uint32_t crc = i;
     for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) != 0 ? (crc >> 1) ^ kPolynomial : crc >> 1;
-    table[i] = crc;
+    tables[0][i] = crc;
   }
-  return table;
+  for (size_t n = 1; n < tables.size(); ++n) {
+    for (uint32_t i = 0; i < 256; ++i) {
+      const uint32_t before = tables[n - 1][i];
+      tables[n][i] = tables[0][before & 0xff] ^ (before >> 8);
+    }
+  }
+  return tables;
 }
-constexpr std::array<uint32_t, 256> kByteTable = MakeByteTable();
+constexpr std::array<std::array<uint32_t, 256>, 8> kByteTables = MakeByteTables();
 
 #if defined(__x86_64__)
 
@@ -108,7 +115,16 @@ __attribute__((target("sse4.2"))) uint32_t Crc32cHardware(uint32_t crc, const ui
 
 uint32_t Crc32cPortable(uint32_t crc, std::span<const uint8_t> data) {
   crc = ~crc;
-  for (const uint8_t byte : data) crc = kByteTable[(crc ^ byte) & 0xff] ^ (crc >> 8);
+  // Eight bytes at a time (M. Kounavis, F. Berry, "A Systematic Approach to Building High
+  // Performance Software-Based CRC Generators", 2005).
+  while (data.size() >= 8) {
+    const uint32_t low = crc ^ (data[0] | data[1] << 8 | data[2] << 16 | uint32_t{data[3]} << 24);
+    crc = kByteTables[7][low & 0xff] ^ kByteTables[6][low >> 8 & 0xff] ^
+          kByteTables[5][low >> 16 & 0xff] ^ kByteTables[4][low >> 24] ^ kByteTables[3][data[4]] ^
+          kByteTables[2][data[5]] ^ kByteTables[1][data[6]] ^ kByteTables[0][data[7]];
+    data = data.subspan(8);
+  }
+  for (const uint8_t byte : data) crc = kByteTables[0][(crc ^ byte) & 0xff] ^ (crc >> 8);
   return ~crc;
 }
 
