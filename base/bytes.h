@@ -11,7 +11,8 @@
 
 namespace gregor {
 
-// Contiguous immutable bytes, kept alive by `owner` (a string, a gRPC slice, a read buffer ...). Copying shares them.
+// Contiguous immutable bytes, kept alive by `owner` (a string, a gRPC slice, a read buffer ...).
+// Copying shares them.
 class Slice {
  public:
   Slice() = default;
@@ -36,7 +37,8 @@ class Slice {
   size_t size_ = 0;
 };
 
-// A sequence of slices that reads as one run of bytes: how batches travel from a socket to the disk and back without copies.
+// A sequence of slices that reads as one run of bytes: how batches travel from a socket to the disk
+// and back without copies.
 class Bytes {
  public:
   Bytes() = default;

@@ -16,17 +16,19 @@ enum class Codec : uint8_t { kNone = 0, kGzip = 1, kSnappy = 2, kLz4 = 3, kZstd 
 // "none", "gzip", "snappy", "lz4", "zstd".
 std::string_view CodecName(Codec codec);
 
-// Compresses `input` in the framing that Kafka clients read: gzip member, snappy-java blocks, LZ4 frame with independent
-// blocks, one zstd frame (reference: docs/formats.md). Level: the codec's default. kNone copies.
+// Compresses `input` in the framing that Kafka clients read: gzip member, snappy-java blocks, LZ4
+// frame with independent blocks, one zstd frame (reference: docs/formats.md). Level: the codec's
+// default. kNone copies.
 std::string Compress(Codec codec, std::string_view input);
 
-// Decompresses every framing that is met in the wild (several gzip members, raw snappy, LZ4 and zstd frames with or without
-// sizes). Fails with kCorruptBatch on malformed input, and with kBatchTooLarge once the output would exceed `output_bytes_max`;
-// never allocates more than twice that, whatever the input claims.
+// Decompresses every framing that is met in the wild (several gzip members, raw snappy, LZ4 and
+// zstd frames with or without sizes). Fails with kCorruptBatch on malformed input, and with
+// kBatchTooLarge once the output would exceed `output_bytes_max`; never allocates more than twice
+// that, whatever the input claims.
 Result<std::string> Decompress(Codec codec, const Bytes& input, size_t output_bytes_max);
 
-// Round-trips a sample through every codec (KAFKA-9203: a broken codec library must not reject good data at run time).
-// Fails with kUnsupportedCompression naming the codec. Called once at start.
+// Round-trips a sample through every codec (KAFKA-9203: a broken codec library must not reject good
+// data at run time). Fails with kUnsupportedCompression naming the codec. Called once at start.
 Result<void> CheckCodecs();
 
 }  // namespace gregor

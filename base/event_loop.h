@@ -15,15 +15,17 @@ struct TimerId {
   friend bool operator==(const TimerId&, const TimerId&) = default;
 };
 
-// Runs tasks one after another: in production on one thread of its own, in the simulator in virtual time.
-// What belongs to a loop is touched by its tasks only. A task never blocks.
-// The queue is bounded by those who post: every request, disk job and stream holds a share of a budget while it has a task here.
+// Runs tasks one after another: in production on one thread of its own, in the simulator in virtual
+// time. What belongs to a loop is touched by its tasks only. A task never blocks. The queue is
+// bounded by those who post: every request, disk job and stream holds a share of a budget while it
+// has a task here.
 class EventLoop {
  public:
   virtual ~EventLoop() = default;
 
-  // Runs `task` after all that was posted before. `name` must outlive the loop (a literal); it appears in traces and metrics.
-  // Thread: any. Tasks that are left when the loop goes are destroyed without having run.
+  // Runs `task` after all that was posted before. `name` must outlive the loop (a literal); it
+  // appears in traces and metrics. Thread: any. Tasks that are left when the loop goes are
+  // destroyed without having run.
   virtual void Post(const char* name, Task task) = 0;
   // Runs `task` once `delay` has passed. Thread: any.
   virtual TimerId After(Duration delay, const char* name, Task task) = 0;
@@ -35,7 +37,8 @@ class EventLoop {
 };
 
 // A loop with a thread of its own (Boost.Asio inside), named `thread_name` (at most 15 characters).
-// The destructor stops the thread after the task that is running; tasks left in the queue are destroyed.
+// The destructor stops the thread after the task that is running; tasks left in the queue are
+// destroyed.
 std::unique_ptr<EventLoop> NewThreadLoop(std::string thread_name);
 
 }  // namespace gregor

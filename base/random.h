@@ -8,8 +8,8 @@
 
 namespace gregor {
 
-// A seeded stream of random numbers (xoshiro256**, Blackman and Vigna 2018); one stream per concern, so that a new use does
-// not shift the others. Not for secrets. Thread: its owner's.
+// A seeded stream of random numbers (xoshiro256**, Blackman and Vigna 2018); one stream per
+// concern, so that a new use does not shift the others. Not for secrets. Thread: its owner's.
 class Random {
  public:
   explicit Random(uint64_t seed);

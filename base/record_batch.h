@@ -13,11 +13,11 @@
 
 namespace gregor {
 
-// Kafka's RecordBatch v2, the one format from client to disk to client (DESIGN D2). Byte layout: docs/formats.md.
-// Thread: any; nothing here keeps state.
+// Kafka's RecordBatch v2, the one format from client to disk to client (DESIGN D2). Byte layout:
+// docs/formats.md. Thread: any; nothing here keeps state.
 
 inline constexpr size_t kBatchHeaderBytes = 61;
-inline constexpr size_t kBatchLengthEnd = 12;  // base offset and length field; the length counts what follows
+inline constexpr size_t kBatchLengthEnd = 12;  // the length field counts what follows it
 inline constexpr size_t kBatchCrcStart = 21;   // the CRC covers [21, end)
 
 enum class TimestampType : uint8_t { kCreateTime = 0, kLogAppendTime = 1 };
@@ -38,8 +38,8 @@ struct BatchHeader {
   Sequence base_sequence{-1};
   int32_t record_count = 0;
 
-  static constexpr int16_t kCodecMask = 7, kLogAppendTimeBit = 8, kTransactionalBit = 16, kControlBit = 32,
-                           kDeleteHorizonBit = 64;
+  static constexpr int16_t kCodecMask = 7, kLogAppendTimeBit = 8, kTransactionalBit = 16,
+                           kControlBit = 32, kDeleteHorizonBit = 64;
 
   size_t size() const { return kBatchLengthEnd + static_cast<size_t>(length); }
   Offset last_offset() const { return base_offset + last_offset_delta; }
@@ -49,7 +49,8 @@ struct BatchHeader {
   uint8_t codec_id() const { return static_cast<uint8_t>(attributes & kCodecMask); }
   Codec codec() const { return static_cast<Codec>(codec_id()); }
   TimestampType timestamp_type() const {
-    return (attributes & kLogAppendTimeBit) != 0 ? TimestampType::kLogAppendTime : TimestampType::kCreateTime;
+    return (attributes & kLogAppendTimeBit) != 0 ? TimestampType::kLogAppendTime
+                                                 : TimestampType::kCreateTime;
   }
   bool is_transactional() const { return (attributes & kTransactionalBit) != 0; }
   bool is_control() const { return (attributes & kControlBit) != 0; }
@@ -71,12 +72,14 @@ struct RecordBatch {
   Bytes payload() const { return bytes.Sub(kBatchHeaderBytes, bytes.size() - kBatchHeaderBytes); }
 };
 
-// The header at the front of `bytes`, of which more may follow. Checks that the fixed part is there, that magic is 2 and that
-// the length field is at least 49 and at most `batch_bytes_max` - 12. Does not need the rest of the batch to be there.
-// Fails with kCorruptBatch.
+// The header at the front of `bytes`, of which more may follow. Checks that the fixed part is
+// there, that magic is 2, that the length field is at least 49, and that the whole batch has at
+// most `batch_bytes_max`. Does not need the rest of the batch to be there. Fails with
+// kCorruptBatch.
 Result<BatchHeader> PeekHeader(const Bytes& bytes, size_t batch_bytes_max);
 
-// `bytes` as one whole batch: header as PeekHeader(), length equal to what is there, CRC. Fails with kCorruptBatch.
+// `bytes` as one whole batch: header as PeekHeader(), length equal to what is there, CRC. Fails
+// with kCorruptBatch.
 Result<RecordBatch> CheckBatch(Bytes bytes);
 
 // What a topic asks of batches that clients send.
@@ -90,17 +93,22 @@ struct ProduceRules {
   size_t decompressed_bytes_max = 64u << 20;
 };
 
-// Checks a batch sent by a client, in the order of docs/formats.md ("Checks on produce"): size, CRC, codec, counts, flags, producer
-// fields, times. Uncompressed records are walked (structure, offset deltas, keys, times); compressed ones only where
-// `rules.keys_required`, since the bytes are stored as they came.
-// Fails with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp or kUnsupportedCompression.
+// Checks a batch sent by a client, in the order of docs/formats.md ("Checks on produce"): size,
+// CRC, codec, counts, flags, producer fields, times. Uncompressed records are walked (structure,
+// offset deltas, keys, times); compressed ones only where `rules.keys_required` or the sender set
+// kLogAppendTimeBit, since the bytes are stored as they came. Where they were walked the header's
+// largest time is put right.
+// Fails with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp or
+// kUnsupportedCompression.
 Result<RecordBatch> CheckProducedBatch(Bytes bytes, const ProduceRules& rules);
 
-// Gives a checked batch its place: base offset and leader epoch, which lie outside the CRC; with kLogAppendTime also the time,
-// for which the CRC is corrected without touching the payload. Only the header is copied.
-void StampBatch(RecordBatch& batch, Offset base_offset, LeaderEpoch epoch, TimestampType type, Timestamp now);
+// Gives a checked batch its place: base offset and leader epoch, which lie outside the CRC; with
+// kLogAppendTime also the time `now`, for which the CRC is corrected without touching the payload.
+// Only the header is copied.
+void StampBatch(RecordBatch& batch, Offset base_offset, LeaderEpoch epoch, TimestampType type,
+                Timestamp now);
 
-// One header of a record. A null value has `is_null`.
+// One header of a record. The value is nullopt where it is null.
 struct RecordHeader {
   std::string_view key;
   std::optional<std::string_view> value;
@@ -116,7 +124,8 @@ struct RecordView {
   std::string_view headers;  // encoded; see DecodeHeaders()
 };
 
-// The headers of a record, in order. REQUIRES: the view came out of a RecordReader (its structure is checked).
+// The headers of a record, in order. REQUIRES: the view came out of a RecordReader (its structure
+// is checked).
 std::vector<RecordHeader> DecodeHeaders(const RecordView& record);
 
 // Walks the records of a batch, one at a time; decompresses once when it is opened.
@@ -125,8 +134,8 @@ class RecordReader {
   // Fails as Decompress() does. The payload's bytes stay alive as long as the reader.
   static Result<RecordReader> Open(const RecordBatch& batch, size_t decompressed_bytes_max);
 
-  // The next record; nullopt after the last. Fails with kInvalidRecord when the bytes contradict the header (count, deltas,
-  // lengths, bytes left over); the reader is finished then.
+  // The next record; nullopt after the last. Fails with kInvalidRecord when the bytes contradict
+  // the header (count, deltas, lengths, bytes left over); the reader is finished then.
   Result<std::optional<RecordView>> Next();
 
  private:
@@ -166,7 +175,8 @@ class BatchBuilder {
   size_t size() const { return kBatchHeaderBytes + used_; }
   // How many bytes Add(record) would add at most.
   static size_t SizeBound(const NewRecord& record);
-  // The finished batch with base offset 0 and leader epoch -1; the builder is empty afterwards. REQUIRES: record_count() > 0.
+  // The finished batch with base offset 0 and leader epoch -1; the builder is empty afterwards.
+  // REQUIRES: record_count() > 0.
   RecordBatch Build();
 
  private:

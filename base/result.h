@@ -13,8 +13,9 @@
 
 namespace gregor {
 
-// Why something that can fail did. The message tells a person what was wrong and what to do; `details` are the same facts
-// for programs (gRPC ErrorInfo.metadata), such as {"log_start_offset", "17"}.
+// Why something that can fail did. The message tells a person what was wrong and what to do;
+// `details` are the same facts for programs (gRPC ErrorInfo.metadata), such as
+// {"log_start_offset", "17"}.
 struct Error {
   Reason reason = Reason::kUnspecified;
   std::string message;
@@ -31,14 +32,17 @@ struct Error {
   }
   // "REASON: message", for logs.
   std::string ToString() const { return std::string(ReasonName(reason)) + ": " + message; }
-  friend std::ostream& operator<<(std::ostream& out, const Error& error) { return out << error.ToString(); }
+  friend std::ostream& operator<<(std::ostream& out, const Error& error) {
+    return out << error.ToString();
+  }
 };
 
 // A T, or the Error that says why there is none.
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit on purpose
+  // Both are implicit on purpose.
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
 
   bool ok() const { return state_.index() == 0; }
@@ -92,11 +96,11 @@ class [[nodiscard]] Result<void> {
 };
 
 // return the error of `expression` (a Result) if it has one.
-#define RETURN_IF_ERROR(expression)                                        \
-  do {                                                                     \
-    if (auto gregor_result = (expression); !gregor_result.ok()) {          \
-      return std::move(gregor_result).error();                             \
-    }                                                                      \
+#define RETURN_IF_ERROR(expression)                               \
+  do {                                                            \
+    if (auto gregor_result = (expression); !gregor_result.ok()) { \
+      return std::move(gregor_result).error();                    \
+    }                                                             \
   } while (false)
 
 // `declaration` = the value of `expression` (a Result), or return its error.

@@ -10,7 +10,8 @@
 
 namespace gregor {
 
-// A callable that is moved, never copied (the shape of C++23's std::move_only_function). Small callables need no allocation.
+// A callable that is moved, never copied (the shape of C++23's std::move_only_function). Small
+// callables need no allocation.
 template <typename Signature>
 class UniqueFunction;
 
@@ -20,11 +21,13 @@ class UniqueFunction<R(Args...)> {
   UniqueFunction() = default;
   UniqueFunction(std::nullptr_t) {}  // NOLINT: implicit on purpose
 
-  template <typename F, typename = std::enable_if_t<!std::is_same_v<std::decay_t<F>, UniqueFunction> &&
-                                                    std::is_invocable_r_v<R, std::decay_t<F>&, Args...>>>
+  template <typename F,
+            typename = std::enable_if_t<!std::is_same_v<std::decay_t<F>, UniqueFunction> &&
+                                        std::is_invocable_r_v<R, std::decay_t<F>&, Args...>>>
   UniqueFunction(F&& callable) {  // NOLINT: implicit on purpose
     using Callable = std::decay_t<F>;
-    if constexpr (sizeof(Callable) <= kInlineBytes && alignof(Callable) <= alignof(std::max_align_t) &&
+    if constexpr (sizeof(Callable) <= kInlineBytes &&
+                  alignof(Callable) <= alignof(std::max_align_t) &&
                   std::is_nothrow_move_constructible_v<Callable>) {
       new (storage_) Callable(std::forward<F>(callable));
       table_ = &kInlineTable<Callable>;
@@ -62,7 +65,9 @@ class UniqueFunction<R(Args...)> {
 
   template <typename F>
   static constexpr Table kInlineTable = {
-      [](void* at, Args&&... args) -> R { return (*static_cast<F*>(at))(std::forward<Args>(args)...); },
+      [](void* at, Args&&... args) -> R {
+        return (*static_cast<F*>(at))(std::forward<Args>(args)...);
+      },
       [](void* from, void* to) {
         new (to) F(std::move(*static_cast<F*>(from)));
         static_cast<F*>(from)->~F();
@@ -70,7 +75,9 @@ class UniqueFunction<R(Args...)> {
       [](void* at) { static_cast<F*>(at)->~F(); }};
   template <typename F>
   static constexpr Table kHeapTable = {
-      [](void* at, Args&&... args) -> R { return (**static_cast<F**>(at))(std::forward<Args>(args)...); },
+      [](void* at, Args&&... args) -> R {
+        return (**static_cast<F**>(at))(std::forward<Args>(args)...);
+      },
       [](void* from, void* to) { *static_cast<F**>(to) = *static_cast<F**>(from); },
       [](void* at) { delete *static_cast<F**>(at); }};
 

@@ -56,7 +56,9 @@ struct Uuid {
   std::string ToString() const;
   // Takes what ToString() gives; nullopt for anything else.
   static std::optional<Uuid> Parse(std::string_view text);
-  friend std::ostream& operator<<(std::ostream& out, const Uuid& uuid) { return out << uuid.ToString(); }
+  friend std::ostream& operator<<(std::ostream& out, const Uuid& uuid) {
+    return out << uuid.ToString();
+  }
 };
 
 using TopicId = Uuid<struct TopicIdTag>;
@@ -86,7 +88,9 @@ struct TopicIdPartition {
   // "<topic id>-<partition>", the name of its folder.
   std::string ToString() const;
   static std::optional<TopicIdPartition> Parse(std::string_view text);
-  friend std::ostream& operator<<(std::ostream& out, const TopicIdPartition& id) { return out << id.ToString(); }
+  friend std::ostream& operator<<(std::ostream& out, const TopicIdPartition& id) {
+    return out << id.ToString();
+  }
 };
 
 }  // namespace gregor
@@ -102,7 +106,8 @@ struct std::hash<gregor::Uuid<Tag>> {
 template <>
 struct std::hash<gregor::TopicIdPartition> {
   size_t operator()(const gregor::TopicIdPartition& id) const {
-    return std::hash<gregor::TopicId>()(id.topic_id) * 0x9e3779b97f4a7c15u + static_cast<uint32_t>(id.partition.value);
+    return std::hash<gregor::TopicId>()(id.topic_id) * 0x9e3779b97f4a7c15u +
+           static_cast<uint32_t>(id.partition.value);
   }
 };
 

@@ -1,4 +1,5 @@
-// Runs a fuzz target over files instead of a fuzzer's inputs: the committed corpus, in every preset's tests.
+// Runs a fuzz target over files instead of a fuzzer's inputs: the committed corpus, in every
+// preset's tests.
 // usage: TARGET FILE_OR_FOLDER...
 #include <algorithm>
 #include <cstdint>
