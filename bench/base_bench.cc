@@ -1,4 +1,15 @@
 // What the record codec costs per record and per byte: ./dev bench base
+//
+// Figures of a 2.6 GHz server core (g++ 12, -O2), records of 100 bytes without keys:
+//   CRC-32C                30 GB/s by instruction, 3 GB/s by table
+//   encode                 65 M records/s, 7 GB/s; a batch of one record 80 ns
+//   walk                   50 M records/s uncompressed; 33 lz4, 30 zstd, 20 snappy, 17 gzip
+//   (repetitive text) check and stamp        40 M records/s, 4.3 GB/s; a batch of one record 170
+//   ns; compressed 26 GB/s, which is the CRC's compress               gzip 0.1 GB/s to 16 %,
+//   snappy 1.3 to 32 %, lz4 1.3 to 27 %, zstd 0.6 to 15 % decompress             gzip 0.8 GB/s,
+//   snappy 2.5, lz4 6.4, zstd 3.4 counter, histogram     4.5 ns, 10 ns
+// So checking uncompressed batches takes one core 10 % for each 430 MB/s, and the walk, not the
+// CRC, is most of it.
 #include <benchmark/benchmark.h>
 
 #include <string>

@@ -95,6 +95,76 @@ TEST(Compression, SeveralGzipMembersAreOneStream) {
   EXPECT_EQ(*Decompress(Codec::kGzip, Slice::Copy(both), 100), "one two");
 }
 
+// Lengths of the blocks in snappy-java's framing: past the end, negative, cut off.
+TEST(Compression, SnappyBlocksThatLieAreRefused) {
+  const std::string good = Compress(Codec::kSnappy, Text(1000));
+  for (const std::string& length :
+       {std::string("\x7f\xff\xff\xff", 4), std::string("\xff\xff\xff\xff", 4),
+        std::string("\0\0\0\0", 4), std::string("\0\0\0\1", 4), std::string("\0\0", 2)}) {
+    const auto appended = Decompress(Codec::kSnappy, Slice::Own(good + length), 1 << 20);
+    EXPECT_FALSE(appended.ok()) << testing::PrintToString(length);
+    if (length.size() < 4) continue;
+    std::string replaced = good;
+    replaced.replace(16, length.size(), length);
+    EXPECT_FALSE(Decompress(Codec::kSnappy, Slice::Own(replaced), 1 << 20).ok());
+  }
+  for (size_t size = 0; size < 16; ++size)
+    EXPECT_FALSE(Decompress(Codec::kSnappy, Slice::Own(good.substr(0, size)), 1 << 20).ok());
+  EXPECT_EQ(*Decompress(Codec::kSnappy, Slice::Own(good.substr(0, 16)), 1 << 20), "");
+}
+
+TEST(Compression, WhatFollowsTheStreamIsRefused) {
+  const std::string text = Text(1000);
+  for (const Codec codec : kCodecs) {
+    for (const char* rest : {"x", "garbage, longer than any header may be"}) {
+      const auto result = Decompress(codec, Slice::Own(Compress(codec, text) + rest), 1 << 20);
+      ASSERT_FALSE(result.ok()) << CodecName(codec) << " " << rest;
+      EXPECT_EQ(result.error().reason, Reason::kCorruptBatch);
+    }
+  }
+}
+
+TEST(Compression, AStreamOfAnotherCodecIsRefused) {
+  const std::string text = Text(1000);
+  for (const Codec written : kCodecs) {
+    for (const Codec read : kCodecs) {
+      if (read == written) continue;
+      EXPECT_FALSE(Decompress(read, Slice::Own(Compress(written, text)), 1 << 20).ok())
+          << CodecName(written) << " as " << CodecName(read);
+    }
+  }
+}
+
+TEST(Compression, NothingIsNoStreamOfAnyCodec) {
+  for (const Codec codec : kCodecs) EXPECT_FALSE(Decompress(codec, Bytes(), 1 << 20).ok());
+  EXPECT_EQ(*Decompress(Codec::kNone, Bytes(), 0), "");
+  const auto unknown = Decompress(static_cast<Codec>(7), Bytes(), 1 << 20);
+  EXPECT_EQ(unknown.error().reason, Reason::kUnsupportedCompression);
+}
+
+TEST(Compression, TheLimitIsExactForEveryCodec) {
+  for (const Codec codec :
+       {Codec::kNone, Codec::kGzip, Codec::kSnappy, Codec::kLz4, Codec::kZstd}) {
+    for (const size_t size : {size_t{1}, size_t{65535}, size_t{65536}, size_t{65537}}) {
+      const Bytes packed = Slice::Own(Compress(codec, Text(size)));
+      EXPECT_TRUE(Decompress(codec, packed, size).ok()) << CodecName(codec) << size;
+      const auto less = Decompress(codec, packed, size - 1);
+      ASSERT_FALSE(less.ok()) << CodecName(codec) << size;
+      EXPECT_EQ(less.error().reason, Reason::kBatchTooLarge);
+    }
+  }
+}
+
+// A frame that claims 60 MiB, and one whose window is 128 MiB, both a few bytes long.
+TEST(Compression, AZstdFrameThatClaimsTooMuchCostsNoMemory) {
+  const std::string claim("\x28\xb5\x2f\xfd\xa0\x00\x00\xc0\x03\x01\x00\x00", 12);
+  const auto claimed = Decompress(Codec::kZstd, Slice::Own(claim), 64 << 20);
+  ASSERT_FALSE(claimed.ok());
+  EXPECT_EQ(claimed.error().reason, Reason::kCorruptBatch);
+  const std::string window("\x28\xb5\x2f\xfd\x00\x88\x09\x00\x00x", 10);
+  EXPECT_EQ(*Decompress(Codec::kZstd, Slice::Own(window), 1 << 20), "x");
+}
+
 TEST(Compression, TheCodecsOfThisMachineWork) { EXPECT_TRUE(CheckCodecs().ok()); }
 
 }  // namespace
