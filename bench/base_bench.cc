@@ -12,9 +12,11 @@
 // CRC, is most of it.
 #include <benchmark/benchmark.h>
 
+#include <atomic>
 #include <string>
 
 #include "base/crc32c.h"
+#include "base/event_loop.h"
 #include "base/metrics.h"
 #include "base/random.h"
 #include "base/record_batch.h"
@@ -141,24 +143,40 @@ BENCHMARK(BM_ValidateCompressed)->DenseRange(1, 4);
 
 void BM_Compress(benchmark::State& state) {
   const auto codec = static_cast<Codec>(state.range(0));
-  const std::string text = Text(1 << 20);
+  const std::string text = Text(static_cast<size_t>(state.range(1)));
   size_t packed = 0;
   for (auto _ : state) packed = Compress(codec, text).size();
   Count(state, 1, text.size());
   state.SetLabel(std::string(CodecName(codec)) + " to " +
                  std::to_string(packed * 100 / text.size()) + " %");
 }
-BENCHMARK(BM_Compress)->DenseRange(1, 4);
+BENCHMARK(BM_Compress)->ArgsProduct({{1, 2, 3, 4}, {1 << 10, 1 << 20}});
 
 void BM_Decompress(benchmark::State& state) {
   const auto codec = static_cast<Codec>(state.range(0));
-  const std::string text = Text(1 << 20);
+  const std::string text = Text(static_cast<size_t>(state.range(1)));
   const Bytes packed = Slice::Own(Compress(codec, text));
   for (auto _ : state) benchmark::DoNotOptimize(Decompress(codec, packed, 64 << 20)->data());
   Count(state, 1, text.size());
   state.SetLabel(std::string(CodecName(codec)));
 }
-BENCHMARK(BM_Decompress)->DenseRange(1, 4);
+BENCHMARK(BM_Decompress)->ArgsProduct({{1, 2, 3, 4}, {1 << 10, 1 << 20}});
+
+// Tasks from another thread, `range` at a time, until the last of them has run.
+void BM_Post(benchmark::State& state) {
+  const auto loop = NewThreadLoop("bench");
+  std::atomic<int64_t> left = 0;
+  for (auto _ : state) {
+    left.store(state.range(0));
+    for (int64_t i = 0; i < state.range(0); ++i)
+      loop->Post("count", [&left] {
+        if (left.fetch_sub(1) == 1) left.notify_one();
+      });
+    for (int64_t now = left.load(); now > 0; now = left.load()) left.wait(now);
+  }
+  Count(state, state.range(0), 0);
+}
+BENCHMARK(BM_Post)->Arg(1)->Arg(1000)->UseRealTime();
 
 void BM_CounterAdd(benchmark::State& state) {
   const auto metrics = Metrics::Create();
