@@ -59,8 +59,7 @@ int RunServer(const ServerFlags& flags) {
             << " http=" << (*node)->http().ToString() << std::endl;
   const int signal_number = WaitForStopSignal();
   LOG(INFO) << "Stopping on signal " << signal_number;
-  const auto stopped = (*node)->Stop(timeout);
-  if (!stopped.ok()) return Fail(stopped.error(), 1);
+  (*node)->Stop(timeout);
   LOG(INFO) << "Stopped cleanly";
   return 0;
 }

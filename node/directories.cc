@@ -1,0 +1,56 @@
+#include "node/directories.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace gregor {
+namespace {
+
+constexpr uint64_t kReserveMax = uint64_t{1} << 30;
+constexpr uint64_t kReserveFraction = 50;  // of the disk
+
+}  // namespace
+
+Result<NodeIdentity> OpenIdentity(FileSystem& files, const Settings& settings, Random& random) {
+  ASSIGN_OR_RETURN(auto identity, ReadIdentity(files, settings.data_dir));
+  if (!identity.has_value()) {
+    if (settings.from_file) {
+      return Error(Reason::kStorageError, "data directory " + settings.data_dir +
+                                              " is not formatted. If its disk is mounted and this "
+                                              "node is new, prepare it once with "
+                                              "`gregor cluster format --config FILE`");
+    }
+    FormatOptions options;
+    options.node_id = settings.node_id;
+    ASSIGN_OR_RETURN(identity, FormatDirectory(files, settings.data_dir, options, random));
+    LOG(WARNING) << "Data directory " << settings.data_dir
+                 << " was empty: formatted it as the single node " << settings.node_id
+                 << " of the new cluster " << identity->cluster_id;
+  }
+  RETURN_IF_ERROR(CheckIdentity(*identity, settings.data_dir, settings.node_id, ClusterId{}));
+  return *identity;
+}
+
+Result<LogDirectory::Options> LogDirectoryOptions(FileSystem& files, const Settings& settings,
+                                                  const NodeIdentity& identity,
+                                                  const std::string& path) {
+  LogDirectory::Options options;
+  options.path = path;
+  options.cluster_id = identity.cluster_id;
+  options.node_id = settings.node_id;
+  options.format_if_empty = !settings.from_file;
+  options.open_files_max = static_cast<size_t>(settings.open_files_max);
+  options.flush_bytes_max = settings.flush_bytes;
+  options.flush_interval = settings.flush_interval;
+  options.file_step_bytes_max = settings.file_step_bytes;
+  RETURN_IF_ERROR(files.MakeDirectory(path));
+  if (settings.disk_reserve_bytes.has_value()) {
+    options.reserve_bytes = *settings.disk_reserve_bytes;
+  } else {
+    ASSIGN_OR_RETURN(const DiskSpace space, files.Space(path));
+    options.reserve_bytes = std::min(kReserveMax, space.total_bytes / kReserveFraction);
+  }
+  return options;
+}
+
+}  // namespace gregor

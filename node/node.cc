@@ -1,0 +1,264 @@
+#include "node/node.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/compression.h"
+#include "base/event_loop.h"
+#include "base/metrics.h"
+#include "base/random.h"
+#include "base/thread_annotations.h"
+#include "broker/broker.h"
+#include "broker/grpc/server.h"
+#include "broker/http/http_server.h"
+#include "controller/controller.h"
+#include "controller/format.h"
+#include "node/directories.h"
+#include "node/node_metrics.h"
+#include "node/status_pages.h"
+#include "node/waiting.h"
+#include "storage/disk.h"
+#include "storage/log_directory.h"
+
+namespace gregor {
+namespace {
+
+int EventLoopCount(const Settings& settings) {
+  if (settings.event_loops > 0) return static_cast<int>(settings.event_loops);
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) - 1);
+}
+
+void WarnIfOpen(const HostPort& listen, const std::string& name) {
+  LOG_IF(WARNING, !listen.IsLoopback())
+      << name << " listens on " << listen.ToString()
+      << ", which other machines can reach, and there is no authentication: whoever gets there can "
+         "read and write everything";
+}
+
+Endpoint Advertised(const std::optional<HostPort>& advertise, const HostPort& bound) {
+  const HostPort& shown = advertise.value_or(bound);
+  return {shown.host, shown.port};
+}
+
+[[noreturn]] void QuitAtOnce(const Error& error) {
+  LOG(ERROR) << "Not stopped cleanly: " << error;
+  google::FlushLogFiles(google::GLOG_INFO);
+  std::_Exit(1);
+}
+
+class RunningNode final : public Node {
+ public:
+  explicit RunningNode(Settings settings)
+      : settings_(std::move(settings)), random_(Random::FromSystem()) {}
+
+  // The doors first, then what they call; the disks before the loops that their answers go to.
+  ~RunningNode() override {
+    grpc_.reset();
+    http_.reset();
+    if (!stopped_) {
+      const auto stopped = StopCore(settings_.shutdown_timeout);
+      // Something hangs, and would hang whoever waits for its thread.
+      if (!stopped.ok()) QuitAtOnce(stopped.error());
+    }
+    disks_.clear();
+    metadata_disk_.reset();
+    loops_.clear();
+    controller_loop_.reset();
+  }
+
+  Result<void> Start() {
+    RETURN_IF_ERROR(CheckCodecs());
+    WarnIfOpen(settings_.listen_grpc, "The gRPC API");
+    WarnIfOpen(settings_.listen_http, "HTTP");
+    metrics_ = Metrics::Create();
+    files_ = NewPosixFileSystem(static_cast<int>(settings_.sync_threads));
+    RETURN_IF_ERROR(StartHttp());
+    controller_loop_ = NewThreadLoop("controller");
+    for (int i = 0; i < EventLoopCount(settings_); ++i)
+      loops_.push_back(NewThreadLoop("loop-" + std::to_string(i)));
+    RETURN_IF_ERROR(StartController());
+    RETURN_IF_ERROR(OpenLogDirectories());
+    RETURN_IF_ERROR(StartBroker());
+    return StartGrpc();
+  }
+
+  HostPort grpc() const override { return {settings_.listen_grpc.host, grpc_->port()}; }
+  HostPort http() const override { return {settings_.listen_http.host, http_->port()}; }
+
+  void Stop(Duration timeout) override {
+    status_.Set(NodeStatus::State::kStopping);
+    grpc_->Drain();
+    auto stopped = StopCore(timeout);
+    grpc_->Shutdown(std::chrono::milliseconds(500));
+    if (!stopped.ok()) QuitAtOnce(stopped.error());
+  }
+
+ private:
+  Result<void> StartHttp() {
+    HttpServer::Options options;
+    options.host = settings_.listen_http.host;
+    options.port = settings_.listen_http.port;
+    options.handlers = StatusPages(status_, *metrics_);
+    ASSIGN_OR_RETURN(http_, HttpServer::Start(std::move(options)));
+    return {};
+  }
+
+  Result<void> StartController() {
+    status_.Set(NodeStatus::State::kLoadingMetadata);
+    ASSIGN_OR_RETURN(identity_, OpenIdentity(*files_, settings_, random_));
+    metadata_disk_ =
+        NewThreadDisk(*files_, {.name = "meta", .read_threads = 1, .background_threads = 1});
+    Controller::Options options;
+    options.loop = controller_loop_.get();
+    options.disk = metadata_disk_.get();
+    options.data_dir = settings_.data_dir;
+    options.behavior.node_id = settings_.node_id;
+    options.behavior.message_bytes_limit = settings_.message_bytes_limit;
+    options.random = random_.Fork();
+    ASSIGN_OR_RETURN(controller_, Controller::OpenAndWait(std::move(options)));
+    return {};
+  }
+
+  Result<void> OpenLogDirectories() {
+    const auto paths = settings_.LogDirs();
+    for (size_t i = 0; i < paths.size(); ++i) {
+      disks_.push_back(NewThreadDisk(
+          *files_, {.name = "disk" + std::to_string(i),
+                    .read_threads = static_cast<int>(settings_.disk_read_threads),
+                    .background_threads = static_cast<int>(settings_.disk_background_threads)}));
+      ASSIGN_OR_RETURN(const auto options,
+                       LogDirectoryOptions(*files_, settings_, identity_, paths[i]));
+      ASSIGN_OR_RETURN(auto directory,
+                       LogDirectory::Open(*disks_.back(), *controller_loop_, options));
+      directories_.push_back(std::move(directory));
+    }
+    return {};
+  }
+
+  Result<void> StartBroker() {
+    Broker::Options options;
+    options.node_id = settings_.node_id;
+    for (const auto& loop : loops_) options.loops.push_back(loop.get());
+    for (const auto& directory : directories_) options.directories.push_back(directory.get());
+    options.controller = controller_.get();
+    options.static_configs = settings_.configs;
+    options.produce_memory_bytes = settings_.produce_memory_bytes;
+    options.fetch_memory_bytes = settings_.fetch_memory_bytes;
+    options.message_bytes_limit = settings_.message_bytes_limit;
+    options.producer_id_expiration_ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(settings_.producer_id_expiration)
+            .count();
+    options.producer_ids_max = static_cast<size_t>(settings_.producer_ids_max);
+    options.retention_check_interval = settings_.retention_check_interval;
+    options.opening_max = static_cast<int>(settings_.recovery_parallelism);
+    CountTraffic(*metrics_, options);
+    broker_ = std::make_unique<Broker>(std::move(options));
+    return {};
+  }
+
+  // The ports must be known before the broker registers, and the broker be registered before
+  // anybody calls.
+  Result<void> StartGrpc() {
+    GrpcServer::Options options;
+    options.host = settings_.listen_grpc.host;
+    options.port = settings_.listen_grpc.port;
+    options.memory_bytes_max = settings_.grpc_memory_bytes;
+    options.metrics = metrics_.get();
+    ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(*broker_, std::move(options)));
+    RETURN_IF_ERROR(Register());
+    FollowMetadata();
+    status_.SetRecovery(&broker_->recovery());
+    status_.Set(NodeStatus::State::kRecovering);
+    ExportNode(*metrics_, *broker_, *controller_, directories_);
+    broker_->Start([this] { status_.Set(NodeStatus::State::kReady); });
+    grpc_->Serve();
+    return {};
+  }
+
+  Result<void> Register() {
+    BrokerImage image;
+    image.id = settings_.node_id;
+    image.incarnation = random_.NewUuid<DirectoryId>().bytes;
+    image.rack = settings_.rack;
+    image.version = kGregorVersion;
+    image.listeners["grpc"] = Advertised(settings_.advertise_grpc, grpc());
+    image.listeners["http"] = Advertised(settings_.advertise_http, http());
+    for (const auto& directory : directories_) image.directories.push_back(directory->id());
+    const auto registered = WaitFor<Result<BrokerEpoch>>(
+        [&](auto done) { controller_->Register({.broker = image}, std::move(done)); });
+    if (!registered.ok()) return registered.error();
+    return {};
+  }
+
+  // Returns when the broker has its first image.
+  void FollowMetadata() {
+    watch_ = controller_->Watch([this](const MetadataDelta& delta) { broker_->OnMetadata(delta); });
+    WaitFor<bool>([&](auto done) {
+      controller_loop_->Post("node.watched", [done = std::move(done)]() mutable { done(true); });
+    });
+  }
+
+  // Broker, directories, controller; each only if it was started.
+  Result<void> StopCore(Duration timeout) {
+    stopped_ = true;
+    Result<void> result;
+    const auto fail = [&](Error error) {
+      if (result.ok()) result = std::move(error);
+    };
+    const Deadline deadline(timeout);
+    bool logs_closed = broker_ == nullptr;
+    if (broker_ != nullptr) {
+      const auto failures =
+          deadline.WaitFor<int64_t>([&](auto done) { broker_->Close(std::move(done)); });
+      logs_closed = failures.has_value() && *failures == 0;
+      if (!logs_closed)
+        fail(Error(Reason::kStorageError,
+                   "not all logs could be closed in time; the next start recovers them"));
+    }
+    watch_.reset();
+    if (controller_ != nullptr) {
+      const auto closed =
+          deadline.WaitFor<Result<void>>([&](auto done) { controller_->Close(std::move(done)); });
+      if (!closed.has_value())
+        fail(Error(Reason::kStorageError, "the metadata log could not be closed in time"));
+      if (closed.has_value() && !closed->ok()) fail(closed->error());
+    }
+    for (const auto& directory : directories_) {
+      if (!logs_closed) break;
+      auto closed = directory->CloseCleanly();
+      if (!closed.ok()) fail(std::move(closed).error());
+    }
+    return result;
+  }
+
+  const Settings settings_;
+  Random random_;
+  NodeIdentity identity_;
+  NodeStatus status_;
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<FileSystem> files_;
+  std::unique_ptr<Disk> metadata_disk_;
+  std::vector<std::unique_ptr<Disk>> disks_;
+  std::unique_ptr<EventLoop> controller_loop_;
+  std::vector<std::unique_ptr<EventLoop>> loops_;
+  std::unique_ptr<Controller> controller_;
+  std::vector<std::unique_ptr<LogDirectory>> directories_;
+  std::unique_ptr<Broker> broker_;
+  std::shared_ptr<void> watch_;
+  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<GrpcServer> grpc_;
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Node>> Node::Start(Settings settings) {
+  auto node = std::make_unique<RunningNode>(std::move(settings));
+  RETURN_IF_ERROR(node->Start());
+  return std::unique_ptr<Node>(std::move(node));
+}
+
+}  // namespace gregor

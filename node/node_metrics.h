@@ -1,0 +1,23 @@
+#ifndef GREGOR_NODE_NODE_METRICS_H_
+#define GREGOR_NODE_NODE_METRICS_H_
+
+#include <memory>
+#include <vector>
+
+#include "base/metrics.h"
+#include "broker/broker.h"
+#include "controller/controller.h"
+
+namespace gregor {
+
+// What a node shows of itself; docs/operations.md lists it. Thread: main, at start.
+
+// Sets the broker's callbacks so that records and bytes in and out are counted.
+void CountTraffic(Metrics& metrics, Broker::Options& options);
+// Memory, recovery, metadata and disks. REQUIRES: all of them outlive whoever renders the metrics.
+void ExportNode(Metrics& metrics, const Broker& broker, const Controller& controller,
+                const std::vector<std::unique_ptr<LogDirectory>>& directories);
+
+}  // namespace gregor
+
+#endif  // GREGOR_NODE_NODE_METRICS_H_

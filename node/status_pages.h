@@ -1,0 +1,41 @@
+#ifndef GREGOR_NODE_STATUS_PAGES_H_
+#define GREGOR_NODE_STATUS_PAGES_H_
+
+#include <atomic>
+#include <map>
+#include <string>
+
+#include "base/metrics.h"
+#include "broker/http/http_server.h"
+#include "broker/shard.h"
+
+namespace gregor {
+
+inline constexpr char kGregorVersion[] = "0.1.0";
+
+// How far a node has come. Thread: any.
+class NodeStatus {
+ public:
+  enum class State { kStarting, kLoadingMetadata, kRecovering, kReady, kStopping };
+
+  void Set(State state) { state_.store(state); }
+  State Get() const { return state_.load(); }
+  // REQUIRES: `recovery` outlives every reader.
+  void SetRecovery(const RecoveryProgress* recovery) { recovery_.store(recovery); }
+
+  // {"status": ..., "logs_recovered": n, "logs_total": n, "logs_failed": n}
+  std::string ToJson() const;
+
+ private:
+  std::atomic<State> state_{State::kStarting};
+  std::atomic<const RecoveryProgress*> recovery_{nullptr};
+};
+
+// /live: 200 as long as the process answers. /ready: 200 once every log is open, 503 with the
+// progress before, and while it stops. /metrics, /version. REQUIRES: both outlive the server.
+std::map<std::string, HttpServer::Handler> StatusPages(const NodeStatus& status,
+                                                       const Metrics& metrics);
+
+}  // namespace gregor
+
+#endif  // GREGOR_NODE_STATUS_PAGES_H_
