@@ -136,22 +136,12 @@ Produced Partition::Describe(Offset base, int32_t record_count) const {
 
 Result<std::optional<Produced>> Partition::FindDuplicate(const Append& append,
                                                          const BatchHeader& header) {
-  std::optional<ProducerState::Batch> earlier;
-  if (append.is_request) {
-    earlier = log_->producers().LastOf(header.producer_id);
-    if (earlier.has_value() && earlier->first_sequence != header.base_sequence) {
-      return Error(
-          Reason::kInvalidArgument,
-          "this request_id was used before for other records: give every request an id of its own");
-    }
-  } else {
-    if (IsRequestId(header.producer_id)) {
-      return Error(Reason::kInvalidArgument, "producer id " +
-                                                 std::to_string(header.producer_id.value) +
-                                                 " is reserved: use one that InitProducer gave");
-    }
-    ASSIGN_OR_RETURN(earlier, log_->producers().Check(header));
+  if (!append.is_request && IsRequestId(header.producer_id)) {
+    return Error(Reason::kInvalidArgument, "producer id " +
+                                               std::to_string(header.producer_id.value) +
+                                               " is reserved: use one that InitProducer gave");
   }
+  ASSIGN_OR_RETURN(const auto earlier, log_->producers().Check(header));
   if (!earlier.has_value()) return std::optional<Produced>();
   Produced produced = Describe(
       earlier->base_offset, static_cast<int32_t>(earlier->last_offset - earlier->base_offset) + 1);

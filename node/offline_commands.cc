@@ -1,0 +1,249 @@
+#include "node/offline_commands.h"
+
+#include <cctype>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "controller/format.h"
+#include "controller/metadata_dump.h"
+#include "node/directories.h"
+#include "node/log_scan.h"
+#include "storage/disk.h"
+
+namespace gregor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+int Report(const Result<void>& result) {
+  if (result.ok()) return 0;
+  std::cerr << "gregor: " << result.error().message << std::endl;
+  return 1;
+}
+
+// Bytes as they can be shown on a terminal.
+std::string Printable(std::string_view bytes) {
+  constexpr char kHex[] = "0123456789abcdef";
+  std::string text;
+  for (const char c : bytes) {
+    const auto byte = static_cast<uint8_t>(c);
+    if (byte >= ' ' && byte < 127 && byte != '\\') {
+      text += c;
+    } else {
+      text += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    }
+  }
+  return text;
+}
+
+Json Shown(const std::optional<std::string_view>& field) {
+  return field.has_value() ? Json(Printable(*field)) : Json(nullptr);
+}
+
+Json DescribeBatch(const ScannedBatch& scanned) {
+  const BatchHeader& header = scanned.batch.header;
+  return {{"file", scanned.file},
+          {"position", scanned.position},
+          {"size", header.size()},
+          {"base_offset", header.base_offset.value},
+          {"last_offset", header.last_offset().value},
+          {"records", header.record_count},
+          {"leader_epoch", header.leader_epoch.value},
+          {"max_timestamp", header.max_timestamp.value},
+          {"codec", CodecName(header.codec())},
+          {"producer_id", header.producer_id.value},
+          {"producer_epoch", header.producer_epoch.value},
+          {"base_sequence", header.base_sequence.value},
+          {"control", header.is_control()}};
+}
+
+void PrintJsonOrLine(const Json& json, bool as_json) {
+  if (as_json) {
+    std::cout << json.dump() << "\n";
+    return;
+  }
+  bool first = true;
+  for (const auto& [name, value] : json.items()) {
+    std::cout << (first ? "" : "  ") << name << "="
+              << (value.is_string() ? value.get<std::string>() : value.dump());
+    first = false;
+  }
+  std::cout << "\n";
+}
+
+void PrintRecords(const RecordBatch& batch, bool as_json) {
+  constexpr size_t kDecompressedMax = 1u << 30;
+  auto reader = RecordReader::Open(batch, kDecompressedMax);
+  if (!reader.ok()) {
+    std::cerr << "gregor: offset " << batch.header.base_offset << ": " << reader.error().message
+              << "\n";
+    return;
+  }
+  for (auto next = reader->Next(); next.ok() && next->has_value(); next = reader->Next()) {
+    const RecordView& record = **next;
+    Json json = {{"offset", record.offset.value},
+                 {"timestamp", record.timestamp.value},
+                 {"key", Shown(record.key)},
+                 {"value", Shown(record.value)}};
+    Json headers = Json::array();
+    for (const RecordHeader& header : DecodeHeaders(record)) {
+      headers.push_back({Printable(header.key), Shown(header.value)});
+    }
+    if (!headers.empty()) json["headers"] = headers;
+    if (!as_json) std::cout << "  ";
+    PrintJsonOrLine(json, as_json);
+  }
+}
+
+// Scans every log below `directory`; `visit` gets the batches. The result is an error if anything
+// is wrong.
+Result<void> ScanAll(const std::string& directory, bool as_json, bool summaries,
+                     const std::function<void(const ScannedBatch&)>& visit) {
+  const auto files = NewPosixFileSystem(1);
+  ASSIGN_OR_RETURN(const auto folders, FindLogFolders(*files, directory));
+  size_t problems = 0;
+  for (const std::string& folder : folders) {
+    ASSIGN_OR_RETURN(const ScanSummary summary, ScanLog(*files, folder, visit));
+    for (const ScanProblem& problem : summary.problems) {
+      std::cerr << "gregor: " << problem.file << " at " << problem.position << ": " << problem.what
+                << "\n";
+    }
+    problems += summary.problems.size();
+    if (!summaries) continue;
+    PrintJsonOrLine({{"log", folder},
+                     {"files", summary.files},
+                     {"batches", summary.batches},
+                     {"records", summary.records},
+                     {"bytes", summary.bytes},
+                     {"first_offset", summary.first_offset.value_or(Offset{-1}).value},
+                     {"next_offset", summary.next_offset.value},
+                     {"problems", summary.problems.size()}},
+                    as_json);
+  }
+  if (problems == 0) return {};
+  return Error(
+      Reason::kStorageError,
+      std::to_string(problems) +
+          " problem(s). What lies above a log's synced mark is cut at the next start (a torn "
+          "write); below it the node refuses to serve the log");
+}
+
+void AddLogCommands(CLI::App& app, const std::string& output_format, int& exit_code) {
+  CLI::App* const log = app.add_subcommand("log", "Look at the files of a stopped node's logs");
+  log->require_subcommand(1);
+  const auto directory = std::make_shared<std::string>();
+  const auto records = std::make_shared<bool>(false);
+  CLI::App* const dump = log->add_subcommand(
+      "dump", "Print the batches of a partition's folder, or of all in a log directory");
+  dump->add_option("DIR", *directory, "Folder of a partition, or a log directory")->required();
+  dump->add_flag("--records", *records, "Print the records of each batch, too");
+  dump->callback([=, &output_format, &exit_code] {
+    const bool as_json = output_format == "json";
+    exit_code = Report(ScanAll(*directory, as_json, false, [&](const ScannedBatch& scanned) {
+      PrintJsonOrLine(DescribeBatch(scanned), as_json);
+      if (*records) PrintRecords(scanned.batch, as_json);
+    }));
+  });
+  CLI::App* const verify = log->add_subcommand(
+      "verify", "Check every batch: length, checksum, order of offsets and epochs");
+  verify->add_option("DIR", *directory, "Folder of a partition, or a log directory")->required();
+  verify->footer("Exit codes: 0 all is well, 1 something is damaged or cannot be read.");
+  verify->callback([=, &output_format, &exit_code] {
+    exit_code =
+        Report(ScanAll(*directory, output_format == "json", true, [](const ScannedBatch&) {}));
+  });
+}
+
+void AddMetadataCommands(CLI::App& app, const std::string& output_format, int& exit_code) {
+  CLI::App* const metadata =
+      app.add_subcommand("metadata", "Look at the metadata of a stopped node");
+  metadata->require_subcommand(1);
+  CLI::App* const dump =
+      metadata->add_subcommand("dump", "Print the metadata log's records and what they mean");
+  const auto directory = std::make_shared<std::string>();
+  const auto no_records = std::make_shared<bool>(false);
+  const auto until = std::make_shared<int64_t>(INT64_MAX);
+  dump->add_option("DIR", *directory, "The node's data directory")->required();
+  dump->add_flag("--image-only", *no_records, "Only the resulting topics, configs and brokers");
+  dump->add_option("--until", *until, "Stop before this offset of the metadata log")
+      ->type_name("OFFSET");
+  dump->callback([=, &output_format, &exit_code] {
+    MetadataDumpOptions options;
+    options.format = output_format == "json" ? DumpFormat::kJson : DumpFormat::kText;
+    options.records = !*no_records;
+    options.until = Offset{*until};
+    exit_code = Report(DumpMetadata(*NewPosixFileSystem(1), *directory, options, std::cout));
+  });
+}
+
+Result<void> FormatNode(const std::string& config, const std::string& cluster_id) {
+  Settings settings;
+  RETURN_IF_ERROR(LoadSettingsFile(config, settings));
+  RETURN_IF_ERROR(CheckSettings(settings));
+  FormatOptions options;
+  options.node_id = settings.node_id;
+  if (!cluster_id.empty()) {
+    const auto id = ClusterId::Parse(cluster_id);
+    if (!id.has_value())
+      return Error(Reason::kInvalidArgument,
+                   "\"" + cluster_id + "\" is no cluster id: `gregor cluster new-id` prints one");
+    options.cluster_id = *id;
+  }
+  Random random = Random::FromSystem();
+  const auto files = NewPosixFileSystem(1);
+  ASSIGN_OR_RETURN(const NodeIdentity identity,
+                   FormatDirectory(*files, settings.data_dir, options, random));
+  const auto disk = NewThreadDisk(*files, {});
+  const auto loop = NewThreadLoop("format");
+  settings.from_file = false;  // its log directories are formatted, too
+  for (const std::string& path : settings.LogDirs()) {
+    ASSIGN_OR_RETURN(const auto directory_options,
+                     LogDirectoryOptions(*files, settings, identity, path));
+    ASSIGN_OR_RETURN(const auto directory, LogDirectory::Open(*disk, *loop, directory_options));
+    RETURN_IF_ERROR(directory->CloseCleanly());
+  }
+  std::cout << "formatted " << settings.data_dir << " as node " << identity.node_id
+            << " of cluster " << identity.cluster_id << "\n";
+  return {};
+}
+
+// Joins the commands that ask a running cluster, where those are there already.
+CLI::App* ClusterCommand(CLI::App& app) {
+  for (CLI::App* const command : app.get_subcommands([](CLI::App*) { return true; })) {
+    if (command->get_name() == "cluster") return command;
+  }
+  CLI::App* const cluster = app.add_subcommand("cluster", "The cluster as a whole");
+  cluster->require_subcommand(1);
+  return cluster;
+}
+
+void AddClusterCommands(CLI::App& app, int& exit_code) {
+  CLI::App* const cluster = ClusterCommand(app);
+  cluster->add_subcommand("new-id", "Print a new cluster id")->callback([] {
+    Random random = Random::FromSystem();
+    std::cout << random.NewUuid<ClusterId>() << "\n";
+  });
+  CLI::App* const format = cluster->add_subcommand(
+      "format", "Prepare a node's empty directories, once, before its first start");
+  const auto config = std::make_shared<std::string>();
+  const auto cluster_id = std::make_shared<std::string>();
+  format->add_option("--config", *config, "The node's settings file (YAML)")
+      ->required()
+      ->type_name("FILE");
+  format->add_option("--cluster-id", *cluster_id, "Id of the cluster (default: a new one)")
+      ->type_name("ID");
+  format->callback([=, &exit_code] { exit_code = Report(FormatNode(*config, *cluster_id)); });
+}
+
+}  // namespace
+
+void AddOfflineCommands(CLI::App& app, const std::string& output_format, int& exit_code) {
+  AddLogCommands(app, output_format, exit_code);
+  AddMetadataCommands(app, output_format, exit_code);
+  AddClusterCommands(app, exit_code);
+}
+
+}  // namespace gregor
