@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""Gregor's figures against what this machine gives to a plain program: throughput, latency, start, memory.
+
+Every figure is measured on the real binary, client and server sharing the machine. Where it is a ratio both sides do the same
+work, alternating within one run, after a warm-up; the median of the repetitions counts. Bad figures are printed like good ones.
+
+Usage: compare.py [--gregor build/release/gregor] [--plain build/release/bench/plain_append] [--only NAME,...] [--quick]
+Prints a line for each figure, and one JSON document at the end.
+"""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+MIB = 1 << 20
+
+
+def run_json(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout.strip().splitlines()[-1] if "\n" in done.stdout.strip() and
+                      not done.stdout.strip().startswith("{") else done.stdout)
+
+
+class Node:
+    def __init__(self, options, directory, *flags):
+        self.options = options
+        self.directory = directory
+        self.flags = flags
+        self.address = None
+
+    def start(self):
+        began = time.monotonic()
+        self.log = open(self.directory / "server.log", "ab")
+        self.process = subprocess.Popen(
+            [self.options.gregor, "server", "--data-dir", str(self.directory / "data"), "--grpc-listen", "127.0.0.1:0",
+             "--http-listen", "127.0.0.1:0", *self.flags], stdout=subprocess.PIPE, stderr=self.log)
+        line = self.process.stdout.readline().decode()
+        if "gregor ready" not in line:
+            raise SystemExit(f"the node did not start: {self.directory}/server.log")
+        self.address = line.split()[2].removeprefix("grpc=")
+        return time.monotonic() - began
+
+    def cli(self, *arguments):
+        return [self.options.gregor, "--server", self.address, *map(str, arguments)]
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_mib(self):
+        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+        return 0
+
+    def open_files(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def running(options, *flags):
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="gregor-bench-", dir=options.directory))
+    node = Node(options, directory, *flags)
+    node.start()
+    try:
+        yield node
+    finally:
+        if node.process.poll() is None:
+            node.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def create(node, topic, partitions, *configs):
+    command = node.cli("topic", "create", topic, "--partitions", partitions, "--replication-factor", 1)
+    for config in configs:
+        command += ["--config", config]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def produce(node, topic, size, records, *flags):
+    """Bytes per second, records per second, and the server's CPU seconds per GB, of one `gregor bench produce`."""
+    before = node.cpu_seconds()
+    result = run_json(node.cli("bench", "produce", "--topic", topic, "--record-size", size, "--records", records, "--json",
+                               *flags))
+    cpu = (node.cpu_seconds() - before) / (size * records / 1e9)
+    return result["bytes_per_second"], result["records_per_second"], cpu
+
+
+def plain(options, total, sync):
+    path = pathlib.Path(tempfile.mkdtemp(prefix="gregor-plain-", dir=options.directory))
+    try:
+        return run_json([options.plain, path / "file", total, MIB, "sync" if sync else "nosync"])["bytes_per_second"]
+    finally:
+        shutil.rmtree(path)
+
+
+class Report:
+    def __init__(self):
+        self.figures = {}
+
+    def add(self, name, value, unit, goal=None, at_most=False):
+        self.figures[name] = {"value": value, "unit": unit, "goal": goal}
+        verdict = ""
+        if goal is not None:
+            met = value <= goal if at_most else value >= goal
+            verdict = f"   goal {'<=' if at_most else '>='} {goal:g} {'met' if met else 'MISSED'}"
+        print(f"{name:<44} {value:>12.4g} {unit}{verdict}", flush=True)
+
+
+def synced_throughput(options, report):
+    records = options.scale * 200_000
+    with running(options) as node:
+        for partitions in (4, 64, 1000):
+            create(node, f"synced{partitions}", partitions)
+        produce(node, "synced4", 1024, records)
+        plain(options, records * 1024, True)
+        rates, yardstick, cpu = {4: [], 64: [], 1000: []}, [], []
+        for _ in range(options.repeat):
+            yardstick.append(plain(options, records * 1024, True))
+            for partitions in rates:
+                rate, _, used = produce(node, f"synced{partitions}", 1024, records)
+                rates[partitions].append(rate)
+                if partitions == 4:
+                    cpu.append(used)
+        median = {p: statistics.median(r) for p, r in rates.items()}
+        report.add("plain fdatasync append", statistics.median(yardstick) / 1e6, "MB/s")
+        report.add("synced 1 KiB, 4 partitions", median[4] / 1e6, "MB/s")
+        report.add("synced 1 KiB / plain", median[4] / statistics.median(yardstick), "ratio", 0.6)
+        report.add("synced 64 / 4 partitions", median[64] / median[4], "ratio", 0.8)
+        report.add("synced 1000 / 4 partitions", median[1000] / median[4], "ratio", 0.4)
+        report.add("server CPU, synced produce", statistics.median(cpu), "s/GB")
+
+
+def replicated_throughput(options, report):
+    with running(options) as node:
+        create(node, "large", 4, "durability=replicated")
+        create(node, "small", 4, "durability=replicated")
+        large, small = options.scale * 1_000_000, options.scale * 5_000_000
+        produce(node, "large", 1024, large // 4)
+        produce(node, "small", 100, small // 4)
+        results = [produce(node, "large", 1024, large) for _ in range(options.repeat)]
+        report.add("replicated 1 KiB", statistics.median(r[0] for r in results) / 1e6, "MB/s", 700)
+        report.add("server CPU, replicated produce", statistics.median(r[2] for r in results), "s/GB")
+        results = [produce(node, "small", 100, small) for _ in range(options.repeat)]
+        report.add("replicated 100 B", statistics.median(r[1] for r in results) / 1e6, "M records/s", 3)
+        rates, cpu = [], []
+        for _ in range(options.repeat + 1):
+            before = node.cpu_seconds()
+            result = run_json(node.cli("bench", "consume", "--topic", "large", "--records", large, "--json"))
+            rates.append(result["bytes_per_second"])
+            cpu.append((node.cpu_seconds() - before) / (large * 1024 / 1e9))
+        report.add("read 1 KiB from the page cache", statistics.median(rates[1:]) / 1e9, "GB/s", 1.2)
+        report.add("server CPU, consume", statistics.median(cpu[1:]), "s/GB")
+
+
+def latency(options, report):
+    with running(options) as node:
+        create(node, "rate", 4)
+        create(node, "single", 1)
+        produce(node, "rate", 1024, 100_000)
+        rate = 20_000_000 // 1024
+        result = run_json(node.cli("bench", "produce", "--topic", "rate", "--record-size", 1024, "--records",
+                                   rate * options.scale * 10, "--rate", rate, "--json"))
+        report.add("produce p50 at 20 MB/s, synced", result["latency_ms"]["p50"], "ms")
+        report.add("produce p99 at 20 MB/s, synced", result["latency_ms"]["p99"], "ms", 5, at_most=True)
+        result = run_json(node.cli("bench", "latency", "--topic", "single", "--records", 3000 * options.scale, "--json"))
+        report.add("one record produced and consumed, p50", result["latency_ms"]["p50"], "ms", 1, at_most=True)
+        report.add("one record produced and consumed, p99", result["latency_ms"]["p99"], "ms")
+
+
+def first_ack(options, node):
+    """Seconds from the start of the process to the first acknowledged record."""
+    began = time.monotonic()
+    node.start()
+    subprocess.run(node.cli("produce", "first"), input=b"x\n", check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - began
+
+
+def start(options, report):
+    times = []
+    for _ in range(5):
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="gregor-bench-", dir=options.directory))
+        node = Node(options, directory)
+        began = time.monotonic()
+        node.start()
+        create(node, "first", 1)
+        subprocess.run(node.cli("produce", "first"), input=b"x\n", check=True, stdout=subprocess.DEVNULL)
+        times.append(time.monotonic() - began)
+        node.kill()
+        shutil.rmtree(directory)
+    report.add("start to first acknowledged record, empty", 1000 * statistics.median(times), "ms", 150, at_most=True)
+
+
+def restart(options, report):
+    with running(options) as node:
+        create(node, "big", 4)
+        create(node, "first", 1)
+        size = options.scale * 2_500_000
+        produce(node, "big", 1024, size)
+        times = []
+        for _ in range(3):
+            node.kill()
+            times.append(first_ack(options, node))
+        report.add(f"start after kill -9, {size * 1024 / 1e9:.1f} GB synced", statistics.median(times), "s", 2, at_most=True)
+
+
+def memory(options, report):
+    with running(options) as node:
+        time.sleep(5)
+        report.add("resident, idle", node.resident_mib(), "MiB", 40, at_most=True)
+        before = node.cpu_seconds()
+        time.sleep(10)
+        report.add("CPU of an idle node", (node.cpu_seconds() - before) * 10, "% of a core", 0.5, at_most=True)
+        create(node, "many", 1000)
+        produce(node, "many", 1024, 200_000)
+        time.sleep(5)
+        report.add("resident, 1000 partitions written", node.resident_mib(), "MiB", 80, at_most=True)
+        report.add("open files, 1000 partitions written", node.open_files(), "files")
+
+
+def many_partitions(options, report):
+    with running(options) as node:
+        began = time.monotonic()
+        for part in range(2):
+            create(node, f"many{part}", 10_000)
+        report.add("20 000 partitions created", time.monotonic() - began, "s")
+        began = time.monotonic()
+        for part in range(2):
+            produce(node, f"many{part}", 100, 200_000)
+        report.add("20 000 partitions written", time.monotonic() - began, "s")
+        time.sleep(5)
+        report.add("resident, 20 000 partitions", node.resident_mib(), "MiB")
+        report.add("open files, 20 000 partitions", node.open_files(), "files")
+        node.stop()
+        report.add("20 000 partitions, clean restart", node.start(), "s")
+        node.kill()
+        report.add("20 000 partitions, restart after kill -9", node.start(), "s")
+        time.sleep(5)
+        before = node.cpu_seconds()
+        time.sleep(10)
+        report.add("CPU, 20 000 idle partitions", (node.cpu_seconds() - before) * 10, "% of a core", 0.5, at_most=True)
+
+
+PARTS = {"synced": synced_throughput, "replicated": replicated_throughput, "latency": latency, "start": start,
+         "restart": restart, "memory": memory, "partitions": many_partitions}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gregor", default="build/release/gregor")
+    parser.add_argument("--plain", default="build/release/bench/plain_append")
+    parser.add_argument("--directory", help="where the data goes (default: the system's temporary folder)")
+    parser.add_argument("--only", help=f"parts, of {', '.join(PARTS)}")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--scale", type=int, default=4, help="how much work; 4 gives the documented sizes")
+    options = parser.parse_args()
+    report = Report()
+    for name in options.only.split(",") if options.only else PARTS:
+        PARTS[name](options, report)
+    print(json.dumps(report.figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+#include "node/log_scan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace gregor {
+namespace {
+
+using testing::HasSubstr;
+
+class LogScanTest : public testing::Test {
+ protected:
+  LogScanTest() {
+    folder_ = testing::TempDir() + "log_scan_" + std::to_string(getpid()) + "_" +
+              testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::create_directories(folder_);
+  }
+  ~LogScanTest() override { std::filesystem::remove_all(folder_); }
+
+  static std::string Batch(int64_t base, int32_t epoch, int records) {
+    BatchBuilder builder;
+    for (int i = 0; i < records; ++i) {
+      NewRecord record;
+      record.value = "value";
+      record.timestamp = Timestamp{1};
+      builder.Add(record);
+    }
+    RecordBatch batch = builder.Build();
+    StampBatch(batch, Offset{base}, LeaderEpoch{epoch}, TimestampType::kCreateTime, Timestamp{1});
+    return batch.bytes.ToString();
+  }
+  void Write(const std::string& content, int64_t base = 0) {
+    char name[32];
+    std::snprintf(name, sizeof name, "/%020lld.log", static_cast<long long>(base));
+    std::ofstream(folder_ + name, std::ios::binary) << content;
+  }
+  ScanSummary Scan() {
+    auto summary = ScanLog(*files_, folder_,
+                           [&](const ScannedBatch& batch) { visited_.push_back(batch.position); });
+    EXPECT_TRUE(summary.ok());
+    return *summary;
+  }
+
+  std::string folder_;
+  std::unique_ptr<FileSystem> files_ = NewPosixFileSystem(1);
+  std::vector<uint64_t> visited_;
+};
+
+TEST_F(LogScanTest, CountsWhatIsThereAndTakesZerosAtTheEnd) {
+  const std::string first = Batch(0, 1, 3);
+  Write(first + Batch(3, 1, 2) + std::string(5000, '\0'));
+  Write(Batch(5, 2, 1), 5);
+  const ScanSummary summary = Scan();
+  EXPECT_EQ(summary.files, 2);
+  EXPECT_EQ(summary.batches, 3);
+  EXPECT_EQ(summary.records, 6);
+  EXPECT_EQ(summary.first_offset, Offset{0});
+  EXPECT_EQ(summary.next_offset, Offset{6});
+  EXPECT_TRUE(summary.problems.empty());
+  EXPECT_EQ(visited_, (std::vector<uint64_t>{0, first.size(), 0}));
+}
+
+TEST_F(LogScanTest, NamesFileAndPositionOfDamage) {
+  const std::string first = Batch(0, 1, 3);
+  std::string second = Batch(3, 1, 2);
+  second[70] ^= 1;
+  Write(first + second);
+  const ScanSummary summary = Scan();
+  ASSERT_EQ(summary.problems.size(), 1u);
+  EXPECT_EQ(summary.problems[0].position, first.size());
+  EXPECT_THAT(summary.problems[0].what, HasSubstr("checksum"));
+}
+
+TEST_F(LogScanTest, ReportsACutBatchAndOffsetsOrEpochsThatGoBack) {
+  Write(Batch(0, 1, 3).substr(0, 80));
+  EXPECT_THAT(Scan().problems.at(0).what, HasSubstr("cut off"));
+  Write(Batch(5, 1, 3) + Batch(4, 1, 1));
+  EXPECT_THAT(Scan().problems.at(0).what, HasSubstr("goes back"));
+  Write(Batch(5, 3, 3) + Batch(8, 2, 1));
+  EXPECT_THAT(Scan().problems.at(0).what, HasSubstr("leader epoch"));
+}
+
+TEST_F(LogScanTest, FindsTheFoldersOfALogDirectory) {
+  std::filesystem::create_directories(folder_ + "/a-0");
+  std::ofstream(folder_ + "/a-0/00000000000000000000.log") << "x";
+  std::filesystem::create_directories(folder_ + "/empty");
+  EXPECT_EQ(*FindLogFolders(*files_, folder_), std::vector<std::string>{folder_ + "/a-0"});
+  EXPECT_FALSE(FindLogFolders(*files_, folder_ + "/empty").ok());
+  EXPECT_FALSE(FindLogFolders(*files_, folder_ + "/missing").ok());
+}
+
+}  // namespace
+}  // namespace gregor
