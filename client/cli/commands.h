@@ -1,0 +1,35 @@
+#ifndef GREGOR_CLIENT_CLI_COMMANDS_H_
+#define GREGOR_CLIENT_CLI_COMMANDS_H_
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace gregor {
+
+// What may stand before any subcommand.
+struct GlobalOptions {
+  std::string server = "127.0.0.1:9094";
+  std::string output = "table";  // or "json"
+  int exit_code = 0;             // of the command that ran
+};
+
+// Exit codes, for scripts.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;       // the server refused, or something was not found
+inline constexpr int kExitUsage = 2;        // bad arguments
+inline constexpr int kExitUnreachable = 3;  // no server answered
+
+// Adds the commands that talk to a server. They run when the command line is parsed. Thread: main.
+void AddClientCommands(CLI::App& app, GlobalOptions& global);
+
+// Its parts.
+void AddTopicCommands(CLI::App& app, GlobalOptions& global);
+void AddConfigCommands(CLI::App& app, GlobalOptions& global);
+void AddClusterCommands(CLI::App& app, GlobalOptions& global);
+void AddProduceCommand(CLI::App& app, GlobalOptions& global);
+void AddConsumeCommand(CLI::App& app, GlobalOptions& global);
+void AddBenchCommands(CLI::App& app, GlobalOptions& global);
+
+}  // namespace gregor
+
+#endif  // GREGOR_CLIENT_CLI_COMMANDS_H_

@@ -1,0 +1,111 @@
+#include "client/cli/output.h"
+
+#include <algorithm>
+#include <iostream>
+
+namespace gregor {
+namespace {
+
+std::string CellOf(const Json& object, const std::string& member) {
+  const auto found = object.find(member);
+  if (found == object.end() || found->is_null()) return "-";
+  if (found->is_string()) return found->get<std::string>();
+  if (!found->is_array()) return found->dump();
+  std::string text;
+  for (const Json& item : *found) text += (text.empty() ? "" : ",") + (item.is_string() ? item.get<std::string>() : item.dump());
+  return text.empty() ? "-" : text;
+}
+
+std::string Upper(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return c == '_' ? ' ' : std::toupper(c); });
+  return text;
+}
+
+}  // namespace
+
+void PrintTable(const std::vector<std::string>& headings, const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const std::string& heading : headings) widths.push_back(heading.size());
+  for (const auto& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  const auto print = [&](const std::vector<std::string>& row) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      line += row[i];
+      if (i + 1 < row.size()) line += std::string(widths[i] - row[i].size() + 2, ' ');
+    }
+    std::cout << line << "\n";
+  };
+  print(headings);
+  for (const auto& row : rows) print(row);
+}
+
+void PrintList(const GlobalOptions& global, const Json& list, const std::vector<std::string>& members) {
+  if (global.output == "json") {
+    std::cout << list.dump(2) << std::endl;
+    return;
+  }
+  std::vector<std::string> headings;
+  for (const std::string& member : members) headings.push_back(Upper(member));
+  std::vector<std::vector<std::string>> rows;
+  for (const Json& object : list) {
+    auto& row = rows.emplace_back();
+    for (const std::string& member : members) row.push_back(CellOf(object, member));
+  }
+  PrintTable(headings, rows);
+}
+
+void PrintObject(const GlobalOptions& global, const Json& object) {
+  if (global.output == "json") {
+    std::cout << object.dump(2) << std::endl;
+    return;
+  }
+  size_t width = 0;
+  for (const auto& [name, value] : object.items()) width = std::max(width, name.size());
+  for (const auto& [name, value] : object.items()) {
+    std::string shown = name;
+    std::replace(shown.begin(), shown.end(), '_', ' ');
+    std::cout << shown << ":" << std::string(width - name.size() + 1, ' ') << CellOf(object, name) << "\n";
+  }
+}
+
+int ExitCodeOf(const Error& error) {
+  switch (error.reason) {
+    case Reason::kInvalidArgument:
+      return kExitUsage;
+    case Reason::kLeaderNotAvailable:
+    case Reason::kCommitTimedOut:
+    case Reason::kServerDraining:
+      return kExitUnreachable;
+    default:
+      return kExitFailed;
+  }
+}
+
+void PrintError(const Error& error) {
+  std::cout.flush();
+  std::cerr << "gregor: " << error.message;
+  if (error.reason != Reason::kUnspecified) std::cerr << " [" << ReasonName(error.reason) << "]";
+  std::cerr << std::endl;
+}
+
+void OnCommand(CLI::App& app, GlobalOptions& global, std::function<Result<void>()> command) {
+  app.callback([&global, command = std::move(command)] {
+    const auto result = command();
+    std::cout.flush();
+    if (result.ok()) return;
+    PrintError(result.error());
+    global.exit_code = ExitCodeOf(result.error());
+  });
+}
+
+Result<std::pair<std::string, std::string>> SplitPair(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    return Error(Reason::kInvalidArgument, "\"" + text + "\" is not of the form name=value");
+  }
+  return std::pair(text.substr(0, equals), text.substr(equals + 1));
+}
+
+}  // namespace gregor

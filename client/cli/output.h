@@ -1,0 +1,35 @@
+#ifndef GREGOR_CLIENT_CLI_OUTPUT_H_
+#define GREGOR_CLIENT_CLI_OUTPUT_H_
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "client/cli/commands.h"
+
+namespace gregor {
+
+using Json = nlohmann::ordered_json;
+
+// Rows under headings, each column as wide as its widest cell; nothing but the headings where there are no rows.
+void PrintTable(const std::vector<std::string>& headings, const std::vector<std::vector<std::string>>& rows);
+
+// A list of objects: as a JSON array, or as a table of the named members (members that are missing are shown as "-").
+void PrintList(const GlobalOptions& global, const Json& list, const std::vector<std::string>& members);
+// One object: as JSON, or a line for each member.
+void PrintObject(const GlobalOptions& global, const Json& object);
+
+// Runs `command` when `app` was given, and turns its error into a line on stderr and the exit code.
+void OnCommand(CLI::App& app, GlobalOptions& global, std::function<Result<void>()> command);
+// What to exit with after `error`.
+int ExitCodeOf(const Error& error);
+void PrintError(const Error& error);
+
+// "k=v" into its parts. Fails with kInvalidArgument.
+Result<std::pair<std::string, std::string>> SplitPair(const std::string& text);
+
+}  // namespace gregor
+
+#endif  // GREGOR_CLIENT_CLI_OUTPUT_H_

@@ -1,0 +1,160 @@
+#include "client/cli/record_format.h"
+
+#include <charconv>
+#include <ctime>
+#include <map>
+#include <nlohmann/json.hpp>
+
+namespace gregor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string Base64(std::string_view bytes) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t word = 0;
+    for (size_t j = 0; j < 3; ++j) word = word << 8 | (i + j < bytes.size() ? static_cast<uint8_t>(bytes[i + j]) : 0u);
+    for (size_t j = 0; j < 4; ++j) text += i + j > bytes.size() ? '=' : kDigits[word >> (18 - 6 * j) & 63];
+  }
+  return text;
+}
+
+// Text as it is; bytes that are no UTF-8 as an object, so that the two are told apart.
+Json Shown(const std::optional<std::string_view>& bytes) {
+  if (!bytes.has_value()) return nullptr;
+  try {
+    const Json text = std::string(*bytes);
+    (void)text.dump();
+    return text;
+  } catch (const Json::exception&) {
+    return {{"base64", Base64(*bytes)}};
+  }
+}
+
+void AppendJson(const std::string& topic, PartitionIndex partition, const RecordView& record, std::string& out) {
+  Json json = {{"topic", topic},
+               {"partition", partition.value},
+               {"offset", record.offset.value},
+               {"timestamp", record.timestamp.value},
+               {"key", Shown(record.key)},
+               {"value", Shown(record.value)}};
+  if (record.header_count > 0) {
+    Json headers = Json::array();
+    for (const RecordHeader& header : DecodeHeaders(record)) {
+      headers.push_back({{"key", Shown(header.key)}, {"value", Shown(header.value)}});
+    }
+    json["headers"] = headers;
+  }
+  out += json.dump();
+  out += '\n';
+}
+
+Error Bad(const std::string& message) { return Error(Reason::kInvalidArgument, message); }
+
+bool ParseInt(std::string_view text, int64_t* value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
+  return error == std::errc() && end == text.data() + text.size() && !text.empty();
+}
+
+}  // namespace
+
+Result<RecordFormat> RecordFormat::Parse(const std::string& text) {
+  static const std::map<std::string, Field, std::less<>> kFields = {
+      {"topic", Field::kTopic}, {"partition", Field::kPartition}, {"offset", Field::kOffset}, {"timestamp", Field::kTimestamp},
+      {"key", Field::kKey},     {"value", Field::kValue},         {"headers", Field::kHeaders}};
+  RecordFormat format;
+  if (text == "json") {
+    format.json_ = true;
+    return format;
+  }
+  if (text.empty()) format.parts_ = {Field::kValue, std::string("\n")};
+  if (text == "raw") format.parts_ = {Field::kValue};
+  if (!format.parts_.empty()) return format;
+  std::string literal;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 1 < text.size()) {
+      const char next = text[++i];
+      literal += next == 'n' ? '\n' : next == 't' ? '\t' : next == '0' ? '\0' : next;
+    } else if (text[i] == '{') {
+      const size_t end = text.find('}', i);
+      const std::string name = text.substr(i + 1, end == std::string::npos ? end : end - i - 1);
+      const auto field = kFields.find(name);
+      if (end == std::string::npos || field == kFields.end()) {
+        return Bad("\"{" + name + "\" is no field; there are {topic} {partition} {offset} {timestamp} {key} {value} {headers}");
+      }
+      if (!literal.empty()) format.parts_.push_back(std::exchange(literal, {}));
+      format.parts_.push_back(field->second);
+      i = end;
+    } else {
+      literal += text[i];
+    }
+  }
+  if (!literal.empty()) format.parts_.push_back(literal);
+  return format;
+}
+
+void RecordFormat::AppendField(Field field, const std::string& topic, PartitionIndex partition, const RecordView& record,
+                               std::string& out) {
+  switch (field) {
+    case Field::kTopic:
+      out += topic;
+      return;
+    case Field::kPartition:
+      out += std::to_string(partition.value);
+      return;
+    case Field::kOffset:
+      out += std::to_string(record.offset.value);
+      return;
+    case Field::kTimestamp:
+      out += std::to_string(record.timestamp.value);
+      return;
+    case Field::kKey:
+      out += record.key.value_or("");
+      return;
+    case Field::kValue:
+      out += record.value.value_or("");
+      return;
+    case Field::kHeaders:
+      bool first = true;
+      for (const RecordHeader& header : DecodeHeaders(record)) {
+        if (!std::exchange(first, false)) out += ',';
+        out.append(header.key).append("=").append(header.value.value_or(""));
+      }
+      return;
+  }
+}
+
+void RecordFormat::Append(const std::string& topic, PartitionIndex partition, const RecordView& record,
+                          std::string& out) const {
+  if (json_) return AppendJson(topic, partition, record, out);
+  for (const Part& part : parts_) {
+    if (const auto* const literal = std::get_if<std::string>(&part)) {
+      out += *literal;
+    } else {
+      AppendField(std::get<Field>(part), topic, partition, record, out);
+    }
+  }
+}
+
+Result<FromArgument> ParseFrom(const std::string& text) {
+  if (text == "beginning") return FromArgument{FromArgument::Kind::kBeginning, 0};
+  if (text == "end") return FromArgument{FromArgument::Kind::kEnd, 0};
+  int64_t value = 0;
+  if (text.starts_with("@")) {
+    if (ParseInt(std::string_view(text).substr(1), &value)) return FromArgument{FromArgument::Kind::kTime, value};
+    std::tm time{};
+    const char* const end = strptime(text.c_str() + 1, "%Y-%m-%dT%H:%M:%S", &time);
+    if (end != nullptr && (*end == '\0' || std::string_view(end) == "Z")) {
+      return FromArgument{FromArgument::Kind::kTime, static_cast<int64_t>(timegm(&time)) * 1000};
+    }
+  } else if (ParseInt(text, &value)) {
+    if (value < 0) return FromArgument{FromArgument::Kind::kTail, -value};
+    return FromArgument{FromArgument::Kind::kOffset, value};
+  }
+  return Bad("\"" + text + "\" is none of beginning, end, an offset, -N (N records before the end), @MILLISECONDS and "
+             "@2026-01-31T12:00:00Z");
+}
+
+}  // namespace gregor
