@@ -20,8 +20,9 @@ using grpc::ByteBuffer;
 
 grpc::Slice ToGrpc(const Slice& slice) {
   auto* const owner = new Slice(slice);
-  return grpc::Slice(const_cast<uint8_t*>(slice.data()), slice.size(),
-                     [](void* held) { delete static_cast<Slice*>(held); }, owner);
+  return grpc::Slice(
+      const_cast<uint8_t*>(slice.data()), slice.size(),
+      [](void* held) { delete static_cast<Slice*>(held); }, owner);
 }
 
 ByteBuffer ToGrpc(const Bytes& bytes) {
@@ -60,7 +61,9 @@ Error ErrorOf(const google::rpc::Status& status) {
       error.reason = ReasonByName(info.reason());
       for (const auto& [key, value] : info.metadata()) error.With(key, value);
     } else if (detail.UnpackTo(&outcome)) {
-      error.With("outcome", outcome.outcome() == v1::WriteOutcome::OUTCOME_NOT_APPLIED ? "NOT_APPLIED" : "UNKNOWN");
+      error.With("outcome", outcome.outcome() == v1::WriteOutcome::OUTCOME_NOT_APPLIED
+                                ? "NOT_APPLIED"
+                                : "UNKNOWN");
     }
   }
   return error;
@@ -69,20 +72,23 @@ Error ErrorOf(const google::rpc::Status& status) {
 // What gRPC itself says: the server was not reached, or did not answer.
 Error ErrorOf(const std::string& address, const grpc::Status& status) {
   google::rpc::Status proto;
-  if (!status.error_details().empty() && proto.ParseFromString(status.error_details())) return ErrorOf(proto);
+  if (!status.error_details().empty() && proto.ParseFromString(status.error_details()))
+    return ErrorOf(proto);
   const auto unknown = [&](Reason reason, const std::string& message) {
     return Error(reason, message).With("outcome", "UNKNOWN");
   };
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
-      return unknown(Reason::kLeaderNotAvailable,
-                     "no connection to " + address + " (" + status.error_message() + "); is a server running there?");
+      return unknown(Reason::kLeaderNotAvailable, "no connection to " + address + " (" +
+                                                      status.error_message() +
+                                                      "); is a server running there?");
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return unknown(Reason::kCommitTimedOut, address + " did not answer in time");
     case grpc::StatusCode::CANCELLED:
       return unknown(Reason::kServerDraining, "the call was cancelled");
     case grpc::StatusCode::UNIMPLEMENTED:
-      return Error(Reason::kUnsupportedVersion, address + " does not know this call: " + status.error_message());
+      return Error(Reason::kUnsupportedVersion,
+                   address + " does not know this call: " + status.error_message());
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
       return Error(Reason::kBatchTooLarge, status.error_message()).With("outcome", "NOT_APPLIED");
     default:
@@ -92,11 +98,12 @@ Error ErrorOf(const std::string& address, const grpc::Status& status) {
 
 class GrpcStream final : public RawStream {
  public:
-  GrpcStream(std::string address, const std::shared_ptr<grpc::Channel>& channel, const std::string& method)
+  GrpcStream(std::string address, const std::shared_ptr<grpc::Channel>& channel,
+             const std::string& method)
       : address_(std::move(address)), method_(method) {
     const grpc::internal::RpcMethod rpc(method_.c_str(), grpc::internal::RpcMethod::BIDI_STREAMING);
-    stream_.reset(
-        grpc::internal::ClientReaderWriterFactory<ByteBuffer, ByteBuffer>::Create(channel.get(), rpc, &context_));
+    stream_.reset(grpc::internal::ClientReaderWriterFactory<ByteBuffer, ByteBuffer>::Create(
+        channel.get(), rpc, &context_));
   }
   ~GrpcStream() override {
     if (finished_) return;
@@ -134,7 +141,8 @@ class GrpcChannel final : public Channel {
  public:
   GrpcChannel(std::string address, size_t message_bytes_max) : address_(std::move(address)) {
     grpc::ChannelArguments arguments;
-    arguments.SetMaxReceiveMessageSize(static_cast<int>(std::min<size_t>(message_bytes_max, INT32_MAX)));
+    arguments.SetMaxReceiveMessageSize(
+        static_cast<int>(std::min<size_t>(message_bytes_max, INT32_MAX)));
     arguments.SetMaxSendMessageSize(-1);
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
     arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
@@ -144,7 +152,8 @@ class GrpcChannel final : public Channel {
   }
   const std::string& address() const override { return address_; }
 
-  Result<std::string> CallRaw(const std::string& method, const std::string& request, Duration timeout) override {
+  Result<std::string> CallRaw(const std::string& method, const std::string& request,
+                              Duration timeout) override {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() +
                          std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout));
@@ -152,8 +161,8 @@ class GrpcChannel final : public Channel {
     const grpc::Slice slice(request);
     const ByteBuffer in(&slice, 1);
     ByteBuffer out;
-    const grpc::Status status =
-        grpc::internal::BlockingUnaryCall<ByteBuffer, ByteBuffer>(channel_.get(), rpc, &context, in, &out);
+    const grpc::Status status = grpc::internal::BlockingUnaryCall<ByteBuffer, ByteBuffer>(
+        channel_.get(), rpc, &context, in, &out);
     if (!status.ok()) return ErrorOf(address_, status);
     return FromGrpc(out).ToString();
   }

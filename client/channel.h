@@ -12,11 +12,13 @@
 
 namespace gregor {
 
-// A stream of raw messages in both directions. Thread: one writes while another one reads; Cancel() from any.
+// A stream of raw messages in both directions. Thread: one writes while another one reads; Cancel()
+// from any.
 class RawStream {
  public:
   virtual ~RawStream() = default;  // cancels what is still open
-  // Blocks while the peer's window is full. False: the stream is broken, see Finish(). The bytes may be held until sent.
+  // Blocks while the peer's window is full. False: the stream is broken, see Finish(). The bytes
+  // may be held until sent.
   virtual bool Write(const Bytes& message) = 0;
   // Blocks for the next message. False: no more come.
   virtual bool Read(Bytes* message) = 0;
@@ -27,25 +29,31 @@ class RawStream {
   virtual void Cancel() = 0;
 };
 
-// A connection to the gRPC API of one address; it reconnects by itself. gRPC's types stay in the .cc. Thread: any.
+// A connection to the gRPC API of one address; it reconnects by itself. gRPC's types stay in the
+// .cc. Thread: any.
 class Channel {
  public:
-  // Takes "host:port"; does not wait for the connection. `message_bytes_max`: largest message taken from the server.
-  static std::shared_ptr<Channel> Connect(const std::string& address, size_t message_bytes_max = 64u << 20);
+  // Takes "host:port"; does not wait for the connection. `message_bytes_max`: largest message taken
+  // from the server.
+  static std::shared_ptr<Channel> Connect(const std::string& address,
+                                          size_t message_bytes_max = 64u << 20);
   virtual ~Channel() = default;
 
   virtual const std::string& address() const = 0;
 
-  // Calls `method` ("/gregor.v1.TopicService/GetTopic") and waits. Errors carry the server's reason, message and details;
-  // where the server did not answer they are kLeaderNotAvailable (not reachable) or kCommitTimedOut (`timeout` passed), with the
-  // detail outcome=UNKNOWN.
-  virtual Result<std::string> CallRaw(const std::string& method, const std::string& request, Duration timeout) = 0;
+  // Calls `method` ("/gregor.v1.TopicService/GetTopic") and waits. Errors carry the server's
+  // reason, message and details; where the server did not answer they are kLeaderNotAvailable (not
+  // reachable) or kCommitTimedOut (`timeout` passed), with the detail outcome=UNKNOWN.
+  virtual Result<std::string> CallRaw(const std::string& method, const std::string& request,
+                                      Duration timeout) = 0;
   template <typename Response>
   Result<Response> Call(const std::string& method, const google::protobuf::MessageLite& request,
                         Duration timeout = std::chrono::seconds(30)) {
-    ASSIGN_OR_RETURN(const std::string bytes, CallRaw(method, request.SerializeAsString(), timeout));
+    ASSIGN_OR_RETURN(const std::string bytes,
+                     CallRaw(method, request.SerializeAsString(), timeout));
     Response response;
-    if (!response.ParseFromString(bytes)) return Error(Reason::kUnspecified, "the server's answer cannot be parsed");
+    if (!response.ParseFromString(bytes))
+      return Error(Reason::kUnspecified, "the server's answer cannot be parsed");
     return response;
   }
 

@@ -55,7 +55,8 @@ Result<std::vector<RecordBatch>> SplitBatches(const Bytes& bytes) {
 class StreamConsumer final : public Consumer {
  public:
   explicit StreamConsumer(ConsumerOptions options)
-      : options_(std::move(options)), channel_(Channel::Connect(options_.server, options_.batch_bytes_max + (1u << 20))) {
+      : options_(std::move(options)),
+        channel_(Channel::Connect(options_.server, options_.batch_bytes_max + (1u << 20))) {
     reader_ = std::thread([this] {
       pthread_setname_np(pthread_self(), "consumer");
       Run();
@@ -148,7 +149,9 @@ class StreamConsumer final : public Consumer {
   }
 
   // Requests are small and few: they never fill the peer's window, so this does not block.
-  bool Write(const v1::FetchStreamRequest& request) { return stream_->Write(Slice::Own(request.SerializeAsString())); }
+  bool Write(const v1::FetchStreamRequest& request) {
+    return stream_->Write(Slice::Own(request.SerializeAsString()));
+  }
 
   void Run() {
     Duration backoff = std::chrono::milliseconds(20);
@@ -178,7 +181,8 @@ class StreamConsumer final : public Consumer {
         slots_.clear();
         changed_.notify_all();
       }
-      backoff = came ? std::chrono::milliseconds(20) : std::min<Duration>(2 * backoff, std::chrono::seconds(1));
+      backoff = came ? std::chrono::milliseconds(20)
+                     : std::min<Duration>(2 * backoff, std::chrono::seconds(1));
       changed_.wait_for(lock, backoff, [&] { return stopping_; });
     }
   }
@@ -189,12 +193,13 @@ class StreamConsumer final : public Consumer {
     open.set_format(v1::RECORD_FORMAT_BATCHES);
     open.set_max_batch_bytes(static_cast<int32_t>(options_.batch_bytes_max));
     open.set_min_bytes(1);
-    open.set_max_wait_ms(
-        static_cast<int32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(options_.wait_max).count()));
+    open.set_max_wait_ms(static_cast<int32_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(options_.wait_max).count()));
     bool fine = Write(request);
     int64_t queued = 0;
     for (const Item& item : queue_) queued += item.charged;
-    request.set_credit_bytes(std::max<int64_t>(1, static_cast<int64_t>(options_.credit_bytes) - queued));
+    request.set_credit_bytes(
+        std::max<int64_t>(1, static_cast<int64_t>(options_.credit_bytes) - queued));
     fine = fine && Write(request);
     for (const auto& [slot, assignment] : slots_) fine = fine && Write(AddRequest(slot));
     // What is in the queue still comes with credit of the last stream: it was taken off above.
@@ -206,7 +211,8 @@ class StreamConsumer final : public Consumer {
     v1::FetchStreamResponse response;
     v1::FetchData data;
     const bool is_data = SplitFetchData(message, &parts);
-    const bool parsed = is_data ? data.ParseFromString(parts.head) : response.ParseFromString(message.ToString());
+    const bool parsed =
+        is_data ? data.ParseFromString(parts.head) : response.ParseFromString(message.ToString());
     if (!parsed) return;
     const std::lock_guard lock(mutex_);
     if (is_data) return OnData(data, std::move(parts.payload));
@@ -221,7 +227,8 @@ class StreamConsumer final : public Consumer {
     item.slot = data.slot();
     item.consumed.topic = assignment.topic;
     item.consumed.partition = assignment.partition;
-    // Unknown before the first answer where the start is no offset: its batches begin at or after it.
+    // Unknown before the first answer where the start is no offset: its batches begin at or after
+    // it.
     item.consumed.from = assignment.next.value_or(
         Offset{assignment.start.kind == StartPosition::Kind::kOffset ? assignment.start.value : 0});
     item.consumed.next_offset = Offset{data.next_offset()};
@@ -243,10 +250,12 @@ class StreamConsumer final : public Consumer {
     item.consumed.partition = slot->second.partition;
     if (event.has_error()) {
       item.error = ErrorOfStatus(event.error());
-      item.error->With("topic", slot->second.topic).With("partition", std::to_string(slot->second.partition.value));
+      item.error->With("topic", slot->second.topic)
+          .With("partition", std::to_string(slot->second.partition.value));
       slots_.erase(slot);
     } else if (event.event_case() == v1::FetchEvent::kCaughtUpAt) {
-      item.consumed.from = item.consumed.next_offset = item.consumed.high_watermark = Offset{event.caught_up_at()};
+      item.consumed.from = item.consumed.next_offset = item.consumed.high_watermark =
+          Offset{event.caught_up_at()};
       item.consumed.caught_up = true;
       slot->second.next = item.consumed.next_offset;
     } else {

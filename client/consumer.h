@@ -21,8 +21,9 @@ struct StartPosition {
 
 struct ConsumerOptions {
   std::string server = "127.0.0.1:9094";
-  size_t credit_bytes = 8u << 20;       // what may be on its way
-  size_t batch_bytes_max = 4u << 20;    // largest message of batches; a batch above it fails with kFetchTooSmall
+  size_t credit_bytes = 8u << 20;  // what may be on its way
+  size_t batch_bytes_max =
+      4u << 20;  // largest message of batches; a batch above it fails with kFetchTooSmall
   Duration wait_max = std::chrono::milliseconds(500);
 };
 
@@ -37,19 +38,21 @@ struct Consumed {
   bool caught_up = false;  // nothing more was there when this was sent
 };
 
-// Reads partitions from given positions on, following them; goes on where it was when the connection breaks.
-// Thread: its owner's.
+// Reads partitions from given positions on, following them; goes on where it was when the
+// connection breaks. Thread: its owner's.
 class Consumer {
  public:
   static std::unique_ptr<Consumer> Create(ConsumerOptions options);
   virtual ~Consumer() = default;
 
-  // Reads `topic`'s partition too, or from another position (seek). What was on its way of it is dropped.
+  // Reads `topic`'s partition too, or from another position (seek). What was on its way of it is
+  // dropped.
   virtual void Assign(const std::string& topic, PartitionIndex partition, StartPosition start) = 0;
   virtual void Unassign(const std::string& topic, PartitionIndex partition) = 0;
-  // The next batches of any partition; nullopt if none came within `timeout`. Fails with what the server says of a partition
-  // (kTopicNotFound, kOffsetOutOfRange, kFetchTooSmall ...), details topic and partition; that partition is unassigned then. Fails with
-  // kCorruptBatch where bytes were damaged.
+  // The next batches of any partition; nullopt if none came within `timeout`. Fails with what the
+  // server says of a partition (kTopicNotFound, kOffsetOutOfRange, kFetchTooSmall ...), details
+  // topic and partition; that partition is unassigned then. Fails with kCorruptBatch where bytes
+  // were damaged.
   virtual Result<std::optional<Consumed>> Poll(Duration timeout) = 0;
 };
 

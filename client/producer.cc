@@ -36,7 +36,8 @@ struct Batch {
 
 struct Topic;
 
-// One partition's records, oldest first: sent, ready to be sent, and the batch that is being filled.
+// One partition's records, oldest first: sent, ready to be sent, and the batch that is being
+// filled.
 struct Lane {
   const Topic* topic = nullptr;
   PartitionIndex partition;
@@ -57,7 +58,9 @@ struct Topic {
 };
 
 v1::Acks ToProto(ClientAcks acks) {
-  return acks == ClientAcks::kAll ? v1::ACKS_ALL : acks == ClientAcks::kLeader ? v1::ACKS_LEADER : v1::ACKS_NONE;
+  return acks == ClientAcks::kAll      ? v1::ACKS_ALL
+         : acks == ClientAcks::kLeader ? v1::ACKS_LEADER
+                                       : v1::ACKS_NONE;
 }
 
 void SetSequence(RecordBatch& batch, Sequence sequence) {
@@ -98,8 +101,9 @@ class StreamProducer final : public Producer {
 
   Result<void> Start() {
     if (options_.idempotent && options_.acks != ClientAcks::kNone) {
-      ASSIGN_OR_RETURN(const auto session, channel_->Call<v1::InitProducerResponse>(
-                                               "/gregor.v1.ProduceService/InitProducer", v1::InitProducerRequest()));
+      ASSIGN_OR_RETURN(const auto session,
+                       channel_->Call<v1::InitProducerResponse>(
+                           "/gregor.v1.ProduceService/InitProducer", v1::InitProducerRequest()));
       session_.producer_id = ProducerId{session.producer_id()};
       session_.producer_epoch = ProducerEpoch{static_cast<int16_t>(session.producer_epoch())};
     }
@@ -115,7 +119,8 @@ class StreamProducer final : public Producer {
     return {};
   }
 
-  Result<void> Send(const std::string& name, std::optional<PartitionIndex> partition, const NewRecord& record) override {
+  Result<void> Send(const std::string& name, std::optional<PartitionIndex> partition,
+                    const NewRecord& record) override {
     std::unique_lock lock(mutex_);
     Topic* topic = last_topic_;
     if (topic == nullptr || topic->name != name) {
@@ -124,12 +129,14 @@ class StreamProducer final : public Producer {
     }
     ASSIGN_OR_RETURN(Lane* const lane, ChooseLane(*topic, partition, record));
     const size_t bound = BatchBuilder::SizeBound(record);
-    while (memory_used_ > 0 && memory_used_ + bound > options_.memory_bytes && !fatal_.has_value()) {
+    while (memory_used_ > 0 && memory_used_ + bound > options_.memory_bytes &&
+           !fatal_.has_value()) {
       CloseAll();  // lingering would only make everybody wait
       memory_freed_.wait(lock);
     }
     if (fatal_.has_value()) return *fatal_;
-    if (lane->filling.record_count() > 0 && lane->filling.size() + bound > options_.batch_bytes) Close(*lane);
+    if (lane->filling.record_count() > 0 && lane->filling.size() + bound > options_.batch_bytes)
+      Close(*lane);
     if (lane->filling.record_count() == 0) {
       Open(*lane);
       memory_used_ += lane->filling.size();
@@ -170,14 +177,16 @@ class StreamProducer final : public Producer {
     lock.unlock();
     v1::GetTopicRequest request;
     request.set_topic(name);
-    auto response = channel_->Call<v1::GetTopicResponse>("/gregor.v1.TopicService/GetTopic", request);
+    auto response =
+        channel_->Call<v1::GetTopicResponse>("/gregor.v1.TopicService/GetTopic", request);
     lock.lock();
     if (!response.ok()) return std::move(response).error();
     auto& topic = topics_[name];
     if (topic != nullptr) return topic.get();
     topic = std::make_unique<Topic>();
     topic->name = name;
-    const int32_t count = std::max(response->topic().partition_count(), response->topic().partitions_size());
+    const int32_t count =
+        std::max(response->topic().partition_count(), response->topic().partitions_size());
     topic->lanes = std::vector<Lane>(static_cast<size_t>(count));
     for (size_t i = 0; i < topic->lanes.size(); ++i) {
       topic->lanes[i].topic = topic.get();
@@ -187,7 +196,8 @@ class StreamProducer final : public Producer {
     return topic.get();
   }
 
-  Result<Lane*> ChooseLane(Topic& topic, std::optional<PartitionIndex> partition, const NewRecord& record) {
+  Result<Lane*> ChooseLane(Topic& topic, std::optional<PartitionIndex> partition,
+                           const NewRecord& record) {
     if (!partition.has_value() && record.key.has_value()) {
       partition = PartitionOfKey(*record.key, static_cast<int32_t>(topic.lanes.size()));
     }
@@ -196,7 +206,8 @@ class StreamProducer final : public Producer {
       return &topic.lanes[static_cast<size_t>(partition->value)];
     }
     return Error(Reason::kPartitionNotFound, "topic \"" + topic.name + "\" has no partition " +
-                                                 std::to_string(partition->value) + ": it has 0 to " +
+                                                 std::to_string(partition->value) +
+                                                 ": it has 0 to " +
                                                  std::to_string(topic.lanes.size() - 1));
   }
 
@@ -256,7 +267,8 @@ class StreamProducer final : public Producer {
         continue;
       }
       Expire(now);
-      changed_.wait_for(lock, filling_.empty() ? kTick : std::min<Duration>(kTick, WaitForLinger(now)));
+      changed_.wait_for(lock,
+                        filling_.empty() ? kTick : std::min<Duration>(kTick, WaitForLinger(now)));
     }
   }
 
@@ -266,7 +278,9 @@ class StreamProducer final : public Producer {
 
   // A lane that may send its next batch now, taken out of the queue.
   Lane* TakeSendable(MonotonicTime now) {
-    if (stream_ == nullptr || in_flight_bytes_ >= in_flight_bytes_max_ || frames_.size() >= frames_max_) return nullptr;
+    if (stream_ == nullptr || in_flight_bytes_ >= in_flight_bytes_max_ ||
+        frames_.size() >= frames_max_)
+      return nullptr;
     for (size_t i = ready_lanes_.size(); i > 0; --i) {
       Lane* const lane = ready_lanes_.front();
       ready_lanes_.pop_front();
@@ -288,8 +302,8 @@ class StreamProducer final : public Producer {
     Batch batch = std::move(lane.ready.front());
     lane.ready.pop_front();
     batch.frame_id = ++last_frame_id_;
-    const Bytes message =
-        EncodeProduceFrame(batch.frame_id, lane.topic->name, lane.partition, lane.attempt, batch.data.bytes);
+    const Bytes message = EncodeProduceFrame(batch.frame_id, lane.topic->name, lane.partition,
+                                             lane.attempt, batch.data.bytes);
     in_flight_bytes_ += batch.data.bytes.size();
     frames_[batch.frame_id] = &lane;
     lane.sent.push_back(std::move(batch));
@@ -311,11 +325,13 @@ class StreamProducer final : public Producer {
     std::vector<Outcome> outcomes;
     for (const auto& [name, topic] : topics_) {
       for (Lane& lane : topic->lanes) {
-        if (!lane.sent.empty() && lane.sent.front().created < oldest && stream_ != nullptr) stream_->Cancel();
+        if (!lane.sent.empty() && lane.sent.front().created < oldest && stream_ != nullptr)
+          stream_->Cancel();
         while (lane.sent.empty() && !lane.ready.empty() && lane.ready.front().created < oldest) {
-          outcomes.push_back({&lane, std::move(lane.ready.front()), Offset{-1},
-                              Error(Reason::kCommitTimedOut, "not acknowledged within the delivery timeout")
-                                  .With("outcome", "UNKNOWN")});
+          outcomes.push_back(
+              {&lane, std::move(lane.ready.front()), Offset{-1},
+               Error(Reason::kCommitTimedOut, "not acknowledged within the delivery timeout")
+                   .With("outcome", "UNKNOWN")});
           lane.ready.pop_front();
         }
       }
@@ -332,7 +348,8 @@ class StreamProducer final : public Producer {
   void RunReader() {
     Duration backoff = kBackoffMin;
     while (true) {
-      const auto stream = std::shared_ptr<RawStream>(channel_->OpenStream("/gregor.v1.ProduceService/ProduceStream"));
+      const auto stream = std::shared_ptr<RawStream>(
+          channel_->OpenStream("/gregor.v1.ProduceService/ProduceStream"));
       Bytes message;
       if (Handshake(stream)) {
         backoff = kBackoffMin;
@@ -364,7 +381,8 @@ class StreamProducer final : public Producer {
     }
     open.set_max_in_flight_bytes(static_cast<int64_t>(options_.in_flight_bytes_max));
     Bytes message;
-    if (!stream->Write(Slice::Own(request.SerializeAsString())) || !stream->Read(&message)) return false;
+    if (!stream->Write(Slice::Own(request.SerializeAsString())) || !stream->Read(&message))
+      return false;
     OnMessage(message);
     const Lock lock(mutex_);
     if (!stopping_) stream_ = stream;
@@ -377,7 +395,8 @@ class StreamProducer final : public Producer {
     if (!response.ParseFromString(message.ToString())) return;
     const Lock lock(mutex_);
     if (response.has_ack()) OnAck(response.ack().frame_id(), Offset{response.ack().base_offset()});
-    if (response.has_error()) OnError(response.error().frame_id(), ErrorOfStatus(response.error().status()));
+    if (response.has_error())
+      OnError(response.error().frame_id(), ErrorOfStatus(response.error().status()));
     if (response.has_window()) SetWindow(response.window());
     if (response.has_opened()) SetWindow(response.opened().window());
   }
@@ -386,9 +405,11 @@ class StreamProducer final : public Producer {
     in_flight_bytes_max_ = options_.in_flight_bytes_max;
     frames_max_ = SIZE_MAX;
     if (window.max_in_flight_bytes() > 0) {
-      in_flight_bytes_max_ = std::min(in_flight_bytes_max_, static_cast<size_t>(window.max_in_flight_bytes()));
+      in_flight_bytes_max_ =
+          std::min(in_flight_bytes_max_, static_cast<size_t>(window.max_in_flight_bytes()));
     }
-    if (window.max_in_flight_frames() > 0) frames_max_ = static_cast<size_t>(window.max_in_flight_frames());
+    if (window.max_in_flight_frames() > 0)
+      frames_max_ = static_cast<size_t>(window.max_in_flight_frames());
     changed_.notify_all();
   }
 
@@ -428,7 +449,8 @@ class StreamProducer final : public Producer {
     if (frame == frames_.end()) return;
     Lane& lane = *frame->second;
     frames_.erase(frame);
-    CHECK(!lane.sent.empty() && lane.sent.front().frame_id == frame_id) << "acknowledgements out of order";
+    CHECK(!lane.sent.empty() && lane.sent.front().frame_id == frame_id)
+        << "acknowledgements out of order";
     Batch batch = std::move(lane.sent.front());
     lane.sent.pop_front();
     in_flight_bytes_ -= batch.data.bytes.size();
@@ -461,7 +483,9 @@ class StreamProducer final : public Producer {
     Batch failed = std::move(lane.ready.front());
     lane.ready.pop_front();
     CloseGap(lane, failed.data.header.base_sequence);
-    if (error.reason == Reason::kOutOfOrderSequence || error.reason == Reason::kInvalidProducerEpoch) fatal_ = error;
+    if (error.reason == Reason::kOutOfOrderSequence ||
+        error.reason == Reason::kInvalidProducerEpoch)
+      fatal_ = error;
     Queue(lane);
     std::vector<Outcome> outcomes;
     outcomes.push_back({&lane, std::move(failed), Offset{-1}, std::move(error)});
@@ -479,7 +503,8 @@ class StreamProducer final : public Producer {
     lane.next_sequence = sequence;
   }
 
-  // Reports outcomes. Runs under the lock, which deliveries must not need: see the contract of OnDelivery.
+  // Reports outcomes. Runs under the lock, which deliveries must not need: see the contract of
+  // OnDelivery.
   void Finish(std::vector<Outcome> outcomes) {
     for (Outcome& outcome : outcomes) {
       const RecordBatch& data = outcome.batch.data;
@@ -520,9 +545,10 @@ class StreamProducer final : public Producer {
   Random random_;
   std::unordered_map<std::string, std::unique_ptr<Topic>> topics_;
   Topic* last_topic_ = nullptr;
-  std::deque<Filling> filling_;  // lanes with a batch that is being filled, oldest first; stale entries are skipped
+  std::deque<Filling>
+      filling_;  // lanes with a batch that is being filled, oldest first; stale entries are skipped
   std::deque<Lane*> ready_lanes_;
-  std::map<int64_t, Lane*> frames_;  // sent and not answered
+  std::map<int64_t, Lane*> frames_;    // sent and not answered
   std::shared_ptr<RawStream> stream_;  // null while there is none to write to
   bool writing_ = false;
   bool stopping_ = false;
@@ -538,7 +564,8 @@ class StreamProducer final : public Producer {
 
 }  // namespace
 
-Result<std::unique_ptr<Producer>> Producer::Create(ProducerOptions options, OnDelivery on_delivery) {
+Result<std::unique_ptr<Producer>> Producer::Create(ProducerOptions options,
+                                                   OnDelivery on_delivery) {
   auto producer = std::make_unique<StreamProducer>(std::move(options), std::move(on_delivery));
   RETURN_IF_ERROR(producer->Start());
   return std::unique_ptr<Producer>(std::move(producer));

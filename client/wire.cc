@@ -16,7 +16,9 @@ void PutVarint(std::string& out, uint64_t value) {
   out += static_cast<char>(value);
 }
 
-void PutTag(std::string& out, uint32_t field, int type) { PutVarint(out, field << 3 | static_cast<uint32_t>(type)); }
+void PutTag(std::string& out, uint32_t field, int type) {
+  PutVarint(out, field << 3 | static_cast<uint32_t>(type));
+}
 
 void PutInt(std::string& out, uint32_t field, int64_t value) {
   if (value == 0) return;
@@ -24,11 +26,11 @@ void PutInt(std::string& out, uint32_t field, int64_t value) {
   PutVarint(out, static_cast<uint64_t>(value));
 }
 
-
 // Reads forward over several slices.
 class Cursor {
  public:
-  Cursor(const Bytes& bytes, size_t position, size_t end) : bytes_(bytes), position_(position), end_(end) {}
+  Cursor(const Bytes& bytes, size_t position, size_t end)
+      : bytes_(bytes), position_(position), end_(end) {}
 
   bool AtEnd() const { return position_ == end_; }
   size_t position() const { return position_; }
@@ -64,8 +66,8 @@ class Cursor {
 
 }  // namespace
 
-Bytes EncodeProduceFrame(int64_t frame_id, std::string_view topic, PartitionIndex partition, int32_t attempt,
-                         const Bytes& batch) {
+Bytes EncodeProduceFrame(int64_t frame_id, std::string_view topic, PartitionIndex partition,
+                         int32_t attempt, const Bytes& batch) {
   std::string frame;
   frame.reserve(64 + topic.size());
   PutInt(frame, 1, frame_id);
@@ -88,7 +90,8 @@ Bytes EncodeProduceFrame(int64_t frame_id, std::string_view topic, PartitionInde
 bool SplitFetchData(const Bytes& message, FetchDataParts* parts) {
   Cursor outer(message, 0, message.size());
   uint64_t tag, size;
-  if (!outer.Varint(&tag) || tag != (2u << 3 | kLengthDelimited) || !outer.Varint(&size)) return false;
+  if (!outer.Varint(&tag) || tag != (2u << 3 | kLengthDelimited) || !outer.Varint(&size))
+    return false;
   if (size != message.size() - outer.position()) return false;
   Cursor cursor(message, outer.position(), message.size());
   while (!cursor.AtEnd()) {

@@ -9,12 +9,14 @@
 
 namespace gregor {
 
-// A ProduceStreamRequest with a frame, written by hand so that the batch's bytes are not copied into a message. Thread: any.
-Bytes EncodeProduceFrame(int64_t frame_id, std::string_view topic, PartitionIndex partition, int32_t attempt,
-                         const Bytes& batch);
+// A ProduceStreamRequest with a frame, written by hand so that the batch's bytes are not copied
+// into a message. Thread: any.
+Bytes EncodeProduceFrame(int64_t frame_id, std::string_view topic, PartitionIndex partition,
+                         int32_t attempt, const Bytes& batch);
 
-// The payload (field 15) of the FetchData inside of a FetchStreamResponse, and the rest of the message without it. The payload
-// shares the bytes of `message`. False where the message is not of that form.
+// The payload (field 15) of the FetchData inside of a FetchStreamResponse, and the rest of the
+// message without it. The payload shares the bytes of `message`. False where the message is not of
+// that form.
 struct FetchDataParts {
   std::string head;  // FetchData without the payload, to be parsed
   Bytes payload;

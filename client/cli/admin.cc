@@ -11,16 +11,19 @@ namespace gregor {
 Result<v1::TopicMetadata> GetTopic(Channel& channel, const std::string& topic) {
   v1::GetTopicRequest request;
   request.set_topic(topic);
-  ASSIGN_OR_RETURN(auto response, channel.Call<v1::GetTopicResponse>("/gregor.v1.TopicService/GetTopic", request));
+  ASSIGN_OR_RETURN(auto response,
+                   channel.Call<v1::GetTopicResponse>("/gregor.v1.TopicService/GetTopic", request));
   return std::move(*response.mutable_topic());
 }
 
-Result<std::vector<int32_t>> PartitionsOf(Channel& channel, const std::string& topic, int32_t partition) {
+Result<std::vector<int32_t>> PartitionsOf(Channel& channel, const std::string& topic,
+                                          int32_t partition) {
   ASSIGN_OR_RETURN(const v1::TopicMetadata metadata, GetTopic(channel, topic));
   const int32_t count = std::max(metadata.partition_count(), metadata.partitions_size());
   if (partition >= count) {
-    return Error(Reason::kPartitionNotFound, "topic \"" + topic + "\" has no partition " + std::to_string(partition) +
-                                                 ": it has 0 to " + std::to_string(count - 1));
+    return Error(Reason::kPartitionNotFound, "topic \"" + topic + "\" has no partition " +
+                                                 std::to_string(partition) + ": it has 0 to " +
+                                                 std::to_string(count - 1));
   }
   if (partition >= 0) return std::vector<int32_t>{partition};
   std::vector<int32_t> all(static_cast<size_t>(count));
@@ -28,7 +31,8 @@ Result<std::vector<int32_t>> PartitionsOf(Channel& channel, const std::string& t
   return all;
 }
 
-Result<std::vector<int64_t>> FindOffsets(Channel& channel, const std::string& topic, const std::vector<int32_t>& partitions,
+Result<std::vector<int64_t>> FindOffsets(Channel& channel, const std::string& topic,
+                                         const std::vector<int32_t>& partitions,
                                          const v1::Position& position) {
   v1::ListOffsetsRequest request;
   for (const int32_t partition : partitions) {
@@ -37,8 +41,8 @@ Result<std::vector<int64_t>> FindOffsets(Channel& channel, const std::string& to
     query.mutable_partition()->set_partition(partition);
     *query.mutable_position() = position;
   }
-  ASSIGN_OR_RETURN(const auto response,
-                   channel.Call<v1::ListOffsetsResponse>("/gregor.v1.FetchService/ListOffsets", request));
+  ASSIGN_OR_RETURN(const auto response, channel.Call<v1::ListOffsetsResponse>(
+                                            "/gregor.v1.FetchService/ListOffsets", request));
   std::vector<int64_t> offsets;
   for (const auto& result : response.results()) {
     if (result.error().code() != 0) return ErrorOfStatus(result.error());

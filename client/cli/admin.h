@@ -17,9 +17,11 @@ namespace gregor {
 
 Result<v1::TopicMetadata> GetTopic(Channel& channel, const std::string& topic);
 // The partition asked for, or all of the topic.
-Result<std::vector<int32_t>> PartitionsOf(Channel& channel, const std::string& topic, int32_t partition);
+Result<std::vector<int32_t>> PartitionsOf(Channel& channel, const std::string& topic,
+                                          int32_t partition);
 // The offset at `position` in each of `partitions`; -1 where there is none (by time).
-Result<std::vector<int64_t>> FindOffsets(Channel& channel, const std::string& topic, const std::vector<int32_t>& partitions,
+Result<std::vector<int64_t>> FindOffsets(Channel& channel, const std::string& topic,
+                                         const std::vector<int32_t>& partitions,
                                          const v1::Position& position);
 v1::Position EarliestPosition();
 v1::Position LatestPosition();

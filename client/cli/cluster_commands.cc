@@ -8,15 +8,18 @@ namespace gregor {
 namespace {
 
 Result<void> DescribeCluster(GlobalOptions& global) {
-  ASSIGN_OR_RETURN(const auto response, Channel::Connect(global.server)->Call<v1::DescribeClusterResponse>(
-                                            "/gregor.v1.ClusterService/DescribeCluster", v1::DescribeClusterRequest()));
+  ASSIGN_OR_RETURN(const auto response, Channel::Connect(global.server)
+                                            ->Call<v1::DescribeClusterResponse>(
+                                                "/gregor.v1.ClusterService/DescribeCluster",
+                                                v1::DescribeClusterRequest()));
   Json brokers = Json::array();
   for (const auto& broker : response.brokers()) {
-    brokers.push_back({{"broker", broker.broker_id()},
-                       {"address", broker.endpoint().host() + ":" + std::to_string(broker.endpoint().port())},
-                       {"rack", broker.rack()},
-                       {"version", broker.version()},
-                       {"controller", broker.broker_id() == response.controller_id() ? "active" : "-"}});
+    brokers.push_back(
+        {{"broker", broker.broker_id()},
+         {"address", broker.endpoint().host() + ":" + std::to_string(broker.endpoint().port())},
+         {"rack", broker.rack()},
+         {"version", broker.version()},
+         {"controller", broker.broker_id() == response.controller_id() ? "active" : "-"}});
   }
   Json json = {{"cluster_id", response.cluster_id()}};
   if (global.output == "json") {
@@ -34,8 +37,10 @@ Result<void> DescribeCluster(GlobalOptions& global) {
 Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
   v1::DescribeLogDirsRequest request;
   if (!topic.empty()) request.add_topics(topic);
-  ASSIGN_OR_RETURN(const auto response, Channel::Connect(global.server)->Call<v1::DescribeLogDirsResponse>(
-                                            "/gregor.v1.ClusterService/DescribeLogDirs", request));
+  ASSIGN_OR_RETURN(const auto response,
+                   Channel::Connect(global.server)
+                       ->Call<v1::DescribeLogDirsResponse>(
+                           "/gregor.v1.ClusterService/DescribeLogDirs", request));
   Json list = Json::array();
   for (const auto& dir : response.log_dirs()) {
     int64_t used = 0;
@@ -48,7 +53,8 @@ Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
                     {"total_bytes", dir.total_bytes()},
                     {"state", dir.error().code() == 0 ? "online" : dir.error().message()}});
   }
-  PrintList(global, list, {"broker", "path", "replicas", "log_bytes", "free_bytes", "total_bytes", "state"});
+  PrintList(global, list,
+            {"broker", "path", "replicas", "log_bytes", "free_bytes", "total_bytes", "state"});
   return {};
 }
 
@@ -59,7 +65,10 @@ Result<void> Offsets(GlobalOptions& global, const std::string& topic, int32_t pa
   ASSIGN_OR_RETURN(const auto ends, FindOffsets(*channel, topic, partitions, LatestPosition()));
   Json list = Json::array();
   for (size_t i = 0; i < partitions.size(); ++i) {
-    list.push_back({{"partition", partitions[i]}, {"start", starts[i]}, {"end", ends[i]}, {"records", ends[i] - starts[i]}});
+    list.push_back({{"partition", partitions[i]},
+                    {"start", starts[i]},
+                    {"end", ends[i]},
+                    {"records", ends[i] - starts[i]}});
   }
   PrintList(global, list, {"partition", "start", "end", "records"});
   return {};
@@ -70,19 +79,23 @@ Result<void> Offsets(GlobalOptions& global, const std::string& topic, int32_t pa
 void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
   CLI::App* const cluster = app.add_subcommand("cluster", "The cluster as a whole");
   cluster->require_subcommand(1);
-  CLI::App* const describe = cluster->add_subcommand("describe", "Show the cluster's id and brokers");
+  CLI::App* const describe =
+      cluster->add_subcommand("describe", "Show the cluster's id and brokers");
   OnCommand(*describe, global, [&global] { return DescribeCluster(global); });
-  CLI::App* const dirs = cluster->add_subcommand("log-dirs", "Show the brokers' log directories and what is in them");
+  CLI::App* const dirs =
+      cluster->add_subcommand("log-dirs", "Show the brokers' log directories and what is in them");
   const auto dirs_topic = std::make_shared<std::string>();
   dirs->add_option("--topic", *dirs_topic, "Count only this topic")->type_name("NAME");
   OnCommand(*dirs, global, [&global, dirs_topic] { return DescribeLogDirs(global, *dirs_topic); });
 
-  CLI::App* const offsets = app.add_subcommand("offsets", "Show the first and the next offset of each partition");
+  CLI::App* const offsets =
+      app.add_subcommand("offsets", "Show the first and the next offset of each partition");
   const auto topic = std::make_shared<std::string>();
   const auto partition = std::make_shared<int32_t>(-1);
   offsets->add_option("TOPIC", *topic, "Topic")->required();
   offsets->add_option("--partition", *partition, "Only this partition");
-  OnCommand(*offsets, global, [&global, topic, partition] { return Offsets(global, *topic, *partition); });
+  OnCommand(*offsets, global,
+            [&global, topic, partition] { return Offsets(global, *topic, *partition); });
 }
 
 }  // namespace gregor

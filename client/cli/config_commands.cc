@@ -20,10 +20,14 @@ struct ConfigArguments {
 };
 
 Result<v1::ConfigResource> ResourceOf(const ConfigArguments& arguments) {
-  const int given = (arguments.topic.empty() ? 0 : 1) + (arguments.broker.empty() ? 0 : 1) + (arguments.all_brokers ? 1 : 0);
-  if (given != 1) return Error(Reason::kInvalidArgument, "give one of --topic NAME, --broker ID and --all-brokers");
+  const int given = (arguments.topic.empty() ? 0 : 1) + (arguments.broker.empty() ? 0 : 1) +
+                    (arguments.all_brokers ? 1 : 0);
+  if (given != 1)
+    return Error(Reason::kInvalidArgument,
+                 "give one of --topic NAME, --broker ID and --all-brokers");
   v1::ConfigResource resource;
-  resource.set_type(arguments.topic.empty() ? v1::ConfigResource::TYPE_BROKER : v1::ConfigResource::TYPE_TOPIC);
+  resource.set_type(arguments.topic.empty() ? v1::ConfigResource::TYPE_BROKER
+                                            : v1::ConfigResource::TYPE_TOPIC);
   resource.set_name(arguments.topic.empty() ? arguments.broker : arguments.topic);
   return resource;
 }
@@ -48,8 +52,9 @@ Result<v1::DescribeConfigsResponse> Ask(GlobalOptions& global, const ConfigArgum
   ASSIGN_OR_RETURN(*request.add_resources(), ResourceOf(arguments));
   if (!arguments.key.empty()) request.add_keys(arguments.key);
   request.set_include_documentation(arguments.documentation);
-  ASSIGN_OR_RETURN(auto response, Channel::Connect(global.server)->Call<v1::DescribeConfigsResponse>(
-                                      "/gregor.v1.ConfigService/DescribeConfigs", request));
+  ASSIGN_OR_RETURN(auto response, Channel::Connect(global.server)
+                                      ->Call<v1::DescribeConfigsResponse>(
+                                          "/gregor.v1.ConfigService/DescribeConfigs", request));
   for (const auto& result : response.results()) {
     if (result.error().code() != 0) return ErrorOfStatus(result.error());
   }
@@ -61,7 +66,10 @@ Result<void> Describe(GlobalOptions& global, const ConfigArguments& arguments) {
   Json list = Json::array();
   for (const auto& result : response.results()) {
     for (const auto& entry : result.entries()) {
-      Json row = {{"config", entry.name()}, {"value", entry.value()}, {"source", SourceName(entry.source())}, {"type", entry.type()}};
+      Json row = {{"config", entry.name()},
+                  {"value", entry.value()},
+                  {"source", SourceName(entry.source())},
+                  {"type", entry.type()}};
       if (arguments.documentation) row["documentation"] = entry.documentation();
       list.push_back(row);
     }
@@ -77,7 +85,9 @@ Result<void> Get(GlobalOptions& global, const ConfigArguments& arguments) {
   for (const auto& result : response.results()) {
     for (const auto& entry : result.entries()) {
       if (entry.name() != arguments.key) continue;
-      std::cout << (global.output == "json" ? Json({{entry.name(), entry.value()}}).dump() : entry.value()) << std::endl;
+      std::cout << (global.output == "json" ? Json({{entry.name(), entry.value()}}).dump()
+                                            : entry.value())
+                << std::endl;
       return {};
     }
   }
@@ -101,9 +111,11 @@ Result<void> Set(GlobalOptions& global, const ConfigArguments& arguments) {
     op.set_kind(v1::AlterConfigsRequest::KIND_DELETE);
     op.set_name(name);
   }
-  if (alteration.ops_size() == 0) return Error(Reason::kInvalidArgument, "nothing to change: give NAME=VALUE or --unset NAME");
-  ASSIGN_OR_RETURN(const auto response, Channel::Connect(global.server)->Call<v1::AlterConfigsResponse>(
-                                            "/gregor.v1.ConfigService/AlterConfigs", request));
+  if (alteration.ops_size() == 0)
+    return Error(Reason::kInvalidArgument, "nothing to change: give NAME=VALUE or --unset NAME");
+  ASSIGN_OR_RETURN(const auto response, Channel::Connect(global.server)
+                                            ->Call<v1::AlterConfigsResponse>(
+                                                "/gregor.v1.ConfigService/AlterConfigs", request));
   for (const auto& status : response.results()) {
     if (status.code() != 0) return ErrorOfStatus(status);
   }
@@ -114,10 +126,12 @@ Result<void> Set(GlobalOptions& global, const ConfigArguments& arguments) {
 }  // namespace
 
 void AddConfigCommands(CLI::App& app, GlobalOptions& global) {
-  CLI::App* const config = app.add_subcommand("config", "Show and change configs of topics and brokers");
+  CLI::App* const config =
+      app.add_subcommand("config", "Show and change configs of topics and brokers");
   config->require_subcommand(1);
   const auto arguments = std::make_shared<ConfigArguments>();
-  const auto add = [&](const char* name, const char* help, Result<void> (*run)(GlobalOptions&, const ConfigArguments&)) {
+  const auto add = [&](const char* name, const char* help,
+                       Result<void> (*run)(GlobalOptions&, const ConfigArguments&)) {
     CLI::App* const command = config->add_subcommand(name, help);
     command->add_option("--topic", arguments->topic, "Topic")->type_name("NAME");
     command->add_option("--broker", arguments->broker, "Broker")->type_name("ID");
@@ -125,12 +139,16 @@ void AddConfigCommands(CLI::App& app, GlobalOptions& global) {
     OnCommand(*command, global, [&global, arguments, run] { return run(global, *arguments); });
     return command;
   };
-  CLI::App* command = add("describe", "List all configs with their values and where those come from", Describe);
+  CLI::App* command =
+      add("describe", "List all configs with their values and where those come from", Describe);
   command->add_flag("--documentation", arguments->documentation, "With types and what they mean");
-  add("get", "Print the value of one config", Get)->add_option("KEY", arguments->key, "Name of the config")->required();
+  add("get", "Print the value of one config", Get)
+      ->add_option("KEY", arguments->key, "Name of the config")
+      ->required();
   command = add("set", "Change configs", Set);
   command->add_option("NAME=VALUE", arguments->values, "Configs to set");
-  command->add_option("--unset", arguments->unset, "Config to put back to its default")->type_name("NAME");
+  command->add_option("--unset", arguments->unset, "Config to put back to its default")
+      ->type_name("NAME");
   command->add_flag("--validate-only", arguments->validate_only, "Check, but change nothing");
 }
 

@@ -43,7 +43,8 @@ Result<std::vector<int64_t>> StartOffsets(Channel& channel, const ConsumeArgumen
   }
   position.set_timestamp_ms(from.value);
   ASSIGN_OR_RETURN(auto offsets, FindOffsets(channel, arguments.topic, partitions, position));
-  ASSIGN_OR_RETURN(const auto ends, FindOffsets(channel, arguments.topic, partitions, LatestPosition()));
+  ASSIGN_OR_RETURN(const auto ends,
+                   FindOffsets(channel, arguments.topic, partitions, LatestPosition()));
   for (size_t i = 0; i < offsets.size(); ++i) {
     if (offsets[i] < 0) offsets[i] = ends[i];  // nothing that late yet
   }
@@ -53,7 +54,8 @@ Result<std::vector<int64_t>> StartOffsets(Channel& channel, const ConsumeArgumen
 // Prints what a consumer gets, until it is told to stop.
 class Printer {
  public:
-  Printer(RecordFormat format, const ConsumeArguments& arguments) : format_(std::move(format)), arguments_(arguments) {}
+  Printer(RecordFormat format, const ConsumeArguments& arguments)
+      : format_(std::move(format)), arguments_(arguments) {}
 
   // True: enough.
   Result<bool> Print(const Consumed& consumed, int64_t first_wanted) {
@@ -74,10 +76,12 @@ class Printer {
   }
 
   Result<void> Flush() {
-    const bool written = std::fwrite(out_.data(), 1, out_.size(), stdout) == out_.size() && std::fflush(stdout) == 0;
+    const bool written =
+        std::fwrite(out_.data(), 1, out_.size(), stdout) == out_.size() && std::fflush(stdout) == 0;
     out_.clear();
     if (written) return {};
-    return Error(Reason::kUnspecified, std::string("stdout cannot be written: ") + std::strerror(errno));
+    return Error(Reason::kUnspecified,
+                 std::string("stdout cannot be written: ") + std::strerror(errno));
   }
 
  private:
@@ -90,9 +94,11 @@ class Printer {
 Result<void> Run(GlobalOptions& global, const ConsumeArguments& arguments) {
   ASSIGN_OR_RETURN(RecordFormat format, RecordFormat::Parse(arguments.format));
   const auto channel = Channel::Connect(global.server);
-  ASSIGN_OR_RETURN(const auto partitions, PartitionsOf(*channel, arguments.topic, arguments.partition));
+  ASSIGN_OR_RETURN(const auto partitions,
+                   PartitionsOf(*channel, arguments.topic, arguments.partition));
   ASSIGN_OR_RETURN(const auto starts, StartOffsets(*channel, arguments, partitions));
-  ASSIGN_OR_RETURN(const auto ends, FindOffsets(*channel, arguments.topic, partitions, LatestPosition()));
+  ASSIGN_OR_RETURN(const auto ends,
+                   FindOffsets(*channel, arguments.topic, partitions, LatestPosition()));
   ConsumerOptions options;
   options.server = global.server;
   options.batch_bytes_max = 32u << 20;
@@ -102,7 +108,8 @@ Result<void> Run(GlobalOptions& global, const ConsumeArguments& arguments) {
     first_wanted[partitions[i]] = starts[i];
     if (arguments.exit_at_end && starts[i] >= ends[i]) continue;
     if (arguments.exit_at_end) unfinished[partitions[i]] = ends[i];
-    consumer->Assign(arguments.topic, PartitionIndex{partitions[i]}, {StartPosition::Kind::kOffset, starts[i]});
+    consumer->Assign(arguments.topic, PartitionIndex{partitions[i]},
+                     {StartPosition::Kind::kOffset, starts[i]});
   }
   Printer printer(std::move(format), arguments);
   bool enough = arguments.records_max == 0;
@@ -129,13 +136,19 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
   const auto arguments = std::make_shared<ConsumeArguments>();
   CLI::App* const command = app.add_subcommand("consume", "Print records, and follow a topic");
   command->add_option("TOPIC", arguments->topic, "Topic")->required();
-  command->add_option("--from", arguments->from, "beginning, end, OFFSET, -N (N records before the end), @TIME (milliseconds, or 2026-01-31T12:00:00Z)")
+  command
+      ->add_option("--from", arguments->from,
+                   "beginning, end, OFFSET, -N (N records before the end), @TIME (milliseconds, or "
+                   "2026-01-31T12:00:00Z)")
       ->capture_default_str();
   command->add_option("--partition", arguments->partition, "Only this partition (default: all)");
-  command->add_option("--max-records", arguments->records_max, "Stop after so many records")->check(CLI::NonNegativeNumber);
-  command->add_flag("--exit-at-end", arguments->exit_at_end, "Stop at the end of the topic as of the start");
+  command->add_option("--max-records", arguments->records_max, "Stop after so many records")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--exit-at-end", arguments->exit_at_end,
+                    "Stop at the end of the topic as of the start");
   command->add_option("--format", arguments->format,
-                      "json, raw (values without anything between), or a template with {topic} {partition} {offset} {timestamp} "
+                      "json, raw (values without anything between), or a template with {topic} "
+                      "{partition} {offset} {timestamp} "
                       "{key} {value} {headers} \\n \\t (default: {value}\\n)");
   OnCommand(*command, global, [&global, arguments] { return Run(global, *arguments); });
 }

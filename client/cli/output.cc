@@ -12,18 +12,21 @@ std::string CellOf(const Json& object, const std::string& member) {
   if (found->is_string()) return found->get<std::string>();
   if (!found->is_array()) return found->dump();
   std::string text;
-  for (const Json& item : *found) text += (text.empty() ? "" : ",") + (item.is_string() ? item.get<std::string>() : item.dump());
+  for (const Json& item : *found)
+    text += (text.empty() ? "" : ",") + (item.is_string() ? item.get<std::string>() : item.dump());
   return text.empty() ? "-" : text;
 }
 
 std::string Upper(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return c == '_' ? ' ' : std::toupper(c); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return c == '_' ? ' ' : std::toupper(c); });
   return text;
 }
 
 }  // namespace
 
-void PrintTable(const std::vector<std::string>& headings, const std::vector<std::vector<std::string>>& rows) {
+void PrintTable(const std::vector<std::string>& headings,
+                const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;
   for (const std::string& heading : headings) widths.push_back(heading.size());
   for (const auto& row : rows) {
@@ -41,7 +44,8 @@ void PrintTable(const std::vector<std::string>& headings, const std::vector<std:
   for (const auto& row : rows) print(row);
 }
 
-void PrintList(const GlobalOptions& global, const Json& list, const std::vector<std::string>& members) {
+void PrintList(const GlobalOptions& global, const Json& list,
+               const std::vector<std::string>& members) {
   if (global.output == "json") {
     std::cout << list.dump(2) << std::endl;
     return;
@@ -66,7 +70,8 @@ void PrintObject(const GlobalOptions& global, const Json& object) {
   for (const auto& [name, value] : object.items()) {
     std::string shown = name;
     std::replace(shown.begin(), shown.end(), '_', ' ');
-    std::cout << shown << ":" << std::string(width - name.size() + 1, ' ') << CellOf(object, name) << "\n";
+    std::cout << shown << ":" << std::string(width - name.size() + 1, ' ') << CellOf(object, name)
+              << "\n";
   }
 }
 

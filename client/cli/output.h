@@ -13,11 +13,15 @@ namespace gregor {
 
 using Json = nlohmann::ordered_json;
 
-// Rows under headings, each column as wide as its widest cell; nothing but the headings where there are no rows.
-void PrintTable(const std::vector<std::string>& headings, const std::vector<std::vector<std::string>>& rows);
+// Rows under headings, each column as wide as its widest cell; nothing but the headings where there
+// are no rows.
+void PrintTable(const std::vector<std::string>& headings,
+                const std::vector<std::vector<std::string>>& rows);
 
-// A list of objects: as a JSON array, or as a table of the named members (members that are missing are shown as "-").
-void PrintList(const GlobalOptions& global, const Json& list, const std::vector<std::string>& members);
+// A list of objects: as a JSON array, or as a table of the named members (members that are missing
+// are shown as "-").
+void PrintList(const GlobalOptions& global, const Json& list,
+               const std::vector<std::string>& members);
 // One object: as JSON, or a line for each member.
 void PrintObject(const GlobalOptions& global, const Json& object);
 

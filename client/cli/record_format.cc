@@ -15,8 +15,10 @@ std::string Base64(std::string_view bytes) {
   std::string text;
   for (size_t i = 0; i < bytes.size(); i += 3) {
     uint32_t word = 0;
-    for (size_t j = 0; j < 3; ++j) word = word << 8 | (i + j < bytes.size() ? static_cast<uint8_t>(bytes[i + j]) : 0u);
-    for (size_t j = 0; j < 4; ++j) text += i + j > bytes.size() ? '=' : kDigits[word >> (18 - 6 * j) & 63];
+    for (size_t j = 0; j < 3; ++j)
+      word = word << 8 | (i + j < bytes.size() ? static_cast<uint8_t>(bytes[i + j]) : 0u);
+    for (size_t j = 0; j < 4; ++j)
+      text += i + j > bytes.size() ? '=' : kDigits[word >> (18 - 6 * j) & 63];
   }
   return text;
 }
@@ -33,7 +35,8 @@ Json Shown(const std::optional<std::string_view>& bytes) {
   }
 }
 
-void AppendJson(const std::string& topic, PartitionIndex partition, const RecordView& record, std::string& out) {
+void AppendJson(const std::string& topic, PartitionIndex partition, const RecordView& record,
+                std::string& out) {
   Json json = {{"topic", topic},
                {"partition", partition.value},
                {"offset", record.offset.value},
@@ -62,8 +65,10 @@ bool ParseInt(std::string_view text, int64_t* value) {
 
 Result<RecordFormat> RecordFormat::Parse(const std::string& text) {
   static const std::map<std::string, Field, std::less<>> kFields = {
-      {"topic", Field::kTopic}, {"partition", Field::kPartition}, {"offset", Field::kOffset}, {"timestamp", Field::kTimestamp},
-      {"key", Field::kKey},     {"value", Field::kValue},         {"headers", Field::kHeaders}};
+      {"topic", Field::kTopic},    {"partition", Field::kPartition},
+      {"offset", Field::kOffset},  {"timestamp", Field::kTimestamp},
+      {"key", Field::kKey},        {"value", Field::kValue},
+      {"headers", Field::kHeaders}};
   RecordFormat format;
   if (text == "json") {
     format.json_ = true;
@@ -82,7 +87,9 @@ Result<RecordFormat> RecordFormat::Parse(const std::string& text) {
       const std::string name = text.substr(i + 1, end == std::string::npos ? end : end - i - 1);
       const auto field = kFields.find(name);
       if (end == std::string::npos || field == kFields.end()) {
-        return Bad("\"{" + name + "\" is no field; there are {topic} {partition} {offset} {timestamp} {key} {value} {headers}");
+        return Bad("\"{" + name +
+                   "\" is no field; there are {topic} {partition} {offset} {timestamp} {key} "
+                   "{value} {headers}");
       }
       if (!literal.empty()) format.parts_.push_back(std::exchange(literal, {}));
       format.parts_.push_back(field->second);
@@ -95,8 +102,8 @@ Result<RecordFormat> RecordFormat::Parse(const std::string& text) {
   return format;
 }
 
-void RecordFormat::AppendField(Field field, const std::string& topic, PartitionIndex partition, const RecordView& record,
-                               std::string& out) {
+void RecordFormat::AppendField(Field field, const std::string& topic, PartitionIndex partition,
+                               const RecordView& record, std::string& out) {
   switch (field) {
     case Field::kTopic:
       out += topic;
@@ -126,8 +133,8 @@ void RecordFormat::AppendField(Field field, const std::string& topic, PartitionI
   }
 }
 
-void RecordFormat::Append(const std::string& topic, PartitionIndex partition, const RecordView& record,
-                          std::string& out) const {
+void RecordFormat::Append(const std::string& topic, PartitionIndex partition,
+                          const RecordView& record, std::string& out) const {
   if (json_) return AppendJson(topic, partition, record, out);
   for (const Part& part : parts_) {
     if (const auto* const literal = std::get_if<std::string>(&part)) {
@@ -143,7 +150,8 @@ Result<FromArgument> ParseFrom(const std::string& text) {
   if (text == "end") return FromArgument{FromArgument::Kind::kEnd, 0};
   int64_t value = 0;
   if (text.starts_with("@")) {
-    if (ParseInt(std::string_view(text).substr(1), &value)) return FromArgument{FromArgument::Kind::kTime, value};
+    if (ParseInt(std::string_view(text).substr(1), &value))
+      return FromArgument{FromArgument::Kind::kTime, value};
     std::tm time{};
     const char* const end = strptime(text.c_str() + 1, "%Y-%m-%dT%H:%M:%S", &time);
     if (end != nullptr && (*end == '\0' || std::string_view(end) == "Z")) {
@@ -153,8 +161,10 @@ Result<FromArgument> ParseFrom(const std::string& text) {
     if (value < 0) return FromArgument{FromArgument::Kind::kTail, -value};
     return FromArgument{FromArgument::Kind::kOffset, value};
   }
-  return Bad("\"" + text + "\" is none of beginning, end, an offset, -N (N records before the end), @MILLISECONDS and "
-             "@2026-01-31T12:00:00Z");
+  return Bad(
+      "\"" + text +
+      "\" is none of beginning, end, an offset, -N (N records before the end), @MILLISECONDS and "
+      "@2026-01-31T12:00:00Z");
 }
 
 }  // namespace gregor

@@ -13,18 +13,20 @@ namespace gregor {
 // How `gregor consume` prints a record. Thread: its owner's.
 class RecordFormat {
  public:
-  // "json", "raw" (the value alone), or a template: text with {topic} {partition} {offset} {timestamp} {key} {value} {headers}
-  // and \n \t \\ \{; empty: the value and a line end. Fails with kInvalidArgument on an unknown field.
+  // "json", "raw" (the value alone), or a template: text with {topic} {partition} {offset}
+  // {timestamp} {key} {value} {headers} and \n \t \\ \{; empty: the value and a line end. Fails
+  // with kInvalidArgument on an unknown field.
   static Result<RecordFormat> Parse(const std::string& text);
 
   // Appends the record to `out`.
-  void Append(const std::string& topic, PartitionIndex partition, const RecordView& record, std::string& out) const;
+  void Append(const std::string& topic, PartitionIndex partition, const RecordView& record,
+              std::string& out) const;
 
  private:
   enum class Field { kTopic, kPartition, kOffset, kTimestamp, kKey, kValue, kHeaders };
   using Part = std::variant<std::string, Field>;
-  static void AppendField(Field field, const std::string& topic, PartitionIndex partition, const RecordView& record,
-                          std::string& out);
+  static void AppendField(Field field, const std::string& topic, PartitionIndex partition,
+                          const RecordView& record, std::string& out);
 
   bool json_ = false;
   std::vector<Part> parts_;

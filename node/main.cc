@@ -1,0 +1,31 @@
+// The `gregor` command: server, client and offline tools in one binary.
+#include <glog/logging.h>
+
+#include <CLI/CLI.hpp>
+
+#include "client/cli/commands.h"
+#include "node/offline_commands.h"
+#include "node/server_command.h"
+
+int main(int argc, char** argv) {
+  google::InitGoogleLogging(argv[0]);
+  FLAGS_logtostderr = true;
+  CLI::App app{"Gregor, a streaming broker: run a node, manage topics, write and read records",
+               "gregor"};
+  app.require_subcommand(1);
+  app.fallthrough();  // global options may stand before the subcommand, and after it
+  app.footer(
+      "Exit codes: 0 done, 1 refused or failed, 2 bad arguments, 3 no server answered.\n"
+      "`gregor COMMAND --help` tells more about each command.");
+  gregor::GlobalOptions global;
+  gregor::AddClientCommands(app, global);
+  gregor::AddServerCommands(app, global.output, global.exit_code);
+  gregor::AddOfflineCommands(app, global.output, global.exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : gregor::kExitUsage;
+  }
+  return global.exit_code;
+}
