@@ -1,0 +1,62 @@
+#include "storage/file_cache.h"
+
+#include <utility>
+#include <vector>
+
+namespace gregor {
+
+FilePtr FileCache::Find(const std::string& path) {
+  const MutexLock lock(mutex_);
+  const auto found = by_path_.find(path);
+  if (found == by_path_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, found->second);
+  found->second->used = true;
+  return found->second->file;
+}
+
+Result<FilePtr> FileCache::Get(const std::string& path, bool create) {
+  if (FilePtr file = Find(path)) return file;
+  ASSIGN_OR_RETURN(FilePtr opened, files_.Open(path, create ? OpenMode::kCreate : OpenMode::kReadWrite));
+  FilePtr closed;  // outside of the lock
+  const MutexLock lock(mutex_);
+  if (const auto found = by_path_.find(path); found != by_path_.end()) return found->second->file;
+  entries_.push_front({path, opened, true});
+  by_path_[path] = entries_.begin();
+  if (entries_.size() > files_max_) {
+    closed = std::move(entries_.back().file);
+    by_path_.erase(entries_.back().path);
+    entries_.pop_back();
+  }
+  return opened;
+}
+
+void FileCache::Forget(const std::string& path) {
+  FilePtr closed;
+  const MutexLock lock(mutex_);
+  const auto found = by_path_.find(path);
+  if (found == by_path_.end()) return;
+  closed = std::move(found->second->file);
+  entries_.erase(found->second);
+  by_path_.erase(found);
+}
+
+void FileCache::CloseIdle() {
+  std::vector<FilePtr> closed;
+  const MutexLock lock(mutex_);
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const auto next = std::next(entry);
+    if (!std::exchange(entry->used, false)) {
+      closed.push_back(std::move(entry->file));
+      by_path_.erase(entry->path);
+      entries_.erase(entry);
+    }
+    entry = next;
+  }
+}
+
+size_t FileCache::size() const {
+  const MutexLock lock(mutex_);
+  return entries_.size();
+}
+
+}  // namespace gregor

@@ -1,0 +1,98 @@
+#include <algorithm>
+#include <utility>
+
+#include "storage/group_sync_impl.h"
+
+namespace gregor {
+
+void JournaledGroupSync::Start() {
+  directory_.disk().Submit(Lane::kSync, "group_sync", [this] { RunGroup(); });
+}
+
+void JournaledGroupSync::Add(Part part) {
+  bool start;
+  {
+    const MutexLock lock(mutex_);
+    parts_.push_back(std::move(part));
+    start = !std::exchange(running_, true);
+  }
+  if (start) Start();
+}
+
+void JournaledGroupSync::Forget(const TopicIdPartition& partition) {
+  bool start;
+  {
+    const MutexLock lock(mutex_);
+    unwritten_.emplace_back(partition, std::nullopt);
+    flush_wanted_ = true;
+    start = !std::exchange(running_, true);
+  }
+  if (start) Start();
+}
+
+void JournaledGroupSync::FlushMarksSoon() {
+  bool start;
+  {
+    const MutexLock lock(mutex_);
+    if (unwritten_.empty()) return;
+    flush_wanted_ = true;
+    start = !std::exchange(running_, true);
+  }
+  if (start) Start();
+}
+
+// One group; another one follows if something has gathered meanwhile.
+void JournaledGroupSync::RunGroup() {
+  std::vector<Part> parts;
+  Changes changes;
+  {
+    const MutexLock lock(mutex_);
+    parts.swap(parts_);
+    changes.swap(unwritten_);
+    flush_wanted_ = false;
+  }
+  const auto result = SyncGroup(parts, changes);
+  {
+    const MutexLock lock(mutex_);
+    if (result.ok()) {
+      for (const Part& part : parts) unwritten_.emplace_back(part.partition, part.mark);
+    }
+  }
+  for (Part& part : parts) {
+    part.reply->Post("log.synced", [done = std::move(part.done), result]() mutable { done(result); });
+  }
+  bool again;
+  {
+    const MutexLock lock(mutex_);
+    again = running_ = !parts_.empty() || flush_wanted_;
+  }
+  if (again) Start();
+}
+
+Result<void> JournaledGroupSync::SyncGroup(const std::vector<Part>& parts, const Changes& changes) {
+  if (const auto failure = directory_.failure(); failure.has_value()) return *failure;
+  std::vector<FilePtr> files;
+  for (const Part& part : parts) files.insert(files.end(), part.files.begin(), part.files.end());
+  Result<void> result;
+  if (!changes.empty()) result = journal_.Append(changes);
+  if (result.ok()) {
+    if (!changes.empty()) files.push_back(journal_.file());
+    std::sort(files.begin(), files.end());
+    files.erase(std::unique(files.begin(), files.end()), files.end());
+    result = directory_.disk().files().SyncAll(files);
+  }
+  // Sticky: what a failed sync left behind nobody knows, so it is not tried again (D3, A9).
+  if (!result.ok()) directory_.Fail(result.error());
+  return result;
+}
+
+Result<void> JournaledGroupSync::FlushMarks() {
+  Changes changes;
+  {
+    const MutexLock lock(mutex_);
+    changes.swap(unwritten_);
+  }
+  return SyncGroup({}, changes);
+}
+
+}  // namespace gregor

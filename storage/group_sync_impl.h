@@ -1,0 +1,46 @@
+#ifndef GREGOR_STORAGE_GROUP_SYNC_IMPL_H_
+#define GREGOR_STORAGE_GROUP_SYNC_IMPL_H_
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/thread_annotations.h"
+#include "storage/group_sync.h"
+#include "storage/mark_journal.h"
+
+namespace gregor {
+
+// GroupSync on the sync lane of a disk.
+class JournaledGroupSync final : public GroupSync {
+ public:
+  // REQUIRES: all outlive it; its jobs have run when it goes.
+  JournaledGroupSync(LogDirectory& directory, MarkJournal journal)
+      : directory_(directory), journal_(std::move(journal)) {}
+
+  void Add(Part part) override;
+  void Forget(const TopicIdPartition& partition) override;
+
+  // Writes and syncs the marks that no later group took along. Thread: the sync lane.
+  Result<void> FlushMarks();
+  // Starts a group for them, if there are any. Thread: any.
+  void FlushMarksSoon();
+
+ private:
+  using Changes = std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>;
+  void Start();
+  void RunGroup();
+  Result<void> SyncGroup(const std::vector<Part>& parts, const Changes& changes);
+
+  LogDirectory& directory_;
+  MarkJournal journal_;  // sync lane
+  mutable Mutex mutex_;
+  std::vector<Part> parts_ TS_GUARDED_BY(mutex_);
+  Changes unwritten_ TS_GUARDED_BY(mutex_);  // marks of groups that are durable themselves
+  bool running_ TS_GUARDED_BY(mutex_) = false;
+  bool flush_wanted_ TS_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_STORAGE_GROUP_SYNC_IMPL_H_

@@ -1,0 +1,306 @@
+// LogImpl: truncation, deletion, closing.
+#include <algorithm>
+#include <utility>
+
+#include "storage/log_impl.h"
+
+namespace gregor {
+
+void LogImpl::WhenQuiet(Task work) {
+  quiet_work_.push_back(std::move(work));
+  if (!writing_ && !syncing_ && SyncIsDue()) StartSync();
+  RunQuietWork();
+}
+
+void LogImpl::RunQuietWork() {
+  if (quiet_running_ || quiet_work_.empty() || writing_ || syncing_ || checkpoint_running_ || !queue_.empty()) return;
+  // Everything written is synced first, unless that is not possible any more.
+  if (ends_.synced_end != ends_.written_end && !failure().has_value()) return;
+  quiet_running_ = true;
+  Task work = std::move(quiet_work_.front());
+  quiet_work_.pop_front();
+  work();
+}
+
+void LogImpl::EndQuietWork() {
+  quiet_running_ = false;
+  RunQuietWork();
+}
+
+// A mark rides to the journal with the group after its own: so it takes two.
+void LogImpl::JournalMark(const SyncedMark& mark, Done done) {
+  const auto add = [this](const SyncedMark& to_add, Done when_done) {
+    GroupSync::Part part;
+    part.partition = options_.id;
+    part.mark = to_add;
+    part.reply = &loop_;
+    part.done = std::move(when_done);
+    directory_.group_sync().Add(std::move(part));
+  };
+  add(mark, [this, add, mark, alive = alive_, done = std::move(done)](Result<void> first) mutable {
+    if (!first.ok() || !*alive) return done(std::move(first));
+    add(mark, std::move(done));
+  });
+}
+
+namespace {
+
+// The mark of the log as it is up to the batch that begins at or covers `end`. Thread: disk.
+Result<SyncedMark> FindCut(LogDirectory& directory, const TopicIdPartition& id, const Segment& segment, Offset log_start,
+                           Offset end, size_t batch_bytes_max) {
+  const std::string path = JoinPath(directory.PathOf(id), SegmentFileName(segment.base, "log"));
+  ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
+  SyncedMark mark{log_start, segment.base, segment.base, 0, 0};
+  ASSIGN_OR_RETURN(const SegmentWalk walk,
+                   WalkSegment(*file, 0, segment.size, segment.base, kNoLeaderEpoch, batch_bytes_max,
+                               [&](const BatchHeader& header, uint64_t position) {
+                                 if (header.next_offset() > end) return false;
+                                 mark.end_offset = header.next_offset();
+                                 mark.position = position + header.size();
+                                 mark.chain = ChainCrc(mark.chain, header);
+                                 return true;
+                               }));
+  if (!walk.at_end) return Error(Reason::kStorageError, path + ": " + walk.what + " at " + std::to_string(walk.position));
+  return mark;
+}
+
+// Removes everything behind `mark`. Thread: disk.
+Result<void> CutFiles(LogDirectory& directory, const TopicIdPartition& id, const SyncedMark& mark,
+                      const std::vector<Offset>& segments) {
+  FileSystem& files = directory.disk().files();
+  const std::string folder = directory.PathOf(id);
+  for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
+    if (*segment < mark.segment_base || (*segment == mark.segment_base && mark.position > 0)) break;
+    const std::string path = JoinPath(folder, SegmentFileName(*segment, "log"));
+    directory.file_cache().Forget(path);
+    RETURN_IF_ERROR(files.Remove(path));
+    RETURN_IF_ERROR(files.Remove(JoinPath(folder, SegmentFileName(*segment, "index"))));
+  }
+  if (mark.position > 0) {
+    ASSIGN_OR_RETURN(const FilePtr file,
+                     directory.file_cache().Get(JoinPath(folder, SegmentFileName(mark.segment_base, "log")), false));
+    RETURN_IF_ERROR(file->Truncate(mark.position));
+    RETURN_IF_ERROR(file->Sync());
+    RETURN_IF_ERROR(files.Remove(JoinPath(folder, SegmentFileName(mark.segment_base, "index"))));
+  }
+  return files.SyncDirectory(folder);
+}
+
+Result<void> RemoveCheckpoint(LogDirectory& directory, const TopicIdPartition& id) {
+  const std::string folder = directory.PathOf(id);
+  ASSIGN_OR_RETURN(const bool exists, directory.disk().files().Exists(folder));
+  if (!exists) return {};
+  RETURN_IF_ERROR(directory.disk().files().Remove(JoinPath(folder, "checkpoint")));
+  return directory.disk().files().SyncDirectory(folder);
+}
+
+}  // namespace
+
+void LogImpl::TruncateTo(Offset end, Done done) {
+  CHECK_GE(end.value, ends_.log_start.value);
+  if (end >= ends_.log_end) return done({});
+  WhenQuiet([this, end, done = std::move(done)]() mutable {
+    // The segment that keeps at least one batch below `end`; the log begins there otherwise.
+    auto segment = std::find_if(segments_.rbegin(), segments_.rend(), [&](const Segment& each) { return each.base < end; });
+    if (segment == segments_.rend()) {
+      return CutTo({end, end, end, 0, 0}, std::move(done));
+    }
+    directory_.disk().Submit(
+        Lane::kWrite, "log.find_cut", loop_,
+        [&directory = directory_, id = options_.id, kept = *segment, start = ends_.log_start, end,
+         max = options_.recovery_batch_bytes_max]() -> Result<SyncedMark> {
+          return FindCut(directory, id, kept, start, end, max);
+        },
+        [this, alive = alive_, done = std::move(done)](Result<SyncedMark> mark) mutable {
+          if (!*alive) return;
+          if (mark.ok()) return CutTo(*mark, std::move(done));
+          EndQuietWork();
+          done(mark.error());
+        });
+  });
+}
+
+void LogImpl::ResetTo(Offset start, Done done) {
+  WhenQuiet([this, start, done = std::move(done)]() mutable { CutTo({start, start, start, 0, 0}, std::move(done)); });
+}
+
+// First the checkpoint goes, then the journal learns of the lower end, then the files are cut: a crash in between leaves a log
+// that is read as a longer or as the shorter one, never as a damaged one.
+void LogImpl::CutTo(SyncedMark mark, Done done) {
+  const auto fail = [this](Done& to, const Error& error) {
+    Fail(error);
+    EndQuietWork();
+    to(error);
+  };
+  auto cut = [this, mark, fail, alive = alive_, done = std::move(done)](Result<void> journaled) mutable {
+    if (!*alive) return;
+    if (!journaled.ok()) return fail(done, journaled.error());
+    RecoveryOptions recovery;
+    recovery.id = options_.id;
+    recovery.producers.expiration_ms = options_.producer_id_expiration_ms;
+    recovery.producers.ids_max = options_.producer_ids_max;
+    recovery.batch_bytes_max = options_.recovery_batch_bytes_max;
+    recovery.index_interval_bytes = options_.config.index_interval_bytes;
+    recovery.now = loop_.clock().WallNow();
+    recovery.mark = mark;
+    std::vector<Offset> bases;
+    for (const Segment& segment : segments_) bases.push_back(segment.base);
+    directory_.disk().Submit(
+        Lane::kWrite, "log.cut", loop_,
+        [&directory = directory_, recovery, mark, bases]() -> Result<RecoveredLog> {
+          if (!bases.empty()) RETURN_IF_ERROR(CutFiles(directory, recovery.id, mark, bases));
+          return RecoverLog(directory, recovery);
+        },
+        [this, fail, alive, done = std::move(done)](Result<RecoveredLog> rest) mutable {
+          if (!*alive) return;
+          if (!rest.ok()) return fail(done, rest.error());
+          Adopt(std::move(*rest));
+          EndQuietWork();
+          done({});
+          if (options_.on_progress) options_.on_progress();
+        });
+  };
+  directory_.disk().Submit(
+      Lane::kWrite, "log.remove_checkpoint", loop_,
+      [&directory = directory_, id = options_.id] { return RemoveCheckpoint(directory, id); },
+      [this, alive = alive_, mark, cut = std::move(cut)](Result<void> removed) mutable {
+        if (!*alive) return;
+        if (!removed.ok()) return cut(std::move(removed));
+        JournalMark(mark, std::move(cut));
+      });
+}
+
+void LogImpl::DeleteBefore(Offset start, Done done) {
+  CHECK_LE(start.value, ends_.log_end.value);
+  if (start <= ends_.log_start) return done({});
+  ends_.log_start = start;
+  changed_ = true;
+  epochs_.TruncateFromStart(start);
+  SyncedMark mark = synced_mark_;
+  mark.log_start = start;
+  JournalMark(mark, [this, alive = alive_, start, done = std::move(done)](Result<void> result) mutable {
+    if (result.ok() && *alive) DropSegmentsBelow(start);
+    done(std::move(result));
+  });
+  if (options_.on_progress) options_.on_progress();
+}
+
+void LogImpl::DropSegmentsBelow(Offset start) {
+  std::vector<Offset> dropped;
+  while (segments_.size() > 1 && segments_[1].base <= start) {
+    dropped.push_back(segments_.front().base);
+    segments_.erase(segments_.begin());
+  }
+  if (dropped.empty()) return;
+  directory_.disk().Submit(Lane::kBackground, "log.drop_segments",
+                           [&directory = directory_, id = options_.id, dropped] {
+                             FileSystem& files = directory.disk().files();
+                             // Oldest first, so that a crash leaves no gap.
+                             for (const Offset base : dropped) {
+                               const std::string path = JoinPath(directory.PathOf(id), SegmentFileName(base, "log"));
+                               directory.file_cache().Forget(path);
+                               auto removed = files.Remove(path);
+                               if (removed.ok()) {
+                                 removed = files.Remove(JoinPath(directory.PathOf(id), SegmentFileName(base, "index")));
+                               }
+                               if (removed.ok()) removed = files.SyncDirectory(directory.PathOf(id));
+                               if (!removed.ok()) return directory.Fail(removed.error());
+                             }
+                           });
+}
+
+void LogImpl::ApplyRetention(Offset limit) {
+  if (!options_.config.cleanup_delete || segments_.size() < 2 || failure().has_value()) return;
+  const LogConfig& config = options_.config;
+  const Timestamp now = loop_.clock().WallNow();
+  uint64_t size = size_bytes();
+  Offset start = ends_.log_start;
+  for (size_t i = 0; i + 1 < segments_.size() && segments_[i + 1].base <= limit; ++i) {
+    const Segment& segment = segments_[i];
+    const bool by_size = config.retention_bytes != LogConfig::kNever &&
+                         size >= segment.size + static_cast<uint64_t>(config.retention_bytes);
+    bool by_time = false;
+    if (config.retention_ms != LogConfig::kNever) {
+      if (segment.max_timestamp == kNoTimestamp && segment.size > 0 && !by_size) return LoadTimes();
+      by_time = segment.max_timestamp != kNoTimestamp && now - segment.max_timestamp > config.retention_ms;
+    }
+    if (!by_size && !by_time) break;
+    size -= segment.size;
+    start = segments_[i + 1].base;
+  }
+  if (start <= ends_.log_start) return;
+  DeleteBefore(start, [folder = Folder(), start](Result<void> deleted) {
+    LOG_IF(ERROR, !deleted.ok()) << folder << ": retention failed: " << deleted.error();
+    LOG_IF(INFO, deleted.ok()) << folder << ": retention deleted the records before offset " << start;
+  });
+}
+
+// The largest times of older segments, from their index files, for the next round of retention.
+void LogImpl::LoadTimes() {
+  std::vector<Segment> unknown;
+  for (const Segment& segment : segments_) {
+    if (segment.max_timestamp == kNoTimestamp && segment.index == nullptr) unknown.push_back(segment);
+  }
+  directory_.disk().Submit(
+      Lane::kBackground, "log.load_times", loop_,
+      [&directory = directory_, id = options_.id, unknown, max = options_.recovery_batch_bytes_max,
+       interval = options_.config.index_interval_bytes] {
+        std::vector<std::pair<Offset, Timestamp>> times;
+        for (const Segment& segment : unknown) {
+          const auto index = LoadIndex(directory, id, segment, max, interval);
+          if (index.ok()) times.emplace_back(segment.base, (*index)->max_timestamp());
+        }
+        return times;
+      },
+      [this, alive = alive_](const std::vector<std::pair<Offset, Timestamp>>& times) {
+        if (!*alive) return;
+        for (Segment& segment : segments_) {
+          for (const auto& [base, time] : times) {
+            if (segment.base == base) segment.max_timestamp = std::max(time, Timestamp{0});
+          }
+        }
+      });
+}
+
+void LogImpl::Close(Done done) {
+  closing_ = true;
+  WhenQuiet([this, done = std::move(done)]() mutable {
+    if (const auto failed = failure(); failed.has_value()) return done(*failed);
+    if (segments_.empty() || !changed_) return done({});
+    TakeCheckpoint();
+    directory_.disk().Submit(
+        Lane::kBackground, "log.close", loop_,
+        [&directory = directory_, path = PathOf(segments_.back().base), size = segments_.back().size, folder = Folder(),
+         checkpoint = std::exchange(checkpoint_, {})->second]() -> Result<void> {
+          ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
+          RETURN_IF_ERROR(file->Truncate(size));
+          RETURN_IF_ERROR(file->Sync());
+          directory.file_cache().Forget(path);
+          return ReplaceFile(directory.disk().files(), JoinPath(folder, "checkpoint"), checkpoint);
+        },
+        [done = std::move(done)](Result<void> closed) mutable { done(std::move(closed)); });
+  });
+}
+
+void LogImpl::Remove(Done done) {
+  closing_ = true;
+  WhenQuiet([this, done = std::move(done)]() mutable {
+    std::vector<std::string> paths;
+    for (const Segment& segment : segments_) paths.push_back(PathOf(segment.base));
+    directory_.disk().Submit(
+        Lane::kBackground, "log.remove", loop_,
+        [&directory = directory_, id = options_.id, paths]() -> Result<void> {
+          for (const std::string& path : paths) directory.file_cache().Forget(path);
+          ASSIGN_OR_RETURN(const bool exists, directory.disk().files().Exists(directory.PathOf(id)));
+          if (exists) {
+            RETURN_IF_ERROR(RemoveTree(directory.disk().files(), directory.PathOf(id)));
+            RETURN_IF_ERROR(directory.disk().files().SyncDirectory(directory.options().path));
+          }
+          directory.group_sync().Forget(id);
+          return {};
+        },
+        [done = std::move(done)](Result<void> removed) mutable { done(std::move(removed)); });
+  });
+}
+
+}  // namespace gregor

@@ -1,0 +1,267 @@
+#include "storage/log_directory.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <sstream>
+#include <utility>
+
+#include "base/random.h"
+#include "base/thread_annotations.h"
+#include "storage/file_cache.h"
+#include "storage/group_sync_impl.h"
+#include "storage/mark_journal.h"
+
+namespace gregor {
+namespace {
+
+constexpr char kMetaFile[] = "meta.properties";
+constexpr char kLockFile[] = ".lock";
+constexpr char kCleanFile[] = "clean-shutdown";
+constexpr char kJournalFile[] = "synced-marks";
+constexpr char kStraySuffix[] = ".stray";
+constexpr int kFormat = 1;
+constexpr Duration kTick = std::chrono::seconds(1);
+constexpr int kIdleTicks = 30;  // files that are not used for so long, up to twice that, are closed
+
+using Properties = std::map<std::string, std::string>;
+
+Properties ParseProperties(const std::string& text) {
+  Properties properties;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t equals = line.find('=');
+    if (equals != std::string::npos && line[0] != '#') properties[line.substr(0, equals)] = line.substr(equals + 1);
+  }
+  return properties;
+}
+
+class Directory final : public LogDirectory {
+ public:
+  Directory(Disk& disk, EventLoop& loop, Options options)
+      : disk_(disk), loop_(loop), options_(std::move(options)), cache_(disk.files(), options_.open_files_max) {}
+  ~Directory() override { *alive_ = false; }
+
+  Result<void> Load() {
+    FileSystem& files = disk_.files();
+    RETURN_IF_ERROR(files.MakeDirectory(options_.path));
+    ASSIGN_OR_RETURN(lock_, files.Lock(JoinPath(options_.path, kLockFile)));
+    RETURN_IF_ERROR(LoadMeta());
+    RETURN_IF_ERROR(FindFolders());
+    ASSIGN_OR_RETURN(MarkJournal journal, MarkJournal::Open(files, JoinPath(options_.path, kJournalFile)));
+    marks_ = journal.marks();
+    sync_ = std::make_unique<JournaledGroupSync>(*this, std::move(journal));
+    const std::string clean = JoinPath(options_.path, kCleanFile);
+    ASSIGN_OR_RETURN(was_clean_, files.Exists(clean));
+    if (was_clean_) {
+      RETURN_IF_ERROR(files.Remove(clean));
+      RETURN_IF_ERROR(files.SyncDirectory(options_.path));
+    }
+    ASSIGN_OR_RETURN(const DiskSpace space, files.Space(options_.path));
+    SetSpace(space);
+    ScheduleTick();
+    return {};
+  }
+
+  DirectoryId id() const override { return id_; }
+  const Options& options() const override { return options_; }
+  Disk& disk() override { return disk_; }
+  bool was_clean() const override { return was_clean_; }
+  const std::vector<TopicIdPartition>& found() const override { return found_; }
+  std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const override {
+    const auto found = marks_.find(partition);
+    if (found == marks_.end()) return std::nullopt;
+    return found->second;
+  }
+  std::string PathOf(const TopicIdPartition& partition) const override {
+    return JoinPath(options_.path, partition.ToString());
+  }
+
+  std::optional<Error> failure() const override {
+    if (!failed_.load(std::memory_order_acquire)) return std::nullopt;
+    const MutexLock lock(mutex_);
+    return failure_;
+  }
+  void Fail(const Error& error) override {
+    std::vector<Observer> observers;
+    {
+      const MutexLock lock(mutex_);
+      if (failure_.has_value()) return;
+      failure_ = error;
+      failed_.store(true, std::memory_order_release);
+      observers.swap(observers_);
+    }
+    LOG(ERROR) << "Log directory " << options_.path << " is offline until the next start: " << error;
+    for (Observer& observer : observers) {
+      observer.loop->Post("log_directory.failed", [call = std::move(observer.call), error]() mutable { call(error); });
+    }
+  }
+  void OnFailure(EventLoop& loop, UniqueFunction<void(const Error&)> observer) override {
+    std::optional<Error> failed;
+    {
+      const MutexLock lock(mutex_);
+      failed = failure_;
+      if (!failed.has_value()) observers_.push_back({&loop, std::move(observer)});
+    }
+    if (failed.has_value()) {
+      loop.Post("log_directory.failed", [call = std::move(observer), error = *failed]() mutable { call(error); });
+    }
+  }
+
+  Result<void> CheckWritable() const override {
+    if (const auto failed = failure(); failed.has_value()) return *failed;
+    looked_at_.store(true, std::memory_order_relaxed);
+    const uint64_t free = free_bytes_.load(std::memory_order_relaxed);
+    if (free >= options_.reserve_bytes) return {};
+    return Error(Reason::kDiskFull, "the disk of " + options_.path + " has " + std::to_string(free) +
+                                        " bytes left, and its reserve is " + std::to_string(options_.reserve_bytes) +
+                                        ": free some space, or lower retention")
+        .With("free_bytes", std::to_string(free))
+        .With("reserve_bytes", std::to_string(options_.reserve_bytes));
+  }
+  DiskSpace space() const override { return {total_bytes_.load(), free_bytes_.load()}; }
+
+  GroupSync& group_sync() override { return *sync_; }
+  FileCache& file_cache() override { return cache_; }
+
+  Result<void> SetAside(const TopicIdPartition& partition) override {
+    const std::string path = PathOf(partition);
+    std::string aside = path + kStraySuffix;
+    for (int i = 1;; ++i) {
+      ASSIGN_OR_RETURN(const bool taken, disk_.files().Exists(aside));
+      if (!taken) break;
+      aside = path + kStraySuffix + "." + std::to_string(i);
+    }
+    RETURN_IF_ERROR(disk_.files().Rename(path, aside));
+    return disk_.files().SyncDirectory(options_.path);
+  }
+
+  Result<void> CloseCleanly() override {
+    *alive_ = false;
+    if (const auto failed = failure(); failed.has_value()) return *failed;
+    RETURN_IF_ERROR(sync_->FlushMarks());
+    return ReplaceFile(disk_.files(), JoinPath(options_.path, kCleanFile), "");
+  }
+
+ private:
+  struct Observer {
+    EventLoop* loop;
+    UniqueFunction<void(const Error&)> call;
+  };
+
+  Error Refuse(const std::string& message) const {
+    return Error(Reason::kStorageError, "log directory " + options_.path + " " + message);
+  }
+
+  Result<void> LoadMeta() {
+    FileSystem& files = disk_.files();
+    const std::string path = JoinPath(options_.path, kMetaFile);
+    ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
+    if (!exists) return Format(path);
+    ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, 64 << 10));
+    const Properties properties = ParseProperties(text);
+    const auto value = [&](const char* name) {
+      const auto found = properties.find(name);
+      return found == properties.end() ? std::string() : found->second;
+    };
+    if (value("version") != std::to_string(kFormat)) {
+      return Refuse("has format version \"" + value("version") + "\", this release knows " + std::to_string(kFormat) +
+                    ": use the release that wrote it");
+    }
+    if (value("cluster.id") != options_.cluster_id.ToString()) {
+      return Error(Reason::kInconsistentClusterId, "log directory " + options_.path + " belongs to cluster " + value("cluster.id") +
+                                                       ", this node to " + options_.cluster_id.ToString());
+    }
+    if (value("node.id") != std::to_string(options_.node_id.value)) {
+      return Refuse("belongs to node " + value("node.id") + ", this is node " + std::to_string(options_.node_id.value));
+    }
+    const auto id = DirectoryId::Parse(value("directory.id"));
+    if (!id.has_value()) return Refuse("has a damaged " + std::string(kMetaFile) + ": restore it from a backup");
+    id_ = *id;
+    return {};
+  }
+
+  Result<void> Format(const std::string& meta_path) {
+    FileSystem& files = disk_.files();
+    ASSIGN_OR_RETURN(const auto entries, files.List(options_.path));
+    const bool has_more = std::any_of(entries.begin(), entries.end(), [](const DirectoryEntry& entry) {
+      return entry.name != kLockFile && entry.name != "lost+found" && !entry.name.ends_with(".tmp");
+    });
+    if (has_more) return Refuse("has files, and no " + std::string(kMetaFile) + ": is it the right folder?");
+    if (!options_.format_if_empty) return Refuse("is empty: is its disk mounted?");
+    Random random = Random::FromSystem();
+    id_ = random.NewUuid<DirectoryId>();
+    return ReplaceFile(files, meta_path,
+                       "version=" + std::to_string(kFormat) + "\ncluster.id=" + options_.cluster_id.ToString() +
+                           "\nnode.id=" + std::to_string(options_.node_id.value) + "\ndirectory.id=" + id_.ToString() + "\n");
+  }
+
+  Result<void> FindFolders() {
+    ASSIGN_OR_RETURN(const auto entries, disk_.files().List(options_.path));
+    for (const DirectoryEntry& entry : entries) {
+      const auto id = entry.is_directory ? TopicIdPartition::Parse(entry.name) : std::nullopt;
+      const bool known = id.has_value() || entry.name.find(kStraySuffix) != std::string::npos || !entry.is_directory ||
+                         entry.name == "lost+found";
+      if (id.has_value()) found_.push_back(*id);
+      LOG_IF(WARNING, !known) << "Folder " << JoinPath(options_.path, entry.name) << " is none of Gregor's; it is left alone";
+    }
+    std::sort(found_.begin(), found_.end());
+    return {};
+  }
+
+  void SetSpace(const DiskSpace& space) {
+    free_bytes_.store(space.free_bytes);
+    total_bytes_.store(space.total_bytes);
+  }
+
+  void ScheduleTick() {
+    loop_.After(kTick, "log_directory.tick", [this, alive = alive_] {
+      if (*alive) Tick();
+    });
+  }
+
+  // Once a second: marks that nothing took along, files that nobody uses, and the free space while writes go on.
+  void Tick() {
+    sync_->FlushMarksSoon();
+    const bool close_idle = ++ticks_ % kIdleTicks == 0 && cache_.size() > 0;
+    const bool look = looked_at_.exchange(false) || ticks_ % kIdleTicks == 0;
+    if (close_idle || look) {
+      disk_.Submit(Lane::kBackground, "log_directory.look", [this, close_idle] {
+        if (close_idle) cache_.CloseIdle();
+        if (const auto space = disk_.files().Space(options_.path); space.ok()) SetSpace(*space);
+      });
+    }
+    ScheduleTick();
+  }
+
+  Disk& disk_;
+  EventLoop& loop_;
+  const Options options_;
+  FileCache cache_;
+  std::unique_ptr<DirectoryLock> lock_;
+  DirectoryId id_;
+  bool was_clean_ = false;
+  std::vector<TopicIdPartition> found_;
+  MarkJournal::Marks marks_;  // as found at the start
+  std::unique_ptr<JournaledGroupSync> sync_;
+  int ticks_ = 0;
+  std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);
+
+  mutable std::atomic<bool> looked_at_{false};
+  std::atomic<uint64_t> free_bytes_{0};
+  std::atomic<uint64_t> total_bytes_{0};
+  std::atomic<bool> failed_{false};
+  mutable Mutex mutex_;
+  std::optional<Error> failure_ TS_GUARDED_BY(mutex_);
+  std::vector<Observer> observers_ TS_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+Result<std::unique_ptr<LogDirectory>> LogDirectory::Open(Disk& disk, EventLoop& loop, Options options) {
+  auto directory = std::make_unique<Directory>(disk, loop, std::move(options));
+  RETURN_IF_ERROR(directory->Load());
+  return std::unique_ptr<LogDirectory>(std::move(directory));
+}
+
+}  // namespace gregor

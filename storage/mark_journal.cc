@@ -1,0 +1,100 @@
+#include "storage/mark_journal.h"
+
+#include "base/crc32c.h"
+#include "storage/encoding.h"
+
+namespace gregor {
+namespace {
+
+constexpr size_t kRecordBytes = 64;
+constexpr uint64_t kRewriteBytesMin = 1u << 20;
+constexpr uint64_t kReadBytesMax = uint64_t{1} << 32;
+constexpr uint8_t kMark = 1, kForgotten = 2;
+
+uint32_t CrcOf(std::string_view text) {
+  return Crc32c(0, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+// checksum, kind, topic id, partition, log start, end, segment base, position, chain, zeros
+void Encode(const TopicIdPartition& id, const std::optional<SyncedMark>& mark, std::string& out) {
+  std::string body;
+  PutBigEndian<uint8_t>(&body, mark.has_value() ? kMark : kForgotten);
+  body.append(reinterpret_cast<const char*>(id.topic_id.bytes.data()), id.topic_id.bytes.size());
+  PutBigEndian(&body, id.partition.value);
+  const SyncedMark stored = mark.value_or(SyncedMark());
+  PutBigEndian(&body, stored.log_start.value);
+  PutBigEndian(&body, stored.end_offset.value);
+  PutBigEndian(&body, stored.segment_base.value);
+  // The position shares its 8 bytes with nothing, the chain has 4: 1 + 16 + 4 + 8 + 8 + 8 + 8 + 4 = 57.
+  PutBigEndian(&body, stored.position);
+  PutBigEndian(&body, stored.chain);
+  body.resize(kRecordBytes - sizeof(uint32_t), '\0');
+  PutBigEndian(&out, CrcOf(body));
+  out += body;
+}
+
+// False where the record is damaged.
+bool Decode(std::string_view record, MarkJournal::Marks& marks) {
+  const uint32_t crc = *TakeBigEndian<uint32_t>(&record);
+  if (CrcOf(record) != crc) return false;
+  const uint8_t kind = *TakeBigEndian<uint8_t>(&record);
+  TopicIdPartition id;
+  std::copy(record.begin(), record.begin() + 16, id.topic_id.bytes.begin());
+  record.remove_prefix(16);
+  id.partition = PartitionIndex{*TakeBigEndian<int32_t>(&record)};
+  if (kind == kForgotten) return marks.erase(id), true;
+  if (kind != kMark) return false;
+  SyncedMark mark;
+  mark.log_start = Offset{*TakeBigEndian<int64_t>(&record)};
+  mark.end_offset = Offset{*TakeBigEndian<int64_t>(&record)};
+  mark.segment_base = Offset{*TakeBigEndian<int64_t>(&record)};
+  mark.position = *TakeBigEndian<uint64_t>(&record);
+  mark.chain = *TakeBigEndian<uint32_t>(&record);
+  marks[id] = mark;
+  return true;
+}
+
+}  // namespace
+
+Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path) {
+  MarkJournal journal(files, path);
+  ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
+  if (exists) {
+    ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kReadBytesMax));
+    std::string_view rest = text;
+    while (rest.size() >= kRecordBytes && Decode(rest.substr(0, kRecordBytes), journal.marks_)) rest.remove_prefix(kRecordBytes);
+  }
+  // What was read may be in the page cache only: nothing is built on it before it is durable.
+  RETURN_IF_ERROR(journal.Rewrite());
+  return journal;
+}
+
+Result<void> MarkJournal::Rewrite() {
+  std::string text;
+  text.reserve(marks_.size() * kRecordBytes);
+  for (const auto& [id, mark] : marks_) Encode(id, mark, text);
+  RETURN_IF_ERROR(ReplaceFile(*files_, path_, text));
+  ASSIGN_OR_RETURN(file_, files_->Open(path_, OpenMode::kReadWrite));
+  size_ = text.size();
+  return {};
+}
+
+Result<void> MarkJournal::Append(const std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>& changes) {
+  std::string text;
+  text.reserve(changes.size() * kRecordBytes);
+  for (const auto& [id, mark] : changes) {
+    Encode(id, mark, text);
+    if (mark.has_value()) {
+      marks_[id] = *mark;
+    } else {
+      marks_.erase(id);
+    }
+  }
+  if (size_ + text.size() > std::max(kRewriteBytesMin, 8 * marks_.size() * kRecordBytes)) return Rewrite();
+  const size_t size = text.size();
+  RETURN_IF_ERROR(file_->Write(size_, Slice::Own(std::move(text))));
+  size_ += size;
+  return {};
+}
+
+}  // namespace gregor

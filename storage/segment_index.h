@@ -1,0 +1,53 @@
+#ifndef GREGOR_STORAGE_SEGMENT_INDEX_H_
+#define GREGOR_STORAGE_SEGMENT_INDEX_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/record_batch.h"
+#include "base/result.h"
+#include "base/types.h"
+
+namespace gregor {
+
+// Where batches of one segment lie, by offset and by time: an entry for about every index.interval.bytes. Never needed to find
+// data that is there, only to find it fast; rebuilt from the segment when it is missing or damaged. Format: docs/formats.md.
+// Thread: its owner's.
+class SegmentIndex {
+ public:
+  struct Entry {
+    Offset base;                  // of the batch
+    uint64_t position = 0;        // of its first byte
+    Timestamp max_before{-1};     // largest time of all batches before it
+    friend bool operator==(const Entry&, const Entry&) = default;
+  };
+
+  // Notes the next batch, which lies at `position`.
+  void Note(const BatchHeader& header, uint64_t position, int64_t interval_bytes);
+  // The last entry at or before `offset`; nullopt where the first batch begins after it.
+  std::optional<Entry> Floor(Offset offset) const;
+  // The last entry before which no batch has a time of `time` or later; nullopt in an empty segment.
+  std::optional<Entry> FloorByTime(Timestamp time) const;
+  // Drops entries at or after `position`.
+  void TruncateTo(uint64_t position);
+
+  const std::vector<Entry>& entries() const { return entries_; }
+  Timestamp max_timestamp() const { return max_timestamp_; }
+  void set_max_timestamp(Timestamp time) { max_timestamp_ = time; }
+  size_t memory_bytes() const { return entries_.capacity() * sizeof(Entry); }
+
+  // Appends to / takes from the front of a file's content.
+  void Encode(std::string* out) const;
+  static std::optional<SegmentIndex> Take(std::string_view* rest);
+
+ private:
+  std::vector<Entry> entries_;
+  Timestamp max_timestamp_{-1};
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_STORAGE_SEGMENT_INDEX_H_
