@@ -16,7 +16,8 @@ FilePtr FileCache::Find(const std::string& path) {
 
 Result<FilePtr> FileCache::Get(const std::string& path, bool create) {
   if (FilePtr file = Find(path)) return file;
-  ASSIGN_OR_RETURN(FilePtr opened, files_.Open(path, create ? OpenMode::kCreate : OpenMode::kReadWrite));
+  ASSIGN_OR_RETURN(FilePtr opened,
+                   files_.Open(path, create ? OpenMode::kCreate : OpenMode::kReadWrite));
   FilePtr closed;  // outside of the lock
   const MutexLock lock(mutex_);
   if (const auto found = by_path_.find(path); found != by_path_.end()) return found->second->file;

@@ -11,12 +11,14 @@
 
 namespace gregor {
 
-// Open files of a log directory, the least recently used closed first. Thread: any; what opens a file runs on disk threads.
+// Open files of a log directory, the least recently used closed first. Thread: any; what opens a
+// file runs on disk threads.
 class FileCache {
  public:
   FileCache(FileSystem& files, size_t files_max) : files_(files), files_max_(files_max) {}
 
-  // The open file; opened if it is not. With `create` made if missing. Fails as FileSystem::Open(). Thread: disk.
+  // The open file; opened if it is not. With `create` made if missing. Fails as FileSystem::Open().
+  // Thread: disk.
   Result<FilePtr> Get(const std::string& path, bool create);
   // The file if it is open, else nullptr.
   FilePtr Find(const std::string& path);

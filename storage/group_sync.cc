@@ -51,15 +51,20 @@ void JournaledGroupSync::RunGroup() {
     changes.swap(unwritten_);
     flush_wanted_ = false;
   }
-  const auto result = SyncGroup(parts, changes);
+  const GroupResult result = SyncGroup(parts, changes);
   {
     const MutexLock lock(mutex_);
-    if (result.ok()) {
+    if (!result.journal.ok()) unwritten_.insert(unwritten_.begin(), changes.begin(), changes.end());
+    if (result.files.ok()) {
       for (const Part& part : parts) unwritten_.emplace_back(part.partition, part.mark);
     }
   }
   for (Part& part : parts) {
-    part.reply->Post("log.synced", [done = std::move(part.done), result]() mutable { done(result); });
+    const bool journal_failed = part.needs_journal && result.files.ok();
+    part.reply->Post(
+        "log.synced",
+        [done = std::move(part.done),
+         of_part = journal_failed ? result.journal : result.files]() mutable { done(of_part); });
   }
   bool again;
   {
@@ -69,20 +74,27 @@ void JournaledGroupSync::RunGroup() {
   if (again) Start();
 }
 
-Result<void> JournaledGroupSync::SyncGroup(const std::vector<Part>& parts, const Changes& changes) {
-  if (const auto failure = directory_.failure(); failure.has_value()) return *failure;
+JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const std::vector<Part>& parts,
+                                                              const Changes& changes) {
+  GroupResult result;
+  if (const auto failure = directory_.failure(); failure.has_value()) {
+    result.files = result.journal = *failure;
+    return result;
+  }
   std::vector<FilePtr> files;
   for (const Part& part : parts) files.insert(files.end(), part.files.begin(), part.files.end());
-  Result<void> result;
-  if (!changes.empty()) result = journal_.Append(changes);
-  if (result.ok()) {
-    if (!changes.empty()) files.push_back(journal_.file());
-    std::sort(files.begin(), files.end());
-    files.erase(std::unique(files.begin(), files.end()), files.end());
-    result = directory_.disk().files().SyncAll(files);
+  if (!changes.empty()) {
+    result.journal = journal_.Append(changes);
+    if (result.journal.ok()) files.push_back(journal_.file());
   }
+  const bool journal_broken =
+      !result.journal.ok() && result.journal.error().reason != Reason::kDiskFull;
+  if (journal_broken) result.files = result.journal;
+  std::sort(files.begin(), files.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
+  if (!journal_broken) result.files = directory_.disk().files().SyncAll(files);
   // Sticky: what a failed sync left behind nobody knows, so it is not tried again (D3, A9).
-  if (!result.ok()) directory_.Fail(result.error());
+  if (!result.files.ok()) directory_.Fail(result.files.error());
   return result;
 }
 
@@ -92,7 +104,8 @@ Result<void> JournaledGroupSync::FlushMarks() {
     const MutexLock lock(mutex_);
     changes.swap(unwritten_);
   }
-  return SyncGroup({}, changes);
+  const GroupResult result = SyncGroup({}, changes);
+  return result.files.ok() ? result.journal : result.files;
 }
 
 }  // namespace gregor

@@ -11,16 +11,20 @@
 
 namespace gregor {
 
-// Gathers the syncs of all logs of a directory: while one group is being synced the next one gathers, so the disk is never
-// idle while somebody waits, and nobody waits for a timer (D3). Each group also writes the marks of the group before it to the journal.
-// Thread: any.
+// Gathers the syncs of all logs of a directory: while one group is being synced the next one
+// gathers, so the disk is never idle while somebody waits, and nobody waits for a timer (D3). Each
+// group also writes the marks of the group before it to the journal. Thread: any.
 class GroupSync {
  public:
-  // A log's part in a group: `files` hold everything up to `mark`, already written (not yet synced).
+  // A log's part in a group: `files` hold everything up to `mark`, already written (not yet
+  // synced).
   struct Part {
     TopicIdPartition partition;
     std::vector<FilePtr> files;
     SyncedMark mark;
+    // Fails with kDiskFull where the marks of the groups before it could not be written for lack of
+    // space; otherwise marks just trail then.
+    bool needs_journal = false;
     // Called on `reply` once durable, or with the directory's failure.
     EventLoop* reply = nullptr;
     UniqueFunction<void(Result<void>)> done;

@@ -30,7 +30,11 @@ class JournaledGroupSync final : public GroupSync {
   using Changes = std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>;
   void Start();
   void RunGroup();
-  Result<void> SyncGroup(const std::vector<Part>& parts, const Changes& changes);
+  struct GroupResult {
+    Result<void> files;
+    Result<void> journal;  // kDiskFull alone is no failure of the directory
+  };
+  GroupResult SyncGroup(const std::vector<Part>& parts, const Changes& changes);
 
   LogDirectory& directory_;
   MarkJournal journal_;  // sync lane

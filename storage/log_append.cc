@@ -25,10 +25,12 @@ void Log::Open(LogDirectory& directory, EventLoop& loop, Options options, Opened
   directory.disk().Submit(
       Lane::kBackground, "log.open", loop,
       [&directory, recovery] { return RecoverLog(directory, recovery); },
-      [&directory, &loop, options = std::move(options), opened = std::move(opened)](Result<RecoveredLog> recovered) mutable {
+      [&directory, &loop, options = std::move(options),
+       opened = std::move(opened)](Result<RecoveredLog> recovered) mutable {
         if (!recovered.ok()) return opened(std::move(recovered).error());
         const auto known = directory.MarkOf(options.id);
-        auto log = std::make_unique<LogImpl>(directory, loop, std::move(options), std::move(*recovered));
+        auto log =
+            std::make_unique<LogImpl>(directory, loop, std::move(options), std::move(*recovered));
         log->PublishRecoveredMark(known);
         opened(std::unique_ptr<Log>(std::move(log)));
       });
@@ -56,7 +58,8 @@ void LogImpl::Adopt(RecoveredLog recovered) {
 
 void LogImpl::PublishRecoveredMark(const std::optional<SyncedMark>& known) {
   if (segments_.empty() || (known.has_value() && *known == synced_mark_)) return;
-  // Without it a flipped bit in what was recovered above the old mark would look like a torn write next time.
+  // Without it a flipped bit in what was recovered above the old mark would look like a torn write
+  // next time.
   changed_ = true;
   GroupSync::Part part;
   part.partition = options_.id;
@@ -77,9 +80,13 @@ uint64_t LogImpl::size_bytes() const {
   return size;
 }
 
-std::optional<Error> LogImpl::failure() const { return failure_.has_value() ? failure_ : directory_.failure(); }
+std::optional<Error> LogImpl::failure() const {
+  return failure_.has_value() ? failure_ : directory_.failure();
+}
 
-std::string LogImpl::PathOf(Offset segment) const { return JoinPath(Folder(), SegmentFileName(segment, "log")); }
+std::string LogImpl::PathOf(Offset segment) const {
+  return JoinPath(Folder(), SegmentFileName(segment, "log"));
+}
 
 bool LogImpl::NeedsRoll(const BatchHeader& header) const {
   if (segments_.empty()) return true;
@@ -109,8 +116,10 @@ void LogImpl::Roll(Offset base) {
 
 uint64_t LogImpl::AllocationFor(uint64_t end) const {
   if (end <= active_allocated_) return active_allocated_;
-  const uint64_t step = std::clamp(end, kAllocationMin, std::max(kAllocationMin, directory_.options().file_step_bytes_max));
-  return std::max<uint64_t>(end, std::min<uint64_t>(end + step, static_cast<uint64_t>(options_.config.segment_bytes)));
+  const uint64_t step = std::clamp(
+      end, kAllocationMin, std::max(kAllocationMin, directory_.options().file_step_bytes_max));
+  return std::max<uint64_t>(
+      end, std::min<uint64_t>(end + step, static_cast<uint64_t>(options_.config.segment_bytes)));
 }
 
 SyncedMark LogImpl::MarkNow() const {
@@ -130,7 +139,8 @@ Result<void> LogImpl::Append(RecordBatch batch) {
   if (NeedsRoll(header)) Roll(header.base_offset);
   Segment& active = segments_.back();
   const size_t size = batch.bytes.size();
-  const bool continues = !queue_.empty() && queue_.back().segment == active.base && !queue_.back().trim.has_value();
+  const bool continues =
+      !queue_.empty() && queue_.back().segment == active.base && !queue_.back().trim.has_value();
   if (!continues) {
     Chunk chunk;
     chunk.segment = active.base;
@@ -151,7 +161,9 @@ Result<void> LogImpl::Append(RecordBatch batch) {
   ends_.log_end = header.next_offset();
   changed_ = true;
   bytes_since_checkpoint_ += size;
-  if (bytes_since_checkpoint_ >= kCheckpointBytes && !checkpoint_.has_value() && !checkpoint_running_) TakeCheckpoint();
+  if (bytes_since_checkpoint_ >= kCheckpointBytes && !checkpoint_.has_value() &&
+      !checkpoint_running_)
+    TakeCheckpoint();
   if (!writing_) StartWrite();
   return {};
 }
@@ -166,24 +178,32 @@ void LogImpl::StartWrite() {
 void LogImpl::SubmitWrite(std::shared_ptr<const Chunks> chunks, SyncedMark mark) {
   directory_.disk().Submit(
       Lane::kWrite, "log.write", loop_,
-      [&directory = directory_, id = options_.id, chunks] { return WriteChunks(directory, id, *chunks); },
+      [&directory = directory_, id = options_.id, chunks] {
+        return WriteChunks(directory, id, *chunks);
+      },
       [this, alive = alive_, chunks, mark](Result<std::vector<FilePtr>> files) {
         if (!*alive) return;
-        if (!files.ok() && files.error().reason == Reason::kDiskFull) return OnDiskFull(chunks, mark, files.error());
+        if (!files.ok() && files.error().reason == Reason::kDiskFull)
+          return OnDiskFull(chunks, mark, files.error());
         OnWritten(mark, std::move(files));
       });
 }
 
-// The batches stay where they are, and are written once there is space: nothing that was taken is given up.
-void LogImpl::OnDiskFull(std::shared_ptr<const Chunks> chunks, SyncedMark mark, const Error& error) {
-  LOG_IF(WARNING, !disk_full_.has_value()) << Folder() << ": " << error << "; writes wait for space";
+// The batches stay where they are, and are written once there is space: nothing that was taken is
+// given up.
+void LogImpl::OnDiskFull(std::shared_ptr<const Chunks> chunks, SyncedMark mark,
+                         const Error& error) {
+  LOG_IF(WARNING, !disk_full_.has_value())
+      << Folder() << ": " << error << "; writes wait for space";
   disk_full_ = error;
   loop_.After(kDiskFullRetry, "log.write_again", [this, alive = alive_, chunks, mark] {
     if (*alive) SubmitWrite(chunks, mark);
   });
 }
 
-Result<std::vector<FilePtr>> LogImpl::WriteChunks(LogDirectory& directory, const TopicIdPartition& id, const Chunks& chunks) {
+Result<std::vector<FilePtr>> LogImpl::WriteChunks(LogDirectory& directory,
+                                                  const TopicIdPartition& id,
+                                                  const Chunks& chunks) {
   FileSystem& files = directory.disk().files();
   const std::string folder = directory.PathOf(id);
   std::vector<FilePtr> touched;
@@ -214,7 +234,8 @@ void LogImpl::OnWritten(SyncedMark mark, Result<std::vector<FilePtr>> files) {
   disk_full_.reset();
   folder_exists_ = true;
   for (FilePtr& file : *files) {
-    if (std::find(dirty_.begin(), dirty_.end(), file) == dirty_.end()) dirty_.push_back(std::move(file));
+    if (std::find(dirty_.begin(), dirty_.end(), file) == dirty_.end())
+      dirty_.push_back(std::move(file));
   }
   if (ends_.written_end == ends_.synced_end) unsynced_since_ = loop_.clock().Now();
   ends_.written_end = mark.end_offset;
@@ -230,7 +251,8 @@ void LogImpl::OnWritten(SyncedMark mark, Result<std::vector<FilePtr>> files) {
 bool LogImpl::SyncIsDue() const {
   if (ends_.written_end == ends_.synced_end) return false;
   const LogConfig& config = options_.config;
-  if (config.durability == Durability::kSynced || sync_wanted_ || closing_ || !quiet_work_.empty()) return true;
+  if (config.durability == Durability::kSynced || sync_wanted_ || closing_ || !quiet_work_.empty())
+    return true;
   if (ends_.written_end - ends_.synced_end >= config.flush_messages) return true;
   const uint64_t unsynced = written_mark_.segment_base == synced_mark_.segment_base
                                 ? written_mark_.position - synced_mark_.position
@@ -242,7 +264,8 @@ bool LogImpl::SyncIsDue() const {
 void LogImpl::SetFlushTimer() {
   if (flush_timer_set_ || ends_.written_end == ends_.synced_end) return;
   Duration wait = directory_.options().flush_interval;
-  if (options_.config.flush_ms != LogConfig::kNever) wait = std::min<Duration>(wait, std::chrono::milliseconds(options_.config.flush_ms));
+  if (options_.config.flush_ms != LogConfig::kNever)
+    wait = std::min<Duration>(wait, std::chrono::milliseconds(options_.config.flush_ms));
   flush_timer_set_ = true;
   loop_.After(wait, "log.flush", [this, alive = alive_] {
     if (!*alive) return;
@@ -279,7 +302,8 @@ void LogImpl::OnSynced(const SyncedMark& mark, Result<void> result) {
   synced_mark_ = mark;
   if (SyncIsDue()) StartSync();
   if (!syncing_) SetFlushTimer();
-  if (checkpoint_.has_value() && checkpoint_->first <= ends_.synced_end && !checkpoint_running_) WriteCheckpoint();
+  if (checkpoint_.has_value() && checkpoint_->first <= ends_.synced_end && !checkpoint_running_)
+    WriteCheckpoint();
   if (options_.on_progress) options_.on_progress();
   RunQuietWork();
 }

@@ -13,7 +13,9 @@ void LogImpl::WhenQuiet(Task work) {
 }
 
 void LogImpl::RunQuietWork() {
-  if (quiet_running_ || quiet_work_.empty() || writing_ || syncing_ || checkpoint_running_ || !queue_.empty()) return;
+  if (quiet_running_ || quiet_work_.empty() || writing_ || syncing_ || checkpoint_running_ ||
+      !queue_.empty())
+    return;
   // Everything written is synced first, unless that is not possible any more.
   if (ends_.synced_end != ends_.written_end && !failure().has_value()) return;
   quiet_running_ = true;
@@ -29,38 +31,43 @@ void LogImpl::EndQuietWork() {
 
 // A mark rides to the journal with the group after its own: so it takes two.
 void LogImpl::JournalMark(const SyncedMark& mark, Done done) {
-  const auto add = [this](const SyncedMark& to_add, Done when_done) {
+  const auto add = [this](const SyncedMark& to_add, bool needs_journal, Done when_done) {
     GroupSync::Part part;
+    part.needs_journal = needs_journal;
     part.partition = options_.id;
     part.mark = to_add;
     part.reply = &loop_;
     part.done = std::move(when_done);
     directory_.group_sync().Add(std::move(part));
   };
-  add(mark, [this, add, mark, alive = alive_, done = std::move(done)](Result<void> first) mutable {
-    if (!first.ok() || !*alive) return done(std::move(first));
-    add(mark, std::move(done));
-  });
+  add(mark, false,
+      [this, add, mark, alive = alive_, done = std::move(done)](Result<void> first) mutable {
+        if (!first.ok() || !*alive) return done(std::move(first));
+        add(mark, true, std::move(done));
+      });
 }
 
 namespace {
 
 // The mark of the log as it is up to the batch that begins at or covers `end`. Thread: disk.
-Result<SyncedMark> FindCut(LogDirectory& directory, const TopicIdPartition& id, const Segment& segment, Offset log_start,
-                           Offset end, size_t batch_bytes_max) {
+Result<SyncedMark> FindCut(LogDirectory& directory, const TopicIdPartition& id,
+                           const Segment& segment, Offset log_start, Offset end,
+                           size_t batch_bytes_max) {
   const std::string path = JoinPath(directory.PathOf(id), SegmentFileName(segment.base, "log"));
   ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
   SyncedMark mark{log_start, segment.base, segment.base, 0, 0};
   ASSIGN_OR_RETURN(const SegmentWalk walk,
-                   WalkSegment(*file, 0, segment.size, segment.base, kNoLeaderEpoch, batch_bytes_max,
-                               [&](const BatchHeader& header, uint64_t position) {
+                   WalkSegment(*file, 0, segment.size, segment.base, kNoLeaderEpoch,
+                               batch_bytes_max, [&](const BatchHeader& header, uint64_t position) {
                                  if (header.next_offset() > end) return false;
                                  mark.end_offset = header.next_offset();
                                  mark.position = position + header.size();
                                  mark.chain = ChainCrc(mark.chain, header);
                                  return true;
                                }));
-  if (!walk.at_end) return Error(Reason::kStorageError, path + ": " + walk.what + " at " + std::to_string(walk.position));
+  if (!walk.at_end)
+    return Error(Reason::kStorageError,
+                 path + ": " + walk.what + " at " + std::to_string(walk.position));
   return mark;
 }
 
@@ -78,7 +85,8 @@ Result<void> CutFiles(LogDirectory& directory, const TopicIdPartition& id, const
   }
   if (mark.position > 0) {
     ASSIGN_OR_RETURN(const FilePtr file,
-                     directory.file_cache().Get(JoinPath(folder, SegmentFileName(mark.segment_base, "log")), false));
+                     directory.file_cache().Get(
+                         JoinPath(folder, SegmentFileName(mark.segment_base, "log")), false));
     RETURN_IF_ERROR(file->Truncate(mark.position));
     RETURN_IF_ERROR(file->Sync());
     RETURN_IF_ERROR(files.Remove(JoinPath(folder, SegmentFileName(mark.segment_base, "index"))));
@@ -101,7 +109,8 @@ void LogImpl::TruncateTo(Offset end, Done done) {
   if (end >= ends_.log_end) return done({});
   WhenQuiet([this, end, done = std::move(done)]() mutable {
     // The segment that keeps at least one batch below `end`; the log begins there otherwise.
-    auto segment = std::find_if(segments_.rbegin(), segments_.rend(), [&](const Segment& each) { return each.base < end; });
+    auto segment = std::find_if(segments_.rbegin(), segments_.rend(),
+                                [&](const Segment& each) { return each.base < end; });
     if (segment == segments_.rend()) {
       return CutTo({end, end, end, 0, 0}, std::move(done));
     }
@@ -121,18 +130,22 @@ void LogImpl::TruncateTo(Offset end, Done done) {
 }
 
 void LogImpl::ResetTo(Offset start, Done done) {
-  WhenQuiet([this, start, done = std::move(done)]() mutable { CutTo({start, start, start, 0, 0}, std::move(done)); });
+  WhenQuiet([this, start, done = std::move(done)]() mutable {
+    CutTo({start, start, start, 0, 0}, std::move(done));
+  });
 }
 
-// First the checkpoint goes, then the journal learns of the lower end, then the files are cut: a crash in between leaves a log
-// that is read as a longer or as the shorter one, never as a damaged one.
+// First the checkpoint goes, then the journal learns of the lower end, then the files are cut: a
+// crash in between leaves a log that is read as a longer or as the shorter one, never as a damaged
+// one.
 void LogImpl::CutTo(SyncedMark mark, Done done) {
   const auto fail = [this](Done& to, const Error& error) {
     Fail(error);
     EndQuietWork();
     to(error);
   };
-  auto cut = [this, mark, fail, alive = alive_, done = std::move(done)](Result<void> journaled) mutable {
+  auto cut = [this, mark, fail, alive = alive_,
+              done = std::move(done)](Result<void> journaled) mutable {
     if (!*alive) return;
     if (!journaled.ok()) return fail(done, journaled.error());
     RecoveryOptions recovery;
@@ -178,10 +191,11 @@ void LogImpl::DeleteBefore(Offset start, Done done) {
   epochs_.TruncateFromStart(start);
   SyncedMark mark = synced_mark_;
   mark.log_start = start;
-  JournalMark(mark, [this, alive = alive_, start, done = std::move(done)](Result<void> result) mutable {
-    if (result.ok() && *alive) DropSegmentsBelow(start);
-    done(std::move(result));
-  });
+  JournalMark(mark,
+              [this, alive = alive_, start, done = std::move(done)](Result<void> result) mutable {
+                if (result.ok() && *alive) DropSegmentsBelow(start);
+                done(std::move(result));
+              });
   if (options_.on_progress) options_.on_progress();
 }
 
@@ -192,21 +206,21 @@ void LogImpl::DropSegmentsBelow(Offset start) {
     segments_.erase(segments_.begin());
   }
   if (dropped.empty()) return;
-  directory_.disk().Submit(Lane::kBackground, "log.drop_segments",
-                           [&directory = directory_, id = options_.id, dropped] {
-                             FileSystem& files = directory.disk().files();
-                             // Oldest first, so that a crash leaves no gap.
-                             for (const Offset base : dropped) {
-                               const std::string path = JoinPath(directory.PathOf(id), SegmentFileName(base, "log"));
-                               directory.file_cache().Forget(path);
-                               auto removed = files.Remove(path);
-                               if (removed.ok()) {
-                                 removed = files.Remove(JoinPath(directory.PathOf(id), SegmentFileName(base, "index")));
-                               }
-                               if (removed.ok()) removed = files.SyncDirectory(directory.PathOf(id));
-                               if (!removed.ok()) return directory.Fail(removed.error());
-                             }
-                           });
+  directory_.disk().Submit(
+      Lane::kBackground, "log.drop_segments", [&directory = directory_, id = options_.id, dropped] {
+        FileSystem& files = directory.disk().files();
+        // Oldest first, so that a crash leaves no gap.
+        for (const Offset base : dropped) {
+          const std::string path = JoinPath(directory.PathOf(id), SegmentFileName(base, "log"));
+          directory.file_cache().Forget(path);
+          auto removed = files.Remove(path);
+          if (removed.ok()) {
+            removed = files.Remove(JoinPath(directory.PathOf(id), SegmentFileName(base, "index")));
+          }
+          if (removed.ok()) removed = files.SyncDirectory(directory.PathOf(id));
+          if (!removed.ok()) return directory.Fail(removed.error());
+        }
+      });
 }
 
 void LogImpl::ApplyRetention(Offset limit) {
@@ -222,7 +236,8 @@ void LogImpl::ApplyRetention(Offset limit) {
     bool by_time = false;
     if (config.retention_ms != LogConfig::kNever) {
       if (segment.max_timestamp == kNoTimestamp && segment.size > 0 && !by_size) return LoadTimes();
-      by_time = segment.max_timestamp != kNoTimestamp && now - segment.max_timestamp > config.retention_ms;
+      by_time = segment.max_timestamp != kNoTimestamp &&
+                now - segment.max_timestamp > config.retention_ms;
     }
     if (!by_size && !by_time) break;
     size -= segment.size;
@@ -231,7 +246,8 @@ void LogImpl::ApplyRetention(Offset limit) {
   if (start <= ends_.log_start) return;
   DeleteBefore(start, [folder = Folder(), start](Result<void> deleted) {
     LOG_IF(ERROR, !deleted.ok()) << folder << ": retention failed: " << deleted.error();
-    LOG_IF(INFO, deleted.ok()) << folder << ": retention deleted the records before offset " << start;
+    LOG_IF(INFO, deleted.ok()) << folder << ": retention deleted the records before offset "
+                               << start;
   });
 }
 
@@ -239,7 +255,8 @@ void LogImpl::ApplyRetention(Offset limit) {
 void LogImpl::LoadTimes() {
   std::vector<Segment> unknown;
   for (const Segment& segment : segments_) {
-    if (segment.max_timestamp == kNoTimestamp && segment.index == nullptr) unknown.push_back(segment);
+    if (segment.max_timestamp == kNoTimestamp && segment.index == nullptr)
+      unknown.push_back(segment);
   }
   directory_.disk().Submit(
       Lane::kBackground, "log.load_times", loop_,
@@ -270,7 +287,8 @@ void LogImpl::Close(Done done) {
     TakeCheckpoint();
     directory_.disk().Submit(
         Lane::kBackground, "log.close", loop_,
-        [&directory = directory_, path = PathOf(segments_.back().base), size = segments_.back().size, folder = Folder(),
+        [&directory = directory_, path = PathOf(segments_.back().base),
+         size = segments_.back().size, folder = Folder(),
          checkpoint = std::exchange(checkpoint_, {})->second]() -> Result<void> {
           ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
           RETURN_IF_ERROR(file->Truncate(size));
@@ -291,7 +309,8 @@ void LogImpl::Remove(Done done) {
         Lane::kBackground, "log.remove", loop_,
         [&directory = directory_, id = options_.id, paths]() -> Result<void> {
           for (const std::string& path : paths) directory.file_cache().Forget(path);
-          ASSIGN_OR_RETURN(const bool exists, directory.disk().files().Exists(directory.PathOf(id)));
+          ASSIGN_OR_RETURN(const bool exists,
+                           directory.disk().files().Exists(directory.PathOf(id)));
           if (exists) {
             RETURN_IF_ERROR(RemoveTree(directory.disk().files(), directory.PathOf(id)));
             RETURN_IF_ERROR(directory.disk().files().SyncDirectory(directory.options().path));

@@ -31,7 +31,8 @@ Properties ParseProperties(const std::string& text) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     const size_t equals = line.find('=');
-    if (equals != std::string::npos && line[0] != '#') properties[line.substr(0, equals)] = line.substr(equals + 1);
+    if (equals != std::string::npos && line[0] != '#')
+      properties[line.substr(0, equals)] = line.substr(equals + 1);
   }
   return properties;
 }
@@ -39,7 +40,10 @@ Properties ParseProperties(const std::string& text) {
 class Directory final : public LogDirectory {
  public:
   Directory(Disk& disk, EventLoop& loop, Options options)
-      : disk_(disk), loop_(loop), options_(std::move(options)), cache_(disk.files(), options_.open_files_max) {}
+      : disk_(disk),
+        loop_(loop),
+        options_(std::move(options)),
+        cache_(disk.files(), options_.open_files_max) {}
   ~Directory() override { *alive_ = false; }
 
   Result<void> Load() {
@@ -48,7 +52,8 @@ class Directory final : public LogDirectory {
     ASSIGN_OR_RETURN(lock_, files.Lock(JoinPath(options_.path, kLockFile)));
     RETURN_IF_ERROR(LoadMeta());
     RETURN_IF_ERROR(FindFolders());
-    ASSIGN_OR_RETURN(MarkJournal journal, MarkJournal::Open(files, JoinPath(options_.path, kJournalFile)));
+    ASSIGN_OR_RETURN(MarkJournal journal,
+                     MarkJournal::Open(files, JoinPath(options_.path, kJournalFile)));
     marks_ = journal.marks();
     sync_ = std::make_unique<JournaledGroupSync>(*this, std::move(journal));
     const std::string clean = JoinPath(options_.path, kCleanFile);
@@ -91,9 +96,11 @@ class Directory final : public LogDirectory {
       failed_.store(true, std::memory_order_release);
       observers.swap(observers_);
     }
-    LOG(ERROR) << "Log directory " << options_.path << " is offline until the next start: " << error;
+    LOG(ERROR) << "Log directory " << options_.path
+               << " is offline until the next start: " << error;
     for (Observer& observer : observers) {
-      observer.loop->Post("log_directory.failed", [call = std::move(observer.call), error]() mutable { call(error); });
+      observer.loop->Post("log_directory.failed",
+                          [call = std::move(observer.call), error]() mutable { call(error); });
     }
   }
   void OnFailure(EventLoop& loop, UniqueFunction<void(const Error&)> observer) override {
@@ -104,7 +111,8 @@ class Directory final : public LogDirectory {
       if (!failed.has_value()) observers_.push_back({&loop, std::move(observer)});
     }
     if (failed.has_value()) {
-      loop.Post("log_directory.failed", [call = std::move(observer), error = *failed]() mutable { call(error); });
+      loop.Post("log_directory.failed",
+                [call = std::move(observer), error = *failed]() mutable { call(error); });
     }
   }
 
@@ -113,8 +121,9 @@ class Directory final : public LogDirectory {
     looked_at_.store(true, std::memory_order_relaxed);
     const uint64_t free = free_bytes_.load(std::memory_order_relaxed);
     if (free >= options_.reserve_bytes) return {};
-    return Error(Reason::kDiskFull, "the disk of " + options_.path + " has " + std::to_string(free) +
-                                        " bytes left, and its reserve is " + std::to_string(options_.reserve_bytes) +
+    return Error(Reason::kDiskFull, "the disk of " + options_.path + " has " +
+                                        std::to_string(free) + " bytes left, and its reserve is " +
+                                        std::to_string(options_.reserve_bytes) +
                                         ": free some space, or lower retention")
         .With("free_bytes", std::to_string(free))
         .With("reserve_bytes", std::to_string(options_.reserve_bytes));
@@ -165,18 +174,21 @@ class Directory final : public LogDirectory {
       return found == properties.end() ? std::string() : found->second;
     };
     if (value("version") != std::to_string(kFormat)) {
-      return Refuse("has format version \"" + value("version") + "\", this release knows " + std::to_string(kFormat) +
-                    ": use the release that wrote it");
+      return Refuse("has format version \"" + value("version") + "\", this release knows " +
+                    std::to_string(kFormat) + ": use the release that wrote it");
     }
     if (value("cluster.id") != options_.cluster_id.ToString()) {
-      return Error(Reason::kInconsistentClusterId, "log directory " + options_.path + " belongs to cluster " + value("cluster.id") +
-                                                       ", this node to " + options_.cluster_id.ToString());
+      return Error(Reason::kInconsistentClusterId,
+                   "log directory " + options_.path + " belongs to cluster " + value("cluster.id") +
+                       ", this node to " + options_.cluster_id.ToString());
     }
     if (value("node.id") != std::to_string(options_.node_id.value)) {
-      return Refuse("belongs to node " + value("node.id") + ", this is node " + std::to_string(options_.node_id.value));
+      return Refuse("belongs to node " + value("node.id") + ", this is node " +
+                    std::to_string(options_.node_id.value));
     }
     const auto id = DirectoryId::Parse(value("directory.id"));
-    if (!id.has_value()) return Refuse("has a damaged " + std::string(kMetaFile) + ": restore it from a backup");
+    if (!id.has_value())
+      return Refuse("has a damaged " + std::string(kMetaFile) + ": restore it from a backup");
     id_ = *id;
     return {};
   }
@@ -184,26 +196,32 @@ class Directory final : public LogDirectory {
   Result<void> Format(const std::string& meta_path) {
     FileSystem& files = disk_.files();
     ASSIGN_OR_RETURN(const auto entries, files.List(options_.path));
-    const bool has_more = std::any_of(entries.begin(), entries.end(), [](const DirectoryEntry& entry) {
-      return entry.name != kLockFile && entry.name != "lost+found" && !entry.name.ends_with(".tmp");
-    });
-    if (has_more) return Refuse("has files, and no " + std::string(kMetaFile) + ": is it the right folder?");
+    const bool has_more =
+        std::any_of(entries.begin(), entries.end(), [](const DirectoryEntry& entry) {
+          return entry.name != kLockFile && entry.name != "lost+found" &&
+                 !entry.name.ends_with(".tmp");
+        });
+    if (has_more)
+      return Refuse("has files, and no " + std::string(kMetaFile) + ": is it the right folder?");
     if (!options_.format_if_empty) return Refuse("is empty: is its disk mounted?");
     Random random = Random::FromSystem();
     id_ = random.NewUuid<DirectoryId>();
     return ReplaceFile(files, meta_path,
-                       "version=" + std::to_string(kFormat) + "\ncluster.id=" + options_.cluster_id.ToString() +
-                           "\nnode.id=" + std::to_string(options_.node_id.value) + "\ndirectory.id=" + id_.ToString() + "\n");
+                       "version=" + std::to_string(kFormat) +
+                           "\ncluster.id=" + options_.cluster_id.ToString() +
+                           "\nnode.id=" + std::to_string(options_.node_id.value) +
+                           "\ndirectory.id=" + id_.ToString() + "\n");
   }
 
   Result<void> FindFolders() {
     ASSIGN_OR_RETURN(const auto entries, disk_.files().List(options_.path));
     for (const DirectoryEntry& entry : entries) {
       const auto id = entry.is_directory ? TopicIdPartition::Parse(entry.name) : std::nullopt;
-      const bool known = id.has_value() || entry.name.find(kStraySuffix) != std::string::npos || !entry.is_directory ||
-                         entry.name == "lost+found";
+      const bool known = id.has_value() || entry.name.find(kStraySuffix) != std::string::npos ||
+                         !entry.is_directory || entry.name == "lost+found";
       if (id.has_value()) found_.push_back(*id);
-      LOG_IF(WARNING, !known) << "Folder " << JoinPath(options_.path, entry.name) << " is none of Gregor's; it is left alone";
+      LOG_IF(WARNING, !known) << "Folder " << JoinPath(options_.path, entry.name)
+                              << " is none of Gregor's; it is left alone";
     }
     std::sort(found_.begin(), found_.end());
     return {};
@@ -220,7 +238,8 @@ class Directory final : public LogDirectory {
     });
   }
 
-  // Once a second: marks that nothing took along, files that nobody uses, and the free space while writes go on.
+  // Once a second: marks that nothing took along, files that nobody uses, and the free space while
+  // writes go on.
   void Tick() {
     sync_->FlushMarksSoon();
     const bool close_idle = ++ticks_ % kIdleTicks == 0 && cache_.size() > 0;
@@ -258,7 +277,8 @@ class Directory final : public LogDirectory {
 
 }  // namespace
 
-Result<std::unique_ptr<LogDirectory>> LogDirectory::Open(Disk& disk, EventLoop& loop, Options options) {
+Result<std::unique_ptr<LogDirectory>> LogDirectory::Open(Disk& disk, EventLoop& loop,
+                                                         Options options) {
   auto directory = std::make_unique<Directory>(disk, loop, std::move(options));
   RETURN_IF_ERROR(directory->Load());
   return std::unique_ptr<LogDirectory>(std::move(directory));

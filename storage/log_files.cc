@@ -56,14 +56,17 @@ class Window {
   // The bytes [position, position + size), fewer at the end. Valid until the next call.
   Result<std::span<const uint8_t>> At(uint64_t position, size_t size) {
     size = static_cast<size_t>(std::min<uint64_t>(size, end_ - std::min(end_, position)));
-    if (position < begin_ || position + size > begin_ + used_) RETURN_IF_ERROR(Fill(position, size));
+    if (position < begin_ || position + size > begin_ + used_)
+      RETURN_IF_ERROR(Fill(position, size));
     const auto skip = static_cast<size_t>(position - begin_);
-    return std::span<const uint8_t>(bytes_.data() + skip, std::min(size, used_ - std::min(used_, skip)));
+    return std::span<const uint8_t>(bytes_.data() + skip,
+                                    std::min(size, used_ - std::min(used_, skip)));
   }
 
  private:
   Result<void> Fill(uint64_t position, size_t size) {
-    const auto wanted = static_cast<size_t>(std::min<uint64_t>(std::max(size, kWindowBytes), end_ - position));
+    const auto wanted =
+        static_cast<size_t>(std::min<uint64_t>(std::max(size, kWindowBytes), end_ - position));
     bytes_.resize(std::max(bytes_.size(), wanted));
     ASSIGN_OR_RETURN(used_, file_.Read(position, {bytes_.data(), wanted}));
     begin_ = position;
@@ -87,7 +90,8 @@ std::string SegmentFileName(Offset base, std::string_view suffix) {
 
 std::optional<Offset> ParseSegmentFileName(std::string_view name, std::string_view suffix) {
   constexpr size_t kDigits = 20;
-  if (name.size() != kDigits + 1 + suffix.size() || name[kDigits] != '.' || !name.ends_with(suffix)) return std::nullopt;
+  if (name.size() != kDigits + 1 + suffix.size() || name[kDigits] != '.' || !name.ends_with(suffix))
+    return std::nullopt;
   int64_t base = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + kDigits, base);
   if (error != std::errc() || end != name.data() + kDigits) return std::nullopt;
@@ -115,7 +119,8 @@ std::string LogCheckpoint::EncodeWith(const ProducerState& of_log) const {
   return Seal(kCheckpointMagic, body);
 }
 
-Result<LogCheckpoint> LogCheckpoint::Decode(std::string_view text, const ProducerState::Options& options) {
+Result<LogCheckpoint> LogCheckpoint::Decode(std::string_view text,
+                                            const ProducerState::Options& options) {
   const Error damaged(Reason::kStorageError, "the checkpoint is damaged");
   const auto body = Unseal(kCheckpointMagic, text);
   if (!body.has_value()) return damaged;
@@ -131,7 +136,8 @@ Result<LogCheckpoint> LogCheckpoint::Decode(std::string_view text, const Produce
   const auto producers = epochs.has_value() ? TakeText(&rest) : std::nullopt;
   if (!producers.has_value() || *base < 0 || *end < *base) return damaged;
   checkpoint.end = Offset{*end};
-  checkpoint.active = {Offset{*base}, *size, *chain, std::make_shared<SegmentIndex>(std::move(*index)), Timestamp{-1}};
+  checkpoint.active = {Offset{*base}, *size, *chain,
+                       std::make_shared<SegmentIndex>(std::move(*index)), Timestamp{-1}};
   ASSIGN_OR_RETURN(checkpoint.epochs, EpochCache::Decode(*epochs));
   checkpoint.producers = ProducerState(options);
   RETURN_IF_ERROR(checkpoint.producers.Decode(*producers));
@@ -143,26 +149,30 @@ Result<void> WriteIndexFile(FileSystem& files, const std::string& folder, const 
   PutBigEndian(&body, segment.base.value);
   PutBigEndian(&body, segment.size);
   segment.index->Encode(&body);
-  ASSIGN_OR_RETURN(const FilePtr file,
-                   files.Open(JoinPath(folder, SegmentFileName(segment.base, "index")), OpenMode::kCreate));
+  ASSIGN_OR_RETURN(
+      const FilePtr file,
+      files.Open(JoinPath(folder, SegmentFileName(segment.base, "index")), OpenMode::kCreate));
   // Not synced: a torn one is noticed, and built again.
   RETURN_IF_ERROR(file->Truncate(0));
   return file->Write(0, Slice::Own(Seal(kIndexMagic, body)));
 }
 
-std::optional<SegmentIndex> ReadIndexFile(FileSystem& files, const std::string& folder, const Segment& segment) {
-  const auto text = ReadWholeFile(files, JoinPath(folder, SegmentFileName(segment.base, "index")), kIndexBytesMax);
+std::optional<SegmentIndex> ReadIndexFile(FileSystem& files, const std::string& folder,
+                                          const Segment& segment) {
+  const auto text = ReadWholeFile(files, JoinPath(folder, SegmentFileName(segment.base, "index")),
+                                  kIndexBytesMax);
   if (!text.ok()) return std::nullopt;
   auto rest = Unseal(kIndexMagic, *text);
   if (!rest.has_value()) return std::nullopt;
   const auto base = TakeBigEndian<int64_t>(&*rest);
   const auto size = TakeBigEndian<uint64_t>(&*rest);
-  if (!size.has_value() || Offset{*base} != segment.base || *size != segment.size) return std::nullopt;
+  if (!size.has_value() || Offset{*base} != segment.base || *size != segment.size)
+    return std::nullopt;
   return SegmentIndex::Take(&*rest);
 }
 
-Result<SegmentWalk> WalkSegment(File& file, uint64_t position, uint64_t end, Offset next_offset, LeaderEpoch epoch,
-                                size_t batch_bytes_max,
+Result<SegmentWalk> WalkSegment(File& file, uint64_t position, uint64_t end, Offset next_offset,
+                                LeaderEpoch epoch, size_t batch_bytes_max,
                                 const std::function<bool(const BatchHeader&, uint64_t)>& visit) {
   Window window(file, end);
   SegmentWalk walk{position, false, {}};
@@ -177,9 +187,12 @@ Result<SegmentWalk> WalkSegment(File& file, uint64_t position, uint64_t end, Off
       walk.what = "a batch is cut off";
       return walk;
     }
-    if (header->base_offset < next_offset || header->last_offset_delta < 0 || header->leader_epoch < epoch) {
-      walk.what = "a batch that does not continue the log (offset " + std::to_string(header->base_offset.value) +
-                  " after " + std::to_string(next_offset.value) + ", epoch " + std::to_string(header->leader_epoch.value) + ")";
+    if (header->base_offset < next_offset || header->last_offset_delta < 0 ||
+        header->leader_epoch < epoch) {
+      walk.what = "a batch that does not continue the log (offset " +
+                  std::to_string(header->base_offset.value) + " after " +
+                  std::to_string(next_offset.value) + ", epoch " +
+                  std::to_string(header->leader_epoch.value) + ")";
       return walk;
     }
     ASSIGN_OR_RETURN(const auto whole, window.At(walk.position, header->size()));

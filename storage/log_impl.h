@@ -15,9 +15,10 @@
 
 namespace gregor {
 
-// Log on a log directory. Appends queue up while a write runs, and go to the file as one write; what was written is handed to the
-// group sync; a synced end moves with it. Truncation and the like wait until nothing is on its way.
-// Thread: the partition's loop; jobs capture what they need by value.
+// Log on a log directory. Appends queue up while a write runs, and go to the file as one write;
+// what was written is handed to the group sync; a synced end moves with it. Truncation and the like
+// wait until nothing is on its way. Thread: the partition's loop; jobs capture what they need by
+// value.
 class LogImpl final : public Log {
  public:
   LogImpl(LogDirectory& directory, EventLoop& loop, Options options, RecoveredLog recovered);
@@ -38,7 +39,8 @@ class LogImpl final : public Log {
   void Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done) override;
   void FindByTime(Timestamp time, Offset limit,
                   UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) override;
-  void FindMaxTimestamp(Offset limit, UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) override;
+  void FindMaxTimestamp(Offset limit,
+                        UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) override;
   void TruncateTo(Offset end, Done done) override;
   void ResetTo(Offset start, Done done) override;
   void DeleteBefore(Offset start, Done done) override;
@@ -56,8 +58,8 @@ class LogImpl final : public Log {
     Offset segment;
     uint64_t position = 0;
     uint64_t allocate_to = 0;
-    bool is_new = false;            // the file is made
-    std::optional<uint64_t> trim;   // no bytes: the file is complete, and cut to this size
+    bool is_new = false;                  // the file is made
+    std::optional<uint64_t> trim;         // no bytes: the file is complete, and cut to this size
     std::shared_ptr<SegmentIndex> index;  // with trim: written beside it
     Bytes bytes;
   };
@@ -65,7 +67,7 @@ class LogImpl final : public Log {
   struct ReadPlace {
     Offset segment;
     uint64_t position = 0;
-    uint64_t end = 0;  // of the segment's bytes
+    uint64_t end = 0;       // of the segment's bytes
     bool is_exact = false;  // the wanted batch begins at `position`
   };
   struct TimeQuery;
@@ -81,7 +83,8 @@ class LogImpl final : public Log {
   void StartWrite();
   void SubmitWrite(std::shared_ptr<const Chunks> chunks, SyncedMark mark);
   void OnDiskFull(std::shared_ptr<const Chunks> chunks, SyncedMark mark, const Error& error);
-  static Result<std::vector<FilePtr>> WriteChunks(LogDirectory& directory, const TopicIdPartition& id, const Chunks& chunks);
+  static Result<std::vector<FilePtr>> WriteChunks(LogDirectory& directory,
+                                                  const TopicIdPartition& id, const Chunks& chunks);
   void OnWritten(SyncedMark mark, Result<std::vector<FilePtr>> files);
   bool SyncIsDue() const;
   void SetFlushTimer();
@@ -101,12 +104,17 @@ class LogImpl final : public Log {
 
   uint64_t WrittenSize(const Segment& segment) const;
   std::optional<ReadPlace> PlaceOf(Offset from) const;
-  void ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes, UniqueFunction<void(Result<LogRead>)> done);
-  void OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes, UniqueFunction<void(Result<LogRead>)> done);
-  Result<std::optional<LogRead>> Parse(const ReadSpec& spec, ReadPlace& place, const Slice& bytes, size_t* wanted_bytes);
+  void ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
+                UniqueFunction<void(Result<LogRead>)> done);
+  void OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
+               UniqueFunction<void(Result<LogRead>)> done);
+  Result<std::optional<LogRead>> Parse(const ReadSpec& spec, ReadPlace& place, const Slice& bytes,
+                                       size_t* wanted_bytes);
   Error DamagedAt(const ReadPlace& place, const std::string& what) const;
-  static Result<std::optional<TimedOffset>> RunSearch(LogDirectory& directory, const TopicIdPartition& id, TimeQuery query,
-                                                      size_t batch_bytes_max, int64_t interval_bytes);
+  static Result<std::optional<TimedOffset>> RunSearch(LogDirectory& directory,
+                                                      const TopicIdPartition& id, TimeQuery query,
+                                                      size_t batch_bytes_max,
+                                                      int64_t interval_bytes);
   void Search(TimeQuery query, UniqueFunction<void(Result<std::optional<TimedOffset>>)> done);
   void DropSegmentsBelow(Offset start);
   void LoadTimes();
@@ -118,7 +126,8 @@ class LogImpl final : public Log {
   EpochCache epochs_;
   ProducerState producers_;
   std::vector<Segment> segments_;  // oldest first; the last one is active
-  Timestamp active_since_{-1};     // largest time when the active segment got its first batch, for segment.ms
+  Timestamp active_since_{
+      -1};  // largest time when the active segment got its first batch, for segment.ms
   uint64_t active_allocated_ = 0;
   bool folder_exists_ = false;
 

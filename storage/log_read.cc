@@ -8,7 +8,8 @@
 namespace gregor {
 namespace {
 
-constexpr size_t kSearchSlack = 64u << 10;  // what lies between an index entry and the batch that is looked for
+constexpr size_t kSearchSlack =
+    64u << 10;  // what lies between an index entry and the batch that is looked for
 constexpr size_t kDecompressedMax = 256u << 20;
 
 // Bytes that are not set to zero before they are read into.
@@ -19,10 +20,13 @@ struct Buffer {
   size_t size;
 };
 
-Slice AsSlice(const Buffer& buffer, size_t size) { return Slice(buffer.bytes, buffer.bytes.get(), size); }
+Slice AsSlice(const Buffer& buffer, size_t size) {
+  return Slice(buffer.bytes, buffer.bytes.get(), size);
+}
 
 Error OutOfRange(Offset from, const LogEnds& ends) {
-  return Error(Reason::kOffsetOutOfRange, "offset " + std::to_string(from.value) + " is outside of the log, which has [" +
+  return Error(Reason::kOffsetOutOfRange, "offset " + std::to_string(from.value) +
+                                              " is outside of the log, which has [" +
                                               std::to_string(ends.log_start.value) + ", " +
                                               std::to_string(ends.log_end.value) + ")")
       .With("log_start_offset", std::to_string(ends.log_start.value))
@@ -31,8 +35,9 @@ Error OutOfRange(Offset from, const LogEnds& ends) {
 
 }  // namespace
 
-Result<std::shared_ptr<SegmentIndex>> LoadIndex(LogDirectory& directory, const TopicIdPartition& id, const Segment& segment,
-                                                size_t batch_bytes_max, int64_t interval_bytes) {
+Result<std::shared_ptr<SegmentIndex>> LoadIndex(LogDirectory& directory, const TopicIdPartition& id,
+                                                const Segment& segment, size_t batch_bytes_max,
+                                                int64_t interval_bytes) {
   FileSystem& files = directory.disk().files();
   const std::string folder = directory.PathOf(id);
   if (auto index = ReadIndexFile(files, folder, segment); index.has_value()) {
@@ -41,9 +46,10 @@ Result<std::shared_ptr<SegmentIndex>> LoadIndex(LogDirectory& directory, const T
   auto index = std::make_shared<SegmentIndex>();
   const std::string path = JoinPath(folder, SegmentFileName(segment.base, "log"));
   ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
-  // Damage ends the walk: what lies before it can be read, and reading what lies behind it says what is wrong.
-  const auto walk = WalkSegment(*file, 0, segment.size, segment.base, kNoLeaderEpoch, batch_bytes_max,
-                                [&](const BatchHeader& header, uint64_t position) {
+  // Damage ends the walk: what lies before it can be read, and reading what lies behind it says
+  // what is wrong.
+  const auto walk = WalkSegment(*file, 0, segment.size, segment.base, kNoLeaderEpoch,
+                                batch_bytes_max, [&](const BatchHeader& header, uint64_t position) {
                                   index->Note(header, position, interval_bytes);
                                   return true;
                                 });
@@ -71,19 +77,22 @@ std::optional<LogImpl::ReadPlace> LogImpl::PlaceOf(Offset from) const {
       }
     }
   }
-  auto after = std::upper_bound(segments_.begin(), segments_.end(), from,
-                                [](Offset offset, const Segment& segment) { return offset < segment.base; });
+  auto after =
+      std::upper_bound(segments_.begin(), segments_.end(), from,
+                       [](Offset offset, const Segment& segment) { return offset < segment.base; });
   if (after == segments_.begin()) {
     return ReadPlace{segments_.front().base, 0, WrittenSize(segments_.front()), true};
   }
   const Segment& segment = *std::prev(after);
   if (segment.index == nullptr) return std::nullopt;
   const auto entry = segment.index->Floor(from);
-  return ReadPlace{segment.base, entry.has_value() ? entry->position : 0, WrittenSize(segment), entry.has_value() && entry->base == from};
+  return ReadPlace{segment.base, entry.has_value() ? entry->position : 0, WrittenSize(segment),
+                   entry.has_value() && entry->base == from};
 }
 
 void LogImpl::Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done) {
-  if (spec.from < ends_.log_start || spec.from > ends_.log_end) return done(OutOfRange(spec.from, ends_));
+  if (spec.from < ends_.log_start || spec.from > ends_.log_end)
+    return done(OutOfRange(spec.from, ends_));
   const Offset limit = std::min(spec.limit, ends_.written_end);
   if (spec.from >= limit || segments_.empty()) {
     LogRead nothing;
@@ -93,16 +102,20 @@ void LogImpl::Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> d
   ReadSpec bounded = spec;
   bounded.limit = limit;
   if (const auto place = PlaceOf(spec.from); place.has_value()) {
-    const size_t bytes = std::max(spec.bytes_max, kBatchHeaderBytes) + (place->is_exact ? 0 : kSearchSlack);
+    const size_t bytes =
+        std::max(spec.bytes_max, kBatchHeaderBytes) + (place->is_exact ? 0 : kSearchSlack);
     return ReadFrom(bounded, *place, bytes, std::move(done));
   }
   // An older segment whose index is not in memory.
-  const Segment& segment = *std::prev(std::upper_bound(segments_.begin(), segments_.end(), spec.from,
-                                                       [](Offset offset, const Segment& each) { return offset < each.base; }));
+  const Segment& segment = *std::prev(
+      std::upper_bound(segments_.begin(), segments_.end(), spec.from,
+                       [](Offset offset, const Segment& each) { return offset < each.base; }));
   directory_.disk().Submit(
       Lane::kRead, "log.load_index", loop_,
       [&directory = directory_, id = options_.id, segment, max = options_.recovery_batch_bytes_max,
-       interval = options_.config.index_interval_bytes] { return LoadIndex(directory, id, segment, max, interval); },
+       interval = options_.config.index_interval_bytes] {
+        return LoadIndex(directory, id, segment, max, interval);
+      },
       [this, alive = alive_, base = segment.base, bounded,
        done = std::move(done)](Result<std::shared_ptr<SegmentIndex>> index) mutable {
         if (!*alive) return done(Error(Reason::kServerDraining, "the log was closed"));
@@ -116,17 +129,20 @@ void LogImpl::Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> d
       });
 }
 
-void LogImpl::ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes, UniqueFunction<void(Result<LogRead>)> done) {
+void LogImpl::ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
+                       UniqueFunction<void(Result<LogRead>)> done) {
   const auto size = static_cast<size_t>(std::min<uint64_t>(bytes, place.end - place.position));
   Buffer buffer(size);
   const std::string path = PathOf(place.segment);
   const FilePtr file = directory_.file_cache().Find(path);
-  if (file != nullptr && file->ReadCached(place.position, buffer.span()) == static_cast<int64_t>(size)) {
+  if (file != nullptr &&
+      file->ReadCached(place.position, buffer.span()) == static_cast<int64_t>(size)) {
     return OnBytes(spec, place, AsSlice(buffer, size), std::move(done));
   }
   directory_.disk().Submit(
       Lane::kRead, "log.read", loop_,
-      [&directory = directory_, path, position = place.position, buffer]() mutable -> Result<Slice> {
+      [&directory = directory_, path, position = place.position,
+       buffer]() mutable -> Result<Slice> {
         ASSIGN_OR_RETURN(const FilePtr opened, directory.file_cache().Get(path, false));
         ASSIGN_OR_RETURN(const size_t got, opened->Read(position, buffer.span()));
         return AsSlice(buffer, got);
@@ -138,33 +154,37 @@ void LogImpl::ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes, Uniq
       });
 }
 
-void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes, UniqueFunction<void(Result<LogRead>)> done) {
+void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
+                      UniqueFunction<void(Result<LogRead>)> done) {
   size_t wanted_bytes = 0;
   auto read = Parse(spec, place, bytes, &wanted_bytes);
   if (!read.ok()) return done(std::move(read).error());
   if (read->has_value()) return done(std::move(**read));
   if (wanted_bytes > 0) return ReadFrom(spec, place, wanted_bytes, std::move(done));
   // Nothing at or after the offset in this segment: the next one has it.
-  const auto next = std::upper_bound(segments_.begin(), segments_.end(), place.segment,
-                                     [](Offset base, const Segment& segment) { return base < segment.base; });
+  const auto next =
+      std::upper_bound(segments_.begin(), segments_.end(), place.segment,
+                       [](Offset base, const Segment& segment) { return base < segment.base; });
   if (next == segments_.end()) {
     LogRead nothing;
     nothing.base_offset = nothing.next_offset = spec.from;
     return done(std::move(nothing));
   }
-  ReadFrom(spec, {next->base, 0, WrittenSize(*next), true}, std::max(spec.bytes_max, kBatchHeaderBytes), std::move(done));
+  ReadFrom(spec, {next->base, 0, WrittenSize(*next), true},
+           std::max(spec.bytes_max, kBatchHeaderBytes), std::move(done));
 }
 
 Error LogImpl::DamagedAt(const ReadPlace& place, const std::string& what) const {
-  Error error(Reason::kStorageError, PathOf(place.segment) + " at " + std::to_string(place.position) + ": " + what);
+  Error error(Reason::kStorageError,
+              PathOf(place.segment) + " at " + std::to_string(place.position) + ": " + what);
   LOG(ERROR) << error;
   return error.With("path", PathOf(place.segment)).With("position", std::to_string(place.position));
 }
 
-// The wanted batches at the front of `bytes`. nullopt: they are not in there; `wanted_bytes` of `place`, which has moved on, are
-// needed then, or nothing of this segment (0).
-Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& place, const Slice& bytes,
-                                              size_t* wanted_bytes) {
+// The wanted batches at the front of `bytes`. nullopt: they are not in there; `wanted_bytes` of
+// `place`, which has moved on, are needed then, or nothing of this segment (0).
+Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& place,
+                                              const Slice& bytes, size_t* wanted_bytes) {
   LogRead read;
   size_t at = 0, first = 0;
   Offset last_end = place.segment;
@@ -177,14 +197,16 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
     if (left < kBatchHeaderBytes && left < in_file) {
       if (any) break;
       place = here;
-      *wanted_bytes = static_cast<size_t>(std::min<uint64_t>(in_file, std::max<uint64_t>(spec.bytes_max, kBatchHeaderBytes)));
+      *wanted_bytes = static_cast<size_t>(
+          std::min<uint64_t>(in_file, std::max<uint64_t>(spec.bytes_max, kBatchHeaderBytes)));
       return std::optional<LogRead>();
     }
     const Slice rest = bytes.Sub(at, left);
     const auto header = PeekHeader(rest, options_.recovery_batch_bytes_max);
     if (!header.ok()) return DamagedAt(here, header.error().message);
     if (header->size() > in_file) return DamagedAt(here, "a batch is longer than what was written");
-    if (header->base_offset < last_end) return DamagedAt(here, "a batch with the offset of an earlier one");
+    if (header->base_offset < last_end)
+      return DamagedAt(here, "a batch with the offset of an earlier one");
     last_end = header->next_offset();
     if (header->next_offset() <= spec.from) {
       at += header->size();
@@ -198,19 +220,22 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
     const bool fits = taken + header->size() <= spec.bytes_max;
     if (!fits && any) break;
     if (!fits && !spec.first_batch_may_exceed) {
-      return Error(Reason::kFetchTooSmall, "the next batch has " + std::to_string(header->size()) + " bytes, " +
-                                               std::to_string(spec.bytes_max) + " are allowed")
+      return Error(Reason::kFetchTooSmall, "the next batch has " + std::to_string(header->size()) +
+                                               " bytes, " + std::to_string(spec.bytes_max) +
+                                               " are allowed")
           .With("needed_bytes", std::to_string(header->size()));
     }
     if (header->size() > left) {
       if (any) break;
       place = here;
-      *wanted_bytes = std::max(header->size(), static_cast<size_t>(std::min<uint64_t>(in_file, spec.bytes_max)));
+      *wanted_bytes = std::max(header->size(),
+                               static_cast<size_t>(std::min<uint64_t>(in_file, spec.bytes_max)));
       return std::optional<LogRead>();
     }
     const auto span = rest.span();
     if (Crc32c(0, span.subspan(kBatchCrcStart, header->size() - kBatchCrcStart)) != header->crc) {
-      return DamagedAt(here, "the checksum of the batch at offset " + std::to_string(header->base_offset.value) + " is wrong");
+      return DamagedAt(here, "the checksum of the batch at offset " +
+                                 std::to_string(header->base_offset.value) + " is wrong");
     }
     if (!any) {
       first = at;
@@ -243,8 +268,8 @@ struct LogImpl::TimeQuery {
 namespace {
 
 // The first record of a batch, at or after `from`, with a time of at least `time`.
-Result<std::optional<TimedOffset>> FindInBatch(File& file, const BatchHeader& header, uint64_t position, Offset from,
-                                               Timestamp time) {
+Result<std::optional<TimedOffset>> FindInBatch(File& file, const BatchHeader& header,
+                                               uint64_t position, Offset from, Timestamp time) {
   Buffer buffer(header.size());
   ASSIGN_OR_RETURN(const size_t got, file.Read(position, buffer.span()));
   ASSIGN_OR_RETURN(const RecordBatch batch, CheckBatch(AsSlice(buffer, got)));
@@ -259,7 +284,8 @@ Result<std::optional<TimedOffset>> FindInBatch(File& file, const BatchHeader& he
 
 }  // namespace
 
-void LogImpl::Search(TimeQuery query, UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) {
+void LogImpl::Search(TimeQuery query,
+                     UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) {
   query.segments = segments_;
   query.log_start = ends_.log_start;
   query.limit = std::min(query.limit, ends_.written_end);
@@ -273,15 +299,20 @@ void LogImpl::Search(TimeQuery query, UniqueFunction<void(Result<std::optional<T
        interval = options_.config.index_interval_bytes, query = std::move(query)]() mutable {
         return RunSearch(directory, id, std::move(query), max, interval);
       },
-      [done = std::move(done)](Result<std::optional<TimedOffset>> found) mutable { done(std::move(found)); });
+      [done = std::move(done)](Result<std::optional<TimedOffset>> found) mutable {
+        done(std::move(found));
+      });
 }
 
-Result<std::optional<TimedOffset>> LogImpl::RunSearch(LogDirectory& directory, const TopicIdPartition& id, TimeQuery query,
-                                                      size_t batch_bytes_max, int64_t interval_bytes) {
+Result<std::optional<TimedOffset>> LogImpl::RunSearch(LogDirectory& directory,
+                                                      const TopicIdPartition& id, TimeQuery query,
+                                                      size_t batch_bytes_max,
+                                                      int64_t interval_bytes) {
   Timestamp largest = kNoTimestamp;
   for (Segment& segment : query.segments) {
     if (segment.index == nullptr) {
-      ASSIGN_OR_RETURN(segment.index, LoadIndex(directory, id, segment, batch_bytes_max, interval_bytes));
+      ASSIGN_OR_RETURN(segment.index,
+                       LoadIndex(directory, id, segment, batch_bytes_max, interval_bytes));
     }
     largest = std::max(largest, segment.index->max_timestamp());
   }
@@ -290,31 +321,38 @@ Result<std::optional<TimedOffset>> LogImpl::RunSearch(LogDirectory& directory, c
     if (segment.index->max_timestamp() < time) continue;
     const auto entry = segment.index->FloorByTime(time);
     if (!entry.has_value() || entry->position >= segment.size) continue;
-    ASSIGN_OR_RETURN(const FilePtr file,
-                     directory.file_cache().Get(JoinPath(directory.PathOf(id), SegmentFileName(segment.base, "log")), false));
+    ASSIGN_OR_RETURN(
+        const FilePtr file,
+        directory.file_cache().Get(
+            JoinPath(directory.PathOf(id), SegmentFileName(segment.base, "log")), false));
     Result<std::optional<TimedOffset>> found = std::optional<TimedOffset>();
-    const auto walk = WalkSegment(*file, entry->position, segment.size, entry->base, kNoLeaderEpoch, batch_bytes_max,
-                                  [&](const BatchHeader& header, uint64_t position) {
-                                    if (header.base_offset >= query.limit) return false;
-                                    if (header.max_timestamp < time || header.next_offset() <= query.log_start) return true;
-                                    found = FindInBatch(*file, header, position, query.log_start, time);
-                                    return found.ok() && !found->has_value();
-                                  });
+    const auto walk =
+        WalkSegment(*file, entry->position, segment.size, entry->base, kNoLeaderEpoch,
+                    batch_bytes_max, [&](const BatchHeader& header, uint64_t position) {
+                      if (header.base_offset >= query.limit) return false;
+                      if (header.max_timestamp < time || header.next_offset() <= query.log_start)
+                        return true;
+                      found = FindInBatch(*file, header, position, query.log_start, time);
+                      return found.ok() && !found->has_value();
+                    });
     RETURN_IF_ERROR(walk);
     if (!found.ok()) return std::move(found).error();
-    if (found->has_value()) return (*found)->offset < query.limit ? *found : std::optional<TimedOffset>();
+    if (found->has_value())
+      return (*found)->offset < query.limit ? *found : std::optional<TimedOffset>();
   }
   return std::optional<TimedOffset>();
 }
 
-void LogImpl::FindByTime(Timestamp time, Offset limit, UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) {
+void LogImpl::FindByTime(Timestamp time, Offset limit,
+                         UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) {
   TimeQuery query;
   query.limit = limit;
   query.time = time;
   Search(std::move(query), std::move(done));
 }
 
-void LogImpl::FindMaxTimestamp(Offset limit, UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) {
+void LogImpl::FindMaxTimestamp(Offset limit,
+                               UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) {
   TimeQuery query;
   query.limit = limit;
   Search(std::move(query), std::move(done));

@@ -24,7 +24,7 @@ class Recovery {
     if (segments_.empty()) return Empty();
     RETURN_IF_ERROR(CheckMarkedSegment());
     RETURN_IF_ERROR(LoadCheckpoint());
-    for (next_ = first_scanned_; next_ < segments_.size(); ++next_) {
+    for (next_ = first_scanned_; next_ < segments_.size() && FollowsOn(segments_[next_]); ++next_) {
       ASSIGN_OR_RETURN(const bool whole, ScanSegment());
       if (!whole) break;
     }
@@ -43,8 +43,10 @@ class Recovery {
 
   Error Damaged(const std::string& what) const {
     return Error(Reason::kStorageError, folder_ + ": " + what +
-                                            ". Records that were acknowledged are damaged or missing, so this log is not served; "
-                                            "its files are left as they are. Restore them, or delete the topic to give it up")
+                                            ". Records that were acknowledged are damaged or "
+                                            "missing, so this log is not served; "
+                                            "its files are left as they are. Restore them, or "
+                                            "delete the topic to give it up")
         .With("path", folder_);
   }
 
@@ -56,15 +58,18 @@ class Recovery {
       const auto base = ParseSegmentFileName(entry.name, "log");
       if (base.has_value()) segments_.push_back({*base, entry.size});
     }
-    std::sort(segments_.begin(), segments_.end(), [](const Found& a, const Found& b) { return a.base < b.base; });
+    std::sort(segments_.begin(), segments_.end(),
+              [](const Found& a, const Found& b) { return a.base < b.base; });
     return {};
   }
 
-  // A mark at the beginning of its segment says that the log was emptied and begins there: what lies before it was on its way out.
+  // A mark at the beginning of its segment says that the log was emptied and begins there: what
+  // lies before it was on its way out.
   Result<void> FinishReset() {
     if (!mark_.has_value() || mark_->position > 0) return {};
     while (!segments_.empty() && segments_.front().base < mark_->segment_base) {
-      RETURN_IF_ERROR(files_.Remove(JoinPath(folder_, SegmentFileName(segments_.front().base, "log"))));
+      RETURN_IF_ERROR(
+          files_.Remove(JoinPath(folder_, SegmentFileName(segments_.front().base, "log"))));
       segments_.erase(segments_.begin());
     }
     return {};
@@ -72,8 +77,8 @@ class Recovery {
 
   Result<RecoveredLog> Empty() {
     if (mark_.has_value() && (mark_->position > 0 || mark_->end_offset > mark_->segment_base)) {
-      return Damaged("there are no segment files, and records up to offset " + std::to_string(mark_->end_offset.value) +
-                     " were synced");
+      return Damaged("there are no segment files, and records up to offset " +
+                     std::to_string(mark_->end_offset.value) + " were synced");
     }
     if (mark_.has_value()) {
       log_.log_start = mark_->log_start;
@@ -85,14 +90,19 @@ class Recovery {
 
   // The segment that the mark lies in must be there, with at least as many bytes.
   Result<void> CheckMarkedSegment() {
-    if (!mark_.has_value()) mark_ = SyncedMark{segments_.front().base, segments_.front().base, segments_.front().base, 0, 0};
+    if (!mark_.has_value())
+      mark_ =
+          SyncedMark{segments_.front().base, segments_.front().base, segments_.front().base, 0, 0};
     if (mark_->position == 0) return {};
-    const auto found = std::find_if(segments_.begin(), segments_.end(),
-                                    [&](const Found& segment) { return segment.base == mark_->segment_base; });
-    if (found == segments_.end()) return Damaged("segment " + SegmentFileName(mark_->segment_base, "log") + " is missing");
+    const auto found = std::find_if(segments_.begin(), segments_.end(), [&](const Found& segment) {
+      return segment.base == mark_->segment_base;
+    });
+    if (found == segments_.end())
+      return Damaged("segment " + SegmentFileName(mark_->segment_base, "log") + " is missing");
     if (found->file_size >= mark_->position) return {};
-    return Damaged("segment " + SegmentFileName(mark_->segment_base, "log") + " has " + std::to_string(found->file_size) +
-                   " bytes, and " + std::to_string(mark_->position) + " were synced");
+    return Damaged("segment " + SegmentFileName(mark_->segment_base, "log") + " has " +
+                   std::to_string(found->file_size) + " bytes, and " +
+                   std::to_string(mark_->position) + " were synced");
   }
 
   // Where to begin to read. Everything up to a checkpoint was durable before it was written.
@@ -109,11 +119,14 @@ class Recovery {
       LOG(WARNING) << path << ": " << checkpoint.error().message << "; the log is read instead";
       return {};
     }
-    const auto active = std::find_if(segments_.begin(), segments_.end(),
-                                     [&](const Found& segment) { return segment.base == checkpoint->active.base; });
+    const auto active = std::find_if(segments_.begin(), segments_.end(), [&](const Found& segment) {
+      return segment.base == checkpoint->active.base;
+    });
     if (active == segments_.end() || active->file_size < checkpoint->active.size) return {};
     first_scanned_ = static_cast<size_t>(active - segments_.begin());
-    for (size_t i = 0; i < first_scanned_; ++i) log_.segments.push_back({segments_[i].base, segments_[i].file_size, 0, nullptr, Timestamp{-1}});
+    for (size_t i = 0; i < first_scanned_; ++i)
+      log_.segments.push_back(
+          {segments_[i].base, segments_[i].file_size, 0, nullptr, Timestamp{-1}});
     log_.epochs = std::move(checkpoint->epochs);
     log_.producers = std::move(checkpoint->producers);
     log_.log_end = checkpoint->end;
@@ -126,24 +139,40 @@ class Recovery {
     const Found& found = segments_[next_];
     Segment segment{found.base, 0, 0, std::make_shared<SegmentIndex>(), Timestamp{-1}};
     if (from_checkpoint_.has_value()) segment = *std::exchange(from_checkpoint_, std::nullopt);
-    if (segment.size == 0 && found.base < log_.log_end) return Damaged("segments overlap at offset " + std::to_string(found.base.value));
-    ASSIGN_OR_RETURN(const FilePtr file, files_.Open(JoinPath(folder_, SegmentFileName(found.base, "log")), OpenMode::kRead));
+    if (segment.size == 0 && found.base < log_.log_end)
+      return Damaged("segments overlap at offset " + std::to_string(found.base.value));
+    ASSIGN_OR_RETURN(
+        const FilePtr file,
+        files_.Open(JoinPath(folder_, SegmentFileName(found.base, "log")), OpenMode::kRead));
     std::optional<Error> contradiction = CheckAgainstMark(segment);
-    const LeaderEpoch epoch = log_.epochs.last().has_value() ? log_.epochs.last()->epoch : kNoLeaderEpoch;
-    const Offset next_offset = segment.size == 0 ? std::max(found.base, log_.log_end) : log_.log_end;
-    ASSIGN_OR_RETURN(const SegmentWalk walk,
-                     WalkSegment(*file, segment.size, found.file_size, next_offset, epoch, options_.batch_bytes_max,
-                                 [&](const BatchHeader& header, uint64_t position) {
-                                   Note(segment, header, position);
-                                   contradiction = CheckAgainstMark(segment);
-                                   return !contradiction.has_value();
-                                 }));
+    const LeaderEpoch epoch =
+        log_.epochs.last().has_value() ? log_.epochs.last()->epoch : kNoLeaderEpoch;
+    const Offset next_offset =
+        segment.size == 0 ? std::max(found.base, log_.log_end) : log_.log_end;
+    ASSIGN_OR_RETURN(
+        const SegmentWalk walk,
+        WalkSegment(*file, segment.size, found.file_size, next_offset, epoch,
+                    options_.batch_bytes_max, [&](const BatchHeader& header, uint64_t position) {
+                      Note(segment, header, position);
+                      contradiction = CheckAgainstMark(segment);
+                      return !contradiction.has_value();
+                    }));
     if (contradiction.has_value()) return *contradiction;
     what_ = walk.what;
     const bool is_last = next_ + 1 == segments_.size();
     if (!is_last && walk.at_end) RETURN_IF_ERROR(WriteIndexFile(files_, folder_, segment));
     log_.segments.push_back(std::move(segment));
     return walk.at_end;
+  }
+
+  // Files reach the disk in any order: above the mark a segment may be there whose predecessor is
+  // not, or not wholly. Below it gaps are what compaction left.
+  bool FollowsOn(const Found& segment) {
+    if (next_ == first_scanned_ || segment.base <= mark_->segment_base ||
+        segment.base == log_.log_end)
+      return true;
+    what_ = "segment " + SegmentFileName(segment.base, "log") + " begins behind a gap";
+    return false;
   }
 
   void Note(Segment& segment, const BatchHeader& header, uint64_t position) {
@@ -155,9 +184,12 @@ class Recovery {
     log_.log_end = header.next_offset();
   }
 
-  // Reading has come to the mark's position, or beyond it in one step: it must be what was synced there.
+  // Reading has come to the mark's position, or beyond it in one step: it must be what was synced
+  // there.
   std::optional<Error> CheckAgainstMark(const Segment& segment) const {
-    if (segment.base != mark_->segment_base || mark_->position == 0 || segment.size < mark_->position) return std::nullopt;
+    if (segment.base != mark_->segment_base || mark_->position == 0 ||
+        segment.size < mark_->position)
+      return std::nullopt;
     if (segment.size > mark_->position) return std::nullopt;  // only from a checkpoint beyond it
     if (segment.chain == mark_->chain && log_.log_end == mark_->end_offset) return std::nullopt;
     return Damaged("the batches in " + SegmentFileName(segment.base, "log") + " before position " +
@@ -169,12 +201,14 @@ class Recovery {
     const bool reached = last.base > mark_->segment_base ||
                          (last.base == mark_->segment_base && last.size >= mark_->position);
     if (reached || mark_->position == 0) return {};
-    return Damaged("in " + SegmentFileName(last.base, "log") + " at position " + std::to_string(last.size) + " lies " +
-                   (what_.empty() ? "the end of the file" : what_) + ", and everything up to offset " +
-                   std::to_string(mark_->end_offset.value) + " was synced");
+    return Damaged(
+        "in " + SegmentFileName(last.base, "log") + " at position " + std::to_string(last.size) +
+        " lies " + (what_.empty() ? "the end of the file" : what_) +
+        ", and everything up to offset " + std::to_string(mark_->end_offset.value) + " was synced");
   }
 
-  // What lies behind the last whole batch is a torn write that nobody was promised; then nothing unsynced is left.
+  // What lies behind the last whole batch is a torn write that nobody was promised; then nothing
+  // unsynced is left.
   Result<void> CutAndSync() {
     const Segment& last = log_.segments.back();
     const size_t index = log_.segments.size() - 1;
@@ -182,12 +216,15 @@ class Recovery {
     for (size_t i = index + 1; i < segments_.size(); ++i) {
       cut_bytes += segments_[i].file_size;
       RETURN_IF_ERROR(files_.Remove(JoinPath(folder_, SegmentFileName(segments_[i].base, "log"))));
-      RETURN_IF_ERROR(files_.Remove(JoinPath(folder_, SegmentFileName(segments_[i].base, "index"))));
+      RETURN_IF_ERROR(
+          files_.Remove(JoinPath(folder_, SegmentFileName(segments_[i].base, "index"))));
     }
     std::vector<FilePtr> dirty;
     for (size_t i = 0; i <= index; ++i) {
       if (segments_[i].base < mark_->segment_base) continue;
-      ASSIGN_OR_RETURN(FilePtr file, files_.Open(JoinPath(folder_, SegmentFileName(segments_[i].base, "log")), OpenMode::kReadWrite));
+      ASSIGN_OR_RETURN(FilePtr file,
+                       files_.Open(JoinPath(folder_, SegmentFileName(segments_[i].base, "log")),
+                                   OpenMode::kReadWrite));
       if (i == index && segments_[i].file_size > last.size) {
         if (!what_.empty()) cut_bytes += segments_[i].file_size - last.size;
         RETURN_IF_ERROR(file->Truncate(last.size));
@@ -196,8 +233,10 @@ class Recovery {
     }
     RETURN_IF_ERROR(files_.SyncAll(dirty));
     RETURN_IF_ERROR(files_.SyncDirectory(folder_));
-    LOG_IF(INFO, cut_bytes > 0) << folder_ << ": " << cut_bytes << " bytes behind offset " << log_.log_end
-                                << " were room or an unfinished write, and were cut off (" << what_ << ")";
+    LOG_IF(INFO, cut_bytes > 0) << folder_ << ": " << cut_bytes << " bytes behind offset "
+                                << log_.log_end
+                                << " were room or an unfinished write, and were cut off (" << what_
+                                << ")";
     return {};
   }
 

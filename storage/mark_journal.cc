@@ -25,7 +25,8 @@ void Encode(const TopicIdPartition& id, const std::optional<SyncedMark>& mark, s
   PutBigEndian(&body, stored.log_start.value);
   PutBigEndian(&body, stored.end_offset.value);
   PutBigEndian(&body, stored.segment_base.value);
-  // The position shares its 8 bytes with nothing, the chain has 4: 1 + 16 + 4 + 8 + 8 + 8 + 8 + 4 = 57.
+  // The position shares its 8 bytes with nothing, the chain has 4: 1 + 16 + 4 + 8 + 8 + 8 + 8 + 4
+  // = 57.
   PutBigEndian(&body, stored.position);
   PutBigEndian(&body, stored.chain);
   body.resize(kRecordBytes - sizeof(uint32_t), '\0');
@@ -62,7 +63,8 @@ Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path
   if (exists) {
     ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kReadBytesMax));
     std::string_view rest = text;
-    while (rest.size() >= kRecordBytes && Decode(rest.substr(0, kRecordBytes), journal.marks_)) rest.remove_prefix(kRecordBytes);
+    while (rest.size() >= kRecordBytes && Decode(rest.substr(0, kRecordBytes), journal.marks_))
+      rest.remove_prefix(kRecordBytes);
   }
   // What was read may be in the page cache only: nothing is built on it before it is durable.
   RETURN_IF_ERROR(journal.Rewrite());
@@ -79,7 +81,8 @@ Result<void> MarkJournal::Rewrite() {
   return {};
 }
 
-Result<void> MarkJournal::Append(const std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>& changes) {
+Result<void> MarkJournal::Append(
+    const std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>& changes) {
   std::string text;
   text.reserve(changes.size() * kRecordBytes);
   for (const auto& [id, mark] : changes) {
@@ -90,7 +93,8 @@ Result<void> MarkJournal::Append(const std::vector<std::pair<TopicIdPartition, s
       marks_.erase(id);
     }
   }
-  if (size_ + text.size() > std::max(kRewriteBytesMin, 8 * marks_.size() * kRecordBytes)) return Rewrite();
+  if (size_ + text.size() > std::max(kRewriteBytesMin, 8 * marks_.size() * kRecordBytes))
+    return Rewrite();
   const size_t size = text.size();
   RETURN_IF_ERROR(file_->Write(size_, Slice::Own(std::move(text))));
   size_ += size;

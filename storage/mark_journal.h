@@ -11,19 +11,22 @@
 
 namespace gregor {
 
-// The journal of synced marks of a log directory: records of fixed size, appended; rewritten when most of it is stale. A record
-// that is damaged ends it (a torn append): marks may trail, they never run ahead. Format: docs/formats.md "Synced marks".
-// Thread: one at a time, disk.
+// The journal of synced marks of a log directory: records of fixed size, appended; rewritten when
+// most of it is stale. A record that is damaged ends it (a torn append): marks may trail, they
+// never run ahead. Format: docs/formats.md "Synced marks". Thread: one at a time, disk.
 class MarkJournal {
  public:
   using Marks = std::unordered_map<TopicIdPartition, SyncedMark>;
 
-  // Reads what is there, and makes the file if it is missing. Fails with kStorageError where it cannot be read or made.
+  // Reads what is there, and makes the file if it is missing. Fails with kStorageError where it
+  // cannot be read or made.
   static Result<MarkJournal> Open(FileSystem& files, const std::string& path);
 
   const Marks& marks() const { return marks_; }
-  // Adds marks, to be synced by the caller; nullopt: the partition is forgotten. Durable when file() is synced afterwards.
-  Result<void> Append(const std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>& changes);
+  // Adds marks, to be synced by the caller; nullopt: the partition is forgotten. Durable when
+  // file() is synced afterwards.
+  Result<void> Append(
+      const std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>& changes);
   const FilePtr& file() const { return file_; }
 
  private:

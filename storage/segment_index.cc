@@ -7,22 +7,25 @@
 namespace gregor {
 
 void SegmentIndex::Note(const BatchHeader& header, uint64_t position, int64_t interval_bytes) {
-  const bool due = entries_.empty() || position - entries_.back().position >= static_cast<uint64_t>(interval_bytes);
+  const bool due = entries_.empty() ||
+                   position - entries_.back().position >= static_cast<uint64_t>(interval_bytes);
   if (due) entries_.push_back({header.base_offset, position, max_timestamp_});
   max_timestamp_ = std::max(max_timestamp_, header.max_timestamp);
 }
 
 std::optional<SegmentIndex::Entry> SegmentIndex::Floor(Offset offset) const {
-  const auto after = std::upper_bound(entries_.begin(), entries_.end(), offset,
-                                      [](Offset wanted, const Entry& entry) { return wanted < entry.base; });
+  const auto after =
+      std::upper_bound(entries_.begin(), entries_.end(), offset,
+                       [](Offset wanted, const Entry& entry) { return wanted < entry.base; });
   if (after == entries_.begin()) return std::nullopt;
   return *std::prev(after);
 }
 
 std::optional<SegmentIndex::Entry> SegmentIndex::FloorByTime(Timestamp time) const {
   if (entries_.empty()) return std::nullopt;
-  const auto after = std::partition_point(entries_.begin(), entries_.end(),
-                                          [&](const Entry& entry) { return entry.max_before < time; });
+  const auto after =
+      std::partition_point(entries_.begin(), entries_.end(),
+                           [&](const Entry& entry) { return entry.max_before < time; });
   return after == entries_.begin() ? entries_.front() : *std::prev(after);
 }
 
@@ -56,8 +59,8 @@ std::optional<SegmentIndex> SegmentIndex::Take(std::string_view* rest) {
     entry.base = Offset{*TakeBigEndian<int64_t>(rest)};
     entry.position = *TakeBigEndian<uint64_t>(rest);
     entry.max_before = Timestamp{*TakeBigEndian<int64_t>(rest)};
-    if (!index.entries_.empty() &&
-        (entry.base <= index.entries_.back().base || entry.position <= index.entries_.back().position)) {
+    if (!index.entries_.empty() && (entry.base <= index.entries_.back().base ||
+                                    entry.position <= index.entries_.back().position)) {
       return std::nullopt;
     }
     index.entries_.push_back(entry);

@@ -13,15 +13,15 @@
 
 namespace gregor {
 
-// Where batches of one segment lie, by offset and by time: an entry for about every index.interval.bytes. Never needed to find
-// data that is there, only to find it fast; rebuilt from the segment when it is missing or damaged. Format: docs/formats.md.
-// Thread: its owner's.
+// Where batches of one segment lie, by offset and by time: an entry for about every
+// index.interval.bytes. Never needed to find data that is there, only to find it fast; rebuilt from
+// the segment when it is missing or damaged. Format: docs/formats.md. Thread: its owner's.
 class SegmentIndex {
  public:
   struct Entry {
-    Offset base;                  // of the batch
-    uint64_t position = 0;        // of its first byte
-    Timestamp max_before{-1};     // largest time of all batches before it
+    Offset base;               // of the batch
+    uint64_t position = 0;     // of its first byte
+    Timestamp max_before{-1};  // largest time of all batches before it
     friend bool operator==(const Entry&, const Entry&) = default;
   };
 
@@ -29,7 +29,8 @@ class SegmentIndex {
   void Note(const BatchHeader& header, uint64_t position, int64_t interval_bytes);
   // The last entry at or before `offset`; nullopt where the first batch begins after it.
   std::optional<Entry> Floor(Offset offset) const;
-  // The last entry before which no batch has a time of `time` or later; nullopt in an empty segment.
+  // The last entry before which no batch has a time of `time` or later; nullopt in an empty
+  // segment.
   std::optional<Entry> FloorByTime(Timestamp time) const;
   // Drops entries at or after `position`.
   void TruncateTo(uint64_t position);
