@@ -1,5 +1,6 @@
 #include "client/channel.h"
 
+#include <grpc/support/time.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/codegen/client_unary_call.h>
 #include <grpcpp/support/byte_buffer.h>
@@ -155,8 +156,10 @@ class GrpcChannel final : public Channel {
   Result<std::string> CallRaw(const std::string& method, const std::string& request,
                               Duration timeout) override {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout));
+    context.set_deadline(gpr_time_add(
+        gpr_now(GPR_CLOCK_MONOTONIC),
+        gpr_time_from_millis(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count(),
+                             GPR_TIMESPAN)));
     const grpc::internal::RpcMethod rpc(method.c_str(), grpc::internal::RpcMethod::NORMAL_RPC);
     const grpc::Slice slice(request);
     const ByteBuffer in(&slice, 1);

@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/crc32c.h"
 #include "base/murmur2.h"
 #include "base/random.h"
+#include "client/producer_lane.h"
 #include "client/wire.h"
 #include "gregor/v1/cluster.pb.h"
 #include "gregor/v1/produce.pb.h"
@@ -22,62 +22,17 @@
 namespace gregor {
 namespace {
 
+using producer_internal::Batch;
+using producer_internal::IsRetriable;
+using producer_internal::Lane;
+using producer_internal::SetSequence;
+using producer_internal::Topic;
+using producer_internal::ToProto;
+
 constexpr size_t kInFlightBatchesMax = 5;  // what a broker remembers of an idempotent producer
 constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
 constexpr Duration kBackoffMax = std::chrono::seconds(1);
 constexpr Duration kTick = std::chrono::milliseconds(200);
-
-struct Batch {
-  RecordBatch data;
-  MonotonicTime created;
-  size_t memory = 0;  // what it counts for, of memory_bytes
-  int64_t frame_id = 0;
-};
-
-struct Topic;
-
-// One partition's records, oldest first: sent, ready to be sent, and the batch that is being
-// filled.
-struct Lane {
-  const Topic* topic = nullptr;
-  PartitionIndex partition;
-  std::deque<Batch> sent;
-  std::deque<Batch> ready;
-  BatchBuilder filling;
-  MonotonicTime filling_since;
-  Sequence next_sequence{0};
-  int32_t attempt = 0;
-  MonotonicTime not_before;
-  bool queued = false;  // in ready_lanes_
-};
-
-struct Topic {
-  std::string name;
-  std::vector<Lane> lanes;
-  size_t sticky = 0;
-};
-
-v1::Acks ToProto(ClientAcks acks) {
-  return acks == ClientAcks::kAll      ? v1::ACKS_ALL
-         : acks == ClientAcks::kLeader ? v1::ACKS_LEADER
-                                       : v1::ACKS_NONE;
-}
-
-void SetSequence(RecordBatch& batch, Sequence sequence) {
-  std::string bytes = batch.bytes.ToString();
-  auto* const data = reinterpret_cast<uint8_t*>(bytes.data());
-  batch.header.base_sequence = sequence;
-  batch.header.Encode(data);
-  batch.header.crc = Crc32c(0, {data + kBatchCrcStart, bytes.size() - kBatchCrcStart});
-  batch.header.Encode(data);
-  batch.bytes = Slice::Own(std::move(bytes));
-}
-
-bool IsRetriable(const Error& error) {
-  const RetryAdvice advice = SpecOf(error.reason).retry;
-  return advice == RetryAdvice::kBackoff || advice == RetryAdvice::kReroute ||
-         error.reason == Reason::kPriorRequestFailed || error.reason == Reason::kUnspecified;
-}
 
 class StreamProducer final : public Producer {
  public:

@@ -110,6 +110,8 @@ class LogImpl final : public Log {
                UniqueFunction<void(Result<LogRead>)> done);
   Result<std::optional<LogRead>> Parse(const ReadSpec& spec, ReadPlace& place, const Slice& bytes,
                                        size_t* wanted_bytes);
+  Result<std::optional<BatchHeader>> HeaderAt(const ReadPlace& place, const Slice& bytes, size_t at,
+                                              Offset last_end) const;
   Error DamagedAt(const ReadPlace& place, const std::string& what) const;
   static Result<std::optional<TimedOffset>> RunSearch(LogDirectory& directory,
                                                       const TopicIdPartition& id, TimeQuery query,

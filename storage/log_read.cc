@@ -33,6 +33,12 @@ Error OutOfRange(Offset from, const LogEnds& ends) {
       .With("log_end_offset", std::to_string(ends.log_end.value));
 }
 
+Error TooSmall(size_t needed, size_t allowed) {
+  return Error(Reason::kFetchTooSmall, "the next batch has " + std::to_string(needed) + " bytes, " +
+                                           std::to_string(allowed) + " are allowed")
+      .With("needed_bytes", std::to_string(needed));
+}
+
 }  // namespace
 
 Result<std::shared_ptr<SegmentIndex>> LoadIndex(LogDirectory& directory, const TopicIdPartition& id,
@@ -181,6 +187,23 @@ Error LogImpl::DamagedAt(const ReadPlace& place, const std::string& what) const 
   return error.With("path", PathOf(place.segment)).With("position", std::to_string(place.position));
 }
 
+// The header at `at` of what was read from `place`; nullopt where more bytes are needed to see it.
+// Checks what does not need the whole batch.
+Result<std::optional<BatchHeader>> LogImpl::HeaderAt(const ReadPlace& place, const Slice& bytes,
+                                                     size_t at, Offset last_end) const {
+  ReadPlace here = place;
+  here.position += at;
+  const uint64_t in_file = place.end - here.position;
+  const size_t left = bytes.size() - at;
+  if (left < kBatchHeaderBytes && left < in_file) return std::optional<BatchHeader>();
+  const auto header = PeekHeader(bytes.Sub(at, left), options_.recovery_batch_bytes_max);
+  if (!header.ok()) return DamagedAt(here, header.error().message);
+  if (header->size() > in_file) return DamagedAt(here, "a batch is longer than what was written");
+  if (header->base_offset < last_end)
+    return DamagedAt(here, "a batch with the offset of an earlier one");
+  return std::optional(*header);
+}
+
 // The wanted batches at the front of `bytes`. nullopt: they are not in there; `wanted_bytes` of
 // `place`, which has moved on, are needed then, or nothing of this segment (0).
 Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& place,
@@ -189,72 +212,56 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
   size_t at = 0, first = 0;
   Offset last_end = place.segment;
   bool any = false;
+  std::optional<size_t>
+      missing;  // size of a wanted batch that is not here as a whole; 0: not known
   while (at < bytes.size()) {
-    ReadPlace here = place;
-    here.position += at;
-    const size_t left = bytes.size() - at;
-    const uint64_t in_file = place.end - here.position;
-    if (left < kBatchHeaderBytes && left < in_file) {
-      if (any) break;
-      place = here;
-      *wanted_bytes = static_cast<size_t>(
-          std::min<uint64_t>(in_file, std::max<uint64_t>(spec.bytes_max, kBatchHeaderBytes)));
-      return std::optional<LogRead>();
-    }
-    const Slice rest = bytes.Sub(at, left);
-    const auto header = PeekHeader(rest, options_.recovery_batch_bytes_max);
-    if (!header.ok()) return DamagedAt(here, header.error().message);
-    if (header->size() > in_file) return DamagedAt(here, "a batch is longer than what was written");
-    if (header->base_offset < last_end)
-      return DamagedAt(here, "a batch with the offset of an earlier one");
-    last_end = header->next_offset();
-    if (header->next_offset() <= spec.from) {
+    ASSIGN_OR_RETURN(const auto header, HeaderAt(place, bytes, at, last_end));
+    if (header.has_value()) last_end = header->next_offset();
+    if (header.has_value() && header->next_offset() <= spec.from) {
       at += header->size();
       continue;
     }
-    if (header->base_offset >= spec.limit) {
-      any = any || true;
+    if (header.has_value() && header->base_offset >= spec.limit) break;
+    const size_t size = header.has_value() ? header->size() : 0;
+    const bool fits = at - first + size <= spec.bytes_max;
+    if (any && !fits) break;
+    if (!any && size > spec.bytes_max && !spec.first_batch_may_exceed)
+      return TooSmall(size, spec.bytes_max);
+    if (!header.has_value() || size > bytes.size() - at) {
+      missing = size;
       break;
     }
-    const size_t taken = any ? at - first : 0;
-    const bool fits = taken + header->size() <= spec.bytes_max;
-    if (!fits && any) break;
-    if (!fits && !spec.first_batch_may_exceed) {
-      return Error(Reason::kFetchTooSmall, "the next batch has " + std::to_string(header->size()) +
-                                               " bytes, " + std::to_string(spec.bytes_max) +
-                                               " are allowed")
-          .With("needed_bytes", std::to_string(header->size()));
-    }
-    if (header->size() > left) {
-      if (any) break;
-      place = here;
-      *wanted_bytes = std::max(header->size(),
-                               static_cast<size_t>(std::min<uint64_t>(in_file, spec.bytes_max)));
-      return std::optional<LogRead>();
-    }
-    const auto span = rest.span();
-    if (Crc32c(0, span.subspan(kBatchCrcStart, header->size() - kBatchCrcStart)) != header->crc) {
+    if (Crc32c(0, bytes.span().subspan(at + kBatchCrcStart, size - kBatchCrcStart)) !=
+        header->crc) {
+      ReadPlace here = place;
+      here.position += at;
       return DamagedAt(here, "the checksum of the batch at offset " +
                                  std::to_string(header->base_offset.value) + " is wrong");
     }
-    if (!any) {
+    if (!std::exchange(any, true)) {
       first = at;
       read.base_offset = header->base_offset;
-      any = true;
     }
-    at += header->size();
+    at += size;
     read.next_offset = header->next_offset();
   }
-  if (!any) {
-    // Skipped everything: go on behind it, if the segment does.
-    place.position += at;
-    *wanted_bytes = place.position < place.end ? std::max(spec.bytes_max, kBatchHeaderBytes) : 0;
-    return std::optional<LogRead>();
+  if (any) {
+    read.batches = bytes.Sub(first, at - first);
+    hints_[next_hint_++ % hints_.size()] = {read.next_offset, place.segment, place.position + at};
+    return std::optional(std::move(read));
   }
-  if (read.next_offset < spec.from) read.next_offset = read.base_offset = spec.from;
-  if (at > first) read.batches = bytes.Sub(first, at - first);
-  hints_[next_hint_++ % hints_.size()] = {read.next_offset, place.segment, place.position + at};
-  return std::optional(std::move(read));
+  const bool at_limit = at < bytes.size() && !missing.has_value();
+  if (at_limit) {
+    read.base_offset = read.next_offset = spec.from;
+    return std::optional(std::move(read));
+  }
+  // Not here: go on behind what was skipped, if the segment does.
+  place.position += at;
+  const uint64_t in_file = place.end - place.position;
+  const size_t usual = std::max(spec.bytes_max, kBatchHeaderBytes);
+  *wanted_bytes =
+      static_cast<size_t>(std::min<uint64_t>(in_file, std::max(usual, missing.value_or(0))));
+  return std::optional<LogRead>();
 }
 
 // A search by time, off the loop: what it needs of the log.

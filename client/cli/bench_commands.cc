@@ -100,13 +100,17 @@ class Progress {
   bool shown_ = false;
 };
 
-// Sleeps so that record number `index` is not earlier than the rate says.
+// Waits so that record number `index` is not earlier than the rate says.
 void Pace(int64_t rate, MonotonicTime start, int64_t index) {
   if (rate <= 0) return;
   const Duration due(
       static_cast<int64_t>(1e9 * static_cast<double>(index) / static_cast<double>(rate)));
   const Duration early = start + due - SystemClock().Now();
-  if (early > std::chrono::microseconds(100)) std::this_thread::sleep_for(early);
+  if (early <= std::chrono::microseconds(100)) return;
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  std::condition_variable never;
+  never.wait_for(lock, early);
 }
 
 ProducerOptions OptionsOf(const GlobalOptions& global, const BenchArguments& arguments) {
