@@ -23,11 +23,12 @@ namespace gregor {
 namespace {
 
 using producer_internal::Batch;
+using producer_internal::ChooseLane;
 using producer_internal::IsRetriable;
 using producer_internal::Lane;
+using producer_internal::OpenMessage;
 using producer_internal::SetSequence;
 using producer_internal::Topic;
-using producer_internal::ToProto;
 
 constexpr size_t kInFlightBatchesMax = 5;  // what a broker remembers of an idempotent producer
 constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
@@ -149,21 +150,6 @@ class StreamProducer final : public Producer {
     }
     topic->sticky = random_.Below(topic->lanes.size());
     return topic.get();
-  }
-
-  Result<Lane*> ChooseLane(Topic& topic, std::optional<PartitionIndex> partition,
-                           const NewRecord& record) {
-    if (!partition.has_value() && record.key.has_value()) {
-      partition = PartitionOfKey(*record.key, static_cast<int32_t>(topic.lanes.size()));
-    }
-    if (!partition.has_value()) return &topic.lanes[topic.sticky];
-    if (partition->value >= 0 && static_cast<size_t>(partition->value) < topic.lanes.size()) {
-      return &topic.lanes[static_cast<size_t>(partition->value)];
-    }
-    return Error(Reason::kPartitionNotFound, "topic \"" + topic.name + "\" has no partition " +
-                                                 std::to_string(partition->value) +
-                                                 ": it has 0 to " +
-                                                 std::to_string(topic.lanes.size() - 1));
   }
 
   void Open(Lane& lane) {
@@ -327,17 +313,8 @@ class StreamProducer final : public Producer {
 
   // Opens the session; once the broker has answered the sender may write.
   bool Handshake(const std::shared_ptr<RawStream>& stream) {
-    v1::ProduceStreamRequest request;
-    v1::ProduceOpen& open = *request.mutable_open();
-    open.set_acks(ToProto(options_.acks));
-    if (session_.producer_id != kNoProducerId) {
-      open.mutable_producer()->set_producer_id(session_.producer_id.value);
-      open.mutable_producer()->set_producer_epoch(session_.producer_epoch.value);
-    }
-    open.set_max_in_flight_bytes(static_cast<int64_t>(options_.in_flight_bytes_max));
     Bytes message;
-    if (!stream->Write(Slice::Own(request.SerializeAsString())) || !stream->Read(&message))
-      return false;
+    if (!stream->Write(OpenMessage(options_, session_)) || !stream->Read(&message)) return false;
     OnMessage(message);
     const Lock lock(mutex_);
     if (!stopping_) stream_ = stream;

@@ -9,7 +9,6 @@
 #include "base/record_batch.h"
 #include "base/result.h"
 #include "client/producer.h"
-#include "gregor/v1/types.pb.h"
 
 namespace gregor::producer_internal {
 
@@ -45,7 +44,12 @@ struct Topic {
   size_t sticky = 0;
 };
 
-v1::Acks ToProto(ClientAcks acks);
+// The lane of a record: of its partition, its key, or the one that is sticky. Fails with
+// kPartitionNotFound.
+Result<Lane*> ChooseLane(Topic& topic, std::optional<PartitionIndex> partition,
+                         const NewRecord& record);
+// The first message of a stream.
+Bytes OpenMessage(const ProducerOptions& options, const BatchBuilder::Options& session);
 // Gives a batch another base sequence, and the checksum that goes with it.
 void SetSequence(RecordBatch& batch, Sequence sequence);
 // Whether the same batch may be sent again after `error`.
