@@ -11,19 +11,22 @@
 
 namespace gregor {
 
-// Operations on the cluster's metadata, as brokers ask for them: in process here, over the internal listener later. Each is
-// validated against the image, becomes records, is committed, applied and only then answered (DESIGN D8): when `done` runs, the
-// image that the answering node serves has the result. Thread: any; `done` runs on the controller loop.
-// Any of them fails with kNotController while there is no leader, kStorageError/kDiskFull where the log cannot be written.
+// Operations on the cluster's metadata, as brokers ask for them: in process here, over the internal
+// listener later. Each is validated against the image, becomes records, is committed, applied and
+// only then answered (DESIGN D8): when `done` runs, the image that the answering node serves has
+// the result. Thread: any; `done` runs on the controller loop. Any of them fails with
+// kNotController while there is no leader, kStorageError/kDiskFull where the log cannot be written.
 
 struct CreateTopic {
   std::string name;
   int32_t partitions = 0;          // 0: the default
   int32_t replication_factor = 0;  // 0: the default
-  std::vector<std::vector<NodeId>> assignment;  // instead of both counts: replicas of partitions 0, 1, ...
+  std::vector<std::vector<NodeId>>
+      assignment;  // instead of both counts: replicas of partitions 0, 1, ...
   ConfigMap configs;
   bool validate_only = false;
-  // Set: a repeated call with the same id and content answers with the topic that the first one made.
+  // Set: a repeated call with the same id and content answers with the topic that the first one
+  // made.
   std::string request_id;
 };
 
@@ -68,17 +71,20 @@ class ControllerApi {
 
   virtual ~ControllerApi() = default;
 
-  // Fails with kInvalidTopic, kTopicAlreadyExists, kInvalidPartitions, kInvalidReplicationFactor, kInvalidReplicaAssignment,
-  // kInvalidConfig. With validate_only the topic is as it would be, with a zero id.
+  // Fails with kInvalidTopic, kTopicAlreadyExists, kInvalidPartitions, kInvalidReplicationFactor,
+  // kInvalidReplicaAssignment, kInvalidConfig. With validate_only the topic is as it would be, with
+  // a zero id.
   virtual void Create(CreateTopic operation, Done<TopicPtr> done) = 0;
   // Fails with kTopicNotFound, kUnknownTopicId.
   virtual void Delete(TopicKey topic, Done<void> done) = 0;
   // Fails with kTopicNotFound, kInvalidPartitions, kInvalidReplicaAssignment.
   virtual void Add(AddPartitions operation, Done<TopicPtr> done) = 0;
-  // One result per alteration; each alteration is atomic. Items fail with kTopicNotFound, kInvalidConfig, kInvalidArgument.
-  virtual void Alter(std::vector<AlterConfig> alterations, bool validate_only, Done<std::vector<Result<void>>> done) = 0;
-  // Registers a started broker, and raises the leader epoch of every partition that it leads, in the same batch, before it serves.
-  // Answers with the broker's epoch.
+  // One result per alteration; each alteration is atomic. Items fail with kTopicNotFound,
+  // kInvalidConfig, kInvalidArgument.
+  virtual void Alter(std::vector<AlterConfig> alterations, bool validate_only,
+                     Done<std::vector<Result<void>>> done) = 0;
+  // Registers a started broker, and raises the leader epoch of every partition that it leads, in
+  // the same batch, before it serves. Answers with the broker's epoch.
   virtual void Register(RegisterBroker registration, Done<BrokerEpoch> done) = 0;
   // A block of producer ids that nobody else gets. REQUIRES: count > 0.
   virtual void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done) = 0;

@@ -11,11 +11,12 @@
 
 #include "base/types.h"
 #include "controller/image/persistent_map.h"
+#include "controller/image/shared_list.h"
 
 namespace gregor {
 
-// What the metadata log means at one offset: immutable, with structure shared between versions (DESIGN D8). Made only by the one
-// replay (controller/image/replay.h). Thread: any.
+// What the metadata log means at one offset: immutable, with structure shared between versions
+// (DESIGN D8). Made only by the one replay (controller/image/replay.h). Thread: any.
 
 struct Endpoint {
   std::string host;
@@ -32,16 +33,21 @@ struct BrokerImage {
   std::map<std::string, Endpoint> listeners;  // "grpc", "http", later "kafka", "internal"
   std::vector<DirectoryId> directories;       // its log directories
   bool fenced = false;
+  // Feature levels that it supports.
+  int32_t feature_level_min = 1;
+  int32_t feature_level_max = 1;
+  friend bool operator==(const BrokerImage&, const BrokerImage&) = default;
 };
 
 struct PartitionImage {
   PartitionIndex index{0};
-  std::vector<NodeId> replicas;
-  std::vector<DirectoryId> directories;  // of each replica, in the order of `replicas`
-  std::vector<NodeId> isr;
+  SharedList<NodeId> replicas;
+  SharedList<DirectoryId> directories;  // of each replica, in the order of `replicas`
+  SharedList<NodeId> isr;
   NodeId leader{-1};  // -1: none
   LeaderEpoch leader_epoch{0};
   PartitionEpoch partition_epoch{0};
+  friend bool operator==(const PartitionImage&, const PartitionImage&) = default;
 };
 
 using ConfigMap = std::map<std::string, std::string, std::less<>>;  // only what was set
@@ -51,6 +57,9 @@ struct TopicImage {
   TopicId id;
   std::shared_ptr<const ConfigMap> configs;  // never null
   PersistentMap<PartitionIndex, std::shared_ptr<const PartitionImage>> partitions;
+  // Hashes of the request_id that asked for it (0: none) and of what it asked for.
+  uint64_t request_hash = 0;
+  uint64_t request_content_hash = 0;
 
   int32_t partition_count() const { return static_cast<int32_t>(partitions.size()); }
   // nullptr if there is none.
@@ -62,6 +71,9 @@ class MetadataImage {
  public:
   // Offset after the last record that it contains: its version.
   Offset version{0};
+  // Term and append time of that record.
+  LeaderEpoch last_term{-1};
+  Timestamp last_timestamp{-1};
   ClusterId cluster_id;
   // Key of the ids that request_ids turn into (docs/formats.md).
   std::array<uint8_t, 16> request_id_key{};
@@ -70,6 +82,8 @@ class MetadataImage {
 
   PersistentMap<std::string, TopicPtr> topics;
   PersistentMap<TopicId, std::string> topic_names;
+  // Topics by TopicImage::request_hash, where that is not 0.
+  PersistentMap<uint64_t, TopicId> request_topics;
   PersistentMap<NodeId, std::shared_ptr<const BrokerImage>> brokers;
   // Dynamic broker configs: by node id, and under NodeId{-1} the cluster-wide ones.
   PersistentMap<NodeId, std::shared_ptr<const ConfigMap>> broker_configs;
@@ -82,7 +96,8 @@ class MetadataImage {
 };
 using ImagePtr = std::shared_ptr<const MetadataImage>;
 
-// What changed from one image to the next, for those who act on the difference. Deleted and re-created under one name: both lists.
+// What changed from one image to the next, for those who act on the difference. Deleted and
+// re-created under one name: both lists.
 struct MetadataDelta {
   ImagePtr before;  // nullptr: the first
   ImagePtr after;

@@ -1,6 +1,7 @@
 #ifndef GREGOR_CONTROLLER_IMAGE_TOPIC_CONFIGS_H_
 #define GREGOR_CONTROLLER_IMAGE_TOPIC_CONFIGS_H_
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,20 +14,39 @@
 
 namespace gregor {
 
-// Every topic config and dynamic broker config by name: type, default, valid values, documentation, broker synonym.
+// Every topic config and dynamic broker config by name: type, default, valid values, documentation,
+// broker synonym. Names and meanings are Kafka's (4.x); `durability` is Gregor's own. Thread: any.
 enum class ConfigType { kBoolean, kInt, kLong, kDouble, kString, kList };
 enum class ConfigSource { kTopic, kBrokerDynamic, kClusterDynamic, kBrokerStatic, kDefault };
+
+// What may be set of a config.
+enum class ConfigEffect {
+  kYes,
+  // Known to Kafka, without effect here yet: any value but the default, which is what happens
+  // anyway, is refused.
+  kNotYet,
+};
 
 struct ConfigSpec {
   std::string_view name;
   ConfigType type;
   std::string_view default_value;
-  std::string_view valid;          // for people: "[0,...]", "producer, zstd, lz4 ..."
-  std::string_view documentation;  // with the unit
+  std::string_view valid;           // for people: "at least 0", "producer, zstd, lz4 ..."
+  std::string_view documentation;   // with the unit
   std::string_view broker_synonym;  // empty: none
-  bool has_effect = true;           // false: known to Kafka, refused here until it does something
+  ConfigEffect effect = ConfigEffect::kYes;
+  // Numbers: inclusive bounds.
+  int64_t low = 0;
+  int64_t high = 0;
+  // Strings, and elements of lists: one of these; empty: anything.
+  std::span<const std::string_view> choices = {};
+  // Passwords and keys: never shown.
+  bool sensitive = false;
+
+  bool has_effect() const { return effect == ConfigEffect::kYes; }
 };
 
+// In the order of their names.
 std::span<const ConfigSpec> TopicConfigSpecs();
 std::span<const ConfigSpec> BrokerConfigSpecs();  // dynamic ones
 const ConfigSpec* FindTopicConfig(std::string_view name);
@@ -34,17 +54,23 @@ const ConfigSpec* FindBrokerConfig(std::string_view name);
 
 // Checks one value by its spec. Fails with kInvalidConfig naming config, value and what is valid.
 Result<void> CheckConfigValue(const ConfigSpec& spec, std::string_view value);
-// Checks the set as a whole (cross-field rules). Fails with kInvalidConfig.
+// Checks the set as a whole: names, values, cross-field rules. Fails with kInvalidConfig.
 Result<void> CheckTopicConfigs(const ConfigMap& configs);
 
-// A value with where it came from. Order: topic, broker dynamic, cluster dynamic, static, default; first wins.
+// Elements of a list config, without the spaces around them; none of an empty value.
+std::vector<std::string> SplitConfigList(std::string_view value);
+std::string JoinConfigList(const std::vector<std::string>& elements);
+
+// A value with where it came from. Order: topic, broker dynamic, cluster dynamic, static, default;
+// first wins.
 struct EffectiveConfig {
   const ConfigSpec* spec;
   std::string value;
   ConfigSource source;
 };
-// `static_configs`: from the node's settings file.
-EffectiveConfig ResolveTopicConfig(const ConfigSpec& spec, const ConfigMap& topic, const MetadataImage& image, NodeId node,
+// `static_configs`: from the node's settings file, by broker config name.
+EffectiveConfig ResolveTopicConfig(const ConfigSpec& spec, const ConfigMap& topic,
+                                   const MetadataImage& image, NodeId node,
                                    const ConfigMap& static_configs);
 
 // Effective values as the log and the partition need them. REQUIRES: configs were checked.

@@ -1,0 +1,25 @@
+#include "controller/image/image.h"
+
+namespace gregor {
+
+const PartitionImage* TopicImage::Partition(PartitionIndex index) const {
+  const auto* found = partitions.Find(index);
+  return found == nullptr ? nullptr : found->get();
+}
+
+TopicPtr MetadataImage::Topic(std::string_view name) const {
+  const TopicPtr* found = topics.Find(name);
+  return found == nullptr ? nullptr : *found;
+}
+
+TopicPtr MetadataImage::Topic(const TopicId& id) const {
+  const std::string* name = topic_names.Find(id);
+  return name == nullptr ? nullptr : Topic(*name);
+}
+
+const BrokerImage* MetadataImage::Broker(NodeId id) const {
+  const auto* found = brokers.Find(id);
+  return found == nullptr ? nullptr : found->get();
+}
+
+}  // namespace gregor
