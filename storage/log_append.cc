@@ -219,7 +219,9 @@ Result<std::vector<FilePtr>> LogImpl::WriteChunks(LogDirectory& directory,
       Segment complete{chunk.segment, *chunk.trim, 0, chunk.index, kNoTimestamp};
       RETURN_IF_ERROR(WriteIndexFile(files, folder, complete));
     } else {
-      RETURN_IF_ERROR(file->Allocate(chunk.allocate_to));
+      // Room ahead only saves time: a disk that has none may still take the batches themselves.
+      const auto room = file->Allocate(chunk.allocate_to);
+      if (!room.ok() && room.error().reason != Reason::kDiskFull) return room.error();
       RETURN_IF_ERROR(file->Write(chunk.position, chunk.bytes));
     }
     touched.push_back(std::move(file));
