@@ -1,0 +1,136 @@
+#include "broker/grpc/server.h"
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/codegen/service_type.h>
+#include <grpcpp/resource_quota.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "broker/grpc/control_services.h"
+#include "broker/grpc/drain_signal.h"
+#include "broker/grpc/grpc_log.h"
+#include "broker/grpc/hot_queue.h"
+
+namespace gregor {
+namespace {
+
+constexpr size_t kReceiveBytesMin = 8u << 20;
+// What may stand in a request beside the largest batch.
+constexpr size_t kEnvelopeBytes = 64u << 10;
+constexpr int kConcurrentStreamsMax = 1000;  // per connection
+constexpr Duration kCloseIn = std::chrono::seconds(1);
+
+std::string AddressOf(const std::string& host, uint16_t port) {
+  const bool is_ipv6 = host.find(':') != std::string::npos && host.front() != '[';
+  return (is_ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+Error CannotListen(const std::string& address, const std::string& log) {
+  const char* what = "is another process using the port, or is the address not this machine's?";
+  if (log.find("Address already in use") != std::string::npos) {
+    what = "another process listens there: stop it, or choose another port (0: a free one)";
+  } else if (log.find("Permission denied") != std::string::npos) {
+    what = "ports below 1024 need privileges: choose another one";
+  } else if (log.find("Cannot assign requested address") != std::string::npos) {
+    what = "it is not an address of this machine";
+  }
+  return Error(Reason::kInvalidConfig, "cannot listen on " + address + " for gRPC: " + what)
+      .With("address", address);
+}
+
+void SetLimits(grpc::ServerBuilder& builder, const BrokerApi& broker,
+               const GrpcServer::Options& options) {
+  const size_t receive_max =
+      std::max(kReceiveBytesMin, broker.message_bytes_limit() + kEnvelopeBytes);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(std::min<size_t>(receive_max, INT32_MAX)));
+  builder.SetMaxSendMessageSize(-1);
+  grpc::ResourceQuota quota("gregor");
+  quota.Resize(options.memory_bytes_max);
+  builder.SetResourceQuota(quota);
+  // Two nodes on one port would each get some of the connections.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kConcurrentStreamsMax);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // gRPC's five minutes would take the keepalives of ordinary clients for an attack.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+}
+
+class RunningServer final : public GrpcServer {
+ public:
+  RunningServer(BrokerApi& broker, Options options)
+      : broker_(broker), options_(std::move(options)), drain_(std::make_shared<DrainSignal>()) {}
+
+  ~RunningServer() override { Shutdown(Duration(0)); }
+
+  Result<void> Listen() {
+    SendGrpcLogToGlog();
+    const std::string address = AddressOf(options_.host, options_.port);
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    SetLimits(builder, broker_, options_);
+    AddStandardServices(builder);
+    services_ = MakeControlServices(broker_, drain_);
+    for (const auto& service : services_) builder.RegisterService(service.get());
+    queue_ = std::make_shared<HotQueue>(builder.AddCompletionQueue());
+    std::unique_ptr<grpc::Server> server;
+    {
+      const GrpcLogCapture log;
+      server = builder.BuildAndStart();
+      if (server == nullptr || port == 0) {
+        queue_->Close();
+        return CannotListen(address, log.text());
+      }
+    }
+    port_ = static_cast<uint16_t>(port);
+    health_ = std::make_unique<Health>(*server, HealthNames());
+    queue_->Run(std::move(server));
+    return {};
+  }
+
+  uint16_t port() const override { return port_; }
+
+  void Serve() override { health_->SetServing(true); }
+
+  void Drain() override {
+    health_->SetServing(false);
+    drain_->Begin(kCloseIn);
+  }
+
+  void Shutdown(Duration grace) override {
+    if (queue_ == nullptr || queue_->server() == nullptr || std::exchange(shut_down_, true)) return;
+    health_->Shutdown();
+    queue_->server()->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                            gpr_time_from_nanos(grace.count(), GPR_TIMESPAN)));
+    queue_->Close();
+  }
+
+ private:
+  static std::vector<std::string> HealthNames() {
+    return {"gregor.v1.ProduceService", "gregor.v1.FetchService", "gregor.v1.ClusterService",
+            "gregor.v1.TopicService", "gregor.v1.ConfigService"};
+  }
+
+  BrokerApi& broker_;
+  const Options options_;
+  const std::shared_ptr<DrainSignal> drain_;
+  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::shared_ptr<HotQueue> queue_;
+  std::unique_ptr<Health> health_;
+  uint16_t port_ = 0;
+  bool shut_down_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(BrokerApi& broker, Options options) {
+  auto server = std::make_unique<RunningServer>(broker, std::move(options));
+  RETURN_IF_ERROR(server->Listen());
+  return std::unique_ptr<GrpcServer>(std::move(server));
+}
+
+}  // namespace gregor
