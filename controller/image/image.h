@@ -50,13 +50,15 @@ struct PartitionImage {
   friend bool operator==(const PartitionImage&, const PartitionImage&) = default;
 };
 
+using PartitionPtr = std::shared_ptr<const PartitionImage>;
+
 using ConfigMap = std::map<std::string, std::string, std::less<>>;  // only what was set
 
 struct TopicImage {
   std::string name;
   TopicId id;
   std::shared_ptr<const ConfigMap> configs;  // never null
-  PersistentMap<PartitionIndex, std::shared_ptr<const PartitionImage>> partitions;
+  PersistentMap<PartitionIndex, PartitionPtr> partitions;
   // Hashes of the request_id that asked for it (0: none) and of what it asked for.
   uint64_t request_hash = 0;
   uint64_t request_content_hash = 0;

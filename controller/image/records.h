@@ -1,0 +1,43 @@
+#ifndef GREGOR_CONTROLLER_IMAGE_RECORDS_H_
+#define GREGOR_CONTROLLER_IMAGE_RECORDS_H_
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/types.h"
+#include "gregor/internal/v1/metadata.pb.h"
+
+namespace gregor {
+
+namespace pb = internal::v1;
+
+// Metadata records as bytes (docs/formats.md). Thread: any.
+
+// The newest feature level whose records this version reads and writes.
+inline constexpr int32_t kFeatureLevel = 1;
+
+// Fails with kStorageError where the bytes are not one record in canonical form, or have a type or
+// field that this version does not know: it never skips one.
+Result<pb::MetadataRecord> ParseRecord(std::string_view bytes);
+// The canonical form. REQUIRES: a record is set.
+std::string SerializeRecord(const pb::MetadataRecord& record);
+
+// Ids in records: 16 bytes. False if there are not so many.
+template <typename Id>
+bool ReadId(std::string_view bytes, Id* id) {
+  if (bytes.size() != id->bytes.size()) return false;
+  std::copy(bytes.begin(), bytes.end(), id->bytes.begin());
+  return true;
+}
+template <size_t kSize>
+std::string ToBytes(const std::array<uint8_t, kSize>& bytes) {
+  return std::string(bytes.begin(), bytes.end());
+}
+
+// The text of a record on one line, for people. Secrets are shown as "<secret>".
+std::string DescribeRecord(const pb::MetadataRecord& record);
+
+}  // namespace gregor
+
+#endif  // GREGOR_CONTROLLER_IMAGE_RECORDS_H_
