@@ -24,10 +24,18 @@ void JournaledGroupSync::Forget(const TopicIdPartition& partition) {
   {
     const MutexLock lock(mutex_);
     unwritten_.emplace_back(partition, std::nullopt);
+    marks_.erase(partition);
     flush_wanted_ = true;
     start = !std::exchange(running_, true);
   }
   if (start) Start();
+}
+
+std::optional<SyncedMark> JournaledGroupSync::MarkOf(const TopicIdPartition& partition) const {
+  const MutexLock lock(mutex_);
+  const auto found = marks_.find(partition);
+  if (found == marks_.end()) return std::nullopt;
+  return found->second;
 }
 
 void JournaledGroupSync::FlushMarksSoon() {
@@ -56,7 +64,10 @@ void JournaledGroupSync::RunGroup() {
     const MutexLock lock(mutex_);
     if (!result.journal.ok()) unwritten_.insert(unwritten_.begin(), changes.begin(), changes.end());
     if (result.files.ok()) {
-      for (const Part& part : parts) unwritten_.emplace_back(part.partition, part.mark);
+      for (const Part& part : parts) {
+        unwritten_.emplace_back(part.partition, part.mark);
+        marks_[part.partition] = part.mark;
+      }
     }
   }
   for (Part& part : parts) {

@@ -8,7 +8,6 @@ namespace gregor {
 namespace {
 
 constexpr uint64_t kAllocationMin = 64u << 10;
-constexpr uint64_t kCheckpointBytes = 64u << 20;  // bounds what a restart after a crash has to read
 constexpr Duration kDiskFullRetry = std::chrono::seconds(1);
 constexpr int64_t kOffsetSpanMax = INT32_MAX;
 
@@ -161,8 +160,8 @@ Result<void> LogImpl::Append(RecordBatch batch) {
   ends_.log_end = header.next_offset();
   changed_ = true;
   bytes_since_checkpoint_ += size;
-  if (bytes_since_checkpoint_ >= kCheckpointBytes && !checkpoint_.has_value() &&
-      !checkpoint_running_)
+  if (bytes_since_checkpoint_ >= directory_.options().checkpoint_bytes &&
+      !checkpoint_.has_value() && !checkpoint_running_)
     TakeCheckpoint();
   if (!writing_) StartWrite();
   return {};
