@@ -64,10 +64,7 @@ void JournaledGroupSync::RunGroup() {
     const MutexLock lock(mutex_);
     if (!result.journal.ok()) unwritten_.insert(unwritten_.begin(), changes.begin(), changes.end());
     if (result.files.ok()) {
-      for (const Part& part : parts) {
-        unwritten_.emplace_back(part.partition, part.mark);
-        marks_[part.partition] = part.mark;
-      }
+      for (const Part& part : parts) NoteMark(part);
     }
   }
   for (Part& part : parts) {
@@ -83,6 +80,21 @@ void JournaledGroupSync::RunGroup() {
     again = running_ = !parts_.empty() || flush_wanted_;
   }
   if (again) Start();
+}
+
+// Parts of one log may be in another order than their marks: what is synced stays so until a part
+// says that it was cut.
+void JournaledGroupSync::NoteMark(const Part& part) {
+  if (!part.mark.has_value()) return;
+  SyncedMark mark = *part.mark;
+  const auto known = marks_.find(part.partition);
+  if (known != marks_.end() && !part.replaces) {
+    const Offset log_start = std::max(known->second.log_start, mark.log_start);
+    if (known->second.end_offset > mark.end_offset) mark = known->second;
+    mark.log_start = log_start;
+  }
+  marks_[part.partition] = mark;
+  unwritten_.emplace_back(part.partition, mark);
 }
 
 JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const std::vector<Part>& parts,

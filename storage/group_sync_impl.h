@@ -34,6 +34,7 @@ class JournaledGroupSync final : public GroupSync {
   using Changes = std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>;
   void Start();
   void RunGroup();
+  void NoteMark(const Part& part) TS_REQUIRES(mutex_);
   struct GroupResult {
     Result<void> files;
     Result<void> journal;  // kDiskFull alone is no failure of the directory

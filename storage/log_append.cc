@@ -287,10 +287,11 @@ void LogImpl::StartSync() {
   GroupSync::Part part;
   part.partition = options_.id;
   part.files = std::exchange(dirty_, {});
-  part.mark = written_mark_;
-  part.mark.log_start = ends_.log_start;
+  SyncedMark mark = written_mark_;
+  mark.log_start = ends_.log_start;
+  part.mark = mark;
   part.reply = &loop_;
-  part.done = [this, alive = alive_, mark = part.mark](Result<void> result) {
+  part.done = [this, alive = alive_, mark](Result<void> result) {
     if (*alive) OnSynced(mark, std::move(result));
   };
   directory_.group_sync().Add(std::move(part));
@@ -303,6 +304,7 @@ void LogImpl::OnSynced(const SyncedMark& mark, Result<void> result) {
   synced_mark_ = mark;
   if (SyncIsDue()) StartSync();
   if (!syncing_) SetFlushTimer();
+  RunDeletions();
   if (checkpoint_.has_value() && checkpoint_->first <= ends_.synced_end && !checkpoint_running_)
     WriteCheckpoint();
   if (options_.on_progress) options_.on_progress();
@@ -313,6 +315,7 @@ void LogImpl::Fail(const Error& error) {
   if (failure_.has_value()) return;
   failure_ = error;
   directory_.Fail(error);
+  FailDeletions(error);
   if (options_.on_progress) options_.on_progress();
   RunQuietWork();
 }

@@ -151,6 +151,10 @@ void LogChecker::OnTruncate(Offset end) {
   cut_ = Cut::kTruncate;
   const size_t index = IndexOf(end);
   cut_to_ = index < branch_.size() ? branch_[index].header.base_offset : end;
+  if (cut_to_ <= ends_.log_start) {
+    cut_ = Cut::kReset;  // nothing is left
+    cut_to_ = ends_.log_start;
+  }
   ++cuts_;
   for (Offset* kept :
        {&visible_end_, &kept_by_kill_, &kept_by_power_loss_, &synced_before_, &synced_before_that_})

@@ -127,12 +127,11 @@ class MutantGroupSync final : public GroupSync {
     mark.partition = of.partition;
     mark.mark = of.mark;
     mark.reply = of.reply;
-    mark.done = [this, partition = of.partition, after = of.mark, reply = of.reply,
+    mark.done = [this, partition = of.partition, reply = of.reply,
                  done = std::move(done)](Result<void> first) mutable {
       if (!first.ok()) return done(std::move(first));
       Part again;
       again.partition = partition;
-      again.mark = after;
       again.reply = reply;
       again.done = std::move(done);
       inner_.Add(std::move(again));
