@@ -2,6 +2,7 @@
 #define GREGOR_BROKER_GRPC_CONTROL_SERVICES_H_
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/service_type.h>
 
 #include <memory>
 #include <string>

@@ -1,0 +1,314 @@
+// ClusterService: where things are.
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "broker/grpc/control_factories.h"
+#include "broker/grpc/convert.h"
+#include "broker/grpc/metadata_watch.h"
+#include "broker/grpc/page_token.h"
+#include "broker/grpc/status.h"
+#include "broker/grpc/unary_call.h"
+#include "gregor/v1/cluster.grpc.pb.h"
+
+namespace gregor {
+namespace {
+
+constexpr Pages::Limits kPartitionPages{.size_default = 5000, .size_max = 5000};
+
+// The parts of a page's key: numbers and texts, by line; texts have no line ends.
+std::vector<std::string> SplitLines(std::string_view text) {
+  std::vector<std::string> lines(1);
+  for (const char each : text) {
+    if (each == '\n') {
+      lines.emplace_back();
+    } else {
+      lines.back() += each;
+    }
+  }
+  return lines;
+}
+
+int32_t ToNumber(const std::string& text) {
+  int32_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+// Everything in a list that must be the same on all pages.
+template <typename List>
+std::string Joined(const List& list) {
+  std::string joined;
+  for (const auto& each : list) {
+    if constexpr (std::is_arithmetic_v<std::decay_t<decltype(each)>>) {
+      joined += std::to_string(each);
+    } else {
+      joined += each;
+    }
+    joined += '\0';
+  }
+  return joined;
+}
+
+// One page of the topics and partitions of GetMetadata.
+class MetadataPage {
+ public:
+  MetadataPage(const MetadataImage& image, const v1::GetMetadataRequest& request, size_t size,
+               v1::GetMetadataResponse& out)
+      : image_(image), request_(request), size_(size), out_(out) {}
+
+  // Begins with partition `partition` of topic number `topic` of the request; returns the key of
+  // the place where the next page begins, empty if there is none.
+  std::string Fill(int topic, int32_t partition) {
+    for (; topic < request_.topics_size(); ++topic, partition = 0) {
+      if (IsFull()) return KeyOf(topic, 0);
+      const int32_t next = AddTopic(request_.topics(topic), partition);
+      if (next >= 0) return KeyOf(topic, next);
+    }
+    return "";
+  }
+
+ private:
+  static std::string KeyOf(int topic, int32_t partition) {
+    return std::to_string(topic) + "\n" + std::to_string(partition);
+  }
+  bool IsFull() const { return count_ >= size_ || bytes_ > kPageBytesMax; }
+  void Count(const google::protobuf::Message& added) {
+    ++count_;
+    bytes_ += added.ByteSizeLong();
+  }
+
+  // Returns the partition with which the next page goes on; -1: the topic is told.
+  int32_t AddTopic(const std::string& name, int32_t from) {
+    auto& out = *out_.add_topics();
+    const TopicPtr topic = image_.Topic(name);
+    if (topic == nullptr) {
+      out.set_topic(name);
+      *out.mutable_error() = ToRpcStatus(NoSuchTopic(name));
+      Count(out);
+      return -1;
+    }
+    FillTopic(*topic, out);
+    bytes_ += out.ByteSizeLong();
+    int32_t next = -1;
+    topic->partitions.VisitFrom(PartitionIndex{from}, [&](PartitionIndex index, const auto& each) {
+      if (IsFull() && out.partitions_size() > 0) {
+        next = index.value;
+        return false;
+      }
+      FillPartition(*each, image_, *out.add_partitions());
+      Count(out.partitions(out.partitions_size() - 1));
+      return true;
+    });
+    return next;
+  }
+
+  const MetadataImage& image_;
+  const v1::GetMetadataRequest& request_;
+  const size_t size_;
+  v1::GetMetadataResponse& out_;
+  size_t count_ = 0;
+  size_t bytes_ = 0;
+};
+
+// The order of replicas in DescribeLogDirs, and their key.
+using ReplicaKey = std::tuple<std::string, std::string, std::string>;  // directory, topic, id
+
+ReplicaKey KeyOf(const LogDirUsage& dir, const ReplicaUsage& replica) {
+  return {dir.id.ToString(), replica.topic, replica.id.ToString()};
+}
+
+class ClusterService final : public v1::ClusterService::CallbackService {
+ public:
+  ClusterService(BrokerApi& broker, std::shared_ptr<DrainSignal> drain,
+                 const ControlOptions& options)
+      : broker_(broker),
+        read_{.timeout = options.call_timeout, .writes = false},
+        watches_(broker, std::move(drain), options) {}
+
+  grpc::ServerUnaryReactor* GetMetadata(grpc::CallbackServerContext* context,
+                                        const v1::GetMetadataRequest* request,
+                                        v1::GetMetadataResponse* response) override {
+    return AnswerNow(context, response, Metadata(*request));
+  }
+
+  grpc::ServerWriteReactor<v1::WatchMetadataResponse>* WatchMetadata(
+      grpc::CallbackServerContext* context, const v1::WatchMetadataRequest* request) override {
+    return watches_.Start(*context, *request);
+  }
+
+  grpc::ServerUnaryReactor* DescribeCluster(grpc::CallbackServerContext* context,
+                                            const v1::DescribeClusterRequest* request,
+                                            v1::DescribeClusterResponse* response) override {
+    return AnswerNow(context, response, Cluster(*request));
+  }
+
+  grpc::ServerUnaryReactor* DescribeLogDirs(grpc::CallbackServerContext* context,
+                                            const v1::DescribeLogDirsRequest* request,
+                                            v1::DescribeLogDirsResponse* response) override {
+    return AnswerLater(context, response, read_, [&](Reply<v1::DescribeLogDirsResponse> reply) {
+      LogDirs(*request, std::move(reply));
+    });
+  }
+
+ private:
+  Result<v1::GetMetadataResponse> Metadata(const v1::GetMetadataRequest& request) const;
+  Result<v1::DescribeClusterResponse> Cluster(const v1::DescribeClusterRequest& request) const;
+  void LogDirs(const v1::DescribeLogDirsRequest& request, Reply<v1::DescribeLogDirsResponse> reply);
+
+  BrokerApi& broker_;
+  const CallRules read_;
+  MetadataWatches watches_;
+};
+
+Result<v1::GetMetadataResponse> ClusterService::Metadata(
+    const v1::GetMetadataRequest& request) const {
+  ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(broker_));
+  const Pages pages(image->request_id_key, {"GetMetadata", Joined(request.topics())});
+  ASSIGN_OR_RETURN(const Pages::Page page, pages.Parse(request.page(), kPartitionPages));
+  v1::GetMetadataResponse response;
+  response.set_cluster_id(image->cluster_id.ToString());
+  response.set_metadata_version(image->version.value);
+  FillBrokers(*image, true, *response.mutable_brokers());
+  FillCluster(broker_, /*with_capabilities=*/true, response);
+  int topic = 0;
+  int32_t partition = 0;
+  if (!page.after.empty()) {
+    const auto key = SplitLines(page.after);
+    topic = ToNumber(key.at(0));
+    partition = ToNumber(key.at(1));
+  }
+  MetadataPage filled(*image, request, page.size, response);
+  const std::string next = filled.Fill(topic, partition);
+  if (!next.empty()) response.set_next_page_token(pages.TokenAfter(next));
+  return response;
+}
+
+Result<v1::DescribeClusterResponse> ClusterService::Cluster(
+    const v1::DescribeClusterRequest& request) const {
+  ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(broker_));
+  v1::DescribeClusterResponse response;
+  response.set_cluster_id(image->cluster_id.ToString());
+  response.set_controller_id(ControllerIdOf(broker_));
+  FillBrokers(*image, request.include_fenced(), *response.mutable_brokers());
+  // What all brokers can read.
+  auto& feature = *response.add_features();
+  feature.set_name("metadata");
+  feature.set_max_supported(INT32_MAX);
+  image->brokers.VisitAll([&](NodeId, const auto& broker) {
+    feature.set_min_supported(std::max(feature.min_supported(), broker->feature_level_min));
+    feature.set_max_supported(std::min(feature.max_supported(), broker->feature_level_max));
+  });
+  feature.set_finalized(image->feature_level);
+  return response;
+}
+
+// One page of replicas from what the broker says of its directories.
+v1::DescribeLogDirsResponse LogDirsPage(const std::vector<LogDirUsage>& dirs, const Pages& pages,
+                                        const Pages::Page& page, bool omit_replicas) {
+  v1::DescribeLogDirsResponse response;
+  ReplicaKey after;
+  if (!page.after.empty()) {
+    const auto key = SplitLines(page.after);
+    after = {key.at(0), key.at(1), key.at(2)};
+  }
+  std::vector<std::pair<ReplicaKey, const ReplicaUsage*>> replicas;
+  std::map<std::string, v1::DescribeLogDirsResponse::LogDir*> by_id;
+  for (const LogDirUsage& dir : dirs) {
+    auto& out = *response.add_log_dirs();
+    out.set_broker_id(dir.broker_id.value);
+    out.set_path(dir.path);
+    out.set_directory_id(ToBytes(dir.id.bytes));
+    out.set_total_bytes(static_cast<int64_t>(dir.total_bytes));
+    out.set_usable_bytes(static_cast<int64_t>(dir.usable_bytes));
+    if (dir.error.has_value()) *out.mutable_error() = ToRpcStatus(*dir.error);
+    uint64_t bytes = 0;
+    for (const ReplicaUsage& replica : dir.replicas) {
+      bytes += replica.size_bytes;
+      replicas.emplace_back(KeyOf(dir, replica), &replica);
+    }
+    out.set_replica_count(static_cast<int64_t>(dir.replicas.size()));
+    out.set_log_bytes(static_cast<int64_t>(bytes));
+  }
+  // Pointers into the list stay where they are once it is complete.
+  for (size_t i = 0; i < dirs.size(); ++i)
+    by_id[dirs[i].id.ToString()] = response.mutable_log_dirs(static_cast<int>(i));
+  if (omit_replicas) return response;
+  std::sort(replicas.begin(), replicas.end());
+  auto at = std::upper_bound(replicas.begin(), replicas.end(), after,
+                             [](const auto& key, const auto& each) { return key < each.first; });
+  for (size_t count = 0; at != replicas.end() && count < page.size; ++at, ++count) {
+    auto& out = *by_id[std::get<0>(at->first)]->add_replicas();
+    const ReplicaUsage& replica = *at->second;
+    out.mutable_partition()->set_topic(replica.topic);
+    out.mutable_partition()->set_partition(replica.id.partition.value);
+    out.set_topic_id(ToBytes(replica.id.topic_id.bytes));
+    out.set_size_bytes(static_cast<int64_t>(replica.size_bytes));
+  }
+  if (at != replicas.end()) {
+    const auto& [dir, topic, id] = std::prev(at)->first;
+    response.set_next_page_token(pages.TokenAfter(dir + "\n" + topic + "\n" + id));
+  }
+  return response;
+}
+
+void ClusterService::LogDirs(const v1::DescribeLogDirsRequest& request,
+                             Reply<v1::DescribeLogDirsResponse> reply) {
+  auto image = ImageOf(broker_);
+  if (!image.ok()) return reply(std::move(image).error());
+  if (request.topics_size() > kItemsMax || request.broker_ids_size() > kItemsMax) {
+    return reply(
+        Error(Reason::kInvalidArgument,
+              "a call takes at most " + std::to_string(kItemsMax) + " topics and as many brokers"));
+  }
+  auto pages = std::make_shared<const Pages>(
+      (*image)->request_id_key,
+      std::vector<std::string_view>{"DescribeLogDirs", Joined(request.broker_ids()),
+                                    Joined(request.topics())});
+  auto page = pages->Parse(request.page(), {});
+  if (!page.ok()) return reply(std::move(page).error());
+  // Other brokers' directories are known to them only.
+  std::vector<int32_t> unreachable;
+  bool here = request.broker_ids().empty();
+  for (const int32_t id : request.broker_ids()) {
+    if ((*image)->Broker(NodeId{id}) == nullptr) {
+      return reply(
+          Error(Reason::kBrokerIdNotRegistered, "no broker has the id " + std::to_string(id))
+              .With("broker_id", std::to_string(id)));
+    }
+    if (id == broker_.node_id().value) {
+      here = true;
+    } else {
+      unreachable.push_back(id);
+    }
+  }
+  if (request.broker_ids().empty()) {
+    (*image)->brokers.VisitAll([&](NodeId id, const auto&) {
+      if (id != broker_.node_id()) unreachable.push_back(id.value);
+    });
+  }
+  auto finish = [reply = std::move(reply), pages, page = *std::move(page),
+                 unreachable = std::move(unreachable),
+                 omit = request.omit_replicas()](std::vector<LogDirUsage> dirs) mutable {
+    auto response = LogDirsPage(dirs, *pages, page, omit);
+    response.mutable_unreachable()->Add(unreachable.begin(), unreachable.end());
+    reply(std::move(response));
+  };
+  if (!here) return finish(std::vector<LogDirUsage>());
+  broker_.DescribeLogDirs({request.topics().begin(), request.topics().end()}, std::move(finish));
+}
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> NewClusterService(BrokerApi& broker,
+                                                 std::shared_ptr<DrainSignal> drain,
+                                                 const ControlOptions& options) {
+  return std::make_unique<ClusterService>(broker, std::move(drain), options);
+}
+
+}  // namespace gregor

@@ -1,0 +1,37 @@
+#ifndef GREGOR_BROKER_GRPC_METADATA_WATCH_H_
+#define GREGOR_BROKER_GRPC_METADATA_WATCH_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <memory>
+
+#include "broker/grpc/control_services.h"
+#include "gregor/v1/cluster.pb.h"
+
+namespace gregor {
+
+// The streams of WatchMetadata. A stream holds the image that its client was told last and the
+// names of at most a thousand topics that changed since; where more changed it compares all. So a
+// client that lags costs no more than one that does not: it is told the latest state, not each
+// step. Thread: any.
+class MetadataWatches {
+ public:
+  // REQUIRES: `broker` outlives the server that serves the streams.
+  MetadataWatches(BrokerApi& broker, std::shared_ptr<DrainSignal> drain,
+                  const ControlOptions& options);
+
+  // What the method of the callback API returns.
+  grpc::ServerWriteReactor<v1::WatchMetadataResponse>* Start(
+      grpc::CallbackServerContext& context, const v1::WatchMetadataRequest& request);
+
+ private:
+  BrokerApi& broker_;
+  const std::shared_ptr<DrainSignal> drain_;
+  const ControlOptions options_;
+  const std::shared_ptr<std::atomic<int>> count_;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_BROKER_GRPC_METADATA_WATCH_H_

@@ -1,0 +1,237 @@
+// TopicService: the broker's operations on topics in the words of the API.
+#include <algorithm>
+#include <charconv>
+#include <utility>
+#include <vector>
+
+#include "broker/grpc/control_factories.h"
+#include "broker/grpc/convert.h"
+#include "broker/grpc/page_token.h"
+#include "broker/grpc/status.h"
+#include "broker/grpc/unary_call.h"
+#include "gregor/v1/topic.grpc.pb.h"
+
+namespace gregor {
+namespace {
+
+using Assignments = google::protobuf::RepeatedPtrField<v1::CreateTopicRequest::ReplicaAssignment>;
+
+// Replicas of the partitions first, first + 1, ..., of which each must be named once.
+Result<std::vector<std::vector<NodeId>>> ToAssignment(const Assignments& assignments,
+                                                      int32_t first) {
+  std::vector<std::vector<NodeId>> replicas(static_cast<size_t>(assignments.size()));
+  std::vector<bool> seen(replicas.size());
+  for (const auto& each : assignments) {
+    const int64_t index = int64_t{each.partition()} - first;
+    if (index < 0 || index >= assignments.size() || seen[static_cast<size_t>(index)]) {
+      return Error(Reason::kInvalidReplicaAssignment,
+                   "assignment must name each partition from " + std::to_string(first) + " to " +
+                       std::to_string(first + assignments.size() - 1) + " once; partition " +
+                       std::to_string(each.partition()) + " is out of place");
+    }
+    seen[static_cast<size_t>(index)] = true;
+    for (const int32_t broker : each.broker_ids())
+      replicas[static_cast<size_t>(index)].push_back(NodeId{broker});
+  }
+  return replicas;
+}
+
+Result<CreateTopic> ToCreateTopic(const v1::CreateTopicRequest& request) {
+  CreateTopic operation;
+  operation.name = request.topic();
+  operation.partitions = request.partitions();
+  operation.replication_factor = request.replication_factor();
+  operation.validate_only = request.validate_only();
+  operation.request_id = request.request_id();
+  for (const auto& [name, value] : request.configs()) operation.configs[name] = value;
+  if (request.assignment().empty()) return operation;
+  if (request.partitions() != 0 || request.replication_factor() != 0) {
+    return Error(Reason::kInvalidArgument,
+                 "assignment stands instead of partitions and replication_factor: leave those 0");
+  }
+  ASSIGN_OR_RETURN(operation.assignment, ToAssignment(request.assignment(), 0));
+  return operation;
+}
+
+class TopicService final : public v1::TopicService::CallbackService {
+ public:
+  TopicService(BrokerApi& broker, const ControlOptions& options)
+      : broker_(broker), write_{.timeout = options.call_timeout, .writes = true} {}
+
+  grpc::ServerUnaryReactor* CreateTopic(grpc::CallbackServerContext* context,
+                                        const v1::CreateTopicRequest* request,
+                                        v1::CreateTopicResponse* response) override {
+    return AnswerLater(context, response, write_, [&](Reply<v1::CreateTopicResponse> reply) {
+      auto operation = ToCreateTopic(*request);
+      if (!operation.ok()) return reply(std::move(operation).error());
+      broker_.controller().Create(*std::move(operation),
+                                  WithTopic<v1::CreateTopicResponse>(std::move(reply)));
+    });
+  }
+
+  grpc::ServerUnaryReactor* GetTopic(grpc::CallbackServerContext* context,
+                                     const v1::GetTopicRequest* request,
+                                     v1::GetTopicResponse* response) override {
+    return AnswerNow(context, response, Describe(*request));
+  }
+
+  grpc::ServerUnaryReactor* ListTopics(grpc::CallbackServerContext* context,
+                                       const v1::ListTopicsRequest* request,
+                                       v1::ListTopicsResponse* response) override {
+    return AnswerNow(context, response, List(*request));
+  }
+
+  grpc::ServerUnaryReactor* DeleteTopic(grpc::CallbackServerContext* context,
+                                        const v1::DeleteTopicRequest* request,
+                                        v1::DeleteTopicResponse* response) override {
+    return AnswerLater(context, response, write_, [&](Reply<v1::DeleteTopicResponse> reply) {
+      auto key = ToTopicKey(*request);
+      if (!key.ok()) return reply(std::move(key).error());
+      broker_.controller().Delete(
+          *std::move(key), [reply = std::move(reply),
+                            allow_missing = request->allow_missing()](Result<void> result) mutable {
+            const bool missing = !result.ok() && (result.error().reason == Reason::kTopicNotFound ||
+                                                  result.error().reason == Reason::kUnknownTopicId);
+            if (!result.ok() && !(missing && allow_missing))
+              return reply(std::move(result).error());
+            reply(v1::DeleteTopicResponse());
+          });
+    });
+  }
+
+  grpc::ServerUnaryReactor* AddPartitions(grpc::CallbackServerContext* context,
+                                          const v1::AddPartitionsRequest* request,
+                                          v1::AddPartitionsResponse* response) override {
+    return AnswerLater(context, response, write_, [&](Reply<v1::AddPartitionsResponse> reply) {
+      auto operation = ToAddPartitions(*request);
+      if (!operation.ok()) return reply(std::move(operation).error());
+      broker_.controller().Add(*std::move(operation),
+                               WithTopic<v1::AddPartitionsResponse>(std::move(reply)));
+    });
+  }
+
+  grpc::ServerUnaryReactor* DeleteRecords(grpc::CallbackServerContext* context,
+                                          const v1::DeleteRecordsRequest* request,
+                                          v1::DeleteRecordsResponse* response) override {
+    return AnswerLater(context, response, write_, [&](Reply<v1::DeleteRecordsResponse> reply) {
+      if (request->items_size() > kItemsMax) {
+        return reply(Error(Reason::kInvalidArgument,
+                           "a call takes at most " + std::to_string(kItemsMax) + " items"));
+      }
+      std::vector<gregor::DeleteRecords> items;
+      for (const auto& item : request->items()) {
+        items.push_back({.topic = {.name = item.partition().topic(), .id = {}},
+                         .partition = PartitionIndex{item.partition().partition()},
+                         .before = Offset{item.before_offset()}});
+      }
+      broker_.Delete(std::move(items),
+                     [reply = std::move(reply)](std::vector<Result<Offset>> results) mutable {
+                       v1::DeleteRecordsResponse answer;
+                       for (const auto& result : results) {
+                         auto& out = *answer.add_results();
+                         if (result.ok()) out.set_log_start_offset(result->value);
+                         if (!result.ok()) *out.mutable_error() = ToRpcStatus(result.error());
+                       }
+                       reply(std::move(answer));
+                     });
+    });
+  }
+
+ private:
+  // Turns the topic that an operation made into the answer.
+  template <typename Response>
+  ControllerApi::Done<TopicPtr> WithTopic(Reply<Response> reply) {
+    return [this, reply = std::move(reply)](Result<TopicPtr> topic) mutable {
+      if (!topic.ok()) return reply(std::move(topic).error());
+      const ImagePtr image = broker_.image();
+      CHECK(image != nullptr);
+      Response response;
+      *response.mutable_topic() = ToTopicMetadata(**topic, *image);
+      reply(std::move(response));
+    };
+  }
+
+  Result<gregor::AddPartitions> ToAddPartitions(const v1::AddPartitionsRequest& request) const {
+    gregor::AddPartitions operation;
+    operation.topic = request.topic();
+    operation.total_partitions = request.total_partitions();
+    operation.validate_only = request.validate_only();
+    if (request.assignment().empty()) return operation;
+    ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(broker_));
+    ASSIGN_OR_RETURN(const TopicPtr topic, FindTopic(*image, {.name = request.topic(), .id = {}}));
+    ASSIGN_OR_RETURN(operation.assignment,
+                     ToAssignment(request.assignment(), topic->partition_count()));
+    return operation;
+  }
+
+  Result<v1::GetTopicResponse> Describe(const v1::GetTopicRequest& request) const;
+  Result<v1::ListTopicsResponse> List(const v1::ListTopicsRequest& request) const;
+
+  BrokerApi& broker_;
+  const CallRules write_;
+};
+
+Result<v1::GetTopicResponse> TopicService::Describe(const v1::GetTopicRequest& request) const {
+  ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(broker_));
+  ASSIGN_OR_RETURN(const TopicKey key, ToTopicKey(request));
+  ASSIGN_OR_RETURN(const TopicPtr topic, FindTopic(*image, key));
+  // The id, not the name: pages of a topic and of its successor are not mixed.
+  const Pages pages(image->request_id_key, {"GetTopic", ToBytes(topic->id.bytes)});
+  ASSIGN_OR_RETURN(const Pages::Page page, pages.Parse(request.page(), {}));
+  PartitionIndex next{0};
+  if (!page.after.empty()) {
+    std::from_chars(page.after.data(), page.after.data() + page.after.size(), next.value);
+    ++next.value;
+  }
+  v1::GetTopicResponse response;
+  auto& out = *response.mutable_topic();
+  FillTopic(*topic, out);
+  topic->partitions.VisitFrom(next, [&](PartitionIndex, const auto& partition) {
+    if (static_cast<size_t>(out.partitions_size()) == page.size) {
+      const int32_t last = out.partitions(out.partitions_size() - 1).partition();
+      response.set_next_page_token(pages.TokenAfter(std::to_string(last)));
+      return false;
+    }
+    FillPartition(*partition, *image, *out.add_partitions());
+    return true;
+  });
+  return response;
+}
+
+Result<v1::ListTopicsResponse> TopicService::List(const v1::ListTopicsRequest& request) const {
+  ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(broker_));
+  const Pages pages(image->request_id_key,
+                    {"ListTopics", request.prefix(), request.include_internal() ? "1" : "0"});
+  ASSIGN_OR_RETURN(const Pages::Page page, pages.Parse(request.page(), {}));
+  v1::ListTopicsResponse response;
+  size_t bytes = 0;
+  image->topics.VisitFrom(
+      std::max(request.prefix(), page.after), [&](const std::string& name, const TopicPtr& topic) {
+        if (name.compare(0, request.prefix().size(), request.prefix()) != 0) return false;
+        if (name == page.after || (IsInternal(name) && !request.include_internal())) return true;
+        v1::TopicMetadata out;
+        if (request.include_partitions()) {
+          out = ToTopicMetadata(*topic, *image);
+        } else {
+          FillTopic(*topic, out);
+        }
+        bytes += out.ByteSizeLong();
+        const auto count = static_cast<size_t>(response.topics_size());
+        if (count == page.size || (count > 0 && bytes > kPageBytesMax)) {
+          const std::string& last = response.topics(response.topics_size() - 1).topic();
+          response.set_next_page_token(pages.TokenAfter(last));
+          return false;
+        }
+        *response.add_topics() = std::move(out);
+        return true;
+      });
+  return response;
+}
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> NewTopicService(BrokerApi& broker, const ControlOptions& options) {
+  return std::make_unique<TopicService>(broker, options);
+}
+
+}  // namespace gregor

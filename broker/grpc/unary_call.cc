@@ -1,0 +1,64 @@
+#include "broker/grpc/unary_call.h"
+
+#include <grpc/support/time.h>
+#include <grpcpp/alarm.h>
+
+#include "broker/grpc/status.h"
+
+namespace gregor {
+namespace {
+
+gpr_timespec InThe(Duration future) {
+  const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(future).count();
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(ns, GPR_TIMESPAN));
+}
+
+}  // namespace
+
+UnaryCall* UnaryCall::Handle::Take() {
+  const MutexLock lock(mutex_);
+  return std::exchange(call_, nullptr);
+}
+
+UnaryCall::UnaryCall(grpc::CallbackServerContext& context, const CallRules& rules)
+    : context_(context), handle_(std::make_shared<Handle>(this)) {
+  const gpr_timespec deadline = context_.raw_deadline();
+  const bool unlimited = gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0;
+  if (!unlimited) return;  // the client's own deadline cancels the call
+  timeout_ = std::make_unique<grpc::Alarm>();
+  timeout_->Set(InThe(rules.timeout), [handle = handle_, writes = rules.writes](bool expired) {
+    if (expired) EndLate(*handle, writes);
+  });
+}
+
+std::pair<UnaryCall*, std::shared_ptr<UnaryCall::Handle>> UnaryCall::Begin(
+    grpc::CallbackServerContext& context, const CallRules& rules) {
+  auto* const call = new UnaryCall(context, rules);
+  const gpr_timespec deadline = context.raw_deadline();
+  if (gpr_time_cmp(deadline, gpr_now(deadline.clock_type)) > 0) return {call, call->handle_};
+  if (UnaryCall* const taken = call->handle_->Take()) {
+    taken->Fail(Error(Reason::kCommitTimedOut,
+                      "the deadline had passed when the call arrived; nothing was done")
+                    .With("outcome", "NOT_APPLIED"));
+  }
+  return {call, nullptr};
+}
+
+void UnaryCall::EndLate(Handle& handle, bool writes) {
+  UnaryCall* const taken = handle.Take();
+  if (taken == nullptr) return;
+  Error error(Reason::kCommitTimedOut, "the broker could not answer in time");
+  if (writes) error.With("outcome", "UNKNOWN");
+  taken->Fail(error);
+}
+
+void UnaryCall::Fail(const Error& error) {
+  AddReasonTrailer(context_, error);
+  Finish(ToStatus(error));
+}
+
+void UnaryCall::OnCancel() {
+  if (UnaryCall* const taken = handle_->Take()) taken->Finish(grpc::Status::CANCELLED);
+}
+
+}  // namespace gregor

@@ -1,0 +1,89 @@
+#ifndef GREGOR_BROKER_GRPC_UNARY_CALL_H_
+#define GREGOR_BROKER_GRPC_UNARY_CALL_H_
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/task.h"
+#include "base/thread_annotations.h"
+
+namespace gregor {
+
+// Answers a unary call; at most once, from any thread. A call that has ended meanwhile (the client
+// went, the time was up) takes no answer any more: it is dropped.
+template <typename Response>
+using Reply = UniqueFunction<void(Result<Response>)>;
+
+struct CallRules {
+  // For calls whose client set no deadline.
+  Duration timeout = std::chrono::seconds(60);
+  // Whether the call changes something: a call that ran out of time then has the outcome UNKNOWN.
+  bool writes = false;
+};
+
+// One call of the callback API whose answer may come later than its end. Frees itself. Thread: any.
+class UnaryCall final : public grpc::ServerUnaryReactor {
+ public:
+  // What may outlive the call: whoever takes the call out of it first ends it.
+  class Handle {
+   public:
+    explicit Handle(UnaryCall* call) : call_(call) {}
+    // nullptr if somebody else has.
+    UnaryCall* Take();
+
+   private:
+    Mutex mutex_;
+    UnaryCall* call_ TS_GUARDED_BY(mutex_);
+  };
+
+  // nullptr where the call has ended already, because its deadline had passed when it came; else
+  // ends it when the time is up.
+  static std::pair<UnaryCall*, std::shared_ptr<Handle>> Begin(grpc::CallbackServerContext& context,
+                                                              const CallRules& rules);
+  // REQUIRES: taken.
+  void FinishOk() { Finish(grpc::Status::OK); }
+  void Fail(const Error& error);
+
+ private:
+  UnaryCall(grpc::CallbackServerContext& context, const CallRules& rules);
+  void OnCancel() override;
+  void OnDone() override { delete this; }
+  static void EndLate(Handle& handle, bool writes);
+
+  grpc::CallbackServerContext& context_;
+  std::shared_ptr<Handle> handle_;
+  std::unique_ptr<grpc::Alarm> timeout_;
+};
+
+// Calls `start(reply)` and returns what a method of the callback API has to.
+template <typename Response, typename Start>
+grpc::ServerUnaryReactor* AnswerLater(grpc::CallbackServerContext* context, Response* response,
+                                      const CallRules& rules, Start start) {
+  auto [call, handle] = UnaryCall::Begin(*context, rules);
+  if (handle == nullptr) return call;
+  start(Reply<Response>([handle = handle, response](Result<Response> result) {
+    UnaryCall* const taken = handle->Take();
+    if (taken == nullptr) return;
+    if (!result.ok()) return taken->Fail(result.error());
+    response->Swap(&*result);
+    taken->FinishOk();
+  }));
+  return call;
+}
+
+// The same where the answer is at hand.
+template <typename Response>
+grpc::ServerUnaryReactor* AnswerNow(grpc::CallbackServerContext* context, Response* response,
+                                    Result<Response> result) {
+  return AnswerLater(context, response, CallRules(),
+                     [&](Reply<Response> reply) { reply(std::move(result)); });
+}
+
+}  // namespace gregor
+
+#endif  // GREGOR_BROKER_GRPC_UNARY_CALL_H_
