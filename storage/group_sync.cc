@@ -24,10 +24,18 @@ void JournaledGroupSync::Forget(const TopicIdPartition& partition) {
   {
     const MutexLock lock(mutex_);
     unwritten_.emplace_back(partition, std::nullopt);
+    marks_.erase(partition);
     flush_wanted_ = true;
     start = !std::exchange(running_, true);
   }
   if (start) Start();
+}
+
+std::optional<SyncedMark> JournaledGroupSync::MarkOf(const TopicIdPartition& partition) const {
+  const MutexLock lock(mutex_);
+  const auto found = marks_.find(partition);
+  if (found == marks_.end()) return std::nullopt;
+  return found->second;
 }
 
 void JournaledGroupSync::FlushMarksSoon() {
@@ -56,7 +64,7 @@ void JournaledGroupSync::RunGroup() {
     const MutexLock lock(mutex_);
     if (!result.journal.ok()) unwritten_.insert(unwritten_.begin(), changes.begin(), changes.end());
     if (result.files.ok()) {
-      for (const Part& part : parts) unwritten_.emplace_back(part.partition, part.mark);
+      for (const Part& part : parts) NoteMark(part);
     }
   }
   for (Part& part : parts) {
@@ -72,6 +80,21 @@ void JournaledGroupSync::RunGroup() {
     again = running_ = !parts_.empty() || flush_wanted_;
   }
   if (again) Start();
+}
+
+// Parts of one log may be in another order than their marks: what is synced stays so until a part
+// says that it was cut.
+void JournaledGroupSync::NoteMark(const Part& part) {
+  if (!part.mark.has_value()) return;
+  SyncedMark mark = *part.mark;
+  const auto known = marks_.find(part.partition);
+  if (known != marks_.end() && !part.replaces) {
+    const Offset log_start = std::max(known->second.log_start, mark.log_start);
+    if (known->second.end_offset > mark.end_offset) mark = known->second;
+    mark.log_start = log_start;
+  }
+  marks_[part.partition] = mark;
+  unwritten_.emplace_back(part.partition, mark);
 }
 
 JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const std::vector<Part>& parts,

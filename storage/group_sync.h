@@ -2,6 +2,7 @@
 #define GREGOR_STORAGE_GROUP_SYNC_H_
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -21,7 +22,8 @@ class GroupSync {
   struct Part {
     TopicIdPartition partition;
     std::vector<FilePtr> files;
-    SyncedMark mark;
+    std::optional<SyncedMark> mark;  // none: only to have the marks before it in the journal
+    bool replaces = false;           // the mark counts even where it is lower than the last one
     // Fails with kDiskFull where the marks of the groups before it could not be written for lack of
     // space; otherwise marks just trail then.
     bool needs_journal = false;

@@ -16,10 +16,14 @@ class JournaledGroupSync final : public GroupSync {
  public:
   // REQUIRES: all outlive it; its jobs have run when it goes.
   JournaledGroupSync(LogDirectory& directory, MarkJournal journal)
-      : directory_(directory), journal_(std::move(journal)) {}
+      : directory_(directory), journal_(std::move(journal)), marks_(journal_.marks()) {}
 
   void Add(Part part) override;
   void Forget(const TopicIdPartition& partition) override;
+
+  // The last mark that is known to be true: of what the journal had at the start, or was synced
+  // since, be it in the journal yet or not. Thread: any.
+  std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const;
 
   // Writes and syncs the marks that no later group took along. Thread: the sync lane.
   Result<void> FlushMarks();
@@ -30,6 +34,7 @@ class JournaledGroupSync final : public GroupSync {
   using Changes = std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>;
   void Start();
   void RunGroup();
+  void NoteMark(const Part& part) TS_REQUIRES(mutex_);
   struct GroupResult {
     Result<void> files;
     Result<void> journal;  // kDiskFull alone is no failure of the directory
@@ -40,6 +45,7 @@ class JournaledGroupSync final : public GroupSync {
   MarkJournal journal_;  // sync lane
   mutable Mutex mutex_;
   std::vector<Part> parts_ TS_GUARDED_BY(mutex_);
+  MarkJournal::Marks marks_ TS_GUARDED_BY(mutex_);
   Changes unwritten_ TS_GUARDED_BY(mutex_);  // marks of groups that are durable themselves
   bool running_ TS_GUARDED_BY(mutex_) = false;
   bool flush_wanted_ TS_GUARDED_BY(mutex_) = false;

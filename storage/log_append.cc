@@ -8,7 +8,6 @@ namespace gregor {
 namespace {
 
 constexpr uint64_t kAllocationMin = 64u << 10;
-constexpr uint64_t kCheckpointBytes = 64u << 20;  // bounds what a restart after a crash has to read
 constexpr Duration kDiskFullRetry = std::chrono::seconds(1);
 constexpr int64_t kOffsetSpanMax = INT32_MAX;
 
@@ -161,8 +160,8 @@ Result<void> LogImpl::Append(RecordBatch batch) {
   ends_.log_end = header.next_offset();
   changed_ = true;
   bytes_since_checkpoint_ += size;
-  if (bytes_since_checkpoint_ >= kCheckpointBytes && !checkpoint_.has_value() &&
-      !checkpoint_running_)
+  if (bytes_since_checkpoint_ >= directory_.options().checkpoint_bytes &&
+      !checkpoint_.has_value() && !checkpoint_running_)
     TakeCheckpoint();
   if (!writing_) StartWrite();
   return {};
@@ -288,10 +287,11 @@ void LogImpl::StartSync() {
   GroupSync::Part part;
   part.partition = options_.id;
   part.files = std::exchange(dirty_, {});
-  part.mark = written_mark_;
-  part.mark.log_start = ends_.log_start;
+  SyncedMark mark = written_mark_;
+  mark.log_start = ends_.log_start;
+  part.mark = mark;
   part.reply = &loop_;
-  part.done = [this, alive = alive_, mark = part.mark](Result<void> result) {
+  part.done = [this, alive = alive_, mark](Result<void> result) {
     if (*alive) OnSynced(mark, std::move(result));
   };
   directory_.group_sync().Add(std::move(part));
@@ -304,6 +304,7 @@ void LogImpl::OnSynced(const SyncedMark& mark, Result<void> result) {
   synced_mark_ = mark;
   if (SyncIsDue()) StartSync();
   if (!syncing_) SetFlushTimer();
+  RunDeletions();
   if (checkpoint_.has_value() && checkpoint_->first <= ends_.synced_end && !checkpoint_running_)
     WriteCheckpoint();
   if (options_.on_progress) options_.on_progress();
@@ -314,6 +315,7 @@ void LogImpl::Fail(const Error& error) {
   if (failure_.has_value()) return;
   failure_ = error;
   directory_.Fail(error);
+  FailDeletions(error);
   if (options_.on_progress) options_.on_progress();
   RunQuietWork();
 }

@@ -14,7 +14,7 @@ void LogImpl::WhenQuiet(Task work) {
 
 void LogImpl::RunQuietWork() {
   if (quiet_running_ || quiet_work_.empty() || writing_ || syncing_ || checkpoint_running_ ||
-      !queue_.empty())
+      deleting_ || drops_running_ > 0 || !queue_.empty())
     return;
   // Everything written is synced first, unless that is not possible any more.
   if (ends_.synced_end != ends_.written_end && !failure().has_value()) return;
@@ -26,33 +26,37 @@ void LogImpl::RunQuietWork() {
 
 void LogImpl::EndQuietWork() {
   quiet_running_ = false;
+  RunDeletions();
   RunQuietWork();
 }
 
-// A mark rides to the journal with the group after its own: so it takes two.
-void LogImpl::JournalMark(const SyncedMark& mark, Done done) {
-  const auto add = [this](const SyncedMark& to_add, bool needs_journal, Done when_done) {
-    GroupSync::Part part;
-    part.needs_journal = needs_journal;
-    part.partition = options_.id;
-    part.mark = to_add;
-    part.reply = &loop_;
-    part.done = std::move(when_done);
-    directory_.group_sync().Add(std::move(part));
+// A mark rides to the journal with the group after its own: so it takes two. The second one is
+// asked for even if the log is gone meanwhile: `done` says that the mark is durable.
+void LogImpl::JournalMark(const SyncedMark& mark, bool replaces, Done done) {
+  GroupSync::Part part;
+  part.partition = options_.id;
+  part.mark = mark;
+  part.replaces = replaces;
+  part.reply = &loop_;
+  part.done = [&directory = directory_, &loop = loop_, id = options_.id,
+               done = std::move(done)](Result<void> first) mutable {
+    if (!first.ok()) return done(std::move(first));
+    GroupSync::Part journal;
+    journal.partition = id;
+    journal.needs_journal = true;
+    journal.reply = &loop;
+    journal.done = std::move(done);
+    directory.group_sync().Add(std::move(journal));
   };
-  add(mark, false,
-      [this, add, mark, alive = alive_, done = std::move(done)](Result<void> first) mutable {
-        if (!first.ok() || !*alive) return done(std::move(first));
-        add(mark, true, std::move(done));
-      });
+  directory_.group_sync().Add(std::move(part));
 }
 
 namespace {
 
-// The mark of the log as it is up to the batch that begins at or covers `end`. Thread: disk.
-Result<SyncedMark> FindCut(LogDirectory& directory, const TopicIdPartition& id,
-                           const Segment& segment, Offset log_start, Offset end,
-                           size_t batch_bytes_max) {
+// The mark of the segment as it is up to the batch that begins at or covers `end`. Thread: disk.
+Result<SyncedMark> FindCutIn(LogDirectory& directory, const TopicIdPartition& id,
+                             const Segment& segment, Offset log_start, Offset end,
+                             size_t batch_bytes_max) {
   const std::string path = JoinPath(directory.PathOf(id), SegmentFileName(segment.base, "log"));
   ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
   SyncedMark mark{log_start, segment.base, segment.base, 0, 0};
@@ -69,6 +73,21 @@ Result<SyncedMark> FindCut(LogDirectory& directory, const TopicIdPartition& id,
     return Error(Reason::kStorageError,
                  path + ": " + walk.what + " at " + std::to_string(walk.position));
   return mark;
+}
+
+// The mark of the log that keeps all whole batches below `end`; an empty log's that begins at
+// log_start where there is none. `segments` begin below `end`, newest first. Thread: disk.
+Result<SyncedMark> FindCut(LogDirectory& directory, const TopicIdPartition& id,
+                           const std::vector<Segment>& segments, Offset log_start, Offset end,
+                           size_t batch_bytes_max) {
+  for (const Segment& segment : segments) {
+    ASSIGN_OR_RETURN(const SyncedMark mark,
+                     FindCutIn(directory, id, segment, log_start, end, batch_bytes_max));
+    // At the beginning of a segment a mark would say that the log begins there.
+    if (mark.position > 0 && mark.end_offset > log_start) return mark;
+    if (mark.position > 0) break;
+  }
+  return SyncedMark{log_start, log_start, log_start, 0, 0};
 }
 
 // Removes everything behind `mark`. Thread: disk.
@@ -108,17 +127,15 @@ void LogImpl::TruncateTo(Offset end, Done done) {
   CHECK_GE(end.value, ends_.log_start.value);
   if (end >= ends_.log_end) return done({});
   WhenQuiet([this, end, done = std::move(done)]() mutable {
-    // The segment that keeps at least one batch below `end`; the log begins there otherwise.
-    auto segment = std::find_if(segments_.rbegin(), segments_.rend(),
-                                [&](const Segment& each) { return each.base < end; });
-    if (segment == segments_.rend()) {
-      return CutTo({end, end, end, 0, 0}, std::move(done));
+    std::vector<Segment> below;
+    for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
+      if (segment->base < end) below.push_back(*segment);
     }
     directory_.disk().Submit(
         Lane::kWrite, "log.find_cut", loop_,
-        [&directory = directory_, id = options_.id, kept = *segment, start = ends_.log_start, end,
+        [&directory = directory_, id = options_.id, below, start = ends_.log_start, end,
          max = options_.recovery_batch_bytes_max]() -> Result<SyncedMark> {
-          return FindCut(directory, id, kept, start, end, max);
+          return FindCut(directory, id, below, start, end, max);
         },
         [this, alive = alive_, done = std::move(done)](Result<SyncedMark> mark) mutable {
           if (!*alive) return;
@@ -179,47 +196,86 @@ void LogImpl::CutTo(SyncedMark mark, Done done) {
       [this, alive = alive_, mark, cut = std::move(cut)](Result<void> removed) mutable {
         if (!*alive) return;
         if (!removed.ok()) return cut(std::move(removed));
-        JournalMark(mark, std::move(cut));
+        JournalMark(mark, true, std::move(cut));
       });
 }
 
 void LogImpl::DeleteBefore(Offset start, Done done) {
   CHECK_LE(start.value, ends_.log_end.value);
-  if (start <= ends_.log_start) return done({});
-  ends_.log_start = start;
+  if (const auto failed = failure(); failed.has_value()) return done(*failed);
+  if (start <= ends_.log_start && !deleting_) return done({});
+  deletions_.push_back({start, std::move(done)});
+  RunDeletions();
+  // What is not synced cannot be deleted: after a power loss the log would end before it begins.
+  if (!deletions_.empty()) RequestSync();
+}
+
+// Raises the log start to the highest one asked for that is synced; one at a time, and not while
+// the log is being cut. Durable in the journal before the files go.
+void LogImpl::RunDeletions() {
+  if (deleting_ || quiet_running_) return;
+  const Offset synced = ends_.synced_end;
+  const auto waits =
+      std::stable_partition(deletions_.begin(), deletions_.end(),
+                            [&](const Deletion& each) { return each.start <= synced; });
+  if (waits == deletions_.begin()) return;
+  std::vector<Deletion> ready(std::move_iterator(deletions_.begin()), std::move_iterator(waits));
+  deletions_.erase(deletions_.begin(), waits);
+  deleting_ = true;
   changed_ = true;
-  epochs_.TruncateFromStart(start);
+  for (const Deletion& each : ready) ends_.log_start = std::max(ends_.log_start, each.start);
+  epochs_.TruncateFromStart(ends_.log_start);
   SyncedMark mark = synced_mark_;
-  mark.log_start = start;
-  JournalMark(mark,
-              [this, alive = alive_, start, done = std::move(done)](Result<void> result) mutable {
-                if (result.ok() && *alive) DropSegmentsBelow(start);
-                done(std::move(result));
+  mark.log_start = ends_.log_start;
+  JournalMark(mark, false,
+              [this, alive = alive_, start = ends_.log_start,
+               ready = std::move(ready)](Result<void> result) mutable {
+                if (*alive) {
+                  deleting_ = false;
+                  if (result.ok()) DropSegmentsBelow(start);
+                }
+                for (Deletion& each : ready) each.done(result);
+                if (!*alive) return;
+                RunDeletions();
+                RunQuietWork();
               });
   if (options_.on_progress) options_.on_progress();
 }
 
+void LogImpl::FailDeletions(const Error& error) {
+  for (Deletion& each : std::exchange(deletions_, {})) each.done(error);
+}
+
 void LogImpl::DropSegmentsBelow(Offset start) {
   std::vector<Offset> dropped;
-  while (segments_.size() > 1 && segments_[1].base <= start) {
+  // One that is not written as a whole is needed by the writes that wait; it goes next time.
+  while (segments_.size() > 1 && segments_[1].base <= start &&
+         segments_[1].base <= written_mark_.segment_base) {
     dropped.push_back(segments_.front().base);
     segments_.erase(segments_.begin());
   }
   if (dropped.empty()) return;
+  ++drops_running_;
   directory_.disk().Submit(
-      Lane::kBackground, "log.drop_segments", [&directory = directory_, id = options_.id, dropped] {
+      Lane::kBackground, "log.drop_segments", loop_,
+      [&directory = directory_, id = options_.id, dropped]() -> Result<void> {
         FileSystem& files = directory.disk().files();
         // Oldest first, so that a crash leaves no gap.
         for (const Offset base : dropped) {
           const std::string path = JoinPath(directory.PathOf(id), SegmentFileName(base, "log"));
           directory.file_cache().Forget(path);
-          auto removed = files.Remove(path);
-          if (removed.ok()) {
-            removed = files.Remove(JoinPath(directory.PathOf(id), SegmentFileName(base, "index")));
-          }
-          if (removed.ok()) removed = files.SyncDirectory(directory.PathOf(id));
-          if (!removed.ok()) return directory.Fail(removed.error());
+          RETURN_IF_ERROR(files.Remove(path));
+          RETURN_IF_ERROR(
+              files.Remove(JoinPath(directory.PathOf(id), SegmentFileName(base, "index"))));
+          RETURN_IF_ERROR(files.SyncDirectory(directory.PathOf(id)));
         }
+        return {};
+      },
+      [this, alive = alive_, &directory = directory_](Result<void> removed) {
+        if (!removed.ok()) directory.Fail(removed.error());
+        if (!*alive) return;
+        --drops_running_;
+        RunQuietWork();
       });
 }
 

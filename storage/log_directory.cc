@@ -53,8 +53,8 @@ class Directory final : public LogDirectory {
     RETURN_IF_ERROR(LoadMeta());
     RETURN_IF_ERROR(FindFolders());
     ASSIGN_OR_RETURN(MarkJournal journal,
-                     MarkJournal::Open(files, JoinPath(options_.path, kJournalFile)));
-    marks_ = journal.marks();
+                     MarkJournal::Open(files, JoinPath(options_.path, kJournalFile),
+                                       options_.journal_bytes_min));
     sync_ = std::make_unique<JournaledGroupSync>(*this, std::move(journal));
     const std::string clean = JoinPath(options_.path, kCleanFile);
     ASSIGN_OR_RETURN(was_clean_, files.Exists(clean));
@@ -74,9 +74,7 @@ class Directory final : public LogDirectory {
   bool was_clean() const override { return was_clean_; }
   const std::vector<TopicIdPartition>& found() const override { return found_; }
   std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const override {
-    const auto found = marks_.find(partition);
-    if (found == marks_.end()) return std::nullopt;
-    return found->second;
+    return sync_->MarkOf(partition);
   }
   std::string PathOf(const TopicIdPartition& partition) const override {
     return JoinPath(options_.path, partition.ToString());
@@ -204,8 +202,8 @@ class Directory final : public LogDirectory {
     if (has_more)
       return Refuse("has files, and no " + std::string(kMetaFile) + ": is it the right folder?");
     if (!options_.format_if_empty) return Refuse("is empty: is its disk mounted?");
-    Random random = Random::FromSystem();
-    id_ = random.NewUuid<DirectoryId>();
+    id_ = options_.new_id;
+    if (id_.IsZero()) id_ = Random::FromSystem().NewUuid<DirectoryId>();
     return ReplaceFile(files, meta_path,
                        "version=" + std::to_string(kFormat) +
                            "\ncluster.id=" + options_.cluster_id.ToString() +
@@ -261,7 +259,6 @@ class Directory final : public LogDirectory {
   DirectoryId id_;
   bool was_clean_ = false;
   std::vector<TopicIdPartition> found_;
-  MarkJournal::Marks marks_;  // as found at the start
   std::unique_ptr<JournaledGroupSync> sync_;
   int ticks_ = 0;
   std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);

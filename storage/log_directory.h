@@ -45,6 +45,9 @@ class LogDirectory {
     uint64_t flush_bytes_max = 64u << 20;            // bound of the unsynced tail of all kReplicated logs together
     Duration flush_interval = std::chrono::seconds(1);  // ... and in time
     uint64_t file_step_bytes_max = 16u << 20;  // files grow in steps up to this
+    uint64_t checkpoint_bytes = 64u << 20;     // bounds what a start reads of a log after a crash
+    uint64_t journal_bytes_min = 1u << 20;     // a smaller journal of marks is not rewritten
+    DirectoryId new_id;                        // of a folder that is formatted; zero: random
   };
 
   // Locks the folder, reads or writes its meta.properties, loads the journal. `loop` carries the directory's timers.
@@ -60,6 +63,7 @@ class LogDirectory {
   virtual bool was_clean() const = 0;
   // Partition folders that exist, in order; and names that are none of ours (reported, left alone).
   virtual const std::vector<TopicIdPartition>& found() const = 0;
+  // What is known to be synced of the partition: found in the journal, or synced since.
   virtual std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const = 0;
   virtual std::string PathOf(const TopicIdPartition& partition) const = 0;
 

@@ -97,8 +97,10 @@ class LogImpl final : public Log {
   // Runs `work` once nothing is being written or synced, and nothing else of this kind runs.
   void WhenQuiet(Task work);
   void RunQuietWork();
-  // Makes `mark` durable in the journal before `done`.
-  void JournalMark(const SyncedMark& mark, Done done);
+  // Makes `mark` durable in the journal before `done`; with `replaces` also where it is lower.
+  void JournalMark(const SyncedMark& mark, bool replaces, Done done);
+  void RunDeletions();
+  void FailDeletions(const Error& error);
   void EndQuietWork();
   void CutTo(SyncedMark mark, Done done);
 
@@ -147,6 +149,13 @@ class LogImpl final : public Log {
 
   std::deque<Task> quiet_work_;
   bool quiet_running_ = false;
+  struct Deletion {
+    Offset start;
+    Done done;
+  };
+  std::vector<Deletion> deletions_;  // that wait for a sync, or for each other
+  bool deleting_ = false;
+  int drops_running_ = 0;  // jobs that remove segments
   bool closing_ = false;
   bool changed_ = false;  // since the last checkpoint that Close() would write
   std::optional<Error> failure_;

@@ -300,6 +300,7 @@ void LogImpl::Search(TimeQuery query,
   for (Segment& segment : query.segments) segment.size = WrittenSize(segment);
   // The active one's index goes on changing.
   query.segments.back().index = std::make_shared<SegmentIndex>(*query.segments.back().index);
+  std::erase_if(query.segments, [](const Segment& segment) { return segment.size == 0; });
   directory_.disk().Submit(
       Lane::kRead, "log.search", loop_,
       [&directory = directory_, id = options_.id, max = options_.recovery_batch_bytes_max,

@@ -63,16 +63,22 @@ class Recovery {
     return {};
   }
 
-  // A mark at the beginning of its segment says that the log was emptied and begins there: what
-  // lies before it was on its way out.
+  // A mark at the beginning of its segment says that the log was emptied and begins there. Segments
+  // before it show that this is not done: then all that is here was on its way out.
   Result<void> FinishReset() {
-    if (!mark_.has_value() || mark_->position > 0) return {};
-    while (!segments_.empty() && segments_.front().base < mark_->segment_base) {
-      RETURN_IF_ERROR(
-          files_.Remove(JoinPath(folder_, SegmentFileName(segments_.front().base, "log"))));
-      segments_.erase(segments_.begin());
+    if (!mark_.has_value() || mark_->position > 0 || segments_.empty() ||
+        segments_.front().base >= mark_->segment_base)
+      return {};
+    // Those before it go last, and only when the others are gone for good.
+    while (!segments_.empty()) {
+      const Offset base = segments_.back().base;
+      const bool is_before = base < mark_->segment_base;
+      if (is_before) RETURN_IF_ERROR(files_.SyncDirectory(folder_));
+      RETURN_IF_ERROR(files_.Remove(JoinPath(folder_, SegmentFileName(base, "log"))));
+      RETURN_IF_ERROR(files_.Remove(JoinPath(folder_, SegmentFileName(base, "index"))));
+      segments_.pop_back();
     }
-    return {};
+    return files_.SyncDirectory(folder_);
   }
 
   Result<RecoveredLog> Empty() {

@@ -7,7 +7,6 @@ namespace gregor {
 namespace {
 
 constexpr size_t kRecordBytes = 64;
-constexpr uint64_t kRewriteBytesMin = 1u << 20;
 constexpr uint64_t kReadBytesMax = uint64_t{1} << 32;
 constexpr uint8_t kMark = 1, kForgotten = 2;
 
@@ -57,8 +56,9 @@ bool Decode(std::string_view record, MarkJournal::Marks& marks) {
 
 }  // namespace
 
-Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path) {
-  MarkJournal journal(files, path);
+Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path,
+                                      uint64_t rewrite_bytes_min) {
+  MarkJournal journal(files, path, rewrite_bytes_min);
   ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
   if (exists) {
     ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kReadBytesMax));
@@ -93,7 +93,7 @@ Result<void> MarkJournal::Append(
       marks_.erase(id);
     }
   }
-  if (size_ + text.size() > std::max(kRewriteBytesMin, 8 * marks_.size() * kRecordBytes))
+  if (size_ + text.size() > std::max(rewrite_bytes_min_, 8 * marks_.size() * kRecordBytes))
     return Rewrite();
   const size_t size = text.size();
   RETURN_IF_ERROR(file_->Write(size_, Slice::Own(std::move(text))));

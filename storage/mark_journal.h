@@ -20,7 +20,8 @@ class MarkJournal {
 
   // Reads what is there, and makes the file if it is missing. Fails with kStorageError where it
   // cannot be read or made.
-  static Result<MarkJournal> Open(FileSystem& files, const std::string& path);
+  static Result<MarkJournal> Open(FileSystem& files, const std::string& path,
+                                  uint64_t rewrite_bytes_min);
 
   const Marks& marks() const { return marks_; }
   // Adds marks, to be synced by the caller; nullopt: the partition is forgotten. Durable when
@@ -30,11 +31,13 @@ class MarkJournal {
   const FilePtr& file() const { return file_; }
 
  private:
-  MarkJournal(FileSystem& files, std::string path) : files_(&files), path_(std::move(path)) {}
+  MarkJournal(FileSystem& files, std::string path, uint64_t rewrite_bytes_min)
+      : files_(&files), path_(std::move(path)), rewrite_bytes_min_(rewrite_bytes_min) {}
   Result<void> Rewrite();
 
   FileSystem* files_;
   std::string path_;
+  uint64_t rewrite_bytes_min_;
   FilePtr file_;
   uint64_t size_ = 0;
   Marks marks_;

@@ -102,6 +102,7 @@ class SimFile final : public File {
   }
 
   void DropCache(uint64_t, uint64_t) override {}
+  const std::string& path() const { return path_; }
 
  private:
   SimFileSystem::Fate Draw(SimOperation operation, uint64_t detail) {
@@ -170,7 +171,7 @@ double SimFileSystem::ErrorRate(SimOperation operation) const {
 SimFileSystem::Fate SimFileSystem::Draw(SimOperation operation, const std::string& path,
                                         uint64_t generation, uint64_t detail) {
   if (powerless_ || generation != generation_) return Fate::kFails;
-  if (trace_ != nullptr) trace_->Note(NameOf(operation), HashOf(path), detail);
+  if (trace_ != nullptr) trace_->Note(NameOf(operation), HashOf(path), detail, path);
   if (operation != SimOperation::kRead && operation != SimOperation::kOpen) {
     ++mutations_;
     if (mutations_ == power_fails_at_) {
@@ -228,11 +229,13 @@ Result<void> SimFileSystem::WriteBytes(SimInode& inode, const std::string& path,
   }
   if (faults_.bit_flip > 0 && !bytes.empty() && random_.Chance(faults_.bit_flip)) {
     ++counts_.flipped;
+    damaged_.push_back(path);
     char& byte = bytes[random_.Below(bytes.size())];
     byte = static_cast<char>(byte ^ (1 << random_.Below(8)));
   }
   if (faults_.misdirect > 0 && size > kSimPageBytes && random_.Chance(faults_.misdirect)) {
     ++counts_.misdirected;
+    damaged_.push_back(path);
     position = random_.Below(size / kSimPageBytes) * kSimPageBytes + position % kSimPageBytes;
   }
   if (!bytes.empty()) inode.content.Write(position, std::move(bytes));
@@ -378,7 +381,17 @@ Result<std::unique_ptr<DirectoryLock>> SimFileSystem::Lock(const std::string& pa
 }
 
 Result<void> SimFileSystem::SyncAll(std::span<const FilePtr> files) {
-  for (const FilePtr& file : files) RETURN_IF_ERROR(file->Sync());
+  // In any order, as several threads would: by chance, and not by where the files lie in memory.
+  std::vector<std::pair<std::string, File*>> left;
+  for (const FilePtr& file : files) {
+    left.emplace_back(static_cast<SimFile&>(*file).path(), file.get());
+  }
+  std::sort(left.begin(), left.end());
+  while (!left.empty()) {
+    const auto next = left.begin() + static_cast<ptrdiff_t>(random_.Below(left.size()));
+    RETURN_IF_ERROR(next->second->Sync());
+    left.erase(next);
+  }
   return {};
 }
 
@@ -391,6 +404,7 @@ bool SimFileSystem::FlipBit(const std::string& path, uint64_t position, int bit)
   if (found.inode == nullptr || position >= found.inode->content.seen().size()) return false;
   found.inode->content.FlipBit(position, bit);
   ++counts_.flipped;
+  damaged_.push_back(path);
   return true;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -63,6 +64,8 @@ class SimFileSystem final : public FileSystem {
   void FailNext(SimOperation operation, std::string path_part);
   // Flips a bit of the file, in memory and on the disk. False if it has no such byte.
   bool FlipBit(const std::string& path, uint64_t position, int bit);
+  // Files with bytes that a fault made wrong (flipped or misdirected), since the last call.
+  std::vector<std::string> TakeDamaged() { return std::exchange(damaged_, {}); }
 
   // Calls so far that changed something or made it durable.
   uint64_t mutation_count() const { return mutations_; }
@@ -101,6 +104,7 @@ class SimFileSystem final : public FileSystem {
   SimTree tree_;
   SimFaults faults_;
   SimFaultCounts counts_;
+  std::vector<std::string> damaged_;
   std::vector<std::pair<SimOperation, std::string>> armed_;
   std::map<std::string, uint64_t> locks_;  // path -> number of the lock that holds it
   uint64_t last_lock_ = 0;

@@ -2,6 +2,7 @@
 #define GREGOR_TESTS_SIM_TRACE_H_
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 
@@ -11,18 +12,23 @@ namespace gregor {
 // run if and only if their hashes are. Thread: the simulation's.
 class Trace {
  public:
-  void Note(std::string_view what, uint64_t a = 0, uint64_t b = 0);
+  // `detail` is for people: it is kept with the event, and not part of the hash.
+  void Note(std::string_view what, uint64_t a = 0, uint64_t b = 0, std::string_view detail = {});
   uint64_t hash() const { return hash_; }
   uint64_t event_count() const { return events_; }
-  // Prints every event to stderr, to find where two runs part.
-  void set_verbose(bool verbose) { verbose_ = verbose; }
+
+  // Keeps the last `count` events as text: what led to a failure.
+  void Keep(size_t count) { keep_ = count; }
+  bool keeps() const { return keep_ > 0; }
+  const std::deque<std::string>& kept() const { return kept_; }
 
  private:
   void Mix(uint64_t word);
 
   uint64_t hash_ = 0xcbf29ce484222325u;
   uint64_t events_ = 0;
-  bool verbose_ = false;
+  size_t keep_ = 0;
+  std::deque<std::string> kept_;
 };
 
 // Hash of some bytes, for Note().

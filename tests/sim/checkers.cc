@@ -1,0 +1,303 @@
+#include "tests/sim/checkers.h"
+
+#include <algorithm>
+
+namespace gregor {
+namespace {
+
+std::string Describe(const BatchHeader& header) {
+  std::ostringstream text;
+  text << "[" << header.base_offset << ", " << header.next_offset() << ") of epoch "
+       << header.leader_epoch;
+  if (header.has_producer()) {
+    text << ", producer " << header.producer_id << "/" << header.producer_epoch << " sequence "
+         << header.base_sequence;
+  }
+  return text.str();
+}
+
+std::string Describe(const LogEnds& ends) {
+  std::ostringstream text;
+  text << "start " << ends.log_start << ", synced " << ends.synced_end << ", written "
+       << ends.written_end << ", end " << ends.log_end;
+  return text.str();
+}
+
+// The checksum covers the records, so two batches that agree here are the same.
+bool IsSame(const BatchHeader& a, const BatchHeader& b) {
+  return a.base_offset == b.base_offset && a.length == b.length &&
+         a.leader_epoch == b.leader_epoch && a.crc == b.crc &&
+         a.last_offset_delta == b.last_offset_delta;
+}
+
+}  // namespace
+
+LogChecker::LogChecker(std::string name, Durability durability, Verdict& verdict)
+    : name_(std::move(name)), durability_(durability), verdict_(verdict) {}
+
+size_t LogChecker::IndexOf(Offset offset) const {
+  const auto after = std::upper_bound(
+      branch_.begin(), branch_.end(), offset,
+      [](Offset wanted, const Known& known) { return wanted < known.header.base_offset; });
+  if (after == branch_.begin()) return branch_.size();
+  const auto found = std::prev(after);
+  return offset < found->next() ? static_cast<size_t>(found - branch_.begin()) : branch_.size();
+}
+
+bool LogChecker::IsBoundary(Offset offset) const {
+  if (offset == branch_end() || offset == branch_begin_) return true;
+  const size_t index = IndexOf(offset);
+  return index < branch_.size() && branch_[index].header.base_offset == offset;
+}
+
+void LogChecker::CheckOrder(const LogEnds& ends) {
+  if (ends.log_start > ends.synced_end || ends.synced_end > ends.written_end ||
+      ends.written_end > ends.log_end)
+    Fail("its ends are out of order: ", Describe(ends));
+}
+
+void LogChecker::OnOpened(const LogEnds& ends, const std::optional<SyncedMark>& mark) {
+  CheckOrder(ends);
+  if (ends.synced_end != ends.log_end)
+    Fail("what was recovered is served before it is synced: ", Describe(ends));
+  if (cut_ == Cut::kReset && ends.log_start == cut_to_ && ends.log_end == cut_to_) {
+    Restart(cut_to_);
+  } else {
+    CheckOpenedEnds(ends, mark);
+  }
+  cut_ = Cut::kNone;
+  CutBranch(ends.log_end);
+  ends_ = ends;
+  visible_end_ = kept_by_kill_ = kept_by_power_loss_ = ends.log_end;
+  log_start_min_ = log_start_max_ = ends.log_start;
+  synced_before_that_ = std::min(synced_before_, ends.log_end);
+  synced_before_ = ends.log_end;
+  ++cuts_;
+  open_ = true;
+}
+
+void LogChecker::CheckOpenedEnds(const LogEnds& ends, const std::optional<SyncedMark>& mark) {
+  const Offset promised = stop_ == StopKind::kPowerLoss ? kept_by_power_loss_ : kept_by_kill_;
+  const Offset marked = mark.has_value() ? mark->end_offset : branch_begin_;
+  if (ends.log_end < marked) {
+    Fail("cut below its synced mark ", marked, ": ", Describe(ends));
+  } else if (ends.log_end < promised) {
+    // Damage above the mark looks like a torn write. Without damage it is a loss.
+    if (!damaged_) Fail("acknowledged up to ", promised, ", and now there is: ", Describe(ends));
+    ++tolerated_losses_;
+  }
+  if (ends.log_end > branch_end())
+    Fail("has more than was appended (", branch_end(), "): ", Describe(ends));
+  if (!IsBoundary(ends.log_end)) Fail("ends inside of a batch: ", Describe(ends));
+  if (ends.log_start < log_start_min_ && !marks_lost_)
+    Fail("deleted records are back; it began at ", log_start_min_, ": ", Describe(ends));
+  if (ends.log_start > log_start_max_)
+    Fail("records are gone that nobody deleted, from ", log_start_max_, ": ", Describe(ends));
+  const bool marks_kept = !damaged_ && !marks_lost_;
+  if (marks_kept && stop_ != StopKind::kClean && marked < synced_before_that_)
+    Fail("its synced mark is ", marked, ", and ", synced_before_that_, " was synced two syncs ago");
+}
+
+void LogChecker::OnRefused(const Error& error) {
+  if (!damaged_) Fail("is refused, and nothing is wrong with it: ", error);
+}
+
+void LogChecker::OnStopped(StopKind stop) {
+  // A machine that loses power between two starts of the process loses as much as under it.
+  stop_ = open_ ? stop : std::max(stop_, stop);
+  if (!std::exchange(open_, false) || stop != StopKind::kClean) return;
+  if (ends_.synced_end != ends_.log_end) Fail("was closed with unsynced records");
+  kept_by_kill_ = kept_by_power_loss_ = ends_.log_end;
+}
+
+void LogChecker::OnAppended(const BatchHeader& header, std::vector<int64_t> times) {
+  if (header.base_offset != branch_end())
+    Fail("appended ", Describe(header), " behind offset ", branch_end());
+  auto [end, is_new] = epoch_ends_.try_emplace(header.leader_epoch.value, header.base_offset);
+  if (header.base_offset < end->second)
+    Fail("two contents for one (epoch, offset): ", Describe(header), ", and the epoch reached ",
+         end->second, " before");
+  end->second = std::max(end->second, header.next_offset());
+  CheckSequence(header);
+  branch_.push_back({header, std::move(times)});
+  history_[{header.leader_epoch.value, header.base_offset.value}] = header;
+}
+
+const LogChecker::Known* LogChecker::LastOf(ProducerId id) const {
+  const auto found = std::find_if(branch_.rbegin(), branch_.rend(), [&](const Known& known) {
+    return known.header.producer_id == id;
+  });
+  return found == branch_.rend() ? nullptr : &*found;
+}
+
+void LogChecker::CheckSequence(const BatchHeader& header) {
+  if (!header.has_producer()) return;
+  const Known* last = LastOf(header.producer_id);
+  if (last == nullptr) return;
+  const BatchHeader& known = last->header;
+  if (IsRequestId(header.producer_id)) {
+    Fail("a request is in the log twice: ", Describe(header), " and ", Describe(known));
+  } else if (header.producer_epoch < known.producer_epoch) {
+    Fail("a fenced producer got in: ", Describe(header), " after ", Describe(known));
+  } else {
+    const bool next_epoch = header.producer_epoch > known.producer_epoch;
+    const Sequence expected = next_epoch ? Sequence{0} : Advance(known.last_sequence(), 1);
+    if (header.base_sequence != expected)
+      Fail("a producer's duplicate or gap: ", Describe(header), " after ", Describe(known));
+  }
+}
+
+void LogChecker::OnTruncate(Offset end) {
+  cut_ = Cut::kTruncate;
+  const size_t index = IndexOf(end);
+  cut_to_ = index < branch_.size() ? branch_[index].header.base_offset : end;
+  if (cut_to_ <= ends_.log_start) {
+    cut_ = Cut::kReset;  // nothing is left
+    cut_to_ = ends_.log_start;
+  }
+  ++cuts_;
+  for (Offset* kept :
+       {&visible_end_, &kept_by_kill_, &kept_by_power_loss_, &synced_before_, &synced_before_that_})
+    *kept = std::min(*kept, cut_to_);
+}
+
+void LogChecker::OnReset(Offset start) {
+  OnTruncate(branch_begin_);
+  cut_ = Cut::kReset;
+  cut_to_ = start;
+  log_start_min_ = std::min(log_start_min_, start);
+}
+
+void LogChecker::OnCutDone(const LogEnds& ends) {
+  CheckOrder(ends);
+  if (ends.log_end != cut_to_ || ends.synced_end != cut_to_)
+    Fail("was cut to ", cut_to_, ", and is now: ", Describe(ends));
+  if (cut_ == Cut::kReset) Restart(cut_to_);
+  cut_ = Cut::kNone;
+  CutBranch(ends.log_end);
+  ends_ = ends;
+  visible_end_ = kept_by_kill_ = kept_by_power_loss_ = ends.log_end;
+  synced_before_ = synced_before_that_ = ends.log_end;
+  if (ends.log_start < log_start_min_ || ends.log_start > log_start_max_)
+    Fail("the cut moved its start, which was in [", log_start_min_, ", ", log_start_max_,
+         "]: ", Describe(ends));
+  ++cuts_;
+}
+
+void LogChecker::OnDelete(Offset start) {
+  log_start_max_ = std::max(log_start_max_, start);
+  ++cuts_;
+}
+
+void LogChecker::OnDeleted(Offset start) {
+  if (open_ && ends_.log_start < start) Fail("begins at ", ends_.log_start, " after a deletion");
+  log_start_min_ = std::max(log_start_min_, start);
+}
+
+void LogChecker::OnEnds(const LogEnds& ends) {
+  if (!open_ || cut_ != Cut::kNone) return;
+  CheckOrder(ends);
+  if (ends.log_end != branch_end())
+    Fail("its end is not that of what was appended, ", branch_end(), ": ", Describe(ends));
+  if (ends.log_start < ends_.log_start || ends.synced_end < ends_.synced_end ||
+      ends.written_end < ends_.written_end)
+    Fail("an end moved back: ", Describe(ends_), "; then ", Describe(ends));
+  if (ends.log_start > ends_.log_start) OnDelete(ends.log_start);
+  if (ends.synced_end > ends_.synced_end)
+    synced_before_that_ = std::exchange(synced_before_, ends_.synced_end);
+  ends_ = ends;
+  kept_by_kill_ = std::max(kept_by_kill_, ends.written_end);
+  kept_by_power_loss_ = std::max(kept_by_power_loss_, ends.synced_end);
+  visible_end_ = std::max(visible_end_,
+                          durability_ == Durability::kSynced ? ends.synced_end : ends.written_end);
+}
+
+void LogChecker::Restart(Offset start) {
+  branch_.clear();
+  branch_begin_ = start;
+  log_start_min_ = log_start_max_ = start;
+}
+
+void LogChecker::CutBranch(Offset end) {
+  while (!branch_.empty() && branch_.back().header.base_offset >= end) branch_.pop_back();
+}
+
+void LogChecker::CheckServed(const BatchHeader& served, bool is_current) {
+  const auto known = history_.find({served.leader_epoch.value, served.base_offset.value});
+  if (known == history_.end() || !IsSame(known->second, served))
+    return Fail("served what nobody appended: ", Describe(served));
+  if (!is_current) return;
+  const size_t index = IndexOf(served.base_offset);
+  if (index == branch_.size() || !IsSame(branch_[index].header, served))
+    Fail("served what is not in the log: ", Describe(served));
+}
+
+void LogChecker::OnRead(Offset from, Offset limit, const LogRead& read, uint64_t cuts) {
+  const bool is_current = cuts == cuts_ && cut_ == Cut::kNone;
+  if (read.batches.empty()) {
+    if (is_current && from < limit) Fail("nothing to read at ", from, ", below ", limit);
+    return;
+  }
+  std::optional<Offset> next;
+  for (size_t at = 0; at < read.batches.size();) {
+    const Bytes rest = read.batches.Sub(at, read.batches.size() - at);
+    const auto header = PeekHeader(rest, rest.size());
+    if (!header.ok()) return Fail("served at ", from, " what is no batch: ", header.error());
+    const auto batch = CheckBatch(rest.Sub(0, header->size()));
+    if (!batch.ok()) return Fail("served a damaged batch at ", from, ": ", batch.error());
+    CheckServed(*header, is_current);
+    if (header->base_offset >= limit) Fail("served ", Describe(*header), " above ", limit);
+    const bool follows = next.has_value()
+                             ? header->base_offset == *next
+                             : header->base_offset <= from && from < header->next_offset() &&
+                                   header->base_offset == read.base_offset;
+    if (!follows) Fail("read at ", from, " has a gap before ", Describe(*header));
+    next = header->next_offset();
+    at += header->size();
+  }
+  if (read.next_offset != *next) Fail("read at ", from, " goes on at ", read.next_offset);
+}
+
+void LogChecker::OnReadFailed(Offset from, const Error& error) {
+  if (!damaged_) Fail("cannot be read at ", from, ", and nothing is wrong with it: ", error);
+}
+
+void LogChecker::OnFoundByTime(Timestamp time, Offset limit,
+                               const std::optional<TimedOffset>& found, uint64_t cuts) {
+  if (cuts != cuts_ || cut_ != Cut::kNone) return;
+  std::optional<Offset> expected;
+  for (const Known& known : branch_) {
+    for (size_t i = 0; i < known.times.size() && !expected.has_value(); ++i) {
+      const Offset offset = known.header.base_offset + static_cast<int64_t>(i);
+      if (offset >= ends_.log_start && offset < limit && known.times[i] >= time.value)
+        expected = offset;
+    }
+  }
+  const auto got = found.has_value() ? std::optional(found->offset) : std::nullopt;
+  if (got == expected) return;
+  Fail("time ", time, " was looked for below ", limit, ": found ", got.value_or(Offset{-1}),
+       ", it is ", expected.value_or(Offset{-1}));
+}
+
+void LogChecker::OnDuplicate(const BatchHeader& header, const ProducerState::Batch& batch) {
+  const size_t index = IndexOf(batch.base_offset);
+  if (index == branch_.size())
+    return Fail(Describe(header), " is said to be at ", batch.base_offset, ", which is not there");
+  const BatchHeader& known = branch_[index].header;
+  if (known.producer_id != header.producer_id || known.producer_epoch != header.producer_epoch ||
+      known.base_sequence != header.base_sequence || known.crc != header.crc ||
+      known.base_offset != batch.base_offset || known.last_offset() != batch.last_offset)
+    Fail(Describe(header), " is said to be ", Describe(known));
+}
+
+void LogChecker::OnOutOfOrder(const BatchHeader& header, const Error& error) {
+  const Known* last = LastOf(header.producer_id);
+  const bool follows =
+      last == nullptr ||
+      (last->header.producer_epoch == header.producer_epoch &&
+       Advance(last->header.last_sequence(), 1) == header.base_sequence) ||
+      (last->header.producer_epoch < header.producer_epoch && header.base_sequence == Sequence{0});
+  if (follows) Fail("a producer is refused in spite of its order: ", Describe(header), ": ", error);
+}
+
+}  // namespace gregor

@@ -1,0 +1,158 @@
+#ifndef GREGOR_TESTS_SIM_CHECKERS_H_
+#define GREGOR_TESTS_SIM_CHECKERS_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/record_batch.h"
+#include "base/types.h"
+#include "storage/log.h"
+#include "storage/producer_state.h"
+
+namespace gregor {
+
+// The first thing that went wrong in a run; what follows it is of no interest.
+class Verdict {
+ public:
+  template <typename... Parts>
+  void Fail(const Parts&... parts) {
+    if (failed()) return;
+    std::ostringstream text;
+    (text << ... << parts);
+    what_ = text.str();
+  }
+  bool failed() const { return !what_.empty(); }
+  const std::string& what() const { return what_; }
+
+ private:
+  std::string what_;
+};
+
+// How a process ended, and so what of a log has to be there afterwards.
+enum class StopKind {
+  kClean,      // everything
+  kKill,       // what was written: the machine's page cache is still there
+  kPowerLoss,  // what was synced
+};
+
+// What one log has to be, as those know it who use it: what was appended and promised, against what
+// is seen of it at any later time, over crashes and damage. Everything that is checked of a log in
+// the simulator is checked here (numbers of reference scenarios in brackets):
+//   nothing acknowledged is lost (P1), no (epoch, offset) has two contents (R4), offsets are dense
+//   and in order (P7), idempotent producers leave no duplicates and no gaps (T6), ends never move
+//   back (R8, P8), what is served is what was appended and below the high watermark (P3, P11),
+//   damage is refused and never cut below the synced mark (A4, A5, mutant 32), nothing recovered is
+//   served before it is synced (A12), the log start never goes back, marks trail by a group at
+//   most.
+// The caller reports what it does before it does it, and what came back after that.
+// Thread: the simulation's.
+class LogChecker {
+ public:
+  LogChecker(std::string name, Durability durability, Verdict& verdict);
+
+  // --- its life
+  void OnOpened(const LogEnds& ends, const std::optional<SyncedMark>& mark);
+  // The log does not open although nothing stood in the way but what is wrong with its files.
+  void OnRefused(const Error& error);
+  void OnStopped(StopKind stop);
+  // Bytes of its files are wrong now, or were written wrong.
+  void OnDamaged() { damaged_ = true; }
+  // Marks may be missing: their journal was damaged or could not be written.
+  void OnMarksLost() { marks_lost_ = true; }
+
+  // --- what was done
+  void OnAppended(const BatchHeader& header, std::vector<int64_t> times);
+  // A truncation begins; and is done.
+  void OnTruncate(Offset end);
+  void OnReset(Offset start);
+  void OnCutDone(const LogEnds& ends);
+  void OnDelete(Offset start);
+  void OnDeleted(Offset start);
+  // After every event.
+  void OnEnds(const LogEnds& ends);
+
+  // --- what was seen
+  // A read of [from, limit) that began when there had been so many cuts (cut_count()).
+  void OnRead(Offset from, Offset limit, const LogRead& read, uint64_t cuts);
+  void OnReadFailed(Offset from, const Error& error);
+  void OnFoundByTime(Timestamp time, Offset limit, const std::optional<TimedOffset>& found,
+                     uint64_t cuts);
+  // The producer state says that `header` is there already.
+  void OnDuplicate(const BatchHeader& header, const ProducerState::Batch& batch);
+  // ... or that it must not be appended now.
+  void OnOutOfOrder(const BatchHeader& header, const Error& error);
+
+  // --- what is known
+  Offset visible_end() const { return visible_end_; }
+  const LogEnds& ends() const { return ends_; }
+  bool is_damaged() const { return damaged_; }
+  // Changes with every cut and deletion: answers that were begun before one may be of either state.
+  uint64_t cut_count() const { return cuts_; }
+  // Batches that were acknowledged and then lost to damage that nobody can tell from a torn write.
+  uint64_t tolerated_losses() const { return tolerated_losses_; }
+
+ private:
+  struct Known {
+    BatchHeader header;
+    std::vector<int64_t> times;  // of its records
+    Offset next() const { return header.next_offset(); }
+  };
+
+  template <typename... Parts>
+  void Fail(const Parts&... parts) {
+    verdict_.Fail(name_, ": ", parts...);
+  }
+  Offset branch_end() const { return branch_.empty() ? branch_begin_ : branch_.back().next(); }
+  // Index of the batch that holds `offset`, or the number of batches.
+  size_t IndexOf(Offset offset) const;
+  bool IsBoundary(Offset offset) const;
+  void CheckOpenedEnds(const LogEnds& ends, const std::optional<SyncedMark>& mark);
+  void CheckOrder(const LogEnds& ends);
+  void CheckSequence(const BatchHeader& header);
+  void Restart(Offset start);
+  void CutBranch(Offset end);
+  void CheckServed(const BatchHeader& served, bool is_current);
+  // The last batch of the producer, by place in the log; nullptr if it has none.
+  const Known* LastOf(ProducerId id) const;
+
+  const std::string name_;
+  const Durability durability_;
+  Verdict& verdict_;
+
+  bool open_ = false;
+  StopKind stop_ = StopKind::kClean;
+  bool damaged_ = false;
+  bool marks_lost_ = false;
+  uint64_t tolerated_losses_ = 0;
+  uint64_t cuts_ = 0;
+
+  // What the log may hold at most: all that was appended and not cut off, deleted or not.
+  Offset branch_begin_{0};
+  std::vector<Known> branch_;
+  // What was ever appended at an (epoch, base offset), and where each epoch ends.
+  std::map<std::pair<int32_t, int64_t>, BatchHeader> history_;
+  std::map<int32_t, Offset> epoch_ends_;
+
+  LogEnds ends_;  // as last seen
+  Offset visible_end_{0};
+  Offset kept_by_kill_{0};
+  Offset kept_by_power_loss_{0};
+  Offset log_start_min_{0};
+  Offset log_start_max_{0};
+  // The synced end before the last two times that it moved: marks are not further behind.
+  Offset synced_before_{0};
+  Offset synced_before_that_{0};
+
+  enum class Cut { kNone, kTruncate, kReset };
+  Cut cut_ = Cut::kNone;
+  Offset cut_to_{0};
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_TESTS_SIM_CHECKERS_H_

@@ -1,0 +1,262 @@
+#include "tests/sim/mutants.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/crc32c.h"
+#include "base/record_batch.h"
+#include "storage/encoding.h"
+
+namespace gregor {
+namespace {
+
+constexpr size_t kLeaderEpochAt = 12;
+constexpr size_t kCrcAt = 17;
+
+template <typename T>
+void PutAt(uint8_t* out, T value) {
+  for (size_t i = 0; i < sizeof value; ++i)
+    out[i] = static_cast<uint8_t>(value >> (8 * (sizeof value - 1 - i)));
+}
+
+// Calls change(header, batch bytes) for each whole batch at the front of `bytes`.
+template <typename Change>
+void ForEachBatch(std::span<uint8_t> bytes, Change change) {
+  while (bytes.size() >= kBatchHeaderBytes) {
+    const auto header = PeekHeader(Slice(nullptr, bytes.data(), bytes.size()), bytes.size());
+    if (!header.ok() || header->size() > bytes.size()) return;
+    change(*header, bytes.first(header->size()));
+    bytes = bytes.subspan(header->size());
+  }
+}
+
+// Gives batches the epoch of those before them: what a reader sees that does not look at it.
+void HideEpochs(std::span<uint8_t> bytes) {
+  int32_t largest = 0;
+  ForEachBatch(bytes, [&](const BatchHeader& header, std::span<uint8_t> batch) {
+    largest = std::max(largest, header.leader_epoch.value);
+    PutAt(batch.data() + kLeaderEpochAt, static_cast<uint32_t>(largest));
+  });
+}
+
+// Makes every checksum right: what a reader sees that does not check them.
+void HideDamage(std::span<uint8_t> bytes) {
+  ForEachBatch(bytes, [&](const BatchHeader&, std::span<uint8_t> batch) {
+    PutAt(batch.data() + kCrcAt, Crc32c(0, batch.subspan(kBatchCrcStart)));
+  });
+}
+
+class MutantFile final : public File {
+ public:
+  MutantFile(FilePtr inner, std::string path, MutantFileSystem& files)
+      : inner_(std::move(inner)), path_(std::move(path)), files_(files) {}
+
+  Result<void> Write(uint64_t position, const Bytes& data) override {
+    Result<void> written = inner_->Write(position, data);
+    if (files_.mutant() == Mutant::kWriteErrorIgnored && is_log()) return {};
+    return written;
+  }
+  Result<size_t> Read(uint64_t position, std::span<uint8_t> out) override {
+    Result<size_t> read = inner_->Read(position, out);
+    if (read.ok() && is_log()) Alter(out.first(*read));
+    return read;
+  }
+  int64_t ReadCached(uint64_t position, std::span<uint8_t> out) override {
+    const int64_t read = inner_->ReadCached(position, out);
+    if (read > 0 && is_log()) Alter(out.first(static_cast<size_t>(read)));
+    return read;
+  }
+  Result<void> Sync() override {
+    if (files_.SkipsSync(path_)) return {};
+    Result<void> synced = inner_->Sync();
+    if (!synced.ok() && files_.mutant() == Mutant::kFailedSyncRepeated) return inner_->Sync();
+    return synced;
+  }
+  Result<void> Truncate(uint64_t size) override {
+    if (files_.mutant() == Mutant::kStaleAccepted && files_.in_recovery() && is_log()) return {};
+    return inner_->Truncate(size);
+  }
+  Result<void> Allocate(uint64_t size) override { return inner_->Allocate(size); }
+  Result<uint64_t> Size() override { return inner_->Size(); }
+  void DropCache(uint64_t position, uint64_t size) override { inner_->DropCache(position, size); }
+
+  const FilePtr& inner() const { return inner_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  bool is_log() const { return path_.ends_with(".log"); }
+  void Alter(std::span<uint8_t> bytes) const {
+    if (files_.mutant() == Mutant::kStaleAccepted && files_.in_recovery()) HideEpochs(bytes);
+    if (files_.mutant() == Mutant::kDamageServed && !files_.in_recovery()) HideDamage(bytes);
+  }
+
+  const FilePtr inner_;
+  const std::string path_;
+  MutantFileSystem& files_;
+};
+
+class MutantGroupSync final : public GroupSync {
+ public:
+  MutantGroupSync(GroupSync& inner, Mutant mutant) : inner_(inner), mutant_(mutant) {}
+
+  void Add(Part part) override {
+    if (mutant_ == Mutant::kAckBeforeSync && !part.files.empty()) {
+      AnswerNow(part);
+      inner_.Add(std::move(part));
+    } else if (mutant_ == Mutant::kDeletionNotJournaled && part.files.empty()) {
+      AnswerNow(part);
+    } else if (mutant_ == Mutant::kMarkBeforeSync && !part.files.empty()) {
+      AddMark(part, [this, part = std::move(part)](Result<void> journaled) mutable {
+        if (!journaled.ok()) return part.done(std::move(journaled));
+        inner_.Add(std::move(part));
+      });
+    } else {
+      inner_.Add(std::move(part));
+    }
+  }
+  void Forget(const TopicIdPartition& partition) override { inner_.Forget(partition); }
+
+ private:
+  static void AnswerNow(Part& part) {
+    part.reply->Post("mutant.synced", [done = std::move(part.done)]() mutable { done({}); });
+    part.done = [](Result<void>) {};
+  }
+  // A mark gets to the journal with the group after its own.
+  void AddMark(const Part& of, UniqueFunction<void(Result<void>)> done) {
+    Part mark;
+    mark.partition = of.partition;
+    mark.mark = of.mark;
+    mark.reply = of.reply;
+    mark.done = [this, partition = of.partition, reply = of.reply,
+                 done = std::move(done)](Result<void> first) mutable {
+      if (!first.ok()) return done(std::move(first));
+      Part again;
+      again.partition = partition;
+      again.reply = reply;
+      again.done = std::move(done);
+      inner_.Add(std::move(again));
+    };
+    inner_.Add(std::move(mark));
+  }
+
+  GroupSync& inner_;
+  const Mutant mutant_;
+};
+
+class MutantDirectory final : public LogDirectory {
+ public:
+  MutantDirectory(std::unique_ptr<LogDirectory> inner, Mutant mutant)
+      : inner_(std::move(inner)), mutant_(mutant), sync_(inner_->group_sync(), mutant) {}
+
+  DirectoryId id() const override { return inner_->id(); }
+  const Options& options() const override { return inner_->options(); }
+  Disk& disk() override { return inner_->disk(); }
+  bool was_clean() const override { return inner_->was_clean(); }
+  const std::vector<TopicIdPartition>& found() const override { return inner_->found(); }
+  std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const override {
+    if (mutant_ == Mutant::kCutBelowMark) return std::nullopt;
+    return inner_->MarkOf(partition);
+  }
+  std::string PathOf(const TopicIdPartition& partition) const override {
+    return inner_->PathOf(partition);
+  }
+  std::optional<Error> failure() const override { return inner_->failure(); }
+  void Fail(const Error& error) override { inner_->Fail(error); }
+  void OnFailure(EventLoop& loop, UniqueFunction<void(const Error&)> observer) override {
+    inner_->OnFailure(loop, std::move(observer));
+  }
+  Result<void> CheckWritable() const override { return inner_->CheckWritable(); }
+  DiskSpace space() const override { return inner_->space(); }
+  GroupSync& group_sync() override { return sync_; }
+  FileCache& file_cache() override { return inner_->file_cache(); }
+  Result<void> SetAside(const TopicIdPartition& partition) override {
+    return inner_->SetAside(partition);
+  }
+  Result<void> CloseCleanly() override { return inner_->CloseCleanly(); }
+
+ private:
+  const std::unique_ptr<LogDirectory> inner_;
+  const Mutant mutant_;
+  MutantGroupSync sync_;
+};
+
+}  // namespace
+
+const std::vector<MutantInfo>& AllMutants() {
+  static const std::vector<MutantInfo> mutants = {
+      {Mutant::kAckBeforeSync, "ack-before-sync", "storage"},
+      {Mutant::kFolderNotSynced, "folder-not-synced", "storage"},
+      {Mutant::kMarkBeforeSync, "mark-before-sync", "storage"},
+      {Mutant::kMarksNotSynced, "marks-not-synced", "storage"},
+      {Mutant::kFailedSyncRepeated, "failed-sync-repeated", "storage"},
+      {Mutant::kWriteErrorIgnored, "write-error-ignored", "storage"},
+      {Mutant::kCutBelowMark, "cut-below-mark", "storage"},
+      {Mutant::kServedUnsynced, "served-unsynced", "storage"},
+      {Mutant::kStaleAccepted, "stale-accepted", "storage"},
+      {Mutant::kCutNotSynced, "cut-not-synced", "storage"},
+      {Mutant::kDeletionNotJournaled, "deletion-not-journaled", "storage"},
+      {Mutant::kDamageServed, "damage-served", "storage"},
+      {Mutant::kEpochKept, "epoch-kept", "storage"},
+      {Mutant::kProducersForgotten, "producers-forgotten", "storage"},
+  };
+  return mutants;
+}
+
+std::string_view NameOf(Mutant mutant) {
+  for (const MutantInfo& info : AllMutants()) {
+    if (info.mutant == mutant) return info.name;
+  }
+  return "none";
+}
+
+Result<FilePtr> MutantFileSystem::Open(const std::string& path, OpenMode mode) {
+  ASSIGN_OR_RETURN(FilePtr file, inner_.Open(path, mode));
+  return FilePtr(std::make_shared<MutantFile>(std::move(file), path, *this));
+}
+
+bool MutantFileSystem::SkipsSync(const std::string& path) const {
+  switch (mutant_) {
+    case Mutant::kServedUnsynced:
+      return in_recovery();
+    case Mutant::kCutNotSynced:
+      return job_ == "log.cut";
+    case Mutant::kMarksNotSynced:
+      return path.ends_with("synced-marks");
+    default:
+      return false;
+  }
+}
+
+Result<void> MutantFileSystem::SyncDirectory(const std::string& path) {
+  const auto name = std::string_view(path).substr(path.rfind('/') + 1);
+  const bool of_partition = TopicIdPartition::Parse(name).has_value();
+  if (of_partition && (mutant_ == Mutant::kFolderNotSynced || SkipsSync(path))) return {};
+  return inner_.SyncDirectory(path);
+}
+
+Result<void> MutantFileSystem::SyncAll(std::span<const FilePtr> files) {
+  std::vector<FilePtr> inner;
+  for (const FilePtr& file : files) {
+    const auto& mutant = static_cast<MutantFile&>(*file);
+    if (!SkipsSync(mutant.path())) inner.push_back(mutant.inner());
+  }
+  Result<void> synced = inner_.SyncAll(inner);
+  if (!synced.ok() && mutant_ == Mutant::kFailedSyncRepeated) return inner_.SyncAll(inner);
+  return synced;
+}
+
+void MutantDisk::Submit(Lane lane, const char* name, Task job) {
+  inner_.Submit(lane, name, [this, name, job = std::move(job)]() mutable {
+    files_.set_job(name);
+    job();
+    job = nullptr;
+    files_.set_job({});
+  });
+}
+
+std::unique_ptr<LogDirectory> MutateDirectory(std::unique_ptr<LogDirectory> inner, Mutant mutant) {
+  if (mutant == Mutant::kNone) return inner;
+  return std::make_unique<MutantDirectory>(std::move(inner), mutant);
+}
+
+}  // namespace gregor
