@@ -5,23 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/check.h"
-
 namespace gregor {
 namespace {
-
-// Messages are known to be uncompressed or decompressed: those fail to open whose bytes are broken.
-std::vector<grpc::Slice> SlicesOf(grpc::ByteBuffer& buffer) {
-  std::vector<grpc::Slice> slices;
-  grpc::Slice single;
-  if (buffer.TrySingleSlice(&single).ok()) {
-    slices.push_back(std::move(single));
-  } else {
-    CHECK(buffer.Dump(&slices).ok());
-  }
-  buffer.Clear();
-  return slices;
-}
 
 Slice CopyOf(const std::vector<grpc::Slice>& slices, size_t size) {
   const std::shared_ptr<uint8_t[]> copy(new uint8_t[size]);
@@ -35,13 +20,20 @@ Slice CopyOf(const std::vector<grpc::Slice>& slices, size_t size) {
 
 }  // namespace
 
-Bytes TakeMessage(grpc::ByteBuffer& buffer) {
+bool TakeMessage(grpc::ByteBuffer& buffer, Bytes* bytes) {
+  *bytes = Bytes();
   const size_t size = buffer.Length();
-  auto owner = std::make_shared<std::vector<grpc::Slice>>(SlicesOf(buffer));
-  if (size < kCopiedBytesBelow) return CopyOf(*owner, size);
-  Bytes bytes;
-  for (const grpc::Slice& slice : *owner) bytes.Append(Slice(owner, slice.begin(), slice.size()));
-  return bytes;
+  auto owner = std::make_shared<std::vector<grpc::Slice>>(1);
+  // Most messages are one slice, which needs no walk.
+  const bool fine = buffer.TrySingleSlice(&owner->front()).ok() || buffer.Dump(owner.get()).ok();
+  buffer.Clear();
+  if (!fine) return false;
+  if (size < kCopiedBytesBelow) {
+    *bytes = CopyOf(*owner, size);
+    return true;
+  }
+  for (const grpc::Slice& slice : *owner) bytes->Append(Slice(owner, slice.begin(), slice.size()));
+  return true;
 }
 
 Bytes Unpinned(Bytes bytes) {

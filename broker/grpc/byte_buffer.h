@@ -15,7 +15,8 @@ namespace gregor {
 inline constexpr size_t kCopiedBytesBelow = 16u << 10;
 
 // The bytes of a received message, which is empty afterwards. Shares its slices unless it is small.
-Bytes TakeMessage(grpc::ByteBuffer& buffer);
+// False where gRPC cannot decompress it.
+bool TakeMessage(grpc::ByteBuffer& buffer, Bytes* bytes);
 // The same bytes in a block of their own if they are few, so that they pin no more.
 Bytes Unpinned(Bytes bytes);
 

@@ -38,6 +38,10 @@ class HotQueue::Timer final : public HotQueue::Tag {
   Task task_;
 };
 
+HotQueue::HotQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue) : queue_(std::move(queue)) {}
+
+HotQueue::~HotQueue() = default;
+
 void HotQueue::Run(std::unique_ptr<grpc::Server> server) {
   CHECK(server_ == nullptr);
   server_ = std::move(server);
@@ -79,6 +83,7 @@ void HotQueue::Close() {
   }
   queue_->Shutdown();
   if (thread_.joinable()) thread_.join();
+  server_.reset();
 }
 
 }  // namespace gregor

@@ -17,8 +17,8 @@
 namespace gregor {
 
 // The completion queue of the hot methods, its one thread ("grpc-hot"), and the server that they
-// belong to. Shared by the calls, so that one which the broker still holds outlives the end of the
-// server. Thread: any, unless said otherwise.
+// belong to. Outlives the server for the sake of calls that the broker still holds. Thread: any,
+// unless said otherwise.
 class HotQueue {
  public:
   // What the queue gives back when an operation is over. Runs on the queue's thread.
@@ -30,10 +30,9 @@ class HotQueue {
     ~Tag() = default;
   };
 
-  explicit HotQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue)
-      : queue_(std::move(queue)) {}
+  explicit HotQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue);
   // REQUIRES: Close() has returned, if Run() was called.
-  ~HotQueue() = default;
+  ~HotQueue();
 
   grpc::ServerCompletionQueue* queue() { return queue_.get(); }
   grpc::Server* server() { return server_.get(); }
@@ -54,8 +53,8 @@ class HotQueue {
   void After(Duration delay, Task task);
   void Post(Task task) { After(Duration(0), std::move(task)); }
 
-  // Nothing begins any more; returns when everything that was begun is over and the thread has
-  // ended. REQUIRES: the server is shut down; not called on the queue's thread.
+  // Nothing begins any more; returns when everything that was begun is over, the thread has ended
+  // and the server is gone. REQUIRES: the server is shut down; not called on the queue's thread.
   void Close();
 
  private:
@@ -92,6 +91,8 @@ class Operation final : public HotQueue::Tag {
     call_ = std::move(call);
     return static_cast<HotQueue::Tag*>(this);
   }
+  // The queue will not give the tag back.
+  void Forget() { call_ = nullptr; }
   void OnDone(bool ok) override {
     const std::shared_ptr<Call> call = std::move(call_);
     (call.get()->*handler_)(ok);

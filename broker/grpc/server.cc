@@ -9,9 +9,10 @@
 #include <vector>
 
 #include "broker/grpc/control_services.h"
+#include "broker/grpc/door.h"
 #include "broker/grpc/drain_signal.h"
 #include "broker/grpc/grpc_log.h"
-#include "broker/grpc/hot_queue.h"
+#include "broker/grpc/produce_service.h"
 
 namespace gregor {
 namespace {
@@ -20,7 +21,8 @@ constexpr size_t kReceiveBytesMin = 8u << 20;
 // What may stand in a request beside the largest batch.
 constexpr size_t kEnvelopeBytes = 64u << 10;
 constexpr int kConcurrentStreamsMax = 1000;  // per connection
-constexpr Duration kCloseIn = std::chrono::seconds(1);
+// Streams end by themselves before the node breaks them off.
+constexpr Duration kCloseIn = std::chrono::milliseconds(300);
 
 std::string AddressOf(const std::string& host, uint16_t port) {
   const bool is_ipv6 = host.find(':') != std::string::npos && host.front() != '[';
@@ -74,27 +76,35 @@ class RunningServer final : public GrpcServer {
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
     SetLimits(builder, broker_, options_);
     AddStandardServices(builder);
-    services_ = MakeControlServices(broker_, drain_);
-    for (const auto& service : services_) builder.RegisterService(service.get());
-    queue_ = std::make_shared<HotQueue>(builder.AddCompletionQueue());
+    door_ = std::make_shared<Door>(broker_, options_, drain_, builder.AddCompletionQueue());
+    control_ = MakeControlServices(broker_, drain_);
+    auto produce = std::make_unique<ProduceService>(broker_, door_->metrics);
+    produce_ = produce.get();
+    door_->services.push_back(std::move(produce));
+    for (const auto& service : control_) builder.RegisterService(service.get());
+    for (const auto& service : door_->services) builder.RegisterService(service.get());
     std::unique_ptr<grpc::Server> server;
     {
       const GrpcLogCapture log;
       server = builder.BuildAndStart();
       if (server == nullptr || port == 0) {
-        queue_->Close();
+        door_->queue.Close();
         return CannotListen(address, log.text());
       }
     }
     port_ = static_cast<uint16_t>(port);
     health_ = std::make_unique<Health>(*server, HealthNames());
-    queue_->Run(std::move(server));
+    door_->queue.Run(std::move(server));
     return {};
   }
 
   uint16_t port() const override { return port_; }
 
-  void Serve() override { health_->SetServing(true); }
+  void Serve() override {
+    produce_->Serve(door_);
+    door_->Watch();
+    health_->SetServing(true);
+  }
 
   void Drain() override {
     health_->SetServing(false);
@@ -102,11 +112,11 @@ class RunningServer final : public GrpcServer {
   }
 
   void Shutdown(Duration grace) override {
-    if (queue_ == nullptr || queue_->server() == nullptr || std::exchange(shut_down_, true)) return;
+    if (health_ == nullptr || std::exchange(shut_down_, true)) return;
     health_->Shutdown();
-    queue_->server()->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                                            gpr_time_from_nanos(grace.count(), GPR_TIMESPAN)));
-    queue_->Close();
+    door_->queue.server()->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                                 gpr_time_from_nanos(grace.count(), GPR_TIMESPAN)));
+    door_->queue.Close();
   }
 
  private:
@@ -118,8 +128,9 @@ class RunningServer final : public GrpcServer {
   BrokerApi& broker_;
   const Options options_;
   const std::shared_ptr<DrainSignal> drain_;
-  std::vector<std::unique_ptr<grpc::Service>> services_;
-  std::shared_ptr<HotQueue> queue_;
+  std::vector<std::unique_ptr<grpc::Service>> control_;
+  std::shared_ptr<Door> door_;
+  ProduceService* produce_ = nullptr;  // of the door
   std::unique_ptr<Health> health_;
   uint16_t port_ = 0;
   bool shut_down_ = false;

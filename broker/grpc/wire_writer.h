@@ -28,6 +28,8 @@ class WireWriter {
     Varint(field << 3 | 2);
     Varint(size);
   }
+  // One number of a packed list, of which this is the content.
+  void Element(int64_t value) { Varint(static_cast<uint64_t>(value)); }
   void Message(uint32_t field, const WireWriter& message) { Bytes(field, message.out_); }
 
   const std::string& bytes() const { return out_; }

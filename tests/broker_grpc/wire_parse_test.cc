@@ -266,6 +266,12 @@ TEST(WireParse, Utf8IsWhatUnicodeSays) {
   }
 }
 
+Bytes Taken(grpc::ByteBuffer& buffer) {
+  Bytes bytes;
+  EXPECT_TRUE(TakeMessage(buffer, &bytes));
+  return bytes;
+}
+
 TEST(ByteBuffer, LargeMessagesAreSharedAndSmallOnesCopied) {
   for (const size_t size :
        {size_t{10}, kCopiedBytesBelow - 1, kCopiedBytesBelow, size_t{200'000}}) {
@@ -273,7 +279,7 @@ TEST(ByteBuffer, LargeMessagesAreSharedAndSmallOnesCopied) {
     const grpc::Slice slice(text);
     const auto* const data = slice.begin();
     grpc::ByteBuffer buffer(&slice, 1);
-    const Bytes bytes = TakeMessage(buffer);
+    const Bytes bytes = Taken(buffer);
     EXPECT_EQ(bytes.ToString(), text);
     EXPECT_EQ(bytes.slices()[0].data() == data, size >= kCopiedBytesBelow) << size;
   }
@@ -288,7 +294,7 @@ TEST(ByteBuffer, MessagesOfSeveralSlicesKeepTheirOrder) {
     text += part;
   }
   grpc::ByteBuffer buffer(slices.data(), slices.size());
-  EXPECT_EQ(TakeMessage(buffer).ToString(), text);
+  EXPECT_EQ(Taken(buffer).ToString(), text);
 }
 
 TEST(ByteBuffer, PayloadStaysAliveUntilTheMessageGoes) {
@@ -300,7 +306,7 @@ TEST(ByteBuffer, PayloadStaysAliveUntilTheMessageGoes) {
     grpc::ByteBuffer message = MakeMessage("head:", Slice(std::move(owner), data, size));
     owner = nullptr;
     EXPECT_FALSE(watch.expired());
-    EXPECT_EQ(TakeMessage(message).ToString(), "head:payload of the log");
+    EXPECT_EQ(Taken(message).ToString(), "head:payload of the log");
   }
   EXPECT_TRUE(watch.expired());
 }

@@ -1,0 +1,58 @@
+#ifndef GREGOR_BROKER_GRPC_DOOR_H_
+#define GREGOR_BROKER_GRPC_DOOR_H_
+
+#include <grpcpp/impl/codegen/service_type.h>
+
+#include <list>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "broker/api.h"
+#include "broker/grpc/byte_gate.h"
+#include "broker/grpc/call_metrics.h"
+#include "broker/grpc/drain_signal.h"
+#include "broker/grpc/hot_queue.h"
+#include "broker/grpc/server.h"
+
+namespace gregor {
+
+class HotUnary;
+class HotStream;
+
+// How many calls of one method gRPC can hand over before the queue's thread comes round to ask for
+// more.
+inline constexpr int kUnaryCallsListening = 64;
+inline constexpr int kStreamsListening = 16;
+
+// What the hot calls of one server share; it lives as long as any of them.
+struct Door {
+  Door(BrokerApi& broker, GrpcServer::Options options, std::shared_ptr<DrainSignal> drain,
+       std::unique_ptr<grpc::ServerCompletionQueue> queue);
+  ~Door();
+
+  // Looks after calls every so often, from now on. Thread: main, once the queue runs.
+  void Watch();
+
+  BrokerApi& broker;  // until the queue is closed
+  const GrpcServer::Options options;
+  const std::unique_ptr<Metrics> own_metrics;  // where nobody gave some
+  Metrics& metrics;
+  const std::shared_ptr<DrainSignal> drain;
+  // Those that calls belong to.
+  std::vector<std::unique_ptr<grpc::Service>> services;
+  HotQueue queue;
+  ByteGate produce_gate;
+
+  // Of the queue's thread: unary calls without a deadline, oldest first; streams.
+  std::list<HotUnary*> endless;
+  std::unordered_set<HotStream*> streams;
+
+ private:
+  void Tick();
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_BROKER_GRPC_DOOR_H_

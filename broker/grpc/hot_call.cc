@@ -1,0 +1,135 @@
+#include "broker/grpc/hot_call.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/grpc/byte_buffer.h"
+#include "broker/grpc/hot_stream.h"
+#include "broker/grpc/status.h"
+
+namespace gregor {
+namespace {
+
+Duration TimeUntil(gpr_timespec deadline) {
+  constexpr int64_t kSecondsMax = 1'000'000'000;  // a later one does not fit into nanoseconds
+  const gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+  return std::chrono::seconds(std::min(left.tv_sec, kSecondsMax)) +
+         std::chrono::nanoseconds(left.tv_nsec);
+}
+
+bool IsEndless(gpr_timespec deadline) {
+  return gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0;
+}
+
+}  // namespace
+
+Door::Door(BrokerApi& broker, GrpcServer::Options options, std::shared_ptr<DrainSignal> drain,
+           std::unique_ptr<grpc::ServerCompletionQueue> queue)
+    : broker(broker),
+      options(std::move(options)),
+      own_metrics(this->options.metrics == nullptr ? Metrics::Create() : nullptr),
+      metrics(own_metrics != nullptr ? *own_metrics : *this->options.metrics),
+      drain(std::move(drain)),
+      queue(std::move(queue)),
+      produce_gate(this->options.produce_bytes_max) {}
+
+Door::~Door() = default;
+
+void Door::Watch() {
+  constexpr Duration kSlowest = std::chrono::seconds(1);
+  const Duration interval =
+      std::min({kSlowest, options.heartbeat_interval / 4, options.call_timeout / 4});
+  // No call holds the door by this: the queue drops the task when it closes.
+  queue.After(interval, [this] {
+    Tick();
+    Watch();
+  });
+}
+
+void Door::Tick() {
+  const MonotonicTime now = SystemClock().Now();
+  while (!endless.empty() && endless.front()->arrived() + options.call_timeout <= now) {
+    endless.front()->Expire();
+  }
+  for (HotStream* const stream : streams) stream->OnTick(now);
+}
+
+UnaryMetrics::UnaryMetrics(Metrics& metrics, const std::string& method)
+    : calls(metrics, method),
+      latency(calls.AddLatency("gregor_grpc_call_seconds", "From a call's arrival to its answer.")),
+      received_bytes(
+          calls.AddBytes("gregor_grpc_received_bytes_total", "Bytes of messages received.")),
+      sent_bytes(calls.AddBytes("gregor_grpc_sent_bytes_total", "Bytes of messages sent.")) {}
+
+void HotUnary::Listen() {
+  door_->queue.Begin([&] {
+    if (notify_gone_) context_.AsyncNotifyWhenDone(done_.Begin(shared_from_this()));
+    Ask(&context_, &request_, &responder_, door_->queue.queue(), accept_.Begin(shared_from_this()));
+  });
+}
+
+void HotUnary::OnAccepted(bool ok) {
+  if (!ok) return done_.Forget();  // the server shuts down; it says so of this tag only
+  Another()->Listen();
+  arrived_ = SystemClock().Now();
+  is_endless_ = IsEndless(context_.raw_deadline());
+  if (is_endless_) endless_ = door_->endless.insert(door_->endless.end(), this);
+  Bytes message;
+  metrics_.received_bytes.Add(request_.Length());
+  if (!TakeMessage(request_, &message)) {
+    return Fail(Error(Reason::kInvalidArgument, "the request cannot be decompressed"));
+  }
+  if (TimeLeft() <= Duration(0)) {
+    return Fail(Error(Reason::kCommitTimedOut, "the call's deadline had passed when it came")
+                    .With("outcome", "NOT_APPLIED"));
+  }
+  OnRequest(message);
+}
+
+Duration HotUnary::TimeLeft() const {
+  if (is_endless_) return arrived_ + door_->options.call_timeout - SystemClock().Now();
+  return TimeUntil(context_.raw_deadline());
+}
+
+Error HotUnary::Expired() const {
+  return Error(Reason::kCommitTimedOut, "the broker has not answered in time")
+      .With("outcome", "UNKNOWN");
+}
+
+void HotUnary::Expire() {
+  StopWatching();
+  Fail(Expired());
+}
+
+void HotUnary::StopWatching() {
+  if (!std::exchange(is_endless_, false)) return;
+  door_->endless.erase(endless_);
+}
+
+void HotUnary::Reply(const grpc::ByteBuffer& answer) {
+  if (answered_.exchange(true)) return;
+  metrics_.sent_bytes.Add(answer.Length());
+  door_->queue.Begin(
+      [&] { responder_.Finish(answer, grpc::Status::OK, finish_.Begin(shared_from_this())); });
+}
+
+void HotUnary::Fail(const Error& error) { Fail(error, ToStatus(error)); }
+
+void HotUnary::Fail(const Error& error, const grpc::Status& status) {
+  if (answered_.exchange(true)) return;
+  code_ = status.error_code();
+  AddReasonTrailer(context_, error);
+  door_->queue.Begin(
+      [&] { responder_.FinishWithError(status, finish_.Begin(shared_from_this())); });
+}
+
+void HotUnary::OnFinished(bool ok) {
+  StopWatching();
+  metrics_.latency.Observe(SystemClock().Now() - arrived_);
+  metrics_.calls.Ended(ok ? code_ : grpc::CANCELLED);
+  OnFinished();
+}
+
+void HotUnary::OnDone(bool ok) { OnGone(); }
+
+}  // namespace gregor

@@ -1,0 +1,96 @@
+#ifndef GREGOR_BROKER_GRPC_HOT_CALL_H_
+#define GREGOR_BROKER_GRPC_HOT_CALL_H_
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/support/async_unary_call.h>
+
+#include <atomic>
+#include <list>
+#include <memory>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "broker/grpc/door.h"
+
+namespace gregor {
+
+// What one unary method counts.
+struct UnaryMetrics {
+  UnaryMetrics(Metrics& metrics, const std::string& method);
+  MethodMetrics calls;
+  LatencyHistogram& latency;
+  Counter& received_bytes;
+  Counter& sent_bytes;
+};
+
+// One call of a unary method, whose request and answer are raw messages. Lives as long as an
+// operation or the broker holds it. Thread: the hot queue's, except Reply() and Fail(): any, where
+// only the first counts.
+class HotUnary : public std::enable_shared_from_this<HotUnary> {
+ public:
+  using Responder = grpc::ServerAsyncResponseWriter<grpc::ByteBuffer>;
+
+  virtual ~HotUnary() = default;
+  // Takes the next call of the method when it comes. Once. Thread: any.
+  void Listen();
+  // The broker has not answered in time.
+  void Expire();
+  MonotonicTime arrived() const { return arrived_; }
+
+ protected:
+  HotUnary(std::shared_ptr<Door> door, UnaryMetrics& metrics)
+      : door_(std::move(door)), metrics_(metrics), responder_(&context_) {}
+
+  // Asks the service for a call of the method.
+  virtual void Ask(grpc::ServerContext* context, grpc::ByteBuffer* request, Responder* responder,
+                   grpc::ServerCompletionQueue* queue, void* tag) = 0;
+  // Another one of the kind, to take the call after this one.
+  virtual std::shared_ptr<HotUnary> Another() = 0;
+  virtual void OnRequest(const Bytes& message) = 0;
+  // The caller waits no longer, whether answered or not. Only where `notify_gone` was set.
+  virtual void OnGone() {}
+  // What an answer that did not come in time means.
+  virtual Error Expired() const;
+
+  // `notify_gone` costs an event per call. REQUIRES: called by the constructor.
+  void SetNotifyGone() { notify_gone_ = true; }
+  // Until the caller's deadline; of those without one, until the server's.
+  Duration TimeLeft() const;
+  std::string peer() const { return context_.peer(); }
+
+  void Reply(const grpc::ByteBuffer& answer);
+  void Fail(const Error& error);
+  // With a status made of `error` and more.
+  void Fail(const Error& error, const grpc::Status& status);
+  // The answer has left, or nobody takes it.
+  virtual void OnFinished() {}
+
+  Door& door() { return *door_; }
+  const std::shared_ptr<Door>& shared_door() const { return door_; }
+
+ private:
+  void OnAccepted(bool ok);
+  void OnDone(bool ok);
+  void OnFinished(bool ok);
+  void StopWatching();
+
+  const std::shared_ptr<Door> door_;  // first: goes last
+  UnaryMetrics& metrics_;
+  grpc::ServerContext context_;
+  grpc::ByteBuffer request_;
+  Responder responder_;
+  bool notify_gone_ = false;
+  MonotonicTime arrived_;
+  std::list<HotUnary*>::iterator endless_;
+  bool is_endless_ = false;
+  std::atomic<bool> answered_{false};
+  grpc::StatusCode code_ = grpc::OK;
+  Operation<HotUnary> accept_{&HotUnary::OnAccepted};
+  Operation<HotUnary> done_{&HotUnary::OnDone};
+  Operation<HotUnary> finish_{&HotUnary::OnFinished};
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_BROKER_GRPC_HOT_CALL_H_
