@@ -13,7 +13,8 @@ namespace gregor {
 // A term of the metadata quorum. Stored as the leader epoch of its batches.
 using Term = Strong<int32_t, struct TermTag>;
 
-// Committed records of one batch, in log order. Control batches (leader change, voters) are not shown.
+// Committed records of one batch, in log order. Control batches (leader change, voters) are not
+// shown, but take offsets.
 struct CommittedRecords {
   Offset base_offset{0};
   Term term{0};
@@ -22,45 +23,60 @@ struct CommittedRecords {
   Offset next_offset() const { return base_offset + static_cast<int64_t>(records.size()); }
 };
 
+// What became of an Append().
+struct AppendedRecords {
+  Offset next_offset{0};  // after the last record; committed when OnCommitted() has passed it
+  Timestamp appended{0};  // as OnCommitted() will say
+};
+
 // Who leads the quorum.
 struct QuorumLeader {
   NodeId leader{-1};  // -1: nobody known
   Term term{0};
 };
 
-// The replicated log that owns the cluster's metadata, as its users see it. A quorum of one appends, syncs and commits; a
-// larger one does so through Raft: no user can tell. Thread: the controller loop, callbacks included.
+// The replicated log that owns the cluster's metadata, as its users see it. A quorum of one
+// appends, syncs and commits; a larger one does so through Raft: no user can tell. Thread: the
+// controller loop, callbacks included.
 class MetadataLog {
  public:
   class Listener {
    public:
     virtual ~Listener() = default;
-    // Records became committed (on a leader and on a follower alike), in order, without gaps.
-    virtual void OnCommitted(const CommittedRecords& batch) = 0;
-    // A new leader, or none. When it is this node everything committed in earlier terms has been delivered before.
+    // Records became committed (on a leader and on a follower alike), in order, without gaps but
+    // for control batches.
+    virtual void OnCommitted(CommittedRecords batch) = 0;
+    // A new leader, or none. When it is this node everything committed in earlier terms has been
+    // delivered before.
     virtual void OnLeader(const QuorumLeader& leader) = 0;
-    // The log cannot go on (failed disk): the node has resigned.
+    // The log cannot go on (failed disk, damage): the node has resigned. Once; nothing follows.
     virtual void OnFailure(const Error& error) = 0;
   };
 
+  // REQUIRES: closed, or the loop has stopped.
   virtual ~MetadataLog() = default;
 
-  // Delivers everything committed from `from` on (what the state machine has not applied yet), then follows. Once.
-  // REQUIRES: from >= start_offset().
+  // Delivers everything committed from `from` on (what the state machine has not applied yet), then
+  // follows. Once. REQUIRES: start_offset() <= from <= end_offset(); the listener outlives the log.
   virtual void Start(Offset from, Listener& listener) = 0;
   virtual Offset start_offset() const = 0;
-  // Offset of the next record to be appended; on a leader nobody else appends, so the next batch begins there.
+  // Offset of the next record to be appended; on a leader nobody else appends, so the next batch
+  // begins there.
   virtual Offset end_offset() const = 0;
+  // Term of the record at `offset`; -1 where that is not known.
+  virtual Term TermAt(Offset offset) const = 0;
   virtual QuorumLeader leader() const = 0;
 
-  // Appends `records` as one batch, all or nothing, and returns the offset after its last record, which will be committed when OnCommitted() has
-  // passed it; if leadership is lost instead, OnLeader() says so. Fails with kNotController (not the leader of `term`),
-  // kBatchTooLarge, kStorageError, kDiskFull: then nothing was appended.
-  virtual Result<Offset> Append(Term term, std::vector<std::string> records) = 0;
+  // Appends `records` as one batch, all or nothing; if leadership is lost before it is committed,
+  // OnLeader() says so. Fails with kNotController (not the leader of `term`), kBatchTooLarge,
+  // kStorageError, kDiskFull: then nothing was appended. REQUIRES: records are not empty.
+  virtual Result<AppendedRecords> Append(Term term, std::vector<std::string> records) = 0;
 
   // Records before `offset` are in a durable snapshot and may be dropped.
   virtual void TrimBefore(Offset offset) = 0;
 
+  // Syncs and closes; what is not committed then is not delivered any more. `done` runs on the
+  // loop.
   virtual void Close(UniqueFunction<void(Result<void>)> done) = 0;
 };
 
