@@ -28,6 +28,13 @@ Random Random::FromSystem() {
   return Random(static_cast<uint64_t>(device()) << 32 | device());
 }
 
+std::array<uint8_t, 16> Random::SecretBytes() {
+  std::random_device device;
+  std::array<uint8_t, 16> bytes;
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(device());
+  return bytes;
+}
+
 uint64_t Random::Next() {
   const uint64_t result = std::rotl(state_[1] * 5, 7) * 9;
   const uint64_t shifted = state_[1] << 17;

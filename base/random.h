@@ -15,6 +15,8 @@ class Random {
   explicit Random(uint64_t seed);
   // A seed from the operating system.
   static Random FromSystem();
+  // 16 bytes from the operating system that nobody can guess: for keys.
+  static std::array<uint8_t, 16> SecretBytes();
 
   uint64_t Next();
   // Uniform in [0, bound). REQUIRES: bound > 0.

@@ -10,6 +10,7 @@
 #include "base/task.h"
 #include "controller/image/controller_api.h"
 #include "controller/image/image.h"
+#include "controller/image/image_store.h"
 #include "storage/disk.h"
 
 namespace gregor {
@@ -20,16 +21,17 @@ struct ControllerOptions {
   int32_t default_partitions = 1;
   int32_t default_replication_factor = 1;
   int64_t topics_max = 1'000'000;
-  int64_t partitions_max = 2'000'000;            // of the cluster
+  int64_t partitions_max = 2'000'000;  // of the cluster
   int32_t partitions_per_operation_max = 100'000;
-  size_t record_batch_bytes_max = 32u << 20;     // what one operation may write
-  size_t operations_queued_max = 10'000;         // further ones fail with kQuotaExceeded, which is retriable
-  size_t message_bytes_limit = 64u << 20;        // largest max.message.bytes that a topic may have
+  size_t record_batch_bytes_max = 32u << 20;  // what one operation may write
+  size_t operations_queued_max =
+      10'000;  // further ones fail with kQuotaExceeded, which is retriable
+  size_t message_bytes_limit = 64u << 20;  // largest max.message.bytes that a topic may have
 };
 
-// The node's copy of the cluster's metadata, and (where it leads the quorum, which on a single node is always) the active
-// controller: operations are validated against the speculative image, become records of the metadata log, and are answered once
-// those are committed and applied (DESIGN D8).
+// The node's copy of the cluster's metadata, and (where it leads the quorum, which on a single node
+// is always) the active controller: operations are validated against the speculative image, become
+// records of the metadata log, and are answered once those are committed and applied (DESIGN D8).
 // Thread: operations, image() and Watch(): any. Everything else happens on the controller loop.
 class Controller : public ControllerApi {
  public:
@@ -38,31 +40,40 @@ class Controller : public ControllerApi {
     Disk* disk = nullptr;       // of the disk that holds data_dir/metadata
     std::string data_dir;       // formatted (controller/format.h)
     ControllerOptions behavior;
-    Random random{0};             // ids of topics
-    bool persistent_image = true;  // false: no RocksDB, the image is replayed from snapshot files and log
-    // A snapshot is written, and the log trimmed, each time so many bytes of records were committed.
+    Random random{0};  // ids of topics
+    // Where the image is kept beside log and snapshots. Unset: RocksDB in data_dir/metadata/image,
+    // or with persistent_image == false nowhere.
+    std::unique_ptr<ImageStore> image_store;
+    bool persistent_image = true;
+    // A snapshot is written, and the log trimmed, each time so many bytes of records were
+    // committed.
     size_t snapshot_record_bytes = 20u << 20;
+    // Segments of the log; the log is trimmed by whole ones.
+    int64_t segment_bytes = 16 << 20;
   };
   using Opened = UniqueFunction<void(Result<std::unique_ptr<Controller>>)>;
 
-  // Opens log, image store and controller on the directory, loads the image, becomes leader of the quorum of one, and writes
-  // the cluster's first records if there are none. `opened` runs on the loop, when image() has everything committed before.
-  // Fails with kStorageError (locked, damaged, newer format), kInconsistentClusterId, naming what to do. Thread: any.
+  // Opens log, image store and controller on the directory, loads the image, becomes leader of the
+  // quorum of one, and writes the cluster's first records if there are none. `opened` runs on the
+  // loop, when image() has everything committed before. Fails with kStorageError (locked, damaged,
+  // newer format), kInconsistentClusterId, naming what to do. Thread: any.
   static void Open(Options options, Opened opened);
   // The same, waiting. REQUIRES: not called on the loop, which runs (start-up).
   static Result<std::unique_ptr<Controller>> OpenAndWait(Options options);
 
   // The latest committed image; never null.
   virtual ImagePtr image() const = 0;
-  // Calls `observer` on the loop: first with the image as it is (`before` null, everything in `created`), then with every
-  // change, in order, before the operation that made it is answered; until the returned handle goes. The handle may go on any
-  // thread; on another one than the loop's a call may still be running when it has gone.
+  // Calls `observer` on the loop: first with the image as it is (`before` null, everything in
+  // `created`), then with every change, in order, before the operation that made it is answered;
+  // until the returned handle goes. The handle may go on any thread; on another one than the loop's
+  // a call may still be running when it has gone.
   virtual std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) = 0;
   // What ended the controller's work (a failed disk), or nullopt.
   virtual std::optional<Error> failure() const = 0;
 
-  // Answers what is waiting with kNotController, syncs and closes log and store. Nothing may be called afterwards but the
-  // destructor, on any thread. `done` runs on the loop. REQUIRES of the destructor: closed, or the loop has stopped.
+  // Answers what is waiting with kNotController, syncs and closes log and store. Nothing may be
+  // called afterwards but the destructor, on any thread. `done` runs on the loop. REQUIRES of the
+  // destructor: closed, or the loop has stopped.
   virtual void Close(UniqueFunction<void(Result<void>)> done) = 0;
 };
 

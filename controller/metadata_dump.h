@@ -13,17 +13,19 @@ enum class DumpFormat { kText, kJson };
 
 struct MetadataDumpOptions {
   DumpFormat format = DumpFormat::kText;
-  bool records = true;   // every record of the log that is still there, one a line: offset, term, time, record
-  bool image = true;     // what the records up to `until` mean
+  bool records =
+      true;  // every record of the log that is still there, one a line: offset, term, time, record
+  bool image = true;  // what the records up to `until` mean
   Offset from{0};
   Offset until{INT64_MAX};
 };
 
-// Prints the metadata of a stopped node: reads the files as they are, changes nothing, and takes no lock. The request_id key is
-// shown as "<secret>". kJson: one document a line. Fails with kStorageError where files are missing or damaged, after having
-// printed what comes before that. Thread: any that may block.
-Result<void> DumpMetadata(FileSystem& files, const std::string& data_dir, const MetadataDumpOptions& options,
-                          std::ostream& out);
+// Prints the metadata of a stopped node: reads the files as they are, changes nothing, and takes no
+// lock. The request_id key is shown as "<secret>". kJson: one document a line. Fails with
+// kStorageError where files are missing or damaged, after having printed what comes before that.
+// Thread: any that may block.
+Result<void> DumpMetadata(FileSystem& files, const std::string& data_dir,
+                          const MetadataDumpOptions& options, std::ostream& out);
 
 }  // namespace gregor
 

@@ -85,6 +85,7 @@ class ControllerApi {
                      Done<std::vector<Result<void>>> done) = 0;
   // Registers a started broker, and raises the leader epoch of every partition that it leads, in
   // the same batch, before it serves. Answers with the broker's epoch.
+  // Fails with kInvalidArgument.
   virtual void Register(RegisterBroker registration, Done<BrokerEpoch> done) = 0;
   // A block of producer ids that nobody else gets. REQUIRES: count > 0.
   virtual void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done) = 0;

@@ -109,11 +109,55 @@ class PersistentMap {
     }
   }
 
+  // Calls visit(key, before, after) for every key whose entries may differ, in order; nullptr
+  // stands for a missing one. What both share is passed over.
+  template <typename Visit>
+  static void VisitChanges(const PersistentMap& before, const PersistentMap& after, Visit visit) {
+    Cursor old(before), now(after);
+    while (!old.at_end() || !now.at_end()) {
+      if (old.SkipsWith(now)) continue;
+      const bool has_old = !old.at_end() && (now.at_end() || !(now->first < old->first));
+      const bool has_now = !now.at_end() && (old.at_end() || !(old->first < now->first));
+      const Key& key = has_old ? old->first : now->first;
+      visit(key, has_old ? &old->second : nullptr, has_now ? &now->second : nullptr);
+      if (has_old) old.Next();
+      if (has_now) now.Next();
+    }
+  }
+
  private:
   static constexpr size_t kChunkMax = 128;
   using Chunk = std::vector<Entry>;
   using ChunkPtr = std::shared_ptr<const Chunk>;
   using Chunks = std::vector<ChunkPtr>;
+
+  // A place in a map.
+  class Cursor {
+   public:
+    explicit Cursor(const PersistentMap& map) : map_(map) {}
+    bool at_end() const { return chunk_ == map_.count(); }
+    const Entry* operator->() const { return &(*chunk())[entry_]; }
+    void Next() {
+      if (++entry_ < chunk()->size()) return;
+      ++chunk_;
+      entry_ = 0;
+    }
+    // Passes over a chunk that both begin and share.
+    bool SkipsWith(Cursor& other) {
+      if (at_end() || other.at_end() || entry_ != 0 || other.entry_ != 0 ||
+          chunk() != other.chunk())
+        return false;
+      ++chunk_;
+      ++other.chunk_;
+      return true;
+    }
+
+   private:
+    const ChunkPtr& chunk() const { return (*map_.chunks_)[chunk_]; }
+    const PersistentMap& map_;
+    size_t chunk_ = 0;
+    size_t entry_ = 0;
+  };
 
   size_t count() const { return chunks_ == nullptr ? 0 : chunks_->size(); }
   // Index of the first chunk whose last key is >= key; count() if none.

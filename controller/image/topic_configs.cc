@@ -8,8 +8,8 @@
 namespace gregor {
 namespace {
 
-// Before parsing: configs hold short texts, and messages must stay readable.
 constexpr size_t kShownBytesMax = 100;
+constexpr size_t kValueBytesMax = 4096;
 
 std::string_view Trim(std::string_view text) {
   constexpr std::string_view kSpace = " \t";
@@ -184,7 +184,7 @@ const ConfigSpec* FindBrokerConfig(std::string_view name) {
 
 Result<void> CheckConfigValue(const ConfigSpec& spec, std::string_view value) {
   const std::string name(spec.name);
-  if (!IsValid(spec, value)) {
+  if (value.size() > kValueBytesMax || !IsValid(spec, value)) {
     return Error(Reason::kInvalidConfig,
                  name + " cannot be " + Shown(spec, value) + "; valid: " + std::string(spec.valid))
         .With("config", name);
@@ -209,6 +209,10 @@ Result<void> CheckTopicConfigs(const ConfigMap& configs) {
     RETURN_IF_ERROR(CheckConfigValue(*spec, value));
   }
   return CheckCompactionLags(configs);
+}
+
+std::optional<int64_t> ParseConfigNumber(std::string_view value) {
+  return ParseNumber<int64_t>(value);
 }
 
 std::vector<std::string> SplitConfigList(std::string_view value) {

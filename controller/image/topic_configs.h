@@ -57,6 +57,8 @@ Result<void> CheckConfigValue(const ConfigSpec& spec, std::string_view value);
 // Checks the set as a whole: names, values, cross-field rules. Fails with kInvalidConfig.
 Result<void> CheckTopicConfigs(const ConfigMap& configs);
 
+// An integer config; nullopt where it is none.
+std::optional<int64_t> ParseConfigNumber(std::string_view value);
 // Elements of a list config, without the spaces around them; none of an empty value.
 std::vector<std::string> SplitConfigList(std::string_view value);
 std::string JoinConfigList(const std::vector<std::string>& elements);

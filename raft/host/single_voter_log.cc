@@ -57,7 +57,9 @@ class SingleVoterLog final : public MetadataLog {
       : options_(std::move(options)), directory_(std::move(found.directory)) {
     if (found.vote.has_value()) term_ = found.vote->term;
   }
-  ~SingleVoterLog() override { *alive_ = false; }
+  ~SingleVoterLog() override {
+    if (*alive_) *alive_ = false;
+  }
 
   Log::Options LogOptions() {
     Log::Options log;
@@ -156,10 +158,13 @@ class SingleVoterLog final : public MetadataLog {
     is_leading_ = false;
     listener_ = nullptr;
     log_->Close([this, done = std::move(done)](Result<void> closed) mutable {
-      if (!closed.ok()) return done(std::move(closed));
+      // In both cases not inside of a call of the log, which `done` may destroy.
       options_.disk->Submit(
           Lane::kBackground, "raft.close", *options_.loop,
-          [directory = directory_.get()] { return directory->CloseCleanly(); }, std::move(done));
+          [directory = directory_.get(), closed = std::move(closed)] {
+            return closed.ok() ? directory->CloseCleanly() : closed;
+          },
+          std::move(done));
     });
   }
 
@@ -303,14 +308,18 @@ void OpenSingleVoterLog(SingleVoterLogOptions options,
         auto log = std::make_unique<SingleVoterLog>(std::move(options), std::move(*found));
         LogDirectory& directory = log->directory();
         Log::Options log_options = log->LogOptions();
-        Log::Open(directory, loop, std::move(log_options),
-                  [log = std::move(log),
-                   opened = std::move(opened)](Result<std::unique_ptr<Log>> files) mutable {
-                    if (!files.ok()) return opened(std::move(files).error());
-                    auto adopted = log->Adopt(std::move(*files));
-                    if (!adopted.ok()) return opened(std::move(adopted).error());
-                    opened(std::unique_ptr<MetadataLog>(std::move(log)));
-                  });
+        Log::Open(
+            directory, loop, std::move(log_options),
+            [log = std::move(log),
+             opened = std::move(opened)](Result<std::unique_ptr<Log>> files) mutable {
+              if (!files.ok()) return opened(std::move(files).error());
+              auto adopted = log->Adopt(std::move(*files));
+              if (adopted.ok()) return opened(std::unique_ptr<MetadataLog>(std::move(log)));
+              // What the recovery still has at the disk needs it.
+              SingleVoterLog& refused = *log;
+              refused.Close([log = std::move(log), opened = std::move(opened),
+                             error = adopted.error()](Result<void>) mutable { opened(error); });
+            });
       });
 }
 

@@ -1,0 +1,223 @@
+// Operations on configs, brokers and producer ids.
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "controller/image/rows.h"
+#include "controller/image/topic_configs.h"
+#include "controller/operations.h"
+#include "controller/topic_names.h"
+#include "storage/producer_state.h"
+
+namespace gregor {
+namespace {
+
+// Whose configs: a topic's, or a broker's (-1: all brokers).
+struct Resource {
+  std::optional<TopicId> topic;
+  NodeId broker{-1};
+  friend auto operator<=>(const Resource&, const Resource&) = default;
+};
+
+// The resources of one operation with what they have before and after.
+struct Change {
+  std::shared_ptr<const ConfigMap> before;
+  ConfigMap after;
+};
+using Changes = std::map<Resource, Change>;
+
+Result<Resource> FindResource(const AlterConfig& alteration, const MetadataImage& image) {
+  Resource resource;
+  if (alteration.type == ConfigResourceType::kTopic) {
+    const TopicPtr topic = image.Topic(alteration.name);
+    if (topic == nullptr) {
+      return Error(Reason::kTopicNotFound,
+                   "topic " + ShowText(alteration.name) + " does not exist");
+    }
+    resource.topic = topic->id;
+    return resource;
+  }
+  if (alteration.name.empty()) return resource;
+  const std::string& name = alteration.name;
+  const auto [end, error] =
+      std::from_chars(name.data(), name.data() + name.size(), resource.broker.value);
+  if (error != std::errc() || end != name.data() + name.size() || resource.broker.value < 0) {
+    return Error(Reason::kInvalidArgument,
+                 ShowText(name) + " is no broker id; leave it empty for all brokers");
+  }
+  if (image.Broker(resource.broker) != nullptr) return resource;
+  return Error(Reason::kBrokerIdNotRegistered, "no broker has the id " + name);
+}
+
+Change& ChangeOf(const Resource& resource, const MetadataImage& image, Changes& changes) {
+  static const auto* const kNone =
+      new std::shared_ptr<const ConfigMap>(std::make_shared<const ConfigMap>());
+  const auto [found, is_new] = changes.try_emplace(resource);
+  if (!is_new) return found->second;
+  std::shared_ptr<const ConfigMap> before = *kNone;
+  if (resource.topic.has_value()) {
+    before = image.Topic(*resource.topic)->configs;
+  } else if (const auto* set = image.broker_configs.Find(resource.broker)) {
+    before = *set;
+  }
+  found->second = {before, *before};
+  return found->second;
+}
+
+// Appends to a list, or takes away from it.
+Result<std::string> EditList(const ConfigSpec& spec, const ConfigOp& op, std::string_view current) {
+  if (spec.type != ConfigType::kList) {
+    return Error(Reason::kInvalidConfig, op.name + " is no list: it can only be set or deleted")
+        .With("config", op.name);
+  }
+  std::vector<std::string> elements = SplitConfigList(current);
+  for (const std::string& element : SplitConfigList(op.value)) {
+    const auto found = std::find(elements.begin(), elements.end(), element);
+    if (op.kind == ConfigOpKind::kAppend && found == elements.end()) elements.push_back(element);
+    if (op.kind == ConfigOpKind::kSubtract && found != elements.end()) elements.erase(found);
+  }
+  return JoinConfigList(elements);
+}
+
+Result<void> ApplyOp(const ConfigOp& op, bool is_topic, ConfigMap& configs) {
+  const ConfigSpec* const spec = is_topic ? FindTopicConfig(op.name) : FindBrokerConfig(op.name);
+  const auto current = configs.find(op.name);
+  if (op.kind == ConfigOpKind::kDelete && current != configs.end()) {
+    configs.erase(current);
+    return {};
+  }
+  if (spec == nullptr) {
+    return Error(Reason::kInvalidConfig, ShowText(op.name) + " is no " +
+                                             (is_topic ? "topic" : "dynamic broker") +
+                                             " config; `gregor config describe` lists them");
+  }
+  if (op.kind == ConfigOpKind::kDelete) return {};
+  std::string value = op.value;
+  if (op.kind != ConfigOpKind::kSet) {
+    ASSIGN_OR_RETURN(value, EditList(*spec, op,
+                                     current != configs.end() ? std::string_view(current->second)
+                                                              : spec->default_value));
+  }
+  RETURN_IF_ERROR(CheckConfigValue(*spec, value));
+  configs[op.name] = std::move(value);
+  return {};
+}
+
+// A broker's configs as topics inherit them.
+Result<void> CheckBrokerConfigs(const ConfigMap& configs, const ControllerOptions& options) {
+  ConfigMap inherited;
+  for (const ConfigSpec& spec : TopicConfigSpecs()) {
+    const auto set = configs.find(spec.broker_synonym);
+    if (!spec.broker_synonym.empty() && set != configs.end())
+      inherited.emplace(spec.name, set->second);
+  }
+  return CheckNewConfigs(inherited, options);
+}
+
+Result<void> ApplyAlteration(const AlterConfig& alteration, const MetadataImage& image,
+                             const ControllerOptions& options, Changes& changes) {
+  ASSIGN_OR_RETURN(const Resource resource, FindResource(alteration, image));
+  std::set<std::string_view> names;
+  Change& change = ChangeOf(resource, image, changes);
+  ConfigMap after = change.after;
+  for (const ConfigOp& op : alteration.ops) {
+    if (!names.insert(op.name).second) {
+      return Error(Reason::kInvalidArgument,
+                   "config " + ShowText(op.name) + " is changed twice in one alteration");
+    }
+    RETURN_IF_ERROR(ApplyOp(op, resource.topic.has_value(), after));
+  }
+  RETURN_IF_ERROR(resource.topic.has_value() ? CheckNewConfigs(after, options)
+                                             : CheckBrokerConfigs(after, options));
+  change.after = std::move(after);
+  return {};
+}
+
+void AddConfigRecord(const Resource& resource, const Change& change,
+                     std::vector<pb::MetadataRecord>& records) {
+  pb::MetadataRecord record;
+  auto& config = *record.mutable_config();
+  for (const auto& [name, value] : change.after) {
+    const auto before = change.before->find(name);
+    if (before != change.before->end() && before->second == value) continue;
+    auto* const entry = config.add_set();
+    entry->set_name(name);
+    entry->set_value(value);
+  }
+  for (const auto& [name, value] : *change.before) {
+    if (change.after.count(name) == 0) config.add_removed(name);
+  }
+  if (config.set_size() == 0 && config.removed_size() == 0) return;
+  if (resource.topic.has_value()) {
+    config.set_topic_id(ToBytes(resource.topic->bytes));
+  } else {
+    config.set_broker_id(resource.broker.value);
+  }
+  records.push_back(std::move(record));
+}
+
+}  // namespace
+
+Plan<std::vector<Result<void>>> PlanAlter(const std::vector<AlterConfig>& alterations,
+                                          const MetadataImage& image,
+                                          const ControllerOptions& options) {
+  Changes changes;
+  std::vector<Result<void>> results;
+  for (const AlterConfig& alteration : alterations)
+    results.push_back(ApplyAlteration(alteration, image, options, changes));
+  Planned<std::vector<Result<void>>> planned;
+  for (const auto& [resource, change] : changes) AddConfigRecord(resource, change, planned.records);
+  planned.answer = [results = std::move(results)](const MetadataImage&, Offset) { return results; };
+  return planned;
+}
+
+Plan<BrokerEpoch> PlanRegister(const BrokerImage& broker, const MetadataImage& image) {
+  const auto refuse = [&](const std::string& what) {
+    return Error(Reason::kInvalidArgument,
+                 "broker " + std::to_string(broker.id.value) + " cannot register: " + what);
+  };
+  if (broker.id.value < 0) return refuse("node ids begin at 0");
+  const std::set<DirectoryId> directories(broker.directories.begin(), broker.directories.end());
+  if (directories.size() != broker.directories.size() || directories.count(DirectoryId{}) != 0)
+    return refuse("its log directories have no ids of their own");
+  std::optional<Error> taken;
+  image.brokers.VisitAll([&](NodeId node, const auto& other) {
+    if (node == broker.id || taken.has_value()) return;
+    for (const DirectoryId& id : other->directories) {
+      if (directories.count(id) != 0)
+        taken = refuse("log directory " + id.ToString() + " belongs to broker " +
+                       std::to_string(node.value) + " (was it copied?)");
+    }
+  });
+  if (taken.has_value()) return *taken;
+  if (broker.feature_level_min > image.feature_level ||
+      broker.feature_level_max < image.feature_level) {
+    return refuse("it supports feature levels " + std::to_string(broker.feature_level_min) +
+                  " to " + std::to_string(broker.feature_level_max) + ", and the cluster is at " +
+                  std::to_string(image.feature_level));
+  }
+  Planned<BrokerEpoch> planned;
+  planned.records.push_back(MakeBrokerRecord(broker, false));
+  planned.records.emplace_back().mutable_broker_restarted()->set_node_id(broker.id.value);
+  planned.answer = [](const MetadataImage&, Offset base) { return BrokerEpoch{base.value}; };
+  return planned;
+}
+
+Plan<ProducerIdBlock> PlanProducerIds(int64_t count, NodeId node, const MetadataImage& image) {
+  if (count < 1) return Error(Reason::kInvalidArgument, "a block of producer ids needs a size");
+  const int64_t first = image.next_producer_id;
+  if (count > kRequestIdRange - first)
+    return Error(Reason::kQuotaExceeded, "no producer ids are left in this cluster");
+  Planned<ProducerIdBlock> planned;
+  auto& record = *planned.records.emplace_back().mutable_producer_ids();
+  record.set_next_producer_id(first + count);
+  record.set_node_id(node.value);
+  planned.answer = [first, count](const MetadataImage&, Offset) {
+    return ProducerIdBlock{first, count};
+  };
+  return planned;
+}
+
+}  // namespace gregor

@@ -1,0 +1,320 @@
+// ControllerImpl: opening and closing, and following the log.
+#include <future>
+#include <utility>
+
+#include "controller/controller_impl.h"
+#include "raft/host/single_voter_log.h"
+
+namespace gregor {
+namespace {
+
+constexpr char kImageFolder[] = "image";
+constexpr char kSnapshotFolder[] = "snapshots";
+
+Error Refused(const std::string& data_dir, const std::string& what) {
+  return Error(Reason::kStorageError, "metadata of " + data_dir + ": " + what)
+      .With("path", data_dir);
+}
+
+// The records that a snapshot's rows are.
+Result<std::vector<std::string>> ReadFirstRecords(FileSystem& files, const std::string& path) {
+  ASSIGN_OR_RETURN(const ImagePtr image, ReadSnapshot(files, path));
+  std::vector<std::string> records;
+  RETURN_IF_ERROR(VisitRows(*image, [&](std::string_view, const std::string& record) {
+    records.push_back(record);
+    return Result<void>();
+  }));
+  return records;
+}
+
+}  // namespace
+
+void Controller::Open(Options options, Opened opened) {
+  EventLoop& loop = *options.loop;
+  loop.Post("controller.open",
+            [options = std::move(options), opened = std::move(opened)]() mutable {
+              auto controller = std::make_unique<ControllerImpl>(std::move(options));
+              ControllerImpl& started = *controller;
+              started.Start(std::move(controller), std::move(opened));
+            });
+}
+
+Result<std::unique_ptr<Controller>> Controller::OpenAndWait(Options options) {
+  CHECK(!options.loop->InLoop());
+  std::promise<Result<std::unique_ptr<Controller>>> promise;
+  auto opened = promise.get_future();
+  Open(std::move(options), [&promise](Result<std::unique_ptr<Controller>> controller) {
+    promise.set_value(std::move(controller));
+  });
+  return opened.get();
+}
+
+ControllerImpl::ControllerImpl(Options options)
+    : options_(std::move(options)), image_(std::make_shared<const MetadataImage>()) {}
+
+ControllerImpl::~ControllerImpl() {
+  if (*alive_) *alive_ = false;
+}
+
+void ControllerImpl::Start(std::unique_ptr<ControllerImpl> self, Opened opened) {
+  self_ = std::move(self);
+  opened_ = std::move(opened);
+  options_.disk->Submit(
+      Lane::kRead, "controller.find", *options_.loop,
+      [files = &options_.disk->files(), data_dir = options_.data_dir,
+       node_id = options_.behavior.node_id] { return FindFiles(*files, data_dir, node_id); },
+      [this, alive = alive_](Result<Found> found) {
+        if (!*alive) return;
+        if (!found.ok()) return EndOpening(found.error());
+        OpenLog(*std::move(found));
+      });
+}
+
+Result<ControllerImpl::Found> ControllerImpl::FindFiles(FileSystem& files,
+                                                        const std::string& data_dir,
+                                                        NodeId node_id) {
+  ASSIGN_OR_RETURN(const auto identity, ReadIdentity(files, data_dir));
+  if (!identity.has_value()) return Refused(data_dir, "the directory is not formatted");
+  RETURN_IF_ERROR(CheckIdentity(*identity, data_dir, node_id, ClusterId{}));
+  Found found{*identity, {}};
+  ASSIGN_OR_RETURN(const bool is_new, files.Exists(BootstrapPath(data_dir)));
+  if (is_new) {
+    ASSIGN_OR_RETURN(found.first_records, ReadFirstRecords(files, BootstrapPath(data_dir)));
+  }
+  return found;
+}
+
+void ControllerImpl::OpenLog(Found found) {
+  found_ = std::move(found);
+  SingleVoterLogOptions log;
+  log.loop = options_.loop;
+  log.disk = options_.disk;
+  log.path = MetadataPath(options_.data_dir);
+  log.cluster_id = found_->identity.cluster_id;
+  log.self = {found_->identity.node_id, found_->identity.directory_id};
+  log.may_be_empty = !found_->first_records.empty();
+  log.batch_bytes_max = options_.behavior.record_batch_bytes_max;
+  log.segment_bytes = options_.segment_bytes;
+  OpenSingleVoterLog(std::move(log),
+                     [this, alive = alive_](Result<std::unique_ptr<MetadataLog>> opened) {
+                       if (!*alive) return;
+                       if (!opened.ok()) return EndOpening(opened.error());
+                       log_ = *std::move(opened);
+                       LoadImage();
+                     });
+}
+
+void ControllerImpl::LoadImage() {
+  ImageKeeper::Options keeper;
+  keeper.loop = options_.loop;
+  keeper.disk = options_.disk;
+  const std::string folder = MetadataPath(options_.data_dir);
+  keeper.snapshot_folder = JoinPath(folder, kSnapshotFolder);
+  keeper.store = std::move(options_.image_store);
+  if (keeper.store == nullptr && options_.persistent_image) {
+    keeper.store = NewRocksDbStore(options_.disk->files(), JoinPath(folder, kImageFolder));
+  }
+  keeper.snapshot_record_bytes = options_.snapshot_record_bytes;
+  keeper.on_trimmable = [this](Offset offset) { log_->TrimBefore(offset); };
+  keeper_ = std::make_unique<ImageKeeper>(std::move(keeper));
+  keeper_->Load([this](const ImagePosition& position) { return FitsLog(position); },
+                [this, alive = alive_](Result<ImagePtr> loaded) {
+                  if (!*alive) return;
+                  const auto following =
+                      loaded.ok() ? FollowLog(*std::move(loaded)) : Result<void>(loaded.error());
+                  if (!following.ok()) EndOpening(following);
+                });
+}
+
+Result<bool> ControllerImpl::FitsLog(const ImagePosition& position) const {
+  if (position.version > log_->end_offset()) {
+    return Refused(options_.data_dir,
+                   "the log ends at offset " + std::to_string(log_->end_offset().value) +
+                       ", though records up to " + std::to_string(position.version.value) +
+                       " were committed. Restore the directory from a backup");
+  }
+  if (position.version < log_->start_offset()) return false;
+  if (position.version == Offset{0}) return true;
+  const Term term = log_->TermAt(position.version - 1);
+  return term.value < 0 || position.version == log_->start_offset() ||
+         term.value == position.term.value;
+}
+
+Result<void> ControllerImpl::FollowLog(ImagePtr loaded) {
+  if (loaded == nullptr && log_->start_offset() > Offset{0}) {
+    return Refused(options_.data_dir,
+                   "no snapshot is left that can be read, and the log begins at offset " +
+                       std::to_string(log_->start_offset().value) +
+                       ". Restore the directory from a backup");
+  }
+  if (loaded != nullptr) std::atomic_store(&image_, std::move(loaded));
+  committed_ = image_->version;
+  log_->Start(committed_, *this);
+  return {};
+}
+
+void ControllerImpl::OnCommitted(CommittedRecords batch) {
+  committed_ = batch.next_offset();
+  size_t bytes = 0;
+  for (const std::string& record : batch.records) bytes += record.size();
+  if (leading_.has_value()) return AnswerCommitted(committed_, bytes);
+  Replay replay(image_);
+  for (size_t i = 0; i < batch.records.size(); ++i) {
+    const auto applied =
+        replay.Apply(batch.base_offset + static_cast<int64_t>(i), batch.records[i]);
+    if (!applied.ok()) return Resign(Refused(options_.data_dir, applied.error().message));
+  }
+  Publish(replay.Finish({committed_, LeaderEpoch{batch.term.value}, batch.appended}), bytes);
+}
+
+void ControllerImpl::AnswerCommitted(Offset committed, size_t record_bytes) {
+  while (auto entry = waiting_.TakeCommitted(committed)) {
+    if (entry->delta.has_value()) {
+      CHECK_EQ(entry->delta->after->version.value, committed.value);
+      Publish(*entry->delta, record_bytes);
+    }
+    entry->answer(nullptr);
+  }
+}
+
+void ControllerImpl::Publish(const MetadataDelta& delta, size_t record_bytes) {
+  std::atomic_store(&image_, delta.after);
+  std::erase_if(observers_, [](const auto& observer) { return observer.expired(); });
+  // By number: an observer may be added meanwhile.
+  for (size_t i = 0; i < observers_.size(); ++i) {
+    if (const auto observer = observers_[i].lock()) observer->call(delta);
+  }
+  keeper_->OnImage(delta.after, record_bytes);
+}
+
+void ControllerImpl::OnLeader(const QuorumLeader& leader) {
+  leading_.reset();
+  speculative_ = nullptr;
+  const Error lost = Error(Reason::kNotController,
+                           "this node no longer leads the metadata quorum; whether the operation "
+                           "took place is not known: look, then retry")
+                         .With("outcome", "UNKNOWN");
+  waiting_.FailAll(lost);
+  if (leader.leader != options_.behavior.node_id) return;
+  leading_ = leader.term;
+  speculative_ = image_;
+  if (opened_) {
+    const auto first = AppendFirstRecords();
+    if (!first.ok()) EndOpening(first);
+  }
+}
+
+Result<void> ControllerImpl::AppendFirstRecords() {
+  if (image_->feature_level != 0) {
+    EndOpening({});
+    return {};
+  }
+  if (found_->first_records.empty())
+    return Refused(options_.data_dir, "the cluster's first records are missing");
+  std::vector<pb::MetadataRecord> records;
+  for (const std::string& bytes : found_->first_records) {
+    ASSIGN_OR_RETURN(records.emplace_back(), ParseRecord(bytes));
+  }
+  ASSIGN_OR_RETURN(MetadataDelta delta, Append(records));
+  AnswerWhenCommitted(delta.after->version, delta, [this](const Error* failed) {
+    EndOpening(failed == nullptr ? Result<void>() : Result<void>(*failed));
+  });
+  return {};
+}
+
+// They are in the log now. With the file gone an empty log means that it was lost.
+void ControllerImpl::RemoveBootstrap() {
+  if (found_->first_records.empty()) return;
+  options_.disk->Submit(Lane::kBackground, "controller.remove_bootstrap",
+                        [files = &options_.disk->files(), path = BootstrapPath(options_.data_dir)] {
+                          auto removed = files->Remove(path);
+                          if (removed.ok()) removed = files->SyncDirectory(ParentPath(path));
+                          LOG_IF(WARNING, !removed.ok()) << removed.error();
+                        });
+}
+
+void ControllerImpl::EndOpening(const Result<void>& result) {
+  if (!opened_) return;
+  Result<void> outcome = result;
+  if (outcome.ok() && image_->cluster_id != found_->identity.cluster_id) {
+    outcome = Error(Reason::kInconsistentClusterId,
+                    "the metadata in " + options_.data_dir + " are of cluster " +
+                        image_->cluster_id.ToString() + ", and the directory belongs to " +
+                        found_->identity.cluster_id.ToString());
+  }
+  if (outcome.ok()) {
+    RemoveBootstrap();
+    return std::exchange(opened_, {})(std::unique_ptr<Controller>(std::move(self_)));
+  }
+  Close([opened = std::exchange(opened_, {}), self = std::move(self_),
+         error = outcome.error()](Result<void>) mutable {
+    self.reset();
+    opened(error);
+  });
+}
+
+void ControllerImpl::OnFailure(const Error& error) { Resign(error); }
+
+void ControllerImpl::Resign(const Error& error) {
+  {
+    const MutexLock lock(mutex_);
+    if (failure_.has_value()) return;
+    failure_ = error;
+  }
+  LOG(ERROR) << "The metadata of this node cannot change until the next start: " << error;
+  leading_.reset();
+  speculative_ = nullptr;
+  waiting_.FailAll(Error(error).With("outcome", "UNKNOWN"));
+  EndOpening(error);
+}
+
+std::optional<Error> ControllerImpl::failure() const {
+  const MutexLock lock(mutex_);
+  return failure_;
+}
+
+std::shared_ptr<void> ControllerImpl::Watch(UniqueFunction<void(const MetadataDelta&)> observer) {
+  auto shared = std::make_shared<Observer>(Observer{std::move(observer)});
+  options_.loop->Post(
+      "controller.watch", [this, alive = alive_, weak = std::weak_ptr<Observer>(shared)] {
+        const auto observer = weak.lock();
+        if (!*alive || observer == nullptr) return;
+        MetadataDelta all;
+        all.after = image_;
+        image_->topics.VisitAll(
+            [&](const std::string&, const TopicPtr& topic) { all.created.push_back(topic); });
+        all.brokers_changed = all.broker_configs_changed = true;
+        observers_.push_back(weak);
+        observer->call(all);
+      });
+  return shared;
+}
+
+void ControllerImpl::Close(UniqueFunction<void(Result<void>)> done) {
+  options_.loop->Post("controller.close", [this, done = std::move(done)]() mutable {
+    closing_ = true;
+    leading_.reset();
+    waiting_.FailAll(Error(Reason::kNotController,
+                           "the node stops; whether the operation took "
+                           "place is not known: look, then retry")
+                         .With("outcome", "UNKNOWN"));
+    auto end = [this, done = std::move(done)](Result<void> closed) mutable {
+      // Not inside of the log's call. What comes later finds nothing to do.
+      options_.loop->Post("controller.closed",
+                          [this, done = std::move(done), closed = std::move(closed)]() mutable {
+                            *alive_ = false;
+                            keeper_.reset();
+                            log_.reset();
+                            done(std::move(closed));
+                          });
+    };
+    auto close_log = [this, end = std::move(end)]() mutable {
+      if (log_ == nullptr) return end({});
+      log_->Close(std::move(end));
+    };
+    if (keeper_ == nullptr) return close_log();
+    keeper_->Close(std::move(close_log));
+  });
+}
+
+}  // namespace gregor

@@ -1,0 +1,106 @@
+#ifndef GREGOR_CONTROLLER_CONTROLLER_IMPL_H_
+#define GREGOR_CONTROLLER_CONTROLLER_IMPL_H_
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/thread_annotations.h"
+#include "controller/commit_queue.h"
+#include "controller/controller.h"
+#include "controller/format.h"
+#include "controller/image_keeper.h"
+#include "controller/operations.h"
+#include "raft/host/metadata_log.h"
+
+namespace gregor {
+
+// Controller as it is. Members without a note belong to the loop.
+class ControllerImpl final : public Controller, private MetadataLog::Listener {
+ public:
+  explicit ControllerImpl(Options options);
+  ~ControllerImpl() override;
+
+  // `self` is this object; it goes to `opened`, or away. Thread: the loop.
+  void Start(std::unique_ptr<ControllerImpl> self, Opened opened);
+
+  void Create(CreateTopic operation, Done<TopicPtr> done) override;
+  void Delete(TopicKey topic, Done<void> done) override;
+  void Add(AddPartitions operation, Done<TopicPtr> done) override;
+  void Alter(std::vector<AlterConfig> alterations, bool validate_only,
+             Done<std::vector<Result<void>>> done) override;
+  void Register(RegisterBroker registration, Done<BrokerEpoch> done) override;
+  void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done) override;
+
+  ImagePtr image() const override { return std::atomic_load(&image_); }
+  std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) override;
+  std::optional<Error> failure() const override;
+  void Close(UniqueFunction<void(Result<void>)> done) override;
+
+ private:
+  struct Observer {
+    UniqueFunction<void(const MetadataDelta&)> call;
+  };
+  // What is on the disk beside log and image.
+  struct Found {
+    NodeIdentity identity;
+    std::vector<std::string> first_records;  // of bootstrap; none: the file is not there
+  };
+  static Result<Found> FindFiles(FileSystem& files, const std::string& data_dir, NodeId node_id);
+
+  // The steps of opening, one after the other.
+  void OpenLog(Found found);
+  void LoadImage();
+  Result<bool> FitsLog(const ImagePosition& position) const;
+  Result<void> FollowLog(ImagePtr loaded);
+  Result<void> AppendFirstRecords();
+  void RemoveBootstrap();
+  void EndOpening(const Result<void>& result);
+
+  // MetadataLog::Listener
+  void OnCommitted(CommittedRecords batch) override;
+  void OnLeader(const QuorumLeader& leader) override;
+  void OnFailure(const Error& error) override;
+
+  // Runs plan(image) on the loop, and answers `done` when what it comes to is committed.
+  template <typename T>
+  void Run(const char* name, UniqueFunction<Plan<T>(const MetadataImage&)> plan, bool validate_only,
+           Done<T> done);
+  template <typename T>
+  void Execute(Plan<T> plan, bool validate_only, Done<T> done);
+  // Applies `records` to the speculative image and appends them. The delta's image is the new one.
+  Result<MetadataDelta> Append(const std::vector<pb::MetadataRecord>& records);
+  MetadataDelta Replayed(const std::vector<pb::MetadataRecord>& records) const;
+  void AnswerWhenCommitted(Offset end, std::optional<MetadataDelta> delta,
+                           CommitQueue::Answer answer);
+  void AnswerCommitted(Offset committed, size_t record_bytes);
+  void Publish(const MetadataDelta& delta, size_t record_bytes);
+  void Resign(const Error& error);
+
+  Options options_;
+  std::optional<Found> found_;
+  std::unique_ptr<ControllerImpl> self_;  // while it is opened
+  Opened opened_;
+  std::unique_ptr<ImageKeeper> keeper_;
+  std::unique_ptr<MetadataLog> log_;
+
+  ImagePtr image_;       // committed; std::atomic_load / atomic_store; any thread
+  Offset committed_{0};  // end of what OnCommitted() has seen
+  std::optional<Term> leading_;
+  ImagePtr speculative_;  // with everything appended, while leading
+  CommitQueue waiting_;
+  std::atomic<size_t> queued_count_{0};  // operations between call and answer; any thread
+  std::vector<std::weak_ptr<Observer>> observers_;
+  bool closing_ = false;
+
+  mutable Mutex mutex_;
+  std::optional<Error> failure_ TS_GUARDED_BY(mutex_);
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_CONTROLLER_CONTROLLER_IMPL_H_

@@ -1,0 +1,184 @@
+#include "controller/format.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "controller/image/records.h"
+#include "controller/image/replay.h"
+#include "controller/image/snapshot.h"
+
+namespace gregor {
+namespace {
+
+constexpr char kMetaFile[] = "meta.properties";
+constexpr char kBootstrapFile[] = "bootstrap";
+constexpr char kMetadataFolder[] = "metadata";
+constexpr int kFormat = 1;
+constexpr size_t kMetaBytesMax = 64u << 10;
+
+Error Refused(const std::string& data_dir, const std::string& what) {
+  return Error(Reason::kStorageError, "data directory " + data_dir + " " + what)
+      .With("path", data_dir);
+}
+
+// The file of a log directory has the same lines, so that the metadata directory is one.
+std::string EncodeIdentity(const NodeIdentity& identity) {
+  return "version=" + std::to_string(identity.format) +
+         "\ncluster.id=" + identity.cluster_id.ToString() +
+         "\nnode.id=" + std::to_string(identity.node_id.value) +
+         "\ndirectory.id=" + identity.directory_id.ToString() + "\n";
+}
+
+std::map<std::string, std::string, std::less<>> ParseProperties(std::string_view text) {
+  std::map<std::string, std::string, std::less<>> properties;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const size_t equals = line.find('=');
+    if (equals != std::string_view::npos && line.front() != '#')
+      properties[std::string(line.substr(0, equals))] = line.substr(equals + 1);
+  }
+  return properties;
+}
+
+std::optional<int32_t> ParseInt(std::string_view text) {
+  int32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < 0) return std::nullopt;
+  return number;
+}
+
+Result<NodeIdentity> DecodeIdentity(std::string_view text, const std::string& data_dir) {
+  const auto properties = ParseProperties(text);
+  const auto value = [&](const char* name) {
+    const auto found = properties.find(name);
+    return found == properties.end() ? std::string_view() : std::string_view(found->second);
+  };
+  const auto version = ParseInt(value("version"));
+  if (version.has_value() && *version != kFormat) {
+    return Refused(data_dir, "has format version " + std::to_string(*version) +
+                                 ", and this release knows " + std::to_string(kFormat) +
+                                 ": use the release that wrote it");
+  }
+  const auto cluster = ClusterId::Parse(value("cluster.id"));
+  const auto node = ParseInt(value("node.id"));
+  const auto directory = DirectoryId::Parse(value("directory.id"));
+  if (!version.has_value() || !cluster.has_value() || !node.has_value() || !directory.has_value()) {
+    return Refused(data_dir, "has a damaged " + std::string(kMetaFile) +
+                                 ": restore it from a backup (its lines are version, cluster.id, "
+                                 "node.id and directory.id)");
+  }
+  return NodeIdentity{*version, *cluster, NodeId{*node}, *directory};
+}
+
+// Whether a folder holds no more than a formatting that was cut off leaves behind.
+Result<bool> IsUnformatted(FileSystem& files, const std::string& data_dir) {
+  const auto is_ours = [](const std::string& name) {
+    return name == kMetaFile + std::string(".tmp") || name == "lost+found" || name == ".lock";
+  };
+  ASSIGN_OR_RETURN(const auto entries, files.List(data_dir));
+  for (const DirectoryEntry& entry : entries) {
+    if (is_ours(entry.name)) continue;
+    if (entry.name != kMetadataFolder || !entry.is_directory) return false;
+    ASSIGN_OR_RETURN(const auto inner, files.List(MetadataPath(data_dir)));
+    for (const DirectoryEntry& file : inner) {
+      if (file.name != kBootstrapFile && file.name != kMetaFile) return false;
+    }
+  }
+  return true;
+}
+
+Result<std::string> EncodeBootstrap(const NodeIdentity& identity,
+                                    const std::array<uint8_t, 16>& request_id_key) {
+  pb::MetadataRecord level, cluster;
+  level.mutable_feature_level()->set_level(kFeatureLevel);
+  cluster.mutable_cluster()->set_cluster_id(ToBytes(identity.cluster_id.bytes));
+  cluster.mutable_cluster()->set_request_id_key(ToBytes(request_id_key));
+  Replay replay(nullptr);
+  RETURN_IF_ERROR(replay.Apply(Offset{0}, level));
+  RETURN_IF_ERROR(replay.Apply(Offset{1}, cluster));
+  return EncodeSnapshot(*replay.Finish({}).after);
+}
+
+// Writes files whose names and contents are durable when it returns, though not in one step.
+Result<void> WriteFiles(FileSystem& files, const std::string& folder,
+                        const std::vector<std::pair<std::string, std::string>>& contents) {
+  std::vector<FilePtr> written;
+  for (const auto& [name, content] : contents) {
+    ASSIGN_OR_RETURN(FilePtr file, files.Open(JoinPath(folder, name), OpenMode::kCreate));
+    RETURN_IF_ERROR(file->Truncate(0));
+    RETURN_IF_ERROR(file->Write(0, Slice::Copy(content)));
+    written.push_back(std::move(file));
+  }
+  RETURN_IF_ERROR(files.SyncAll(written));
+  return files.SyncDirectory(folder);
+}
+
+}  // namespace
+
+std::string MetadataPath(const std::string& data_dir) {
+  return JoinPath(data_dir, kMetadataFolder);
+}
+std::string BootstrapPath(const std::string& data_dir) {
+  return JoinPath(MetadataPath(data_dir), kBootstrapFile);
+}
+
+Result<std::optional<NodeIdentity>> ReadIdentity(FileSystem& files, const std::string& data_dir) {
+  ASSIGN_OR_RETURN(const bool exists, files.Exists(data_dir));
+  if (!exists) return std::optional<NodeIdentity>();
+  const std::string path = JoinPath(data_dir, kMetaFile);
+  ASSIGN_OR_RETURN(const bool has_identity, files.Exists(path));
+  if (has_identity) {
+    ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kMetaBytesMax));
+    ASSIGN_OR_RETURN(NodeIdentity identity, DecodeIdentity(text, data_dir));
+    return std::optional<NodeIdentity>(identity);
+  }
+  ASSIGN_OR_RETURN(const bool unformatted, IsUnformatted(files, data_dir));
+  if (unformatted) return std::optional<NodeIdentity>();
+  return Refused(data_dir, "has files, and no " + std::string(kMetaFile) +
+                               ": is it the right folder? A new node needs an empty one");
+}
+
+Result<NodeIdentity> FormatDirectory(FileSystem& files, const std::string& data_dir,
+                                     const FormatOptions& options, Random& random) {
+  ASSIGN_OR_RETURN(const auto before, ReadIdentity(files, data_dir));
+  if (before.has_value()) {
+    return Refused(data_dir, "belongs to node " + std::to_string(before->node_id.value) +
+                                 " of cluster " + before->cluster_id.ToString() + " already");
+  }
+  NodeIdentity identity;
+  identity.format = kFormat;
+  identity.node_id = options.node_id;
+  identity.cluster_id =
+      options.cluster_id.IsZero() ? random.NewUuid<ClusterId>() : options.cluster_id;
+  identity.directory_id = random.NewUuid<DirectoryId>();
+  std::array<uint8_t, 16> key = options.request_id_key;
+  if (key == std::array<uint8_t, 16>{}) key = Random::SecretBytes();
+  ASSIGN_OR_RETURN(const std::string bootstrap, EncodeBootstrap(identity, key));
+  const std::string meta = EncodeIdentity(identity);
+  const std::string metadata = MetadataPath(data_dir);
+  RETURN_IF_ERROR(files.MakeDirectory(metadata));
+  RETURN_IF_ERROR(WriteFiles(files, metadata, {{kBootstrapFile, bootstrap}, {kMetaFile, meta}}));
+  // From here on it is formatted.
+  RETURN_IF_ERROR(ReplaceFile(files, JoinPath(data_dir, kMetaFile), meta));
+  return identity;
+}
+
+Result<void> CheckIdentity(const NodeIdentity& identity, const std::string& data_dir,
+                           NodeId node_id, const ClusterId& cluster_id) {
+  if (identity.node_id != node_id) {
+    return Refused(data_dir, "belongs to node " + std::to_string(identity.node_id.value) +
+                                 ", and this is node " + std::to_string(node_id.value) +
+                                 " (setting node_id)");
+  }
+  if (cluster_id.IsZero() || identity.cluster_id == cluster_id) return {};
+  return Error(Reason::kInconsistentClusterId,
+               "data directory " + data_dir + " belongs to cluster " +
+                   identity.cluster_id.ToString() + ", and this node to " + cluster_id.ToString())
+      .With("path", data_dir);
+}
+
+}  // namespace gregor

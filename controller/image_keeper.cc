@@ -1,0 +1,241 @@
+#include "controller/image_keeper.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace gregor {
+namespace {
+
+constexpr size_t kSnapshotsKept = 2;
+// A snapshot is due after so many records, too: their bytes are not known after a restart.
+constexpr size_t kRecordBytesGuess = 100;
+constexpr char kDamagedSuffix[] = ".damaged";
+constexpr char kPartSuffix[] = ".part";
+
+// The snapshots that are there; what a crash left half written is removed. Thread: disk.
+Result<std::vector<SnapshotFile>> FindSnapshots(FileSystem& files, const std::string& folder) {
+  RETURN_IF_ERROR(files.MakeDirectory(folder));
+  ASSIGN_OR_RETURN(const auto entries, files.List(folder));
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.name.ends_with(kPartSuffix))
+      RETURN_IF_ERROR(files.Remove(JoinPath(folder, entry.name)));
+  }
+  return ListSnapshots(files, folder);
+}
+
+// Thread: disk.
+void SetAside(FileSystem& files, const std::string& path, const std::string& why) {
+  LOG(ERROR) << "Metadata snapshot " << path << " is set aside as " << path << kDamagedSuffix
+             << ": " << why;
+  auto moved = files.Rename(path, path + kDamagedSuffix);
+  if (moved.ok()) moved = files.SyncDirectory(ParentPath(path));
+  LOG_IF(ERROR, !moved.ok()) << path << " could not be set aside: " << moved.error();
+}
+
+void Remove(FileSystem& files, const std::string& path) {
+  const auto removed = files.Remove(path);
+  LOG_IF(WARNING, !removed.ok()) << removed.error();
+}
+
+}  // namespace
+
+ImageKeeper::ImageKeeper(Options options)
+    : options_(std::move(options)), store_(std::move(options_.store)) {}
+
+ImageKeeper::~ImageKeeper() { *alive_ = false; }
+
+std::string ImageKeeper::PathOf(const SnapshotFile& file) const {
+  return JoinPath(options_.snapshot_folder, file.name);
+}
+
+void ImageKeeper::Load(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done) {
+  struct Found {
+    Result<std::vector<SnapshotFile>> snapshots;
+    Result<ImagePtr> stored;
+  };
+  options_.disk->Submit(
+      Lane::kRead, "image.load", *options_.loop,
+      [files = &options_.disk->files(), folder = options_.snapshot_folder, store = store_] {
+        return Found{FindSnapshots(*files, folder),
+                     store == nullptr ? Result<ImagePtr>(ImagePtr()) : store->Load()};
+      },
+      [this, alive = alive_, fits = std::move(fits), done = std::move(done)](Found found) mutable {
+        if (!*alive) return;
+        if (!found.snapshots.ok()) return done(std::move(found.snapshots).error());
+        snapshots_ = *std::move(found.snapshots);
+        std::string refused = found.stored.ok() ? "" : found.stored.error().message;
+        if (found.stored.ok() && *found.stored != nullptr) {
+          const auto fit = fits(PositionOf(**found.stored));
+          if (!fit.ok()) return done(fit.error());
+          if (*fit) {
+            latest_ = stored_ = *found.stored;
+            return done(*std::move(found.stored));
+          }
+          refused = "it does not fit the log";
+        }
+        const size_t newest = snapshots_.size();
+        if (!found.stored.ok() && found.stored.error().reason == Reason::kDiskFull) {
+          LOG(ERROR) << "The node goes on without an image store: " << refused;
+          DropStore({});
+          refused.clear();
+        }
+        if (refused.empty()) return LoadSnapshot(newest, std::move(fits), std::move(done));
+        LOG(ERROR) << "The metadata image is built anew from snapshots and the log: " << refused;
+        options_.disk->Submit(
+            Lane::kRead, "image.reset", *options_.loop, [store = store_] { return store->Reset(); },
+            [this, alive, newest, fits = std::move(fits),
+             done = std::move(done)](Result<void> reset) mutable {
+              if (!*alive) return;
+              LOG_IF(ERROR, !reset.ok())
+                  << "The node goes on without an image store: " << reset.error();
+              if (!reset.ok()) DropStore({});
+              LoadSnapshot(newest, std::move(fits), std::move(done));
+            });
+      });
+}
+
+// Tries the snapshots before `number`, newest first.
+void ImageKeeper::LoadSnapshot(size_t number, Fits fits,
+                               UniqueFunction<void(Result<ImagePtr>)> done) {
+  if (number == 0) return done(ImagePtr());
+  const std::string path = PathOf(snapshots_[number - 1]);
+  options_.disk->Submit(
+      Lane::kRead, "image.load_snapshot", *options_.loop,
+      [files = &options_.disk->files(), path] {
+        auto image = ReadSnapshot(*files, path);
+        if (!image.ok()) SetAside(*files, path, image.error().message);
+        return image;
+      },
+      [this, alive = alive_, number, fits = std::move(fits),
+       done = std::move(done)](Result<ImagePtr> image) mutable {
+        if (!*alive) return;
+        if (image.ok()) {
+          const auto fit = fits(PositionOf(**image));
+          if (!fit.ok()) return done(fit.error());
+          if (*fit) {
+            latest_ = *image;
+            return done(*std::move(image));
+          }
+        }
+        snapshots_.erase(snapshots_.begin() + static_cast<ptrdiff_t>(number - 1));
+        LoadSnapshot(number - 1, std::move(fits), std::move(done));
+      });
+}
+
+void ImageKeeper::OnImage(ImagePtr image, size_t record_bytes) {
+  latest_ = std::move(image);
+  bytes_since_snapshot_ += record_bytes;
+  ScheduleStore();
+  if (SnapshotIsDue()) WriteSnapshotNow();
+}
+
+// Closing it may take a while.
+void ImageKeeper::DropStore(Task done) {
+  options_.disk->Submit(
+      Lane::kBackground, "image.close_store", *options_.loop,
+      [store = std::exchange(store_, nullptr)]() mutable {
+        store.reset();
+        return true;
+      },
+      [done = std::move(done)](bool) mutable {
+        if (done) done();
+      });
+}
+
+void ImageKeeper::ScheduleStore() {
+  if (store_ == nullptr || store_scheduled_ || storing_ || closing_ || latest_ == stored_) return;
+  store_scheduled_ = true;
+  options_.loop->After(options_.store_delay, "image.store", [this, alive = alive_] {
+    if (!*alive) return;
+    store_scheduled_ = false;
+    if (!storing_ && !closing_) WriteStore({});
+  });
+}
+
+void ImageKeeper::WriteStore(Task done) {
+  storing_ = true;
+  options_.disk->Submit(
+      Lane::kBackground, "image.store", *options_.loop,
+      [store = store_, before = stored_, after = latest_] {
+        return store->Write(DiffRows(before.get(), *after), PositionOf(*after));
+      },
+      [this, alive = alive_, written = latest_,
+       done = std::move(done)](Result<void> result) mutable {
+        if (!*alive) return;
+        storing_ = false;
+        LOG_IF(ERROR, !result.ok())
+            << "The node goes on without an image store: " << result.error();
+        if (result.ok()) stored_ = written;
+        if (!result.ok()) DropStore({});
+        ScheduleStore();
+        if (done) done();
+        if (closed_) Close(std::exchange(closed_, {}));
+      });
+}
+
+bool ImageKeeper::SnapshotIsDue() const {
+  if (snapshotting_ || closing_ || latest_ == nullptr) return false;
+  if (bytes_since_snapshot_ >= options_.snapshot_record_bytes) return true;
+  const Offset last = snapshots_.empty() ? Offset{0} : snapshots_.back().end_offset;
+  const auto records = static_cast<size_t>(latest_->version - last);
+  return records >= std::max<size_t>(options_.snapshot_record_bytes / kRecordBytesGuess, 1);
+}
+
+void ImageKeeper::WriteSnapshotNow() {
+  snapshotting_ = true;
+  bytes_since_snapshot_ = 0;
+  const SnapshotFile file{SnapshotFileName(PositionOf(*latest_)), latest_->version};
+  const std::string older = snapshots_.empty() ? std::string() : PathOf(snapshots_.back());
+  struct Outcome {
+    Result<void> written;
+    bool older_is_whole = false;
+  };
+  options_.disk->Submit(
+      Lane::kBackground, "image.snapshot", *options_.loop,
+      [files = &options_.disk->files(), path = PathOf(file), older, image = latest_] {
+        Outcome outcome{WriteSnapshot(*files, path, *image), false};
+        if (!outcome.written.ok() || older.empty()) return outcome;
+        // The log goes only where the older snapshot can stand in for it.
+        const auto read = ReadSnapshot(*files, older);
+        outcome.older_is_whole = read.ok();
+        if (!read.ok()) SetAside(*files, older, read.error().message);
+        return outcome;
+      },
+      [this, alive = alive_, file](const Outcome& outcome) {
+        if (!*alive) return;
+        snapshotting_ = false;
+        if (outcome.written.ok()) return OnSnapshot(file, outcome.older_is_whole);
+        LOG(ERROR) << "The metadata snapshot could not be written, so the log is kept: "
+                   << outcome.written.error();
+        bytes_since_snapshot_ += options_.snapshot_record_bytes / 2;  // later again
+      });
+}
+
+void ImageKeeper::OnSnapshot(const SnapshotFile& written, bool older_is_whole) {
+  if (!older_is_whole && !snapshots_.empty()) snapshots_.pop_back();
+  if (!snapshots_.empty() && snapshots_.back() == written) snapshots_.pop_back();
+  snapshots_.push_back(written);
+  if (snapshots_.size() < kSnapshotsKept) return;
+  options_.on_trimmable(snapshots_[snapshots_.size() - kSnapshotsKept].end_offset);
+  while (snapshots_.size() > kSnapshotsKept) {
+    options_.disk->Submit(Lane::kBackground, "image.remove_snapshot",
+                          [files = &options_.disk->files(), path = PathOf(snapshots_.front())] {
+                            Remove(*files, path);
+                          });
+    snapshots_.erase(snapshots_.begin());
+  }
+}
+
+void ImageKeeper::Close(Task done) {
+  closing_ = true;
+  if (storing_) {
+    closed_ = std::move(done);  // when that has ended
+    return;
+  }
+  if (store_ == nullptr) return done();
+  if (latest_ != stored_)
+    return WriteStore([this, done = std::move(done)]() mutable { Close(std::move(done)); });
+  DropStore(std::move(done));
+}
+
+}  // namespace gregor

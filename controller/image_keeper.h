@@ -1,0 +1,77 @@
+#ifndef GREGOR_CONTROLLER_IMAGE_KEEPER_H_
+#define GREGOR_CONTROLLER_IMAGE_KEEPER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "controller/image/image_store.h"
+#include "controller/image/snapshot.h"
+#include "storage/disk.h"
+
+namespace gregor {
+
+// Keeps the committed image on disk, behind the log: in the store, which a restart loads, and as
+// snapshots, behind which the log may be cut (DESIGN D9). Everything that blocks runs on the disk's
+// background lane. Failures cost time at the next start, never metadata: they are logged, and the
+// log is kept. Thread: the controller loop; callbacks run there.
+class ImageKeeper {
+ public:
+  struct Options {
+    EventLoop* loop = nullptr;
+    Disk* disk = nullptr;
+    std::string snapshot_folder;
+    std::unique_ptr<ImageStore> store;  // may be null
+    // A snapshot is written each time so many bytes of records were committed.
+    size_t snapshot_record_bytes = 20u << 20;
+    // The store gets what was committed in so long in one step.
+    Duration store_delay = std::chrono::seconds(1);
+    // Records before the offset are in a snapshot, and in the one before it: the log may drop them.
+    std::function<void(Offset)> on_trimmable;
+  };
+  // Whether an image that stands there fits the log. An error ends the loading: nothing may be
+  // served then.
+  using Fits = std::function<Result<bool>(const ImagePosition&)>;
+
+  explicit ImageKeeper(Options options);
+  // REQUIRES: closed, or the loop has stopped.
+  ~ImageKeeper();
+
+  // Loads the newest image that is whole and `fits`; nullptr if there is none. What is damaged or
+  // does not fit is set aside. Once, first. Fails with kStorageError.
+  void Load(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done);
+  // The image moved on by records of so many bytes. REQUIRES: Load() has ended.
+  void OnImage(ImagePtr image, size_t record_bytes);
+  // Brings the store up to date and closes it. Nothing may be called afterwards.
+  void Close(Task done);
+
+ private:
+  void LoadSnapshot(size_t number, Fits fits, UniqueFunction<void(Result<ImagePtr>)> done);
+  void DropStore(Task done);
+  void ScheduleStore();
+  void WriteStore(Task done);
+  bool SnapshotIsDue() const;
+  void WriteSnapshotNow();
+  void OnSnapshot(const SnapshotFile& written, bool older_is_whole);
+  std::string PathOf(const SnapshotFile& file) const;
+
+  Options options_;
+  // Shared with jobs, which may outlive this; nullptr: none, or given up.
+  std::shared_ptr<ImageStore> store_;
+  ImagePtr latest_;
+  ImagePtr stored_;  // what the store has
+  bool store_scheduled_ = false;
+  bool storing_ = false;
+  std::vector<SnapshotFile> snapshots_;  // oldest first
+  size_t bytes_since_snapshot_ = 0;
+  bool snapshotting_ = false;
+  bool closing_ = false;
+  Task closed_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_CONTROLLER_IMAGE_KEEPER_H_
