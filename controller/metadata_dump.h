@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "base/types.h"
 #include "storage/file_system.h"
 
 namespace gregor {
@@ -13,8 +14,8 @@ enum class DumpFormat { kText, kJson };
 
 struct MetadataDumpOptions {
   DumpFormat format = DumpFormat::kText;
-  bool records =
-      true;  // every record of the log that is still there, one a line: offset, term, time, record
+  // Every record of the log that is still there, one a line: offset, term, time, record.
+  bool records = true;
   bool image = true;  // what the records up to `until` mean
   Offset from{0};
   Offset until{INT64_MAX};

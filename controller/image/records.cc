@@ -1,8 +1,81 @@
 #include "controller/image/records.h"
 
-#include <google/protobuf/text_format.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <cstdio>
 
 namespace gregor {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+// Prints messages by their descriptors.
+class Printer {
+ public:
+  explicit Printer(bool as_json) : as_json_(as_json) {}
+
+  std::string Print(const Message& message) const {
+    std::vector<const FieldDescriptor*> fields;
+    message.GetReflection()->ListFields(message, &fields);
+    std::string text = "{";
+    for (const FieldDescriptor* field : fields) {
+      if (text.size() > 1) text += as_json_ ? "," : ", ";
+      text += as_json_ ? QuoteJson(field->name()) + ":" : field->name() + ": ";
+      text += field->is_repeated() ? PrintList(message, *field) : PrintValue(message, *field, -1);
+    }
+    return text + "}";
+  }
+
+ private:
+  std::string PrintList(const Message& message, const FieldDescriptor& field) const {
+    std::string text = "[";
+    const int size = message.GetReflection()->FieldSize(message, &field);
+    for (int i = 0; i < size; ++i) {
+      if (i > 0) text += as_json_ ? "," : ", ";
+      text += PrintValue(message, field, i);
+    }
+    return text + "]";
+  }
+
+  // `at` -1: of a field that is not repeated.
+  std::string PrintValue(const Message& message, const FieldDescriptor& field, int at) const {
+    const auto& reflection = *message.GetReflection();
+    switch (field.cpp_type()) {
+      case FieldDescriptor::CPPTYPE_MESSAGE:
+        return Print(at < 0 ? reflection.GetMessage(message, &field)
+                            : reflection.GetRepeatedMessage(message, &field, at));
+      case FieldDescriptor::CPPTYPE_STRING: {
+        const std::string value = at < 0 ? reflection.GetString(message, &field)
+                                         : reflection.GetRepeatedString(message, &field, at);
+        return QuoteJson(field.type() == FieldDescriptor::TYPE_BYTES ? PrintBytes(field, value)
+                                                                     : value);
+      }
+      case FieldDescriptor::CPPTYPE_INT32:
+        return std::to_string(at < 0 ? reflection.GetInt32(message, &field)
+                                     : reflection.GetRepeatedInt32(message, &field, at));
+      case FieldDescriptor::CPPTYPE_INT64:
+        return std::to_string(reflection.GetInt64(message, &field));
+      case FieldDescriptor::CPPTYPE_UINT64:
+        return std::to_string(reflection.GetUInt64(message, &field));
+      case FieldDescriptor::CPPTYPE_BOOL:
+        return reflection.GetBool(message, &field) ? "true" : "false";
+      default:
+        return QuoteJson("?");
+    }
+  }
+
+  static std::string PrintBytes(const FieldDescriptor& field, const std::string& bytes) {
+    if (field.name() == "request_id_key") return "<secret>";
+    DirectoryId id;
+    return ReadId(bytes, &id) ? id.ToString() : "<" + std::to_string(bytes.size()) + " bytes>";
+  }
+
+  const bool as_json_;
+};
+
+}  // namespace
 
 Result<pb::MetadataRecord> ParseRecord(std::string_view bytes) {
   constexpr size_t kBytesMax = 1u << 30;
@@ -25,6 +98,27 @@ Result<pb::MetadataRecord> ParseRecord(std::string_view bytes) {
 std::string SerializeRecord(const pb::MetadataRecord& record) {
   CHECK(record.record_case() != pb::MetadataRecord::RECORD_NOT_SET);
   return record.SerializeAsString();
+}
+
+std::string DescribeRecord(const pb::MetadataRecord& record, bool as_json) {
+  return Printer(as_json).Print(record);
+}
+
+std::string QuoteJson(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char letter : text) {
+    const auto byte = static_cast<unsigned char>(letter);
+    if (letter == '"' || letter == '\\') {
+      quoted += {'\\', letter};
+    } else if (byte < ' ' || byte == 127) {
+      char escaped[8];
+      std::snprintf(escaped, sizeof escaped, "\\u%04x", byte);
+      quoted += escaped;
+    } else {
+      quoted += letter;
+    }
+  }
+  return quoted + "\"";
 }
 
 }  // namespace gregor

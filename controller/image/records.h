@@ -35,8 +35,12 @@ std::string ToBytes(const std::array<uint8_t, kSize>& bytes) {
   return std::string(bytes.begin(), bytes.end());
 }
 
-// The text of a record on one line, for people. Secrets are shown as "<secret>".
-std::string DescribeRecord(const pb::MetadataRecord& record);
+// A record on one line: JSON, or (with bare names) for people. Ids are shown as elsewhere, secrets
+// as
+// "<secret>". Numbers, texts and lists that are zero or empty are left out.
+std::string DescribeRecord(const pb::MetadataRecord& record, bool as_json);
+// `text` as a string of JSON, quotes included.
+std::string QuoteJson(std::string_view text);
 
 }  // namespace gregor
 

@@ -64,8 +64,8 @@ class Replay {
   Result<BrokerImage> Registered(int32_t node_id, int64_t broker_epoch) const;
   void FinishTopics(MetadataDelta& delta);
 
-  const ImagePtr base_;  // never null
-  const bool has_base_;
+  ImagePtr base_;  // never null
+  bool has_base_;
   MetadataImage now_;  // but for topics, which are below
   // Changed topics; nullptr: removed.
   std::map<TopicId, std::shared_ptr<TopicImage>> changed_;
