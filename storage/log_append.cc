@@ -209,7 +209,10 @@ Result<std::vector<FilePtr>> LogImpl::WriteChunks(LogDirectory& directory,
   if (const auto failure = directory.failure(); failure.has_value()) return *failure;
   for (const Chunk& chunk : chunks) {
     const std::string path = JoinPath(folder, SegmentFileName(chunk.segment, "log"));
-    if (chunk.is_new) RETURN_IF_ERROR(files.MakeDirectory(folder));
+    if (chunk.is_new) {
+      RETURN_IF_ERROR(files.MakeDirectory(folder));
+      directory.file_cache().Forget(path);  // of that name before; a reader may have opened it
+    }
     ASSIGN_OR_RETURN(FilePtr file, directory.file_cache().Get(path, chunk.is_new));
     // The name must be durable before anything in the file is promised.
     if (chunk.is_new) RETURN_IF_ERROR(files.SyncDirectory(folder));

@@ -218,7 +218,7 @@ void LogImpl::RunDeletions() {
   const auto waits =
       std::stable_partition(deletions_.begin(), deletions_.end(),
                             [&](const Deletion& each) { return each.start <= synced; });
-  if (waits == deletions_.begin()) return;
+  if (waits == deletions_.begin() && !CanDrop(synced_mark_)) return;
   std::vector<Deletion> ready(std::move_iterator(deletions_.begin()), std::move_iterator(waits));
   deletions_.erase(deletions_.begin(), waits);
   deleting_ = true;
@@ -228,11 +228,11 @@ void LogImpl::RunDeletions() {
   SyncedMark mark = synced_mark_;
   mark.log_start = ends_.log_start;
   JournalMark(mark, false,
-              [this, alive = alive_, start = ends_.log_start,
+              [this, alive = alive_, mark,
                ready = std::move(ready)](Result<void> result) mutable {
                 if (*alive) {
                   deleting_ = false;
-                  if (result.ok()) DropSegmentsBelow(start);
+                  if (result.ok()) DropSegments(mark);
                 }
                 for (Deletion& each : ready) each.done(result);
                 if (!*alive) return;
@@ -246,11 +246,16 @@ void LogImpl::FailDeletions(const Error& error) {
   for (Deletion& each : std::exchange(deletions_, {})) each.done(error);
 }
 
-void LogImpl::DropSegmentsBelow(Offset start) {
+// Whether the oldest segment lies below the log start, and is needed by nothing: neither by writes
+// that wait, nor by recovery, which looks for the segment of the mark in the journal.
+bool LogImpl::CanDrop(const SyncedMark& journaled) const {
+  return segments_.size() > 1 && segments_[1].base <= journaled.log_start &&
+         segments_[1].base <= journaled.segment_base;
+}
+
+void LogImpl::DropSegments(const SyncedMark& journaled) {
   std::vector<Offset> dropped;
-  // One that is not written as a whole is needed by the writes that wait; it goes next time.
-  while (segments_.size() > 1 && segments_[1].base <= start &&
-         segments_[1].base <= written_mark_.segment_base) {
+  while (CanDrop(journaled)) {
     dropped.push_back(segments_.front().base);
     segments_.erase(segments_.begin());
   }

@@ -120,7 +120,8 @@ class LogImpl final : public Log {
                                                       size_t batch_bytes_max,
                                                       int64_t interval_bytes);
   void Search(TimeQuery query, UniqueFunction<void(Result<std::optional<TimedOffset>>)> done);
-  void DropSegmentsBelow(Offset start);
+  bool CanDrop(const SyncedMark& journaled) const;
+  void DropSegments(const SyncedMark& journaled);
   void LoadTimes();
 
   LogDirectory& directory_;

@@ -63,7 +63,8 @@ Result<std::shared_ptr<SegmentIndex>> LoadIndex(LogDirectory& directory, const T
   if (walk->at_end) {
     Segment complete = segment;
     complete.index = index;
-    RETURN_IF_ERROR(WriteIndexFile(files, folder, complete));
+    const auto written = WriteIndexFile(files, folder, complete);
+    LOG_IF(WARNING, !written.ok()) << "An index is not kept: " << written.error();
   }
   return index;
 }
@@ -293,6 +294,7 @@ Result<std::optional<TimedOffset>> FindInBatch(File& file, const BatchHeader& he
 
 void LogImpl::Search(TimeQuery query,
                      UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) {
+  const TimeQuery again = query;
   query.segments = segments_;
   query.log_start = ends_.log_start;
   query.limit = std::min(query.limit, ends_.written_end);
@@ -307,7 +309,11 @@ void LogImpl::Search(TimeQuery query,
        interval = options_.config.index_interval_bytes, query = std::move(query)]() mutable {
         return RunSearch(directory, id, std::move(query), max, interval);
       },
-      [done = std::move(done)](Result<std::optional<TimedOffset>> found) mutable {
+      [this, alive = alive_, again, start = ends_.log_start,
+       done = std::move(done)](Result<std::optional<TimedOffset>> found) mutable {
+        // A segment that was deleted meanwhile is none to search.
+        if (!found.ok() && *alive && ends_.log_start != start)
+          return Search(std::move(again), std::move(done));
         done(std::move(found));
       });
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/file_cache.h"
 #include "storage/log_files.h"
 
 namespace gregor {
@@ -13,6 +14,7 @@ class Recovery {
  public:
   Recovery(LogDirectory& directory, const RecoveryOptions& options)
       : files_(directory.disk().files()),
+        cache_(directory.file_cache()),
         options_(options),
         folder_(directory.PathOf(options.id)),
         mark_(options.mark.has_value() ? options.mark : directory.MarkOf(options.id)) {}
@@ -74,8 +76,7 @@ class Recovery {
       const Offset base = segments_.back().base;
       const bool is_before = base < mark_->segment_base;
       if (is_before) RETURN_IF_ERROR(files_.SyncDirectory(folder_));
-      RETURN_IF_ERROR(files_.Remove(JoinPath(folder_, SegmentFileName(base, "log"))));
-      RETURN_IF_ERROR(files_.Remove(JoinPath(folder_, SegmentFileName(base, "index"))));
+      RETURN_IF_ERROR(RemoveSegment(base));
       segments_.pop_back();
     }
     return files_.SyncDirectory(folder_);
@@ -221,13 +222,12 @@ class Recovery {
     uint64_t cut_bytes = 0;
     for (size_t i = index + 1; i < segments_.size(); ++i) {
       cut_bytes += segments_[i].file_size;
-      RETURN_IF_ERROR(files_.Remove(JoinPath(folder_, SegmentFileName(segments_[i].base, "log"))));
-      RETURN_IF_ERROR(
-          files_.Remove(JoinPath(folder_, SegmentFileName(segments_[i].base, "index"))));
+      RETURN_IF_ERROR(RemoveSegment(segments_[i].base));
     }
     std::vector<FilePtr> dirty;
     for (size_t i = 0; i <= index; ++i) {
       if (segments_[i].base < mark_->segment_base) continue;
+      const uint64_t synced = segments_[i].base == mark_->segment_base ? mark_->position : 0;
       ASSIGN_OR_RETURN(FilePtr file,
                        files_.Open(JoinPath(folder_, SegmentFileName(segments_[i].base, "log")),
                                    OpenMode::kReadWrite));
@@ -235,6 +235,7 @@ class Recovery {
         if (!what_.empty()) cut_bytes += segments_[i].file_size - last.size;
         RETURN_IF_ERROR(file->Truncate(last.size));
       }
+      RETURN_IF_ERROR(WriteAgain(*file, synced, log_.segments[i].size));
       dirty.push_back(std::move(file));
     }
     RETURN_IF_ERROR(files_.SyncAll(dirty));
@@ -246,6 +247,23 @@ class Recovery {
     return {};
   }
 
+  // After a sync that failed the system may hold pages that are not on the disk, and believe that
+  // they are: a later sync would pass them over. What is written anew it has to write.
+  static Result<void> WriteAgain(File& file, uint64_t begin, uint64_t end) {
+    constexpr uint64_t kChunkBytes = 1u << 20;
+    while (begin < end) {
+      std::string chunk(std::min(kChunkBytes, end - begin), '\0');
+      ASSIGN_OR_RETURN(
+          const size_t read,
+          file.Read(begin, {reinterpret_cast<uint8_t*>(chunk.data()), chunk.size()}));
+      if (read == 0) return {};
+      chunk.resize(read);
+      RETURN_IF_ERROR(file.Write(begin, Slice::Own(std::move(chunk))));
+      begin += read;
+    }
+    return {};
+  }
+
   Result<RecoveredLog> Finish() {
     log_.log_start = std::min(std::max(log_.log_start, mark_->log_start), log_.log_end);
     log_.epochs.TruncateFromStart(log_.log_start);
@@ -254,7 +272,16 @@ class Recovery {
     return std::move(log_);
   }
 
+  // A log that is cut goes on with the names that it had, and not with the files.
+  Result<void> RemoveSegment(Offset base) {
+    const std::string path = JoinPath(folder_, SegmentFileName(base, "log"));
+    cache_.Forget(path);
+    RETURN_IF_ERROR(files_.Remove(path));
+    return files_.Remove(JoinPath(folder_, SegmentFileName(base, "index")));
+  }
+
   FileSystem& files_;
+  FileCache& cache_;
   const RecoveryOptions& options_;
   const std::string folder_;
   std::optional<SyncedMark> mark_;

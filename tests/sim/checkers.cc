@@ -70,8 +70,10 @@ void LogChecker::OnOpened(const LogEnds& ends, const std::optional<SyncedMark>& 
   ends_ = ends;
   visible_end_ = kept_by_kill_ = kept_by_power_loss_ = ends.log_end;
   log_start_min_ = log_start_max_ = ends.log_start;
-  synced_before_that_ = std::min(synced_before_, ends.log_end);
-  synced_before_ = ends.log_end;
+  if (ends.log_end != synced_before_) {
+    synced_before_that_ = std::min(synced_before_, ends.log_end);
+    synced_before_ = ends.log_end;
+  }
   ++cuts_;
   open_ = true;
 }
@@ -190,8 +192,11 @@ void LogChecker::OnDelete(Offset start) {
 }
 
 void LogChecker::OnDeleted(Offset start) {
-  if (open_ && ends_.log_start < start) Fail("begins at ", ends_.log_start, " after a deletion");
-  log_start_min_ = std::max(log_start_min_, start);
+  const bool ends_are_current = open_ && cut_ == Cut::kNone;
+  if (ends_are_current && ends_.log_start < start)
+    Fail("begins at ", ends_.log_start, " after a deletion");
+  // A reset that is under way may begin anywhere.
+  if (cut_ != Cut::kReset) log_start_min_ = std::max(log_start_min_, start);
 }
 
 void LogChecker::OnEnds(const LogEnds& ends) {

@@ -90,6 +90,8 @@ class LogChecker {
   // --- what is known
   Offset visible_end() const { return visible_end_; }
   const LogEnds& ends() const { return ends_; }
+  // Where it begins at most, once the deletions that run are done.
+  Offset log_start_max() const { return log_start_max_; }
   bool is_damaged() const { return damaged_; }
   // Changes with every cut and deletion: answers that were begun before one may be of either state.
   uint64_t cut_count() const { return cuts_; }

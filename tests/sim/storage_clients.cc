@@ -302,6 +302,7 @@ void StorageScenario::Truncate(SimLog& log) {
   const LogEnds ends = log.log->ends();
   if (ends.log_start >= ends.log_end) return;
   const Offset end{random_.Between(ends.log_start.value, ends.log_end.value - 1)};
+  if (end < log.checker.log_start_max()) return;  // it is not there any more, or not for long
   Count("truncations");
   Note("truncate", log.number, static_cast<uint64_t>(end.value));
   log.checker.OnTruncate(end);
