@@ -105,7 +105,6 @@ void LogImpl::Roll(Offset base) {
     trim.trim = old.size;
     trim.index = old.index;
     old.max_timestamp = old.index->max_timestamp();
-    old.index = nullptr;  // read back when it is needed
     queue_.push_back(std::move(trim));
   }
   segments_.push_back({base, 0, 0, std::make_shared<SegmentIndex>(), kNoTimestamp});
@@ -243,6 +242,11 @@ void LogImpl::OnWritten(SyncedMark mark, Result<std::vector<FilePtr>> files) {
   }
   if (ends_.written_end == ends_.synced_end) unsynced_since_ = loop_.clock().Now();
   ends_.written_end = mark.end_offset;
+  // Indexes of segments that are complete now are read back when they are needed.
+  for (Segment& segment : segments_) {
+    if (segment.base >= written_mark_.segment_base && segment.base < mark.segment_base)
+      segment.index = nullptr;
+  }
   written_mark_ = mark;
   // The next write begins before the sync of this one: the two lanes work beside each other.
   if (!queue_.empty()) StartWrite();

@@ -309,10 +309,10 @@ void LogImpl::Search(TimeQuery query,
        interval = options_.config.index_interval_bytes, query = std::move(query)]() mutable {
         return RunSearch(directory, id, std::move(query), max, interval);
       },
-      [this, alive = alive_, again, start = ends_.log_start,
+      [this, alive = alive_, again, first = segments_.front().base,
        done = std::move(done)](Result<std::optional<TimedOffset>> found) mutable {
         // A segment that was deleted meanwhile is none to search.
-        if (!found.ok() && *alive && ends_.log_start != start)
+        if (!found.ok() && *alive && !segments_.empty() && segments_.front().base != first)
           return Search(std::move(again), std::move(done));
         done(std::move(found));
       });

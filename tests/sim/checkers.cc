@@ -56,36 +56,38 @@ void LogChecker::CheckOrder(const LogEnds& ends) {
     Fail("its ends are out of order: ", Describe(ends));
 }
 
-void LogChecker::OnOpened(const LogEnds& ends, const std::optional<SyncedMark>& mark) {
+void LogChecker::OnOpened(const LogEnds& ends, const SyncedMark* journaled) {
   CheckOrder(ends);
   if (ends.synced_end != ends.log_end)
     Fail("what was recovered is served before it is synced: ", Describe(ends));
   if (cut_ == Cut::kReset && ends.log_start == cut_to_ && ends.log_end == cut_to_) {
     Restart(cut_to_);
+  } else if (journal_damaged_ && ends.log_end < branch_begin_) {
+    Restart(ends.log_end);  // where an empty log begins only the journal knows
   } else {
-    CheckOpenedEnds(ends, mark);
+    CheckOpenedEnds(ends, journaled);
   }
   cut_ = Cut::kNone;
   CutBranch(ends.log_end);
   ends_ = ends;
   visible_end_ = kept_by_kill_ = kept_by_power_loss_ = ends.log_end;
   log_start_min_ = log_start_max_ = ends.log_start;
-  if (ends.log_end != synced_before_) {
-    synced_before_that_ = std::min(synced_before_, ends.log_end);
-    synced_before_ = ends.log_end;
-  }
+  // What was recovered gets a mark with the next group.
+  if (journaled != nullptr)
+    synced_before_ = synced_before_that_ = std::min(journaled->end_offset, ends.log_end);
   ++cuts_;
   open_ = true;
 }
 
-void LogChecker::CheckOpenedEnds(const LogEnds& ends, const std::optional<SyncedMark>& mark) {
+void LogChecker::CheckOpenedEnds(const LogEnds& ends, const SyncedMark* journaled) {
   const Offset promised = stop_ == StopKind::kPowerLoss ? kept_by_power_loss_ : kept_by_kill_;
-  const Offset marked = mark.has_value() ? mark->end_offset : branch_begin_;
+  const Offset marked = journaled != nullptr ? journaled->end_offset : Offset{0};
   if (ends.log_end < marked) {
     Fail("cut below its synced mark ", marked, ": ", Describe(ends));
   } else if (ends.log_end < promised) {
     // Damage above the mark looks like a torn write. Without damage it is a loss.
-    if (!damaged_) Fail("acknowledged up to ", promised, ", and now there is: ", Describe(ends));
+    if (!damaged_ && !journal_damaged_)
+      Fail("acknowledged up to ", promised, ", and now there is: ", Describe(ends));
     ++tolerated_losses_;
   }
   if (ends.log_end > branch_end())
@@ -95,13 +97,13 @@ void LogChecker::CheckOpenedEnds(const LogEnds& ends, const std::optional<Synced
     Fail("deleted records are back; it began at ", log_start_min_, ": ", Describe(ends));
   if (ends.log_start > log_start_max_)
     Fail("records are gone that nobody deleted, from ", log_start_max_, ": ", Describe(ends));
-  const bool marks_kept = !damaged_ && !marks_lost_;
-  if (marks_kept && stop_ != StopKind::kClean && marked < synced_before_that_)
+  const bool marks_kept = !damaged_ && !marks_lost_ && journaled != nullptr;
+  if (marks_kept && marked < synced_before_that_)
     Fail("its synced mark is ", marked, ", and ", synced_before_that_, " was synced two syncs ago");
 }
 
 void LogChecker::OnRefused(const Error& error) {
-  if (!damaged_) Fail("is refused, and nothing is wrong with it: ", error);
+  if (!damaged_ && !journal_damaged_) Fail("is refused, and nothing is wrong with it: ", error);
 }
 
 void LogChecker::OnStopped(StopKind stop) {
@@ -150,24 +152,24 @@ void LogChecker::CheckSequence(const BatchHeader& header) {
 }
 
 void LogChecker::OnTruncate(Offset end) {
-  cut_ = Cut::kTruncate;
   const size_t index = IndexOf(end);
-  cut_to_ = index < branch_.size() ? branch_[index].header.base_offset : end;
-  if (cut_to_ <= ends_.log_start) {
-    cut_ = Cut::kReset;  // nothing is left
-    cut_to_ = ends_.log_start;
-  }
-  ++cuts_;
-  for (Offset* kept :
-       {&visible_end_, &kept_by_kill_, &kept_by_power_loss_, &synced_before_, &synced_before_that_})
-    *kept = std::min(*kept, cut_to_);
+  const Offset kept = index < branch_.size() ? branch_[index].header.base_offset : end;
+  if (kept <= ends_.log_start) return OnReset(ends_.log_start);  // nothing is left
+  BeginCut(Cut::kTruncate, kept, kept);
 }
 
 void LogChecker::OnReset(Offset start) {
-  OnTruncate(branch_begin_);
-  cut_ = Cut::kReset;
-  cut_to_ = start;
+  BeginCut(Cut::kReset, start, Offset{0});
   log_start_min_ = std::min(log_start_min_, start);
+}
+
+void LogChecker::BeginCut(Cut cut, Offset to, Offset still_promised) {
+  cut_ = cut;
+  cut_to_ = to;
+  ++cuts_;
+  for (Offset* promised : {&visible_end_, &kept_by_kill_, &kept_by_power_loss_, &synced_before_,
+                           &synced_before_that_})
+    *promised = std::min(*promised, still_promised);
 }
 
 void LogChecker::OnCutDone(const LogEnds& ends) {
@@ -200,7 +202,9 @@ void LogChecker::OnDeleted(Offset start) {
 }
 
 void LogChecker::OnEnds(const LogEnds& ends) {
-  if (!open_ || cut_ != Cut::kNone) return;
+  if (!open_) return;
+  log_start_max_ = std::max(log_start_max_, ends.log_start);
+  if (cut_ != Cut::kNone) return;
   CheckOrder(ends);
   if (ends.log_end != branch_end())
     Fail("its end is not that of what was appended, ", branch_end(), ": ", Describe(ends));

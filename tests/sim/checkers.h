@@ -56,14 +56,18 @@ class LogChecker {
   LogChecker(std::string name, Durability durability, Verdict& verdict);
 
   // --- its life
-  void OnOpened(const LogEnds& ends, const std::optional<SyncedMark>& mark);
+  // `journaled`: the mark that the journal had at the start; null if this is not the first time that
+  // the log was opened since then.
+  void OnOpened(const LogEnds& ends, const SyncedMark* journaled);
   // The log does not open although nothing stood in the way but what is wrong with its files.
   void OnRefused(const Error& error);
   void OnStopped(StopKind stop);
   // Bytes of its files are wrong now, or were written wrong.
   void OnDamaged() { damaged_ = true; }
-  // Marks may be missing: their journal was damaged or could not be written.
+  // Marks may be missing, because their journal could not be written.
   void OnMarksLost() { marks_lost_ = true; }
+  // ... or is damaged: then one from before a truncation may have come back.
+  void OnJournalDamaged() { marks_lost_ = journal_damaged_ = true; }
 
   // --- what was done
   void OnAppended(const BatchHeader& header, std::vector<int64_t> times);
@@ -99,6 +103,7 @@ class LogChecker {
   uint64_t tolerated_losses() const { return tolerated_losses_; }
 
  private:
+  enum class Cut { kNone, kTruncate, kReset };
   struct Known {
     BatchHeader header;
     std::vector<int64_t> times;  // of its records
@@ -113,9 +118,11 @@ class LogChecker {
   // Index of the batch that holds `offset`, or the number of batches.
   size_t IndexOf(Offset offset) const;
   bool IsBoundary(Offset offset) const;
-  void CheckOpenedEnds(const LogEnds& ends, const std::optional<SyncedMark>& mark);
+  void CheckOpenedEnds(const LogEnds& ends, const SyncedMark* journaled);
   void CheckOrder(const LogEnds& ends);
   void CheckSequence(const BatchHeader& header);
+  // `still_promised`: what lies below it stays promised although the cut is not done.
+  void BeginCut(Cut cut, Offset to, Offset still_promised);
   void Restart(Offset start);
   void CutBranch(Offset end);
   void CheckServed(const BatchHeader& served, bool is_current);
@@ -130,6 +137,7 @@ class LogChecker {
   StopKind stop_ = StopKind::kClean;
   bool damaged_ = false;
   bool marks_lost_ = false;
+  bool journal_damaged_ = false;
   uint64_t tolerated_losses_ = 0;
   uint64_t cuts_ = 0;
 
@@ -150,7 +158,6 @@ class LogChecker {
   Offset synced_before_{0};
   Offset synced_before_that_{0};
 
-  enum class Cut { kNone, kTruncate, kReset };
   Cut cut_ = Cut::kNone;
   Offset cut_to_{0};
 };

@@ -283,8 +283,8 @@ void StorageScenario::Cut(SimLog& log, std::function<void(Log::Done)> cut) {
                            node_.directory(log.directory).failure().has_value();
       if (!excused) verdict_.Fail("log ", log.number, " cannot be cut: ", done.error());
       // What it is now only a start can tell.
-      scheduler_.After(std::chrono::milliseconds(1), "end of a failed", [this, &log] {
-        if (log.state == State::kCutting) Crash(StopKind::kKill);
+      scheduler_.After(std::chrono::milliseconds(1), "end of a failed", [this, life = life_] {
+        if (life == life_ && node_.is_running()) Crash(StopKind::kKill);
       });
       return;
     }

@@ -156,7 +156,8 @@ void StorageScenario::Start() {
   life_errors_ = files_.counts().io_errors;
   full_seen_ = files_.faults().capacity_bytes < kPlenty;
   stopping_ = false;
-  Note("start", 0, 0);
+  ++life_;
+  Note("start", life_, 0);
   if (const Result<void> started = node_.Start(); !started.ok()) {
     Note("no start", 0, 0, started.error().ToString());
     const bool excused =
@@ -213,7 +214,9 @@ void StorageScenario::OnOpened(SimLog& log, uint64_t io_errors,
   const LogEnds ends = log.log->ends();
   Note("opened", log.number, static_cast<uint64_t>(ends.log_end.value),
        "from " + std::to_string(ends.log_start.value));
-  log.checker.OnOpened(ends, node_.MarkOf(log.directory, log.id));
+  const auto journaled = node_.MarkOf(log.directory, log.id).value_or(SyncedMark());
+  const bool first = std::exchange(log.opened_in, life_) != life_;
+  log.checker.OnOpened(ends, first ? &journaled : nullptr);
   if (mutant_ == Mutant::kProducersForgotten) log.log->producers().Clear();
   for (Producer& producer : log.producers) {
     for (Pending& pending : producer.pending) pending.sent = false;
@@ -227,8 +230,8 @@ void StorageScenario::OnRefused(SimLog& log, uint64_t io_errors, const Error& er
   const bool full = full_seen_ && error.reason == Reason::kDiskFull;
   if (MayFail(io_errors) || full || node_.directory(log.directory).failure().has_value()) {
     log.state = State::kDown;
-    scheduler_.After(About(random_, milliseconds(10)), "open again", [this, &log] {
-      if (node_.is_running() && log.state == State::kDown && !stopping_) Open(log);
+    scheduler_.After(About(random_, milliseconds(10)), "open again", [this, &log, life = life_] {
+      if (life == life_ && node_.is_running() && log.state == State::kDown && !stopping_) Open(log);
     });
     return;
   }
@@ -419,11 +422,13 @@ void StorageScenario::NoteDamage() {
         log->checker.OnDamaged();
         log->refused_files.reset();
       }
-      if (path.find("synced-marks") != std::string::npos) log->checker.OnMarksLost();
     }
+    if (path.find("synced-marks") != std::string::npos) damaged_journals_.insert(ParentPath(path));
   }
-  if (!full_seen_) return;
-  for (const auto& log : logs_) log->checker.OnMarksLost();
+  for (const auto& log : logs_) {
+    if (full_seen_) log->checker.OnMarksLost();
+    if (damaged_journals_.contains(node_.PathOf(log->directory))) log->checker.OnJournalDamaged();
+  }
 }
 
 void StorageScenario::AfterEvent() {
@@ -447,8 +452,8 @@ void StorageScenario::CheckFailure(SimLog& log) {
   Count("failed logs");
   log.state = State::kClosing;  // no more calls
   scheduler_.After(About(random_, swarm_.fault_interval / 4 + milliseconds(1)), "end of a failed",
-                   [this, &log] {
-                     if (log.log != nullptr)
+                   [this, life = life_] {
+                     if (life == life_ && node_.is_running())
                        Crash(random_.Chance(0.5) ? StopKind::kKill : StopKind::kPowerLoss);
                    });
 }
