@@ -22,6 +22,7 @@ void Partition::Open(LogDirectory& directory) {
   options.id = id_;
   options.config = metadata_.settings->log;
   options.recovery_batch_bytes_max = context_.recovery_batch_bytes_max;
+  options.epoch_max = metadata_.leader_epoch;
   options.producer_id_expiration_ms = context_.producer_id_expiration_ms;
   options.producer_ids_max = context_.producer_ids_max;
   options.on_progress = [this, alive = alive_] {

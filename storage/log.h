@@ -63,6 +63,9 @@ class Log {
     // Called after written_end, synced_end or log_start moved, and once after a failure.
     UniqueFunction<void()> on_progress;
     size_t recovery_batch_bytes_max = 1u << 30;
+    // The leader epoch as the metadata have it: a batch of a later one is damaged (the epoch is not
+    // under its checksum).
+    LeaderEpoch epoch_max{INT32_MAX};
     int64_t producer_id_expiration_ms = 24 * 3600 * 1000LL;
     size_t producer_ids_max = 100000;
   };

@@ -20,6 +20,7 @@ void Log::Open(LogDirectory& directory, EventLoop& loop, Options options, Opened
   recovery.producers.ids_max = options.producer_ids_max;
   recovery.batch_bytes_max = options.recovery_batch_bytes_max;
   recovery.index_interval_bytes = options.config.index_interval_bytes;
+  recovery.epoch_max = options.epoch_max;
   recovery.now = loop.clock().WallNow();
   directory.disk().Submit(
       Lane::kBackground, "log.open", loop,

@@ -56,14 +56,18 @@ namespace {
 // The mark of the segment as it is up to the batch that begins at or covers `end`. Thread: disk.
 Result<SyncedMark> FindCutIn(LogDirectory& directory, const TopicIdPartition& id,
                              const Segment& segment, Offset log_start, Offset end,
-                             size_t batch_bytes_max) {
+                             bool gaps_allowed, size_t batch_bytes_max) {
   const std::string path = JoinPath(directory.PathOf(id), SegmentFileName(segment.base, "log"));
   ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
   SyncedMark mark{log_start, segment.base, segment.base, 0, 0};
+  std::optional<Offset> stopped_at;
   ASSIGN_OR_RETURN(const SegmentWalk walk,
                    WalkSegment(*file, 0, segment.size, segment.base, kNoLeaderEpoch,
                                batch_bytes_max, [&](const BatchHeader& header, uint64_t position) {
-                                 if (header.next_offset() > end) return false;
+                                 if (header.next_offset() > end) {
+                                   stopped_at = header.base_offset;
+                                   return false;
+                                 }
                                  mark.end_offset = header.next_offset();
                                  mark.position = position + header.size();
                                  mark.chain = ChainCrc(mark.chain, header);
@@ -72,6 +76,12 @@ Result<SyncedMark> FindCutIn(LogDirectory& directory, const TopicIdPartition& id
   if (!walk.at_end)
     return Error(Reason::kStorageError,
                  path + ": " + walk.what + " at " + std::to_string(walk.position));
+  // The offset lies outside of the batch's checksum. A wrong one must not make the cut too deep.
+  if (stopped_at.has_value() && *stopped_at != mark.end_offset && !gaps_allowed)
+    return Error(Reason::kStorageError, path + ": a batch of offset " +
+                                            std::to_string(stopped_at->value) + " lies at " +
+                                            std::to_string(mark.position) + ", where offset " +
+                                            std::to_string(mark.end_offset.value) + " belongs");
   return mark;
 }
 
@@ -79,10 +89,10 @@ Result<SyncedMark> FindCutIn(LogDirectory& directory, const TopicIdPartition& id
 // log_start where there is none. `segments` begin below `end`, newest first. Thread: disk.
 Result<SyncedMark> FindCut(LogDirectory& directory, const TopicIdPartition& id,
                            const std::vector<Segment>& segments, Offset log_start, Offset end,
-                           size_t batch_bytes_max) {
+                           bool gaps_allowed, size_t batch_bytes_max) {
   for (const Segment& segment : segments) {
-    ASSIGN_OR_RETURN(const SyncedMark mark,
-                     FindCutIn(directory, id, segment, log_start, end, batch_bytes_max));
+    ASSIGN_OR_RETURN(const SyncedMark mark, FindCutIn(directory, id, segment, log_start, end,
+                                                      gaps_allowed, batch_bytes_max));
     // At the beginning of a segment a mark would say that the log begins there.
     if (mark.position > 0 && mark.end_offset > log_start) return mark;
     if (mark.position > 0) break;
@@ -97,6 +107,8 @@ Result<void> CutFiles(LogDirectory& directory, const TopicIdPartition& id, const
   const std::string folder = directory.PathOf(id);
   for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
     if (*segment < mark.segment_base || (*segment == mark.segment_base && mark.position > 0)) break;
+    // The oldest goes when the others are gone for good: what a crash leaves is a log's beginning.
+    if (std::next(segment) == segments.rend()) RETURN_IF_ERROR(files.SyncDirectory(folder));
     const std::string path = JoinPath(folder, SegmentFileName(*segment, "log"));
     directory.file_cache().Forget(path);
     RETURN_IF_ERROR(files.Remove(path));
@@ -134,8 +146,9 @@ void LogImpl::TruncateTo(Offset end, Done done) {
     directory_.disk().Submit(
         Lane::kWrite, "log.find_cut", loop_,
         [&directory = directory_, id = options_.id, below, start = ends_.log_start, end,
+         gaps_allowed = options_.config.cleanup_compact,
          max = options_.recovery_batch_bytes_max]() -> Result<SyncedMark> {
-          return FindCut(directory, id, below, start, end, max);
+          return FindCut(directory, id, below, start, end, gaps_allowed, max);
         },
         [this, alive = alive_, done = std::move(done)](Result<SyncedMark> mark) mutable {
           if (!*alive) return;
@@ -171,6 +184,7 @@ void LogImpl::CutTo(SyncedMark mark, Done done) {
     recovery.producers.ids_max = options_.producer_ids_max;
     recovery.batch_bytes_max = options_.recovery_batch_bytes_max;
     recovery.index_interval_bytes = options_.config.index_interval_bytes;
+    recovery.epoch_max = last_epoch();
     recovery.now = loop_.clock().WallNow();
     recovery.mark = mark;
     std::vector<Offset> bases;
@@ -228,8 +242,7 @@ void LogImpl::RunDeletions() {
   SyncedMark mark = synced_mark_;
   mark.log_start = ends_.log_start;
   JournalMark(mark, false,
-              [this, alive = alive_, mark,
-               ready = std::move(ready)](Result<void> result) mutable {
+              [this, alive = alive_, mark, ready = std::move(ready)](Result<void> result) mutable {
                 if (*alive) {
                   deleting_ = false;
                   if (result.ok()) DropSegments(mark);

@@ -90,6 +90,7 @@ struct RecoveryOptions {
   ProducerState::Options producers;
   size_t batch_bytes_max = 1u << 30;
   int64_t index_interval_bytes = 4096;
+  LeaderEpoch epoch_max{INT32_MAX};  // batches of a later one are not believed
   Timestamp now{0};
   std::optional<SyncedMark> mark;  // instead of the one that the journal had at the start
 };

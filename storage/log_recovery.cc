@@ -156,20 +156,24 @@ class Recovery {
         log_.epochs.last().has_value() ? log_.epochs.last()->epoch : kNoLeaderEpoch;
     const Offset next_offset =
         segment.size == 0 ? std::max(found.base, log_.log_end) : log_.log_end;
+    bool believed = true;
     ASSIGN_OR_RETURN(
         const SegmentWalk walk,
         WalkSegment(*file, segment.size, found.file_size, next_offset, epoch,
                     options_.batch_bytes_max, [&](const BatchHeader& header, uint64_t position) {
+                      believed = header.leader_epoch <= options_.epoch_max;
+                      if (!believed) return false;
                       Note(segment, header, position);
                       contradiction = CheckAgainstMark(segment);
                       return !contradiction.has_value();
                     }));
     if (contradiction.has_value()) return *contradiction;
-    what_ = walk.what;
+    what_ = believed ? walk.what : "a batch of an epoch that no leader has had yet";
     const bool is_last = next_ + 1 == segments_.size();
-    if (!is_last && walk.at_end) RETURN_IF_ERROR(WriteIndexFile(files_, folder_, segment));
+    const bool whole = walk.at_end && believed;
+    if (!is_last && whole) RETURN_IF_ERROR(WriteIndexFile(files_, folder_, segment));
     log_.segments.push_back(std::move(segment));
-    return walk.at_end;
+    return whole;
   }
 
   // Files reach the disk in any order: above the mark a segment may be there whose predecessor is
@@ -253,9 +257,8 @@ class Recovery {
     constexpr uint64_t kChunkBytes = 1u << 20;
     while (begin < end) {
       std::string chunk(std::min(kChunkBytes, end - begin), '\0');
-      ASSIGN_OR_RETURN(
-          const size_t read,
-          file.Read(begin, {reinterpret_cast<uint8_t*>(chunk.data()), chunk.size()}));
+      ASSIGN_OR_RETURN(const size_t read,
+                       file.Read(begin, {reinterpret_cast<uint8_t*>(chunk.data()), chunk.size()}));
       if (read == 0) return {};
       chunk.resize(read);
       RETURN_IF_ERROR(file.Write(begin, Slice::Own(std::move(chunk))));

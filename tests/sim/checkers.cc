@@ -62,7 +62,7 @@ void LogChecker::OnOpened(const LogEnds& ends, const SyncedMark* journaled) {
     Fail("what was recovered is served before it is synced: ", Describe(ends));
   if (cut_ == Cut::kReset && ends.log_start == cut_to_ && ends.log_end == cut_to_) {
     Restart(cut_to_);
-  } else if (journal_damaged_ && ends.log_end < branch_begin_) {
+  } else if (journal_damaged_ && branch_.empty() && ends.log_start == ends.log_end) {
     Restart(ends.log_end);  // where an empty log begins only the journal knows
   } else {
     CheckOpenedEnds(ends, journaled);
@@ -167,8 +167,8 @@ void LogChecker::BeginCut(Cut cut, Offset to, Offset still_promised) {
   cut_ = cut;
   cut_to_ = to;
   ++cuts_;
-  for (Offset* promised : {&visible_end_, &kept_by_kill_, &kept_by_power_loss_, &synced_before_,
-                           &synced_before_that_})
+  for (Offset* promised :
+       {&visible_end_, &kept_by_kill_, &kept_by_power_loss_, &synced_before_, &synced_before_that_})
     *promised = std::min(*promised, still_promised);
 }
 

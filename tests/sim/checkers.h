@@ -56,8 +56,8 @@ class LogChecker {
   LogChecker(std::string name, Durability durability, Verdict& verdict);
 
   // --- its life
-  // `journaled`: the mark that the journal had at the start; null if this is not the first time that
-  // the log was opened since then.
+  // `journaled`: the mark that the journal had at the start; null if this is not the first time
+  // that the log was opened since then.
   void OnOpened(const LogEnds& ends, const SyncedMark* journaled);
   // The log does not open although nothing stood in the way but what is wrong with its files.
   void OnRefused(const Error& error);

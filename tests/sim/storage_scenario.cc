@@ -196,6 +196,7 @@ void StorageScenario::Open(SimLog& log) {
   options.id = log.id;
   options.config = log.config;
   options.recovery_batch_bytes_max = 1 << 20;
+  options.epoch_max = log.epoch;
   const uint64_t errors = files_.counts().io_errors;
   node_.loop(log.loop).Run([&] {
     Log::Open(node_.directory(log.directory), node_.loop(log.loop), std::move(options),

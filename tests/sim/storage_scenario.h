@@ -102,7 +102,7 @@ class StorageScenario {
     std::unique_ptr<Log> log;
     std::vector<Producer> producers;
     std::vector<Pending> requests;
-    uint64_t opened_in = 0;  // life
+    uint64_t opened_in = 0;                 // life
     std::optional<uint64_t> refused_files;  // hash of its files when it was refused
   };
 
@@ -174,8 +174,8 @@ class StorageScenario {
   bool full_seen_ = false;  // the disk was full in this life
   bool damage_seen_ = false;
   std::set<std::string> damaged_journals_;  // directories
-  uint64_t life_ = 0;         // counts starts
-  uint64_t life_errors_ = 0;  // EIO before this life
+  uint64_t life_ = 0;                       // counts starts
+  uint64_t life_errors_ = 0;                // EIO before this life
   uint64_t last_nonce_ = 0;
   int64_t last_producer_ = 0;
 };
