@@ -83,6 +83,9 @@ class Recovery {
   }
 
   Result<RecoveredLog> Empty() {
+    // Segments that were removed must not come back.
+    ASSIGN_OR_RETURN(const bool exists, files_.Exists(folder_));
+    if (exists) RETURN_IF_ERROR(files_.SyncDirectory(folder_));
     if (mark_.has_value() && (mark_->position > 0 || mark_->end_offset > mark_->segment_base)) {
       return Damaged("there are no segment files, and records up to offset " +
                      std::to_string(mark_->end_offset.value) + " were synced");

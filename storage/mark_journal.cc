@@ -85,14 +85,22 @@ Result<void> MarkJournal::Append(
     const std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>& changes) {
   std::string text;
   text.reserve(changes.size() * kRecordBytes);
+  // A mark that was taken back must not return when the record that says so is damaged: nothing
+  // would be known of what was synced since.
+  bool lowers = false;
   for (const auto& [id, mark] : changes) {
     Encode(id, mark, text);
-    if (mark.has_value()) {
-      marks_[id] = *mark;
-    } else {
+    const auto known = marks_.find(id);
+    if (!mark.has_value()) {
+      lowers = lowers || known != marks_.end();
       marks_.erase(id);
+      continue;
     }
+    lowers = lowers || (known != marks_.end() && (mark->log_start < known->second.log_start ||
+                                                  mark->end_offset < known->second.end_offset));
+    marks_[id] = *mark;
   }
+  if (lowers) return Rewrite();
   if (size_ + text.size() > std::max(rewrite_bytes_min_, 8 * marks_.size() * kRecordBytes))
     return Rewrite();
   const size_t size = text.size();

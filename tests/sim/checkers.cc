@@ -62,7 +62,7 @@ void LogChecker::OnOpened(const LogEnds& ends, const SyncedMark* journaled) {
     Fail("what was recovered is served before it is synced: ", Describe(ends));
   if (cut_ == Cut::kReset && ends.log_start == cut_to_ && ends.log_end == cut_to_) {
     Restart(cut_to_);
-  } else if (journal_damaged_ && branch_.empty() && ends.log_start == ends.log_end) {
+  } else if (journal_damaged_ && ends.log_start == ends.log_end) {
     Restart(ends.log_end);  // where an empty log begins only the journal knows
   } else {
     CheckOpenedEnds(ends, journaled);
@@ -151,9 +151,13 @@ void LogChecker::CheckSequence(const BatchHeader& header) {
   }
 }
 
-void LogChecker::OnTruncate(Offset end) {
+Offset LogChecker::CutPlace(Offset end) const {
   const size_t index = IndexOf(end);
-  const Offset kept = index < branch_.size() ? branch_[index].header.base_offset : end;
+  return index < branch_.size() ? branch_[index].header.base_offset : end;
+}
+
+void LogChecker::OnTruncate(Offset end) {
+  const Offset kept = CutPlace(end);
   if (kept <= ends_.log_start) return OnReset(ends_.log_start);  // nothing is left
   BeginCut(Cut::kTruncate, kept, kept);
 }

@@ -97,6 +97,8 @@ class LogChecker {
   // Where it begins at most, once the deletions that run are done.
   Offset log_start_max() const { return log_start_max_; }
   bool is_damaged() const { return damaged_; }
+  // Where a cut at `end` would be: the beginning of the batch that holds it.
+  Offset CutPlace(Offset end) const;
   // Changes with every cut and deletion: answers that were begun before one may be of either state.
   uint64_t cut_count() const { return cuts_; }
   // Batches that were acknowledged and then lost to damage that nobody can tell from a torn write.

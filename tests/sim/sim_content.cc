@@ -203,6 +203,7 @@ SimContent SimFileState::AfterPowerLoss(Random& random, SimSurvival survival) co
 
 void SimFileState::FailSync(Random& random) {
   durable_ = AfterPowerLoss(random, static_cast<SimSurvival>(random.Below(5)));
+  durable_.SetSize(seen_.size());
   changes_.clear();
 }
 

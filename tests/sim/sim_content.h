@@ -55,8 +55,9 @@ class SimFileState {
   void Write(uint64_t position, std::string data);
   void SetSize(uint64_t size);
   void Sync();
-  // A sync that failed: the disk has some part of the changes, and no later sync will write the
-  // rest, although it can still be read (what Linux does: the pages are marked clean).
+  // A sync that failed: the disk has some part of the bytes, and no later sync will write the rest,
+  // although it can still be read (what Linux does: the pages are marked clean). The size is kept,
+  // as it is in the file system's journal.
   void FailSync(Random& random);
   // Forgets what was not durable, except for what chance keeps.
   void LosePower(Random& random);
