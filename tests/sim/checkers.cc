@@ -68,7 +68,9 @@ void LogChecker::OnOpened(const LogEnds& ends, const SyncedMark* journaled) {
     CheckOpenedEnds(ends, journaled);
   }
   cut_ = Cut::kNone;
+  const size_t known = branch_.size();
   CutBranch(ends.log_end);
+  lost_appends_ += known - branch_.size();
   ends_ = ends;
   visible_end_ = kept_by_kill_ = kept_by_power_loss_ = ends.log_end;
   log_start_min_ = log_start_max_ = ends.log_start;

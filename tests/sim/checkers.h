@@ -103,6 +103,8 @@ class LogChecker {
   uint64_t cut_count() const { return cuts_; }
   // Batches that were acknowledged and then lost to damage that nobody can tell from a torn write.
   uint64_t tolerated_losses() const { return tolerated_losses_; }
+  // Batches that were appended, and not there after a stop: it had an effect.
+  uint64_t lost_appends() const { return lost_appends_; }
 
  private:
   enum class Cut { kNone, kTruncate, kReset };
@@ -141,6 +143,7 @@ class LogChecker {
   bool marks_lost_ = false;
   bool journal_damaged_ = false;
   uint64_t tolerated_losses_ = 0;
+  uint64_t lost_appends_ = 0;
   uint64_t cuts_ = 0;
 
   // What the log may hold at most: all that was appended and not cut off, deleted or not.

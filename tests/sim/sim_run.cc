@@ -17,6 +17,19 @@ const Scenario* FindScenario(std::string_view name) {
   return nullptr;
 }
 
+MutantHunt HuntMutant(const MutantInfo& mutant, uint64_t first_seed, uint64_t seed_count) {
+  const Scenario* scenario = FindScenario(mutant.scenario);
+  MutantHunt hunt;
+  for (uint64_t seed = first_seed; seed < first_seed + seed_count && !hunt.caught; ++seed) {
+    hunt.last_seed = seed;
+    const SimReport report = scenario->run({.seed = seed, .mutant = mutant.mutant});
+    if (!report.failed() || scenario->run({.seed = seed}).failed()) continue;
+    hunt.caught = true;
+    hunt.failure = report.failure;
+  }
+  return hunt;
+}
+
 void AddCounts(const SimReport& report, std::map<std::string, uint64_t>* counts) {
   for (const auto& [name, count] : report.counts) (*counts)[name] += count;
 }

@@ -42,6 +42,14 @@ struct Scenario {
 const std::vector<Scenario>& AllScenarios();
 const Scenario* FindScenario(std::string_view name);
 
+// Looks for a seed whose run fails with the mutant, and passes without it.
+struct MutantHunt {
+  bool caught = false;
+  uint64_t last_seed = 0;
+  std::string failure;
+};
+MutantHunt HuntMutant(const MutantInfo& mutant, uint64_t first_seed, uint64_t seed_count);
+
 // Adds the counts of a report.
 void AddCounts(const SimReport& report, std::map<std::string, uint64_t>* counts);
 

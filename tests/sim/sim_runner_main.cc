@@ -18,6 +18,7 @@ namespace gregor {
 namespace {
 
 constexpr size_t kTraceShown = 150;
+constexpr uint64_t kMutantSeeds = 2000;
 constexpr uint64_t kReplayEach = 100;  // so many seeds apart runs are made twice and compared
 
 struct Options {
@@ -196,23 +197,16 @@ int Search(const Options& options) {
 }
 
 int SearchMutants(const Options& options) {
-  const uint64_t budget = options.seeds.value_or(2000);
   int missed = 0;
   for (const MutantInfo& info : AllMutants()) {
-    const Scenario* scenario = FindScenario(info.scenario);
-    uint64_t tried = 0;
-    SimReport report;
-    while (!report.failed() && tried < budget) {
-      SimRun run;
-      run.seed = options.first_seed + tried++;
-      run.mutant = info.mutant;
-      report = scenario->run(run);
-    }
-    std::cout << (report.failed() ? "caught   " : "MISSED   ") << info.name << " after " << tried
-              << " seeds" << (report.failed() ? ": " + report.failure : "") << std::endl;
-    missed += report.failed() ? 0 : 1;
+    if (!options.scenario.empty() && info.scenario != options.scenario) continue;
+    const MutantHunt hunt =
+        HuntMutant(info, options.first_seed, options.seeds.value_or(kMutantSeeds));
+    std::cout << (hunt.caught ? "caught   " : "MISSED   ") << info.name << " with seed "
+              << hunt.last_seed << (hunt.caught ? ": " + hunt.failure : "") << std::endl;
+    missed += hunt.caught ? 0 : 1;
   }
-  std::cout << AllMutants().size() - missed << " mutants caught, " << missed << " missed\n";
+  std::cout << missed << " mutants missed\n";
   return missed == 0 ? 0 : 1;
 }
 

@@ -112,8 +112,10 @@ SimReport StorageScenario::Run() {
   report_.counts["full disk"] = faults.full;
   report_.counts["flipped bits"] = faults.flipped;
   report_.counts["misdirected writes"] = faults.misdirected;
-  for (const auto& log : logs_)
+  for (const auto& log : logs_) {
     report_.counts["tolerated losses"] += log->checker.tolerated_losses();
+    report_.counts["lost appends"] += log->checker.lost_appends();
+  }
   return std::move(report_);
 }
 

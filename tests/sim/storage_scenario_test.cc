@@ -1,0 +1,91 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/sim/sim_run.h"
+
+namespace gregor {
+namespace {
+
+constexpr uint64_t kSeeds = 300;
+
+SimReport RunSeed(uint64_t seed) {
+  return RunStorageScenario({.seed = seed});
+}
+
+TEST(StorageScenario, TheSameSeedIsTheSameRun) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    const SimReport first = RunSeed(seed), second = RunSeed(seed);
+    EXPECT_EQ(first.trace_hash, second.trace_hash) << seed;
+    EXPECT_EQ(first.event_count, second.event_count) << seed;
+    EXPECT_EQ(first.counts, second.counts) << seed;
+  }
+}
+
+TEST(StorageScenario, DifferentSeedsAreDifferentRuns) {
+  std::set<uint64_t> hashes;
+  for (uint64_t seed = 1; seed <= 20; ++seed) hashes.insert(RunSeed(seed).trace_hash);
+  EXPECT_EQ(hashes.size(), 20u);
+}
+
+// What is acknowledged, dense, in order, without duplicates and undamaged stays so, whatever
+// happens; and everything that can happen does.
+TEST(StorageScenario, NothingIsLostWhateverHappens) {
+  std::map<std::string, uint64_t> counts;
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const SimReport report = RunSeed(seed);
+    EXPECT_FALSE(report.failed()) << "./dev sim --scenario storage --seed " << seed << ": "
+                                  << report.failure;
+    AddCounts(report, &counts);
+  }
+  for (const char* what :
+       {"acknowledged", "appends", "clean stops", "clock jumps", "deletions", "duplicates",
+        "failed logs", "failed reads", "flipped bits", "full disk", "hanging disks", "io errors",
+        "kills", "lost appends", "misdirected writes", "opened", "power losses",
+        "power losses inside of a job", "reads", "refused", "refused appends", "refused sequences",
+        "removals", "reopened", "resets", "searches", "set aside", "slow disks", "truncations"})
+    EXPECT_GT(counts[what], 0u) << what;
+}
+
+// Seeds that failed once, and what was wrong.
+TEST(StorageScenario, WhatWasFoundStaysMended) {
+  for (const uint64_t seed : {
+           3,     // a search by time read segments that were not written yet
+           8,     // a truncation in the first batch of a segment lost all the others
+           11,    // a mark that was journaled late took back a newer one
+           63,    // a segment was deleted that the mark in the journal lay in
+           343,   // ... or that a write was about to complete
+           602,   // a topic's deletion beside that of its segments took the directory offline
+           619,   // recovery believed pages that a failed sync had given up
+           236,   // a search failed on a segment that was deleted meanwhile
+           249,   // a search failed because there was no space for an index
+           948,   // appends went to a file that had been removed
+           2728,  // an index was built of a segment of which half was written
+           4421,  // an interrupted reset left the end of a log
+           4555,  // files that were removed came back after they had been missed
+           8927,  // a damaged mark brought back an older one, which deleted the log
+       })
+    EXPECT_EQ(RunSeed(seed).failure, "") << seed;
+}
+
+class StorageMutants : public testing::TestWithParam<MutantInfo> {};
+
+TEST_P(StorageMutants, IsCaught) {
+  const MutantHunt hunt = HuntMutant(GetParam(), 1, 500);
+  EXPECT_TRUE(hunt.caught) << "not with the seeds 1 to " << hunt.last_seed;
+}
+
+std::vector<MutantInfo> MutantsOfStorage() {
+  std::vector<MutantInfo> mutants = AllMutants();
+  std::erase_if(mutants, [](const MutantInfo& info) { return info.scenario != "storage"; });
+  return mutants;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, StorageMutants, testing::ValuesIn(MutantsOfStorage()),
+                         [](const auto& info) {
+                           std::string name(info.param.name);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace gregor
