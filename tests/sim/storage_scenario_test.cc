@@ -8,9 +8,7 @@ namespace {
 
 constexpr uint64_t kSeeds = 300;
 
-SimReport RunSeed(uint64_t seed) {
-  return RunStorageScenario({.seed = seed});
-}
+SimReport RunSeed(uint64_t seed) { return RunStorageScenario({.seed = seed}); }
 
 TEST(StorageScenario, TheSameSeedIsTheSameRun) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
@@ -37,12 +35,35 @@ TEST(StorageScenario, NothingIsLostWhateverHappens) {
                                   << report.failure;
     AddCounts(report, &counts);
   }
-  for (const char* what :
-       {"acknowledged", "appends", "clean stops", "clock jumps", "deletions", "duplicates",
-        "failed logs", "failed reads", "flipped bits", "full disk", "hanging disks", "io errors",
-        "kills", "lost appends", "misdirected writes", "opened", "power losses",
-        "power losses inside of a job", "reads", "refused", "refused appends", "refused sequences",
-        "removals", "reopened", "resets", "searches", "set aside", "slow disks", "truncations"})
+  for (const char* what : {"acknowledged",
+                           "appends",
+                           "clean stops",
+                           "clock jumps",
+                           "deletions",
+                           "duplicates",
+                           "failed logs",
+                           "failed reads",
+                           "flipped bits",
+                           "full disk",
+                           "hanging disks",
+                           "io errors",
+                           "kills",
+                           "lost appends",
+                           "misdirected writes",
+                           "opened",
+                           "power losses",
+                           "power losses inside of a job",
+                           "reads",
+                           "refused",
+                           "refused appends",
+                           "refused sequences",
+                           "removals",
+                           "reopened",
+                           "resets",
+                           "searches",
+                           "set aside",
+                           "slow disks",
+                           "truncations"})
     EXPECT_GT(counts[what], 0u) << what;
 }
 
