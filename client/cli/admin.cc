@@ -7,13 +7,25 @@
 #include "gregor/v1/topic.pb.h"
 
 namespace gregor {
+namespace {
+
+constexpr int32_t kPartitionsPerPage = 5000;
+
+}  // namespace
 
 Result<v1::TopicMetadata> GetTopic(Channel& channel, const std::string& topic) {
   v1::GetTopicRequest request;
   request.set_topic(topic);
-  ASSIGN_OR_RETURN(auto response,
-                   channel.Call<v1::GetTopicResponse>("/gregor.v1.TopicService/GetTopic", request));
-  return std::move(*response.mutable_topic());
+  request.mutable_page()->set_page_size(kPartitionsPerPage);
+  v1::TopicMetadata metadata;
+  do {
+    ASSIGN_OR_RETURN(
+        const auto page,
+        channel.Call<v1::GetTopicResponse>("/gregor.v1.TopicService/GetTopic", request));
+    metadata.MergeFrom(page.topic());  // appends the partitions of this page
+    request.mutable_page()->set_page_token(page.next_page_token());
+  } while (!request.page().page_token().empty());
+  return metadata;
 }
 
 Result<std::vector<int32_t>> PartitionsOf(Channel& channel, const std::string& topic,

@@ -36,6 +36,7 @@ Result<void> DescribeCluster(GlobalOptions& global) {
 
 Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
   v1::DescribeLogDirsRequest request;
+  request.set_omit_replicas(true);
   if (!topic.empty()) request.add_topics(topic);
   ASSIGN_OR_RETURN(const auto response,
                    Channel::Connect(global.server)
@@ -43,12 +44,10 @@ Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
                            "/gregor.v1.ClusterService/DescribeLogDirs", request));
   Json list = Json::array();
   for (const auto& dir : response.log_dirs()) {
-    int64_t used = 0;
-    for (const auto& replica : dir.replicas()) used += replica.size_bytes();
     list.push_back({{"broker", dir.broker_id()},
                     {"path", dir.path()},
-                    {"replicas", dir.replicas_size()},
-                    {"log_bytes", used},
+                    {"replicas", dir.replica_count()},
+                    {"log_bytes", dir.log_bytes()},
                     {"free_bytes", dir.usable_bytes()},
                     {"total_bytes", dir.total_bytes()},
                     {"state", dir.error().code() == 0 ? "online" : dir.error().message()}});
