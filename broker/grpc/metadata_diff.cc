@@ -147,7 +147,7 @@ bool MetadataDiff::Next(v1::GetMetadataResponse& message) {
   if (options_.brokers && !told_brokers_) {
     FillBrokers(*options_.after, true, *message.mutable_brokers());
     told_brokers_ = true;
-    bytes_ = message.ByteSizeLong();
+    bytes_ = message.SpaceUsedLong();
   }
   while (bytes_ < options_.message_bytes_max && !done()) Tell(names_.back(), message);
   return true;
@@ -174,7 +174,7 @@ void MetadataDiff::TellMissing(const std::string& name, v1::GetMetadataResponse&
   auto& out = *message.add_topics();
   out.set_topic(name);
   *out.mutable_error() = ToRpcStatus(NoSuchTopic(name));
-  bytes_ += out.ByteSizeLong();
+  bytes_ += out.SpaceUsedLong();
 }
 
 void MetadataDiff::TellDeleted(const TopicImage& topic, v1::GetMetadataResponse& message) {
@@ -183,14 +183,14 @@ void MetadataDiff::TellDeleted(const TopicImage& topic, v1::GetMetadataResponse&
   out.set_topic_id(ToBytes(topic.id.bytes));
   *out.mutable_error() =
       ToRpcStatus(Error(Reason::kTopicNotFound, "topic \"" + topic.name + "\" was deleted"));
-  bytes_ += out.ByteSizeLong();
+  bytes_ += out.SpaceUsedLong();
 }
 
 void MetadataDiff::TellChanged(const TopicImage* before, const TopicImage& after,
                                v1::GetMetadataResponse& message) {
   auto& out = *message.add_topics();
   FillTopic(after, out);
-  bytes_ += out.ByteSizeLong();
+  bytes_ += out.SpaceUsedLong();
   const PartitionIndex from = std::exchange(partition_, PartitionIndex{0});
   after.partitions.VisitFrom(from, [&](PartitionIndex index, const auto& partition) {
     if (before != nullptr && IsSame(*before, partition)) return true;
@@ -200,7 +200,7 @@ void MetadataDiff::TellChanged(const TopicImage* before, const TopicImage& after
     }
     auto& told = *out.add_partitions();
     FillPartition(*partition, *options_.after, told);
-    bytes_ += told.ByteSizeLong() + 2;
+    bytes_ += told.SpaceUsedLong();
     return true;
   });
 }

@@ -38,7 +38,9 @@ class MetadataDiff {
     // Topics that may differ; nullopt: any.
     std::optional<std::vector<std::string>> topics;
     bool brokers = true;  // whether they may differ
-    size_t message_bytes_max = 256u << 10;
+    // What a message takes in memory, which is some ten times its size on the wire: that is what a
+    // stalled stream holds.
+    size_t message_bytes_max = 128u << 10;
   };
 
   // REQUIRES: `filter` outlives this.

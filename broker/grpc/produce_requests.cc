@@ -223,6 +223,13 @@ WireWriter EncodeError(int64_t frame_id, const google::rpc::Status& status) {
   return response;
 }
 
+Error WithOutcome(Error error) {
+  for (const auto& [key, value] : error.details) {
+    if (key == "outcome") return error;
+  }
+  return NotApplied(std::move(error));
+}
+
 Error PartialFailure(const ProducedRecords& produced) {
   CHECK(produced.error.has_value());
   Error error(Reason::kPartialFailure,

@@ -45,11 +45,11 @@ class ProduceCall final : public HotUnary {
 
   // Thread: the broker's.
   void Answer(const Result<Produced>& produced) {
-    if (!produced.ok()) return Fail(produced.error());
+    if (!produced.ok()) return Fail(WithOutcome(produced.error()));
     Reply(MakeMessage(EncodeResponse(*produced).bytes()));
   }
   void Answer(const Result<ProducedRecords>& produced) {
-    if (!produced.ok()) return Fail(produced.error());
+    if (!produced.ok()) return Fail(WithOutcome(produced.error()));
     if (produced->error.has_value()) {
       const Error error = PartialFailure(*produced);
       return Fail(error, ToStatus(ToRpcStatus(error, PartialOf(*produced))));

@@ -278,7 +278,7 @@ void ProduceStream::OnProduced(Frame& frame, const Result<Produced>& produced) {
   if (!produced.ok()) {
     // First of all: frames after this one may be next on this thread.
     frame.ticket.failed->store(true, std::memory_order_release);
-    return FailFrame(frame, produced.error());
+    return FailFrame(frame, WithOutcome(produced.error()));
   }
   Settle(frame, MakeMessage(EncodeAck(frame.id, *produced).bytes()), false);
 }
@@ -286,7 +286,7 @@ void ProduceStream::OnProduced(Frame& frame, const Result<Produced>& produced) {
 void ProduceStream::OnProduced(Frame& frame, const Result<ProducedRecords>& produced) {
   const bool failed = !produced.ok() || produced->error.has_value();
   if (failed) frame.ticket.failed->store(true, std::memory_order_release);
-  if (!produced.ok()) return FailFrame(frame, produced.error());
+  if (!produced.ok()) return FailFrame(frame, WithOutcome(produced.error()));
   if (failed) {
     const auto status = ToRpcStatus(PartialFailure(*produced), PartialOf(*produced));
     return Settle(frame, MakeMessage(EncodeError(frame.id, status).bytes()), true);

@@ -1,0 +1,294 @@
+"""What a client may send by mistake or on purpose: each gets its documented error, nothing is appended, the node goes on."""
+import uuid
+
+import grpc
+import pytest
+from batches import batch, record
+from node import Node, cluster_pb2_grpc, errors, fails
+from gregor.v1 import cluster_pb2, config_pb2, produce_pb2, topic_pb2, types_pb2
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+NOT_FOUND = grpc.StatusCode.NOT_FOUND
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    """One for all tests: none of them may harm it."""
+    shared = Node(tmp_path_factory.mktemp("node"))
+    shared.start()
+    yield shared
+    assert shared.stop()[0] == 0
+
+
+@pytest.fixture
+def empty_topic(node):
+    name = f"t-{uuid.uuid4()}"
+    node.create_topic(name, partitions=2)
+    return name
+
+
+@pytest.fixture
+def topic(node, empty_topic):
+    """A topic with one record; at the end it must have no more, and nobody else either."""
+    node.produce(empty_topic, [b"first"])
+    appended = node.metric("gregor_appended_records_total")
+    yield empty_topic
+    assert node.is_up()
+    assert node.metric("gregor_appended_records_total") == appended
+
+
+def produce(node, **fields):
+    return node.producer.Produce(produce_pb2.ProduceRequest(**fields), timeout=20)
+
+
+def records(*values):
+    return [types_pb2.Record(value=value) for value in values]
+
+
+# --- names ---
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/../b", "a\0b", "\x1b[31mred", "a b", "ü", "x" * 250, "a\n"])
+def test_a_name_that_may_not_be_is_refused(node, name):
+    with fails("INVALID_TOPIC", INVALID) as failure:
+        node.create_topic(name)
+    # Shown, not obeyed by a terminal.
+    assert failure.error.details().isprintable()
+    for value in errors.facts(failure.error).values():
+        assert value.isprintable()
+    assert node.is_up()
+
+
+def test_a_name_of_249_characters_is_taken(node):
+    node.create_topic("x" * 249)
+    node.produce("x" * 249, [b"a"])
+
+
+@pytest.mark.parametrize("name", ["none", "..", "a\0b", "\x1b[31m", "x" * 250, "x" * 100_000])
+def test_a_topic_that_does_not_exist_is_not_found(node, topic, name):
+    with fails("TOPIC_NOT_FOUND", NOT_FOUND):
+        node.topics.GetTopic(topic_pb2.GetTopicRequest(topic=name), timeout=20)
+    with fails("TOPIC_NOT_FOUND", NOT_FOUND):
+        produce(node, topic=name, records=records(b"x"))
+    with fails("TOPIC_NOT_FOUND", NOT_FOUND):
+        node.topics.DeleteTopic(topic_pb2.DeleteTopicRequest(topic=name), timeout=20)
+
+
+@pytest.mark.parametrize("partition", [2, 1_000_000, -1, -2**31])
+def test_a_partition_that_does_not_exist_is_not_found(node, topic, partition):
+    with fails("PARTITION_NOT_FOUND", NOT_FOUND):
+        produce(node, topic=topic, partition=partition, records=records(b"x"))
+
+
+def test_an_id_of_another_topic_is_refused(node, topic):
+    with fails("INCONSISTENT_TOPIC_ID", NOT_FOUND):
+        other = node.create_topic("other").topic_id
+        produce(node, topic=topic, topic_id=other, records=records(b"x"))
+    with fails("UNKNOWN_TOPIC_ID", NOT_FOUND):
+        node.topics.GetTopic(topic_pb2.GetTopicRequest(topic_id=uuid.uuid4().bytes), timeout=20)
+    with fails("INVALID_ARGUMENT", INVALID):
+        produce(node, topic=topic, topic_id=b"short", records=records(b"x"))
+
+
+# --- configs and counts ---
+
+
+@pytest.mark.parametrize("name,value", [
+    ("no.such.config", "1"), ("retention.ms", "soon"), ("retention.ms", "-2"), ("cleanup.policy", "burn"),
+    ("segment.bytes", "1"), ("min.insync.replicas", "0"), ("compression.type", "rar"), ("remote.storage.enable", "true"),
+    ("", ""), ("max.message.bytes", str(2**40))])
+def test_a_config_that_may_not_be_is_refused(node, topic, name, value):
+    with fails("INVALID_CONFIG", INVALID) as failure:
+        node.create_topic("new", **{name: value}) if name else node.topics.CreateTopic(
+            topic_pb2.CreateTopicRequest(topic="new", configs={name: value}), timeout=20)
+    assert name in failure.error.details()
+    alteration = config_pb2.AlterConfigsRequest.Alteration(
+        resource=config_pb2.ConfigResource(type=config_pb2.ConfigResource.TYPE_TOPIC, name=topic),
+        ops=[config_pb2.AlterConfigsRequest.Op(name=name, value=value)])
+    result = node.configs.AlterConfigs(config_pb2.AlterConfigsRequest(alterations=[alteration]), timeout=20).results[0]
+    assert result.code == INVALID.value[0]
+    with fails("TOPIC_NOT_FOUND"):
+        node.topics.GetTopic(topic_pb2.GetTopicRequest(topic="new"), timeout=20)
+
+
+@pytest.mark.parametrize("fields,reason", [
+    (dict(partitions=-1), "INVALID_PARTITIONS"), (dict(partitions=2**31 - 1), "INVALID_PARTITIONS"),
+    (dict(replication_factor=2), "INVALID_REPLICATION_FACTOR"), (dict(replication_factor=-1), "INVALID_REPLICATION_FACTOR"),
+    (dict(assignment=[dict(partition=0, broker_ids=[9])]), "INVALID_REPLICA_ASSIGNMENT"),
+    (dict(assignment=[dict(partition=0, broker_ids=[1, 1])]), "INVALID_REPLICA_ASSIGNMENT"),
+    (dict(assignment=[dict(partition=5, broker_ids=[1])]), "INVALID_REPLICA_ASSIGNMENT"),
+    (dict(assignment=[dict(partition=0)]), "INVALID_REPLICA_ASSIGNMENT")])
+def test_counts_and_placements_that_cannot_be_are_refused(node, fields, reason):
+    with fails(reason, INVALID):
+        node.topics.CreateTopic(topic_pb2.CreateTopicRequest(topic="new", **fields), timeout=20)
+    assert node.is_up()
+
+
+@pytest.mark.parametrize("total", [2, 1, 0, -1, 2**31 - 1])
+def test_partitions_cannot_become_fewer_or_too_many(node, topic, total):
+    with fails("INVALID_PARTITIONS", INVALID):
+        node.topics.AddPartitions(topic_pb2.AddPartitionsRequest(topic=topic, total_partitions=total), timeout=20)
+
+
+# --- records and batches ---
+
+
+@pytest.mark.parametrize("fields", [
+    dict(), dict(records=records(b"a"), record_batch=batch([b"a"]), partition=0), dict(record_batch=batch([b"a"])),
+    dict(records=records(b"a"), acks=99), dict(records=records(b"a"), compression=99), dict(records=records(b"a"), routing=99),
+    dict(records=records(b"a"), acks=-1), dict(records=records(b"a"), request_id="x" * 257)],
+    ids=["nothing", "both", "batch without partition", "acks", "compression", "routing", "negative acks", "request_id"])
+def test_a_request_that_contradicts_the_api_is_refused(node, topic, fields):
+    with fails("INVALID_ARGUMENT", INVALID) as failure:
+        produce(node, topic=topic, **fields)
+    assert errors.outcome(failure.error) == "NOT_APPLIED"
+
+
+@pytest.mark.parametrize("count", [0, 2, -1])
+def test_more_acks_than_replicas_are_refused(node, topic, count):
+    with fails("INVALID_REQUIRED_ACKS", INVALID):
+        produce(node, topic=topic, partition=0, records=records(b"a"), acks=types_pb2.ACKS_COUNT, acks_count=count)
+
+
+BATCHES = {
+    "wrong checksum": (batch([b"a"], crc=1), "CORRUPT_BATCH"),
+    "magic 1": (batch([b"a"], magic=1), "CORRUPT_BATCH"),
+    "magic 3": (batch([b"a"], magic=3), "CORRUPT_BATCH"),
+    "more records than said": (batch([b"a", b"b"], count=1, last_offset_delta=0), "INVALID_RECORD"),
+    "fewer records than said": (batch([b"a"], count=2, last_offset_delta=1), "INVALID_RECORD"),
+    "no records": (batch([]), "INVALID_RECORD"),
+    "two billion records": (batch([b"a"], count=2**31 - 1, last_offset_delta=2**31 - 2), "INVALID_RECORD"),
+    "negative count": (batch([b"a"], count=-1), "INVALID_RECORD"),
+    "offsets that do not fit the count": (batch([b"a", b"b"], last_offset_delta=5), "INVALID_RECORD"),
+    "claimed length of 2 GiB": (batch([b"a"], length=2**31 - 1), "CORRUPT_BATCH"),
+    "negative length": (batch([b"a"], length=-1), "CORRUPT_BATCH"),
+    "cut off": (batch([b"a"])[:-1], "CORRUPT_BATCH"),
+    "something behind it": (batch([b"a"]) + b"x", "INVALID_RECORD"),
+    "two batches": (batch([b"a"]) + batch([b"b"]), "INVALID_RECORD"),
+    "only a header": (batch([b"a"])[:61], "CORRUPT_BATCH"),
+    "no batch": (b"what is this", "CORRUPT_BATCH"),
+    "a control batch": (batch([b"a"], attributes=0x20), "INVALID_RECORD"),
+    "an unknown codec": (batch([b"a"], attributes=0x7), "UNSUPPORTED_COMPRESSION"),
+    "an id of the range of request_ids": (batch([b"a"], producer_id=2**62 + 5, producer_epoch=0, base_sequence=0),
+                                          "INVALID_ARGUMENT"),
+    "an id without sequence": (batch([b"a"], producer_id=5, producer_epoch=0, base_sequence=-1), "INVALID_RECORD"),
+    "a record longer than the batch": (batch([b"a"], records=b"\xff\xff\xff\xff\x0f" + record(0, b"a")), "INVALID_RECORD"),
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_a_batch_that_is_none_is_refused(node, topic, name):
+    content, reason = BATCHES[name]
+    before = node.resident_mib()
+    with pytest.raises(grpc.RpcError) as refusal:
+        produce(node, topic=topic, partition=0, record_batch=content)
+    assert errors.reason(refusal.value) == reason
+    assert refusal.value.code() == INVALID
+    assert errors.outcome(refusal.value) == "NOT_APPLIED"
+    assert node.resident_mib() < before + 50
+
+
+def test_a_batch_as_it_should_be_is_taken(node, empty_topic):
+    # The positive control of the test above.
+    answer = produce(node, topic=empty_topic, partition=0, record_batch=batch([b"a", b"b"]))
+    assert [(r.base_offset, r.count) for r in answer.ranges] == [(0, 2)]
+
+
+def test_sequences_that_overlap_or_leave_a_gap_are_refused(node, empty_topic):
+    appended = node.metric("gregor_appended_records_total")
+    session = node.producer.InitProducer(produce_pb2.InitProducerRequest(), timeout=20)
+
+    def send(base_sequence, count):
+        return produce(node, topic=empty_topic, partition=0, record_batch=batch(
+            [b"v%d" % i for i in range(base_sequence, base_sequence + count)], producer_id=session.producer_id,
+            producer_epoch=session.producer_epoch, base_sequence=base_sequence)).ranges[0]
+
+    assert send(0, 3).base_offset == 0
+    again = send(0, 3)
+    assert again.duplicate and again.base_offset == 0
+    for base_sequence, count in ((2, 3), (0, 2), (1, 1), (4, 1), (7, 1)):
+        with fails("OUT_OF_ORDER_SEQUENCE", grpc.StatusCode.ABORTED):
+            send(base_sequence, count)
+    assert send(3, 2).base_offset == 3
+    assert node.metric("gregor_appended_records_total") == appended + 5
+
+
+def test_a_record_over_the_limit_is_refused_and_not_split(node, topic):
+    for value in (b"x" * 1_048_588, b"x" * 3_000_000):
+        with fails("BATCH_TOO_LARGE", INVALID) as failure:
+            produce(node, topic=topic, partition=0, records=records(value))
+        assert errors.facts(failure.error)["limit_bytes"] == "1048588"
+        assert errors.outcome(failure.error) == "NOT_APPLIED"
+    with fails("BATCH_TOO_LARGE", INVALID):
+        produce(node, topic=topic, partition=0, records=records(*[b"x" * 1000] * 1100))
+
+
+def test_a_message_over_the_limit_of_grpc_is_refused_by_it(stopped_node):
+    node = stopped_node
+    node.start("--grpc-memory", "64MiB")
+    node.create_topic("orders")
+    before = node.resident_mib()
+    for _ in range(3):
+        with pytest.raises(grpc.RpcError) as refusal:
+            produce(node, topic="orders", partition=0, records=records(b"x" * (200 << 20)))
+        assert refusal.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert errors.reason(refusal.value) is None
+        assert node.resident_mib() < before + 250
+    assert node.is_up()
+    assert node.produce("orders", [b"a"]).base_offset == 0
+
+
+def test_bytes_that_are_no_message_are_refused(node, topic):
+    channel = node.channel()
+    for method in ("ProduceService/Produce", "TopicService/CreateTopic", "ClusterService/GetMetadata"):
+        with pytest.raises(grpc.RpcError) as refusal:
+            channel.unary_unary(f"/gregor.v1.{method}")(b"\xff" * 100, timeout=20)
+        # What the generated code of the server cannot parse it does not hand on.
+        assert refusal.value.code() in (INVALID, grpc.StatusCode.UNIMPLEMENTED), method
+    with pytest.raises(grpc.RpcError) as refusal:
+        channel.unary_unary("/gregor.v1.ProduceService/NoSuchMethod")(b"", timeout=20)
+    assert refusal.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    # A service that comes later.
+    with pytest.raises(grpc.RpcError) as refusal:
+        channel.unary_unary("/gregor.v1.GroupAdminService/ListGroups")(b"", timeout=20)
+    assert refusal.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("timeout", [0.000001, 0])
+def test_a_deadline_that_has_passed_is_kept(node, topic, timeout):
+    with pytest.raises(grpc.RpcError) as refusal:
+        node.topics.CreateTopic(topic_pb2.CreateTopicRequest(topic="late"), timeout=timeout)
+    assert refusal.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+# --- enums of the control plane ---
+
+
+def test_unknown_enum_values_are_refused_where_they_stand(node, topic):
+    request = config_pb2.DescribeConfigsRequest(resources=[
+        config_pb2.ConfigResource(type=99, name="x"),
+        config_pb2.ConfigResource(type=config_pb2.ConfigResource.TYPE_TOPIC, name=topic)])
+    bad, good = node.configs.DescribeConfigs(request, timeout=20).results
+    assert bad.error.code == INVALID.value[0] and not bad.entries
+    assert good.error.code == 0 and good.entries
+
+
+# --- clients that do not read ---
+
+
+def test_watchers_that_stop_reading_cost_little(stopped_node):
+    node = stopped_node
+    node.start()
+    for index in range(40):
+        node.create_topic(f"t{index}", partitions=2500)
+    before = node.resident_mib()
+    # A window of 64 KiB for each stream; nothing is ever read.
+    watches = [cluster_pb2_grpc.ClusterServiceStub(
+        node.channel(**{"http2.bdp_probe": 0, "http2.lookahead_bytes": 65_536})).WatchMetadata(
+            cluster_pb2.WatchMetadataRequest()) for _ in range(50)]
+    for index in range(5):
+        node.create_topic(f"more{index}", partitions=2500)
+    assert node.resident_mib() < before + 60
+    for watch in watches:
+        watch.cancel()
+    assert node.is_up()

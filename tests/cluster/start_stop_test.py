@@ -1,0 +1,191 @@
+"""A node starts, serves and stops; and says what is wrong where it cannot."""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+
+import pytest
+from node import Exited, Node, command
+from gregor.v1 import cluster_pb2
+
+
+def refused(node, *flags, code=1, **options):
+    """The message with which a start is refused."""
+    with pytest.raises(Exited) as refusal:
+        node.start(*flags, **options)
+    assert refusal.value.code == code, refusal.value
+    message = refusal.value.stderr.strip().splitlines()[-1]
+    assert message.startswith("gregor: "), refusal.value.stderr
+    return message
+
+
+def settings_file(tmp_path, text):
+    path = tmp_path / "gregor.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_prints_one_line_when_it_serves_and_exits_with_0(stopped_node):
+    assert stopped_node.start() < 20
+    assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", stopped_node.grpc)
+    assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", stopped_node.http)
+    assert "formatted it as the single node 1" in stopped_node.log.read_text()
+    stopped_node.create_topic("orders")
+    code, seconds = stopped_node.stop()
+    assert code == 0
+    assert seconds < 5
+    assert stopped_node.rest_of_stdout == ""
+
+
+def test_interrupt_stops_it_too(node):
+    assert node.stop(signal.SIGINT)[0] == 0
+
+
+def test_stops_in_time_while_clients_are_connected_and_wait(node):
+    node.create_topic("orders")
+    watch = node.cluster.WatchMetadata(cluster_pb2.WatchMetadataRequest())
+    assert next(watch).complete
+    code, seconds = node.stop()
+    assert code == 0
+    assert seconds < 5
+
+
+def test_formats_once_and_keeps_its_identity(node):
+    properties = (node.data / "meta.properties").read_text()
+    node.stop()
+    before = len(node.log.read_text())
+    node.start()
+    assert (node.data / "meta.properties").read_text() == properties
+    assert "formatted" not in node.log.read_text()[before:]
+
+
+def test_pages_say_how_it_is(node):
+    assert node.page("/live") == (200, '{"status":"live"}\n')
+    status, ready = node.page("/ready")
+    assert status == 200 and json.loads(ready)["status"] == "ready"
+    status, version = node.page("/version")
+    assert status == 200 and re.fullmatch(r"\d+\.\d+\.\d+", json.loads(version)["version"])
+    status, metrics = node.page("/metrics")
+    assert status == 200
+    for line in metrics.splitlines():
+        assert re.fullmatch(r'# (HELP|TYPE) gregor_\w+ .+|gregor_\w+(\{.*\})? [-+.\deEinfNa]+', line), line
+    assert node.page("/none")[0] == 404
+
+
+def test_counts_what_it_appends(node):
+    node.create_topic("orders")
+    node.produce("orders", [b"a", b"b", b"c"])
+    assert node.metric("gregor_appended_records_total") == 3
+
+
+def test_a_locked_data_directory_is_refused(node, tmp_path):
+    (tmp_path / "second").mkdir()
+    second = Node(tmp_path / "second")
+    message = refused(second, data=node.data)
+    assert str(node.data) in message and "lock" in message
+    assert node.is_up()
+
+
+def test_a_port_that_is_taken_is_refused(stopped_node):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert address in refused(stopped_node, grpc_listen=address)
+        assert address in refused(stopped_node, http_listen=address)
+    stopped_node.start()
+
+
+def test_a_log_directory_of_another_cluster_is_refused(node, tmp_path):
+    node.stop()
+    (tmp_path / "other").mkdir()
+    other = Node(tmp_path / "other")
+    other.start()
+    other.stop()
+    foreign = node.data / "topics"
+    shutil.rmtree(foreign)
+    shutil.copytree(other.data / "topics", foreign)
+    message = refused(node)
+    assert "cluster" in message and str(foreign) in message
+
+
+def test_another_node_id_than_that_of_the_directory_is_refused(node):
+    node.stop()
+    message = refused(node, "--node-id", "7")
+    assert "7" in message and str(node.data) in message
+
+
+def test_a_newer_format_is_refused(node):
+    node.stop()
+    properties = node.data / "meta.properties"
+    text = properties.read_text()
+    newer = re.sub(r"(?m)^(version=)\d+", r"\g<1>99", text)
+    assert newer != text
+    properties.write_text(newer)
+    assert "newer" in refused(node)
+    properties.write_text(text)
+    node.start()
+
+
+def test_damaged_identity_is_refused_and_left_as_it_is(node):
+    node.stop()
+    properties = node.data / "meta.properties"
+    properties.write_text("what is this\n")
+    assert "meta.properties" in refused(node)
+    assert properties.read_text() == "what is this\n"
+
+
+def test_files_without_an_identity_are_not_formatted(stopped_node):
+    stopped_node.data.mkdir()
+    (stopped_node.data / "something").write_text("precious")
+    assert str(stopped_node.data) in refused(stopped_node)
+    assert os.listdir(stopped_node.data) == ["something"]
+
+
+def test_a_file_in_place_of_the_directory_is_refused(stopped_node):
+    stopped_node.data.write_text("")
+    assert str(stopped_node.data) in refused(stopped_node)
+
+
+def test_with_a_settings_file_an_empty_directory_is_not_formatted(stopped_node, tmp_path):
+    path = settings_file(tmp_path, f"data_dir: {stopped_node.data}\n")
+    message = refused(stopped_node, "--config", path, data=False)
+    assert str(stopped_node.data) in message
+    assert not stopped_node.data.exists() or os.listdir(stopped_node.data) == []
+
+
+@pytest.mark.parametrize("text,named", [
+    ("data_dir: /x\nno_such_setting: 1\n", [":2", "no_such_setting"]),
+    ("event_loops: many\n", [":1", "event_loops"]),
+    ("node_id: 1\nevent_loops: -3\n", [":2", "event_loops"]),
+    ("node_id: [1\n", ["gregor.yaml"]),
+    ("node_id: 1\nnode_id: 2\n", ["node_id"]),
+    ("listen:\n  grpc: nowhere\n", [":2", "listen.grpc"]),
+    ("configs:\n  log.retention.hours: soon\n", [":2", "log.retention.hours"]),
+])
+def test_bad_settings_are_named_with_line_and_key(stopped_node, tmp_path, text, named):
+    message = refused(stopped_node, "--config", settings_file(tmp_path, text), data=False, code=2)
+    for part in named:
+        assert part in message, message
+
+
+def test_a_settings_file_that_is_not_there_is_named(stopped_node, tmp_path):
+    assert "none.yaml" in refused(stopped_node, "--config", str(tmp_path / "none.yaml"), data=False, code=2)
+
+
+def test_bad_usage_exits_with_2():
+    for arguments in (["server", "--no-such-flag"], ["no-such-command"], ["server", "--event-loops", "many"]):
+        result = command(*arguments)
+        assert result.returncode not in (0, 1), (arguments, result)
+        assert result.stdout == ""
+        assert result.stderr
+
+
+def test_a_flag_wins_over_the_file(node, tmp_path):
+    node.stop()
+    path = settings_file(tmp_path, f"data_dir: {tmp_path / 'elsewhere'}\nlisten:\n  http: 127.0.0.1:0\n")
+    node.start("--config", path)
+    assert node.is_up()
+    assert not (tmp_path / "elsewhere").exists()
