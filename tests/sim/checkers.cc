@@ -62,7 +62,7 @@ void LogChecker::OnOpened(const LogEnds& ends, const SyncedMark* journaled) {
     Fail("what was recovered is served before it is synced: ", Describe(ends));
   if (cut_ == Cut::kReset && ends.log_start == cut_to_ && ends.log_end == cut_to_) {
     Restart(cut_to_);
-  } else if (journal_damaged_ && ends.log_start == ends.log_end) {
+  } else if (journal_damaged_ && ends.log_start == ends.log_end && !IsBoundary(ends.log_end)) {
     Restart(ends.log_end);  // where an empty log begins only the journal knows
   } else {
     CheckOpenedEnds(ends, journaled);
@@ -73,7 +73,8 @@ void LogChecker::OnOpened(const LogEnds& ends, const SyncedMark* journaled) {
   lost_appends_ += known - branch_.size();
   ends_ = ends;
   visible_end_ = kept_by_kill_ = kept_by_power_loss_ = ends.log_end;
-  log_start_min_ = log_start_max_ = ends.log_start;
+  log_start_max_ = ends.log_start;
+  if (journaled != nullptr) log_start_min_ = ends.log_start;
   // What was recovered gets a mark with the next group.
   if (journaled != nullptr)
     synced_before_ = synced_before_that_ = std::min(journaled->end_offset, ends.log_end);

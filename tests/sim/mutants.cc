@@ -30,13 +30,14 @@ void ForEachBatch(std::span<uint8_t> bytes, Change change) {
   }
 }
 
-// Gives batches the epoch of those before them: what a reader sees that does not look at it.
-void HideEpochs(std::span<uint8_t> bytes) {
-  int32_t largest = 0;
+// Gives batches the epoch of those before them, `largest` before the first: what a reader sees that
+// does not look at it. Returns the largest.
+int32_t HideEpochs(std::span<uint8_t> bytes, int32_t largest) {
   ForEachBatch(bytes, [&](const BatchHeader& header, std::span<uint8_t> batch) {
     largest = std::max(largest, header.leader_epoch.value);
     PutAt(batch.data() + kLeaderEpochAt, static_cast<uint32_t>(largest));
   });
+  return largest;
 }
 
 // Makes every checksum right: what a reader sees that does not check them.
@@ -58,12 +59,12 @@ class MutantFile final : public File {
   }
   Result<size_t> Read(uint64_t position, std::span<uint8_t> out) override {
     Result<size_t> read = inner_->Read(position, out);
-    if (read.ok() && is_log()) Alter(out.first(*read));
+    if (read.ok() && is_log()) Alter(position, out.first(*read));
     return read;
   }
   int64_t ReadCached(uint64_t position, std::span<uint8_t> out) override {
     const int64_t read = inner_->ReadCached(position, out);
-    if (read > 0 && is_log()) Alter(out.first(static_cast<size_t>(read)));
+    if (read > 0 && is_log()) Alter(position, out.first(static_cast<size_t>(read)));
     return read;
   }
   Result<void> Sync() override {
@@ -85,8 +86,12 @@ class MutantFile final : public File {
 
  private:
   bool is_log() const { return path_.ends_with(".log"); }
-  void Alter(std::span<uint8_t> bytes) const {
-    if (files_.mutant() == Mutant::kStaleAccepted && files_.in_recovery()) HideEpochs(bytes);
+  void Alter(uint64_t position, std::span<uint8_t> bytes) const {
+    if (files_.mutant() == Mutant::kStaleAccepted && files_.in_recovery()) {
+      std::vector<uint8_t> before(position);
+      const auto read = inner_->Read(0, before);
+      HideEpochs(bytes, read.ok() ? HideEpochs(before, 0) : 0);
+    }
     if (files_.mutant() == Mutant::kDamageServed && !files_.in_recovery()) HideDamage(bytes);
   }
 

@@ -92,14 +92,15 @@ StorageScenario::Pending StorageScenario::MakeBatch(ProducerId id, ProducerEpoch
   options.base_sequence = sequence;
   BatchBuilder builder(options);
   Pending pending;
-  const int64_t count = swarm_.uniform_batches ? 1 : random_.Between(1, 4);
+  const size_t uniform = swarm_.uniform_bytes;
+  const int64_t count = uniform > 0 ? 1 : random_.Between(1, 4);
   const Timestamp now = scheduler_.clock().WallNow();
   for (int64_t i = 0; i < count; ++i) {
     std::string value = std::to_string(++last_nonce_) + "/";
-    value.resize(swarm_.uniform_batches ? 100 : 10 + random_.Below(300), 'x');
+    value.resize(uniform > 0 ? uniform : 10 + random_.Below(300), 'x');
     NewRecord record;
     record.value = value;
-    record.timestamp = swarm_.uniform_batches ? now : now + random_.Between(-50, 50);
+    record.timestamp = uniform > 0 ? now : now + random_.Between(-50, 50);
     pending.times.push_back(record.timestamp.value);
     builder.Add(record);
   }

@@ -59,11 +59,12 @@ StorageSwarm::StorageSwarm(Random& random) {
   }
   if (fault_weights[kKill] + fault_weights[kPowerLoss] + fault_weights[kPowerLossInside] == 0)
     fault_weights[kPowerLossInside] = 6;
+  if (random.Chance(0.15)) DrawTears(random);
   step_count = random.Between(50, 400);
   step_interval = microseconds(LogUniform(random, 50, 20'000));
-  fault_interval = step_interval * random.Between(10, 100);
+  fault_interval = step_interval * LogUniform(random, tears ? 2 : 4, tears ? 10 : 100);
   log_count = random.Between(1, 5);
-  uniform_batches = random.Chance(0.3);
+  if (tears || random.Chance(0.3)) uniform_bytes = Pick<size_t>(random, {100, 450, 1000});
   node.loop_count = random.Between(1, 2);
   node.directory_count = random.Chance(0.3) ? 2 : 1;
   LogDirectory::Options& directory = node.directory;
@@ -74,7 +75,19 @@ StorageSwarm::StorageSwarm(Random& random) {
   directory.flush_interval = milliseconds(LogUniform(random, 2, 1000));
   directory.file_step_bytes_max = LogUniform(random, 4096, 1 << 20);
   if (random.Chance(0.7)) directory.checkpoint_bytes = LogUniform(random, 300, 30'000);
+  if (tears) directory.flush_interval = seconds(1);
   if (random.Chance(0.7)) directory.journal_bytes_min = LogUniform(random, 64, 8192);
+}
+
+// Nothing but appends that are not synced, and stops that tear them, one soon after another.
+void StorageSwarm::DrawTears(Random& random) {
+  tears = true;
+  for (size_t op = 0; op < op_weights.size(); ++op) op_weights[op] = op == kAppend ? 20 : 0;
+  op_weights[kRead] = 1;
+  for (size_t fault = 0; fault < fault_weights.size(); ++fault) {
+    const bool stops = fault == kKill || fault == kPowerLoss || fault == kPowerLossInside;
+    fault_weights[fault] = stops ? 1 : 0;
+  }
 }
 
 StorageScenario::StorageScenario(const SimRun& run)
@@ -137,6 +150,12 @@ LogConfig StorageScenario::DrawConfig() {
   if (random_.Chance(0.3)) config.retention_bytes = config.segment_bytes * random_.Between(1, 4);
   if (random_.Chance(0.3)) config.retention_ms = LogUniform(random_, 50, 5000);
   if (random_.Chance(0.3)) config.segment_ms = LogUniform(random_, 10, 2000);
+  if (swarm_.tears) {
+    config.durability = Durability::kReplicated;
+    config.segment_bytes = 100'000;
+    config.flush_messages = LogConfig::kNever;
+    config.flush_ms = LogConfig::kNever;
+  }
   return config;
 }
 

@@ -53,6 +53,7 @@ struct StorageSwarm {
   };
 
   explicit StorageSwarm(Random& random);
+  void DrawTears(Random& random);
 
   std::vector<uint64_t> op_weights;
   std::vector<uint64_t> fault_weights;
@@ -60,8 +61,10 @@ struct StorageSwarm {
   Duration step_interval{0};   // mean
   Duration fault_interval{0};  // mean
   size_t log_count = 1;
+  bool tears = false;  // the run is about torn tails alone
   StorageNode::Options node;
-  bool uniform_batches = false;  // all of one size, so that stale ones fit where others were
+  // All values of this size, one a batch, so that stale batches fit where others were; 0: any.
+  size_t uniform_bytes = 0;
 };
 
 // One run. The callers' part is in storage_clients.cc.
