@@ -177,13 +177,14 @@ bool ImageKeeper::SnapshotIsDue() const {
   if (snapshotting_ || closing_ || latest_ == nullptr) return false;
   if (bytes_since_snapshot_ >= options_.snapshot_record_bytes) return true;
   const Offset last = snapshots_.empty() ? Offset{0} : snapshots_.back().end_offset;
-  const auto records = static_cast<size_t>(latest_->version - last);
+  const auto records = static_cast<size_t>(latest_->version - std::max(last, snapshot_tried_));
   return records >= std::max<size_t>(options_.snapshot_record_bytes / kRecordBytesGuess, 1);
 }
 
 void ImageKeeper::WriteSnapshotNow() {
   snapshotting_ = true;
   bytes_since_snapshot_ = 0;
+  snapshot_tried_ = latest_->version;
   const SnapshotFile file{SnapshotFileName(PositionOf(*latest_)), latest_->version};
   const std::string older = snapshots_.empty() ? std::string() : PathOf(snapshots_.back());
   struct Outcome {
@@ -207,7 +208,6 @@ void ImageKeeper::WriteSnapshotNow() {
         if (outcome.written.ok()) return OnSnapshot(file, outcome.older_is_whole);
         LOG(ERROR) << "The metadata snapshot could not be written, so the log is kept: "
                    << outcome.written.error();
-        bytes_since_snapshot_ += options_.snapshot_record_bytes / 2;  // later again
       });
 }
 

@@ -65,7 +65,9 @@ class ImageKeeper {
   bool store_scheduled_ = false;
   bool storing_ = false;
   std::vector<SnapshotFile> snapshots_;  // oldest first
+  // Since the last snapshot, or the last attempt.
   size_t bytes_since_snapshot_ = 0;
+  Offset snapshot_tried_{0};
   bool snapshotting_ = false;
   bool closing_ = false;
   Task closed_;

@@ -277,7 +277,7 @@ TEST(Controller, ALostLogIsNotANewCluster) {
 // Operations at random, crashes at random: what was answered is there, whatever else is there was
 // asked for, and the image is that of the log.
 TEST(Controller, AnsweredOperationsSurviveCrashes) {
-  for (uint64_t seed = 0; seed < 40; ++seed) {
+  for (uint64_t seed = 0; seed < 100; ++seed) {
     ControllerHarness node(1000 + seed);
     node.has_store = seed % 3 != 0;
     node.snapshot_record_bytes = 2000;

@@ -1,0 +1,201 @@
+#include "controller/image_keeper.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/controller/controller_harness.h"
+
+namespace gregor {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr char kSnapshots[] = "/data/metadata/snapshots";
+
+// A controller that takes snapshots often, and whose log has short segments.
+class ImageKeeperTest : public testing::Test {
+ protected:
+  ImageKeeperTest() : node_(21) {
+    node_.snapshot_record_bytes = 3000;
+    node_.segment_bytes = 2000;
+    node_.has_store = false;
+    EXPECT_TRUE(node_.Start());
+  }
+
+  // Creates topics and deletes most of them, until `snapshots` were taken.
+  void Work(int steps = 60) {
+    for (int i = 0; i < steps; ++i) {
+      const std::string name = "topic-" + std::to_string(++number_);
+      ASSERT_TRUE(node_.Create(name, 3).ok());
+      if (i % 4 != 0) {
+        ASSERT_TRUE(node_.Delete(name).ok());
+      }
+      node_.scheduler().RunFor(std::chrono::milliseconds(30));
+    }
+    node_.scheduler().RunFor(std::chrono::seconds(3));
+  }
+  std::vector<SnapshotFile> Snapshots() { return *ListSnapshots(node_.files(), kSnapshots); }
+  std::string PathOf(const SnapshotFile& file) { return JoinPath(kSnapshots, file.name); }
+  void Damage(const SnapshotFile& file) { ASSERT_TRUE(node_.files().FlipBit(PathOf(file), 60, 3)); }
+  bool HasFirstSegment() {
+    return *node_.files().Exists(
+        "/data/metadata/AAAAAAAAAAAAAAAAAAAAAQ-0/00000000000000000000.log");
+  }
+  void ExpectSameAfterRestart() {
+    const Rows before = RowsOf(*node_.image());
+    node_.Kill();
+    ASSERT_TRUE(node_.Open()) << *node_.error();
+    EXPECT_EQ(RowsOf(*node_.image()), before);
+  }
+
+  ControllerHarness node_;
+  int number_ = 0;
+};
+
+TEST_F(ImageKeeperTest, TheLogIsKeptBackToTheSnapshotBeforeTheLast) {
+  Work();
+  EXPECT_EQ(Snapshots().size(), 2u);
+  EXPECT_FALSE(HasFirstSegment());
+  ExpectSameAfterRestart();
+  // Nothing before that snapshot is there: it is what everything stands on.
+  const auto snapshots = Snapshots();
+  for (const SnapshotFile& file : snapshots) Damage(file);
+  node_.Kill();
+  EXPECT_FALSE(node_.Open());
+  EXPECT_THAT(node_.error()->message, HasSubstr("no snapshot is left that can be read"));
+  for (const SnapshotFile& file : snapshots)
+    EXPECT_TRUE(*node_.files().Exists(PathOf(file) + ".damaged"));
+}
+
+TEST_F(ImageKeeperTest, ADamagedSnapshotIsSetAsideAndTheOlderOneUsed) {
+  Work();
+  const auto snapshots = Snapshots();
+  Damage(snapshots.back());
+  ExpectSameAfterRestart();
+  EXPECT_TRUE(*node_.files().Exists(PathOf(snapshots.back()) + ".damaged"));
+  EXPECT_EQ(Snapshots().front(), snapshots.front());
+  Work();
+  EXPECT_EQ(Snapshots().size(), 2u);
+  ExpectSameAfterRestart();
+}
+
+TEST_F(ImageKeeperTest, TheLogIsNotCutBehindADamagedSnapshot) {
+  Work(20);
+  while (Snapshots().empty()) Work(1);
+  const SnapshotFile first = Snapshots().back();
+  Damage(first);
+  // The next snapshot finds the one before it damaged, so the log must reach back to what is whole.
+  while (Snapshots().back() == first) Work(1);
+  ExpectSameAfterRestart();
+}
+
+TEST_F(ImageKeeperTest, WithoutSpaceForSnapshotsTheLogIsKept) {
+  for (int i = 0; i < 50; ++i) node_.files().FailNext(SimOperation::kWrite, ".snapshot.part");
+  Work();
+  EXPECT_TRUE(Snapshots().empty());
+  EXPECT_TRUE(HasFirstSegment());
+  EXPECT_FALSE(node_.controller().failure().has_value());
+  ExpectSameAfterRestart();
+}
+
+TEST_F(ImageKeeperTest, LeftoversOfACrashAreRemoved) {
+  node_.Kill();
+  const std::string part = JoinPath(kSnapshots, "00000000000000000009-0000000001.snapshot.part");
+  ASSERT_TRUE(ReplaceFile(node_.files(), part, "half").ok());
+  ASSERT_TRUE(node_.Open());
+  EXPECT_FALSE(*node_.files().Exists(part));
+}
+
+class StoreKeeperTest : public ImageKeeperTest {
+ protected:
+  StoreKeeperTest() {
+    node_.has_store = true;
+    EXPECT_TRUE(node_.Start());
+  }
+};
+
+TEST_F(StoreKeeperTest, TheStoreTrailsTheLog) {
+  ASSERT_TRUE(node_.Create("orders", 3).ok());
+  const Offset before = node_.store().position.version;
+  EXPECT_LT(before, node_.image()->version);
+  node_.scheduler().RunFor(std::chrono::seconds(3));
+  EXPECT_EQ(node_.store().position.version, node_.image()->version);
+  EXPECT_EQ(Rows(node_.store().rows.begin(), node_.store().rows.end()), RowsOf(*node_.image()));
+  // A crash before it has caught up: the rest comes from the log.
+  ASSERT_TRUE(node_.Create("later", 3).ok());
+  EXPECT_LT(node_.store().position.version, node_.image()->version);
+  ExpectSameAfterRestart();
+}
+
+TEST_F(StoreKeeperTest, ACleanCloseLeavesNothingToReplay) {
+  ASSERT_TRUE(node_.Create("orders", 3).ok());
+  const Offset version = node_.image()->version;
+  ASSERT_TRUE(node_.Close().ok());
+  EXPECT_EQ(node_.store().position.version, version);
+}
+
+TEST_F(StoreKeeperTest, ADamagedStoreIsBuiltAnew) {
+  Work();
+  node_.store().rows.begin()->second = "damage";
+  ExpectSameAfterRestart();
+  node_.scheduler().RunFor(std::chrono::seconds(3));
+  ASSERT_TRUE(node_.Create("after").ok());
+  node_.scheduler().RunFor(std::chrono::seconds(3));
+  EXPECT_EQ(Rows(node_.store().rows.begin(), node_.store().rows.end()), RowsOf(*node_.image()));
+}
+
+TEST_F(StoreKeeperTest, AStoreOfAnotherTermIsBuiltAnew) {
+  Work(5);
+  node_.store().position.term = LeaderEpoch{99};
+  ExpectSameAfterRestart();
+}
+
+TEST_F(StoreKeeperTest, AStoreBehindTheLogsStartIsBuiltAnew) {
+  Work(5);
+  const MemoryRows old = node_.store();
+  Work();
+  ASSERT_FALSE(HasFirstSegment());
+  const Rows before = RowsOf(*node_.image());
+  node_.Kill();
+  node_.store() = old;
+  ASSERT_TRUE(node_.Open()) << *node_.error();
+  EXPECT_EQ(RowsOf(*node_.image()), before);
+}
+
+TEST_F(StoreKeeperTest, AStoreAheadOfTheLogMeansThatTheLogLostRecords) {
+  Work(5);
+  node_.store().position.version = node_.store().position.version + 100;
+  node_.Kill();
+  EXPECT_FALSE(node_.Open());
+  EXPECT_THAT(node_.error()->message, HasSubstr("were committed. Restore the directory"));
+}
+
+// The power fails at every step of a life with operations, snapshots and trimming.
+TEST(ImageKeeper, APowerLossAtAnyStepLosesNothingThatWasAnswered) {
+  int restarts = 0;
+  bool ended = false;
+  for (uint64_t step = 1; !ended; ++step) {
+    ControllerHarness node(3000 + step);
+    node.snapshot_record_bytes = 1200;
+    node.segment_bytes = 1000;
+    node.has_store = step % 2 == 0;
+    ASSERT_TRUE(node.Start());
+    node.files().FailPowerAt(node.files().mutation_count() + step);
+    std::vector<std::string> made;
+    for (int i = 0; i < 14 && !node.files().is_powerless(); ++i) {
+      const std::string name = "topic-" + std::to_string(i);
+      if (node.Create(name, 2).ok()) made.push_back(name);
+      node.scheduler().RunFor(std::chrono::milliseconds(400));
+    }
+    ended = !node.files().is_powerless();
+    node.LosePower();
+    ASSERT_TRUE(node.Start()) << "step " << step << ": " << *node.error();
+    for (const std::string& name : made)
+      ASSERT_NE(node.image()->Topic(name), nullptr) << "step " << step << ", " << name;
+    ++restarts;
+  }
+  EXPECT_GT(restarts, 20);
+}
+
+}  // namespace
+}  // namespace gregor
