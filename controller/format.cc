@@ -9,6 +9,7 @@
 #include "controller/image/records.h"
 #include "controller/image/replay.h"
 #include "controller/image/snapshot.h"
+#include "raft/host/single_voter_log.h"
 
 namespace gregor {
 namespace {
@@ -74,21 +75,26 @@ Result<NodeIdentity> DecodeIdentity(std::string_view text, const std::string& da
   return NodeIdentity{*version, *cluster, NodeId{*node}, *directory};
 }
 
+// Whether a folder holds nothing but files of these names, as far as it is there.
+Result<bool> HoldsOnly(FileSystem& files, const std::string& folder,
+                       std::initializer_list<std::string_view> names) {
+  ASSIGN_OR_RETURN(const bool exists, files.Exists(folder));
+  if (!exists) return true;
+  ASSIGN_OR_RETURN(const auto entries, files.List(folder));
+  return std::all_of(entries.begin(), entries.end(), [&](const DirectoryEntry& entry) {
+    return std::find(names.begin(), names.end(), entry.name) != names.end();
+  });
+}
+
 // Whether a folder holds no more than a formatting that was cut off leaves behind.
 Result<bool> IsUnformatted(FileSystem& files, const std::string& data_dir) {
-  const auto is_ours = [](const std::string& name) {
-    return name == kMetaFile + std::string(".tmp") || name == "lost+found" || name == ".lock";
-  };
-  ASSIGN_OR_RETURN(const auto entries, files.List(data_dir));
-  for (const DirectoryEntry& entry : entries) {
-    if (is_ours(entry.name)) continue;
-    if (entry.name != kMetadataFolder || !entry.is_directory) return false;
-    ASSIGN_OR_RETURN(const auto inner, files.List(MetadataPath(data_dir)));
-    for (const DirectoryEntry& file : inner) {
-      if (file.name != kBootstrapFile && file.name != kMetaFile) return false;
-    }
-  }
-  return true;
+  const std::string metadata = MetadataPath(data_dir);
+  ASSIGN_OR_RETURN(
+      const bool outer,
+      HoldsOnly(files, data_dir, {kMetadataFolder, "meta.properties.tmp", "lost+found", ".lock"}));
+  ASSIGN_OR_RETURN(const bool middle, HoldsOnly(files, metadata, {kBootstrapFile, "log"}));
+  ASSIGN_OR_RETURN(const bool inner, HoldsOnly(files, MetadataLogPath(metadata), {kMetaFile}));
+  return outer && middle && inner;
 }
 
 Result<std::string> EncodeBootstrap(const NodeIdentity& identity,
@@ -103,18 +109,13 @@ Result<std::string> EncodeBootstrap(const NodeIdentity& identity,
   return EncodeSnapshot(*replay.Finish({}).after);
 }
 
-// Writes files whose names and contents are durable when it returns, though not in one step.
-Result<void> WriteFiles(FileSystem& files, const std::string& folder,
-                        const std::vector<std::pair<std::string, std::string>>& contents) {
-  std::vector<FilePtr> written;
-  for (const auto& [name, content] : contents) {
-    ASSIGN_OR_RETURN(FilePtr file, files.Open(JoinPath(folder, name), OpenMode::kCreate));
-    RETURN_IF_ERROR(file->Truncate(0));
-    RETURN_IF_ERROR(file->Write(0, Slice::Copy(content)));
-    written.push_back(std::move(file));
-  }
-  RETURN_IF_ERROR(files.SyncAll(written));
-  return files.SyncDirectory(folder);
+// Writes a file whose name and content are durable when it returns, though not in one step.
+Result<void> WriteFile(FileSystem& files, const std::string& path, const std::string& content) {
+  ASSIGN_OR_RETURN(const FilePtr file, files.Open(path, OpenMode::kCreate));
+  RETURN_IF_ERROR(file->Truncate(0));
+  RETURN_IF_ERROR(file->Write(0, Slice::Copy(content)));
+  RETURN_IF_ERROR(file->Sync());
+  return files.SyncDirectory(ParentPath(path));
 }
 
 }  // namespace
@@ -159,9 +160,10 @@ Result<NodeIdentity> FormatDirectory(FileSystem& files, const std::string& data_
   if (key == std::array<uint8_t, 16>{}) key = Random::SecretBytes();
   ASSIGN_OR_RETURN(const std::string bootstrap, EncodeBootstrap(identity, key));
   const std::string meta = EncodeIdentity(identity);
-  const std::string metadata = MetadataPath(data_dir);
-  RETURN_IF_ERROR(files.MakeDirectory(metadata));
-  RETURN_IF_ERROR(WriteFiles(files, metadata, {{kBootstrapFile, bootstrap}, {kMetaFile, meta}}));
+  const std::string log = MetadataLogPath(MetadataPath(data_dir));
+  RETURN_IF_ERROR(files.MakeDirectory(log));
+  RETURN_IF_ERROR(WriteFile(files, BootstrapPath(data_dir), bootstrap));
+  RETURN_IF_ERROR(WriteFile(files, JoinPath(log, kMetaFile), meta));
   // From here on it is formatted.
   RETURN_IF_ERROR(ReplaceFile(files, JoinPath(data_dir, kMetaFile), meta));
   return identity;

@@ -14,7 +14,8 @@ constexpr char kPartSuffix[] = ".part";
 
 // The snapshots that are there; what a crash left half written is removed. Thread: disk.
 Result<std::vector<SnapshotFile>> FindSnapshots(FileSystem& files, const std::string& folder) {
-  RETURN_IF_ERROR(files.MakeDirectory(folder));
+  ASSIGN_OR_RETURN(const bool exists, files.Exists(folder));
+  if (!exists) return std::vector<SnapshotFile>();
   ASSIGN_OR_RETURN(const auto entries, files.List(folder));
   for (const DirectoryEntry& entry : entries) {
     if (entry.name.ends_with(kPartSuffix))
@@ -194,7 +195,8 @@ void ImageKeeper::WriteSnapshotNow() {
   options_.disk->Submit(
       Lane::kBackground, "image.snapshot", *options_.loop,
       [files = &options_.disk->files(), path = PathOf(file), older, image = latest_] {
-        Outcome outcome{WriteSnapshot(*files, path, *image), false};
+        Outcome outcome{files->MakeDirectory(ParentPath(path)), false};
+        if (outcome.written.ok()) outcome.written = WriteSnapshot(*files, path, *image);
         if (!outcome.written.ok() || older.empty()) return outcome;
         // The log goes only where the older snapshot can stand in for it.
         const auto read = ReadSnapshot(*files, older);
@@ -233,7 +235,8 @@ void ImageKeeper::Close(Task done) {
     return;
   }
   if (store_ == nullptr) return done();
-  if (latest_ != stored_)
+  // A store that was never written is not begun now: the log has everything.
+  if (latest_ != stored_ && stored_ != nullptr)
     return WriteStore([this, done = std::move(done)]() mutable { Close(std::move(done)); });
   DropStore(std::move(done));
 }

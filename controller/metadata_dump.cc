@@ -26,7 +26,7 @@ class Dump {
       : files_(files), metadata_(MetadataPath(data_dir)), options_(options), out_(out) {}
 
   Result<void> Run(const NodeIdentity& identity) {
-    ASSIGN_OR_RETURN(const auto vote, ReadVote(files_, JoinPath(metadata_, "vote")));
+    ASSIGN_OR_RETURN(const auto vote, ReadVote(files_, VotePath(metadata_)));
     PrintIdentity(identity, vote);
     RETURN_IF_ERROR(FindSegments());
     RETURN_IF_ERROR(FindImage());
@@ -52,7 +52,9 @@ class Dump {
          << ", metadata directory " << identity.directory_id << ", term " << term << "\n";
   }
 
-  std::string LogFolder() const { return JoinPath(metadata_, MetadataLogId().ToString()); }
+  std::string LogFolder() const {
+    return JoinPath(MetadataLogPath(metadata_), MetadataLogId().ToString());
+  }
 
   Result<void> FindSegments() {
     ASSIGN_OR_RETURN(const bool exists, files_.Exists(LogFolder()));

@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace gregor {
@@ -77,6 +78,42 @@ class Printer {
 
 }  // namespace
 
+namespace {
+
+// Whether a message, or one within it, has fields that this version does not know. Written out for
+// what there are many of: reflection would take longer than the parsing.
+template <typename T>
+bool HasOwnUnknownFields(const T& message) {
+  return !T::GetReflection()->GetUnknownFields(message).empty();
+}
+bool HasUnknownFields(const pb::PartitionsRecord& record) {
+  return HasOwnUnknownFields(record) ||
+         std::any_of(record.partitions().begin(), record.partitions().end(),
+                     HasOwnUnknownFields<pb::PartitionsRecord::Partition>);
+}
+bool HasUnknownFields(const Message& message) {
+  const auto& reflection = *message.GetReflection();
+  if (!reflection.GetUnknownFields(message).empty()) return true;
+  std::vector<const FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    const int size = field->is_repeated() ? reflection.FieldSize(message, field) : -1;
+    if (size < 0 && HasUnknownFields(reflection.GetMessage(message, field))) return true;
+    for (int i = 0; i < size; ++i) {
+      if (HasUnknownFields(reflection.GetRepeatedMessage(message, field, i))) return true;
+    }
+  }
+  return false;
+}
+bool IsKnown(const pb::MetadataRecord& record) {
+  if (record.record_case() == pb::MetadataRecord::RECORD_NOT_SET) return false;
+  if (!record.has_partitions()) return !HasUnknownFields(record);
+  return !HasOwnUnknownFields(record) && !HasUnknownFields(record.partitions());
+}
+
+}  // namespace
+
 Result<pb::MetadataRecord> ParseRecord(std::string_view bytes) {
   constexpr size_t kBytesMax = 1u << 30;
   pb::MetadataRecord record;
@@ -84,15 +121,14 @@ Result<pb::MetadataRecord> ParseRecord(std::string_view bytes) {
       !record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return Error(Reason::kStorageError, "not a metadata record: its bytes cannot be decoded");
   }
-  record.DiscardUnknownFields();
-  const bool known = record.record_case() != pb::MetadataRecord::RECORD_NOT_SET;
-  // What is unknown or written in another way than ours does not come out as it went in.
-  if (known && record.ByteSizeLong() == bytes.size() && record.SerializeAsString() == bytes)
+  // What is written in another way than ours does not come out as it went in.
+  if (IsKnown(record) && record.ByteSizeLong() == bytes.size() &&
+      record.SerializeAsString() == bytes)
     return record;
   return Error(Reason::kStorageError,
-               std::string("a metadata record that this version does not know") +
-                   (known ? " wholly (" + std::to_string(record.record_case()) + ")" : "") +
-                   ": a newer version wrote it, which must be used");
+               "a metadata record (type " + std::to_string(record.record_case()) +
+                   ") that this version does not know wholly: a newer version wrote it, which must "
+                   "be used");
 }
 
 std::string SerializeRecord(const pb::MetadataRecord& record) {

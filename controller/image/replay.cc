@@ -16,22 +16,21 @@ const std::shared_ptr<const ConfigMap>& NoConfigs() {
   return *kNone;
 }
 
-std::vector<NodeId> ToNodes(const google::protobuf::RepeatedField<int32_t>& ids) {
-  std::vector<NodeId> nodes;
-  nodes.reserve(static_cast<size_t>(ids.size()));
-  for (const int32_t id : ids) nodes.push_back(NodeId{id});
-  return nodes;
+bool FromRecord(int32_t id, NodeId* node) {
+  node->value = id;
+  return true;
 }
+bool FromRecord(const std::string& bytes, DirectoryId* id) { return ReadId(bytes, id); }
 
-Result<std::vector<DirectoryId>> ToDirectories(
-    const google::protobuf::RepeatedPtrField<std::string>& ids) {
-  std::vector<DirectoryId> directories;
-  directories.reserve(static_cast<size_t>(ids.size()));
-  for (const std::string& id : ids) {
-    if (!ReadId(id, &directories.emplace_back()))
-      return Contradiction("a directory id of " + std::to_string(id.size()) + " bytes");
+// The elements of a list in a record.
+template <typename T, typename Repeated>
+Result<std::vector<T>> ToList(const Repeated& values) {
+  std::vector<T> list;
+  list.reserve(static_cast<size_t>(values.size()));
+  for (const auto& value : values) {
+    if (!FromRecord(value, &list.emplace_back())) return Contradiction("an id of another length");
   }
-  return directories;
+  return list;
 }
 
 // Whether the lists of a partition's state can be.
@@ -70,13 +69,29 @@ bool Raise(int32_t& epoch) {
 template <typename T>
 class Sharing {
  public:
-  SharedList<T> Get(std::vector<T> elements) {
-    auto& list = lists_[elements];
-    if (list.empty()) list = SharedList<T>(std::move(elements));
-    return list;
+  template <typename Repeated>
+  Result<SharedList<T>> Get(const Repeated& values) {
+    if (IsLast(values)) return last_;
+    ASSIGN_OR_RETURN(std::vector<T> list, ToList<T>(values));
+    auto& shared = lists_[list];
+    if (shared.empty()) shared = SharedList<T>(std::move(list));
+    last_ = shared;
+    return shared;
   }
 
  private:
+  template <typename Repeated>
+  bool IsLast(const Repeated& values) const {
+    if (last_.empty() || static_cast<size_t>(values.size()) != last_.size()) return false;
+    const T* expected = last_.begin();
+    for (const auto& value : values) {
+      T element;
+      if (!FromRecord(value, &element) || element != *expected++) return false;
+    }
+    return true;
+  }
+
+  SharedList<T> last_;
   std::map<std::vector<T>, SharedList<T>> lists_;
 };
 
@@ -121,7 +136,7 @@ Result<BrokerImage> ToBroker(Offset offset, const pb::RegisterBrokerRecord& reco
       return Contradiction("a listener's port is " + std::to_string(listener.port()));
     broker.listeners[listener.name()] = {listener.host(), static_cast<uint16_t>(listener.port())};
   }
-  ASSIGN_OR_RETURN(broker.directories, ToDirectories(record.directories()));
+  ASSIGN_OR_RETURN(broker.directories, ToList<DirectoryId>(record.directories()));
   broker.fenced = record.fenced();
   broker.feature_level_min = record.feature_level_min();
   broker.feature_level_max = record.feature_level_max();
@@ -245,10 +260,9 @@ Result<void> Replay::Apply(const pb::PartitionsRecord& record) {
     }
     PartitionImage partition;
     partition.index = PartitionIndex{each.index()};
-    partition.replicas = nodes.Get(ToNodes(each.replicas()));
-    ASSIGN_OR_RETURN(auto placed, ToDirectories(each.directories()));
-    partition.directories = directories.Get(std::move(placed));
-    partition.isr = nodes.Get(ToNodes(each.isr()));
+    ASSIGN_OR_RETURN(partition.replicas, nodes.Get(each.replicas()));
+    ASSIGN_OR_RETURN(partition.directories, directories.Get(each.directories()));
+    ASSIGN_OR_RETURN(partition.isr, nodes.Get(each.isr()));
     partition.leader = NodeId{each.leader()};
     partition.leader_epoch = LeaderEpoch{each.leader_epoch()};
     partition.partition_epoch = PartitionEpoch{each.partition_epoch()};
@@ -272,10 +286,14 @@ Result<void> Replay::Apply(const pb::PartitionChangeRecord& record) {
     after.leader = NodeId{record.leader()};
     if (!Raise(after.leader_epoch.value)) return Contradiction("no leader epoch is left");
   }
-  if (record.isr_size() > 0) after.isr = ToNodes(record.isr());
-  if (record.replicas_size() > 0) after.replicas = ToNodes(record.replicas());
+  if (record.isr_size() > 0) {
+    ASSIGN_OR_RETURN(after.isr, ToList<NodeId>(record.isr()));
+  }
+  if (record.replicas_size() > 0) {
+    ASSIGN_OR_RETURN(after.replicas, ToList<NodeId>(record.replicas()));
+  }
   if (record.directories_size() > 0) {
-    ASSIGN_OR_RETURN(after.directories, ToDirectories(record.directories()));
+    ASSIGN_OR_RETURN(after.directories, ToList<DirectoryId>(record.directories()));
   }
   if (!Raise(after.partition_epoch.value)) return Contradiction("no partition epoch is left");
   RETURN_IF_ERROR(CheckPartition(after));

@@ -12,7 +12,6 @@
 namespace gregor {
 namespace {
 
-constexpr char kVoteFile[] = "vote";
 constexpr size_t kReadBytes = 1u << 20;
 
 // What the disk has, before the log is opened.
@@ -28,7 +27,7 @@ Error Refused(const SingleVoterLogOptions& options, const std::string& what) {
 
 Result<FoundFiles> FindFiles(const SingleVoterLogOptions& options) {
   LogDirectory::Options directory;
-  directory.path = options.path;
+  directory.path = MetadataLogPath(options.path);
   directory.cluster_id = options.cluster_id;
   directory.node_id = options.self.node;
   directory.format_if_empty = false;
@@ -39,7 +38,7 @@ Result<FoundFiles> FindFiles(const SingleVoterLogOptions& options) {
                    LogDirectory::Open(*options.disk, *options.loop, std::move(directory)));
   if (found.directory->id() != options.self.directory)
     return Refused(options, "it is not the one that this node was formatted with");
-  ASSIGN_OR_RETURN(found.vote, ReadVote(options.disk->files(), JoinPath(options.path, kVoteFile)));
+  ASSIGN_OR_RETURN(found.vote, ReadVote(options.disk->files(), VotePath(options.path)));
   if (found.vote.has_value() &&
       (found.vote->cluster != options.cluster_id || found.vote->self != options.self))
     return Refused(options, "its vote file belongs to another voter");
@@ -96,7 +95,7 @@ class SingleVoterLog final : public MetadataLog {
     ++term_.value;
     options_.disk->Submit(
         Lane::kWrite, "raft.vote", *options_.loop,
-        [files = &options_.disk->files(), path = JoinPath(options_.path, kVoteFile),
+        [files = &options_.disk->files(), path = VotePath(options_.path),
          vote = Vote{options_.cluster_id, options_.self, term_, options_.self}] {
           return SaveVote(*files, path, vote);
         },
@@ -290,6 +289,12 @@ class SingleVoterLog final : public MetadataLog {
 };
 
 }  // namespace
+
+std::string MetadataLogPath(const std::string& metadata_path) {
+  return JoinPath(metadata_path, "log");
+}
+
+std::string VotePath(const std::string& metadata_path) { return JoinPath(metadata_path, "vote"); }
 
 TopicIdPartition MetadataLogId() {
   TopicId id;

@@ -11,9 +11,11 @@
 
 namespace gregor {
 
-// Where the metadata log's batches lie: a log directory of its own, with one log of a well-known
-// id.
+// Where things lie in the metadata directory: a log directory with one log of a well-known id, and
+// the vote file.
+std::string MetadataLogPath(const std::string& metadata_path);
 TopicIdPartition MetadataLogId();
+std::string VotePath(const std::string& metadata_path);
 
 // The metadata log of a quorum of one: what is synced is committed, as nobody else has to agree.
 // Its files are those of a larger quorum (DESIGN D1): terms that rise with every start, a vote
@@ -21,7 +23,7 @@ TopicIdPartition MetadataLogId();
 struct SingleVoterLogOptions {
   EventLoop* loop = nullptr;
   Disk* disk = nullptr;
-  std::string path;  // a formatted log directory: data_dir/metadata
+  std::string path;  // data_dir/metadata, with a formatted log directory
   ClusterId cluster_id;
   VoterKey self;
   // Whether the log was never written. Otherwise an empty one means that it was lost.

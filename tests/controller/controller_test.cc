@@ -267,9 +267,9 @@ TEST(Controller, ALostLogIsNotANewCluster) {
   node.scheduler().RunFor(std::chrono::seconds(5));
   node.Kill();
   ASSERT_FALSE(*node.files().Exists(BootstrapPath(ControllerHarness::kDataDir)));
-  ASSERT_TRUE(RemoveTree(node.files(), "/data/metadata/AAAAAAAAAAAAAAAAAAAAAQ-0").ok());
+  ASSERT_TRUE(RemoveTree(node.files(), "/data/metadata/log/AAAAAAAAAAAAAAAAAAAAAQ-0").ok());
   EXPECT_FALSE(node.Open());
-  ASSERT_TRUE(node.files().Remove("/data/metadata/synced-marks").ok());
+  ASSERT_TRUE(node.files().Remove("/data/metadata/log/synced-marks").ok());
   EXPECT_FALSE(node.Open());
   EXPECT_THAT(node.error()->message, HasSubstr("the log is empty"));
 }

@@ -39,7 +39,7 @@ class ImageKeeperTest : public testing::Test {
   void Damage(const SnapshotFile& file) { ASSERT_TRUE(node_.files().FlipBit(PathOf(file), 60, 3)); }
   bool HasFirstSegment() {
     return *node_.files().Exists(
-        "/data/metadata/AAAAAAAAAAAAAAAAAAAAAQ-0/00000000000000000000.log");
+        "/data/metadata/log/AAAAAAAAAAAAAAAAAAAAAQ-0/00000000000000000000.log");
   }
   void ExpectSameAfterRestart() {
     const Rows before = RowsOf(*node_.image());
@@ -100,6 +100,7 @@ TEST_F(ImageKeeperTest, WithoutSpaceForSnapshotsTheLogIsKept) {
 
 TEST_F(ImageKeeperTest, LeftoversOfACrashAreRemoved) {
   node_.Kill();
+  ASSERT_TRUE(node_.files().MakeDirectory(kSnapshots).ok());
   const std::string part = JoinPath(kSnapshots, "00000000000000000009-0000000001.snapshot.part");
   ASSERT_TRUE(ReplaceFile(node_.files(), part, "half").ok());
   ASSERT_TRUE(node_.Open());
@@ -129,9 +130,19 @@ TEST_F(StoreKeeperTest, TheStoreTrailsTheLog) {
 
 TEST_F(StoreKeeperTest, ACleanCloseLeavesNothingToReplay) {
   ASSERT_TRUE(node_.Create("orders", 3).ok());
+  node_.scheduler().RunFor(std::chrono::seconds(3));
+  ASSERT_TRUE(node_.Create("later", 3).ok());
   const Offset version = node_.image()->version;
   ASSERT_TRUE(node_.Close().ok());
   EXPECT_EQ(node_.store().position.version, version);
+}
+
+TEST_F(StoreKeeperTest, AShortLifeDoesNotBeginAStore) {
+  ASSERT_TRUE(node_.Create("orders", 3).ok());
+  ASSERT_TRUE(node_.Close().ok());
+  EXPECT_FALSE(node_.store().has_position);
+  ASSERT_TRUE(node_.Open());
+  EXPECT_NE(node_.image()->Topic("orders"), nullptr);
 }
 
 TEST_F(StoreKeeperTest, ADamagedStoreIsBuiltAnew) {

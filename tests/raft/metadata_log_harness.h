@@ -27,8 +27,8 @@ class MetadataLogHarness : private MetadataLog::Listener {
     Random random(seed);
     cluster_ = random.NewUuid<ClusterId>();
     self = {NodeId{1}, random.NewUuid<DirectoryId>()};
-    EXPECT_TRUE(files_.MakeDirectory("/data/metadata").ok());
-    EXPECT_TRUE(ReplaceFile(files_, "/data/metadata/meta.properties",
+    EXPECT_TRUE(files_.MakeDirectory("/data/metadata/log").ok());
+    EXPECT_TRUE(ReplaceFile(files_, "/data/metadata/log/meta.properties",
                             "version=1\ncluster.id=" + cluster_.ToString() +
                                 "\nnode.id=1\ndirectory.id=" + self.directory.ToString() + "\n")
                     .ok());
@@ -121,7 +121,7 @@ class MetadataLogHarness : private MetadataLog::Listener {
   void AppendForeignVoters() {
     Process process(scheduler_, files_);
     LogDirectory::Options options;
-    options.path = "/data/metadata";
+    options.path = "/data/metadata/log";
     options.cluster_id = cluster_;
     options.node_id = NodeId{1};
     auto directory = LogDirectory::Open(process.disk, process.loop, options);

@@ -120,9 +120,9 @@ TEST(SingleVoterLog, ALogThatVanishedIsNotStartedAnew) {
   ASSERT_TRUE(node.Start());
   node.Kill();
   node.may_be_empty = false;
-  ASSERT_TRUE(RemoveTree(node.files(), "/data/metadata/" + MetadataLogId().ToString()).ok());
+  ASSERT_TRUE(RemoveTree(node.files(), "/data/metadata/log/" + MetadataLogId().ToString()).ok());
   EXPECT_FALSE(node.Start());
-  ASSERT_TRUE(node.files().Remove("/data/metadata/synced-marks").ok());
+  ASSERT_TRUE(node.files().Remove("/data/metadata/log/synced-marks").ok());
   EXPECT_FALSE(node.Start());
   EXPECT_THAT(node.error()->message, HasSubstr("the log is empty"));
 }
