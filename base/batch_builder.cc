@@ -57,9 +57,9 @@ void BatchBuilder::Add(const NewRecord& record) {
   const int64_t offset_delta = header_.record_count++;
   const size_t size = 1 + VarintSize(time_delta) + VarintSize(offset_delta) +
                       FieldSize(record.key) + FieldSize(record.value) + HeadersSize(record.headers);
-  const size_t needed = kBatchHeaderBytes + used_ + kVarintBytesMax + size;
-  if (needed > buffer_.size()) buffer_.resize(std::max({needed, 2 * buffer_.size(), size_t{1024}}));
-  auto* const begin = reinterpret_cast<uint8_t*>(buffer_.data()) + kBatchHeaderBytes + used_;
+  const size_t needed = kBatchHeaderBytes + used_ + VarintSize(static_cast<int64_t>(size)) + size;
+  if (needed > capacity_) Grow(needed);
+  uint8_t* const begin = buffer_.get() + kBatchHeaderBytes + used_;
   uint8_t* out = WriteVarint(begin, static_cast<int64_t>(size));
   *out++ = 0;  // attributes
   out = WriteVarint(out, time_delta);
@@ -74,30 +74,49 @@ void BatchBuilder::Add(const NewRecord& record) {
   used_ += static_cast<size_t>(out - begin);
 }
 
+void BatchBuilder::Grow(size_t needed) {
+  capacity_ = std::max({needed, 2 * capacity_, options_.capacity});
+  // Not zeroed: the records fill it.
+  auto grown = std::make_unique_for_overwrite<uint8_t[]>(capacity_);
+  if (used_ > 0) {
+    std::memcpy(grown.get() + kBatchHeaderBytes, buffer_.get() + kBatchHeaderBytes, used_);
+  }
+  buffer_ = std::move(grown);
+}
+
+void BatchBuilder::SetProducer(ProducerId id, ProducerEpoch epoch, Sequence base_sequence) {
+  options_.producer_id = id;
+  options_.producer_epoch = epoch;
+  options_.base_sequence = base_sequence;
+}
+
 RecordBatch BatchBuilder::Build() {
   CHECK_GT(header_.record_count, 0);
-  std::string bytes = std::exchange(buffer_, {});
-  bytes.resize(kBatchHeaderBytes + std::exchange(used_, 0));
+  std::shared_ptr<uint8_t[]> buffer = std::move(buffer_);
+  size_t size = kBatchHeaderBytes + std::exchange(used_, 0);
+  capacity_ = 0;
   if (options_.codec != Codec::kNone) {
     const std::string packed =
-        Compress(options_.codec, std::string_view(bytes).substr(kBatchHeaderBytes));
-    bytes.resize(kBatchHeaderBytes);
-    bytes += packed;
+        Compress(options_.codec, {reinterpret_cast<const char*>(buffer.get()) + kBatchHeaderBytes,
+                                  size - kBatchHeaderBytes});
+    size = kBatchHeaderBytes + packed.size();
+    buffer = std::shared_ptr<uint8_t[]>(std::make_unique_for_overwrite<uint8_t[]>(size));
+    std::memcpy(buffer.get() + kBatchHeaderBytes, packed.data(), packed.size());
   }
-  CHECK_LE(bytes.size(), size_t{INT32_MAX});
+  CHECK_LE(size, size_t{INT32_MAX});
   BatchHeader header = std::exchange(header_, {});
-  header.length = static_cast<int32_t>(bytes.size() - kBatchLengthEnd);
+  header.length = static_cast<int32_t>(size - kBatchLengthEnd);
   header.attributes =
       static_cast<int16_t>(options_.attributes | static_cast<int16_t>(options_.codec));
   header.last_offset_delta = header.record_count - 1;
   header.producer_id = options_.producer_id;
   header.producer_epoch = options_.producer_epoch;
   header.base_sequence = options_.base_sequence;
-  auto* const data = reinterpret_cast<uint8_t*>(bytes.data());
+  uint8_t* const data = buffer.get();
   header.Encode(data);
-  header.crc = Crc32c(0, {data + kBatchCrcStart, bytes.size() - kBatchCrcStart});
+  header.crc = Crc32c(0, {data + kBatchCrcStart, size - kBatchCrcStart});
   header.Encode(data);
-  return {header, Bytes(Slice::Own(std::move(bytes)))};
+  return {header, Bytes(Slice(std::move(buffer), data, size))};
 }
 
 }  // namespace gregor

@@ -29,7 +29,7 @@ Error Corrupt(Codec codec, const std::string& what) {
 // Output that grows with what really comes, up to a limit.
 class Output {
  public:
-  Output(Codec codec, size_t limit) : codec_(codec), limit_(limit) {}
+  Output(Codec codec, size_t limit) : codec_(codec), limit_(std::min(limit, SIZE_MAX - 1)) {}
 
   // Room for at least one byte more; fails with kBatchTooLarge beyond the limit.
   Result<std::span<char>> Room() {

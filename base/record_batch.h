@@ -2,6 +2,7 @@
 #define GREGOR_BASE_RECORD_BATCH_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -164,6 +165,7 @@ class BatchBuilder {
     ProducerEpoch producer_epoch = kNoProducerEpoch;
     Sequence base_sequence = kNoSequence;
     int16_t attributes = 0;  // control and transactional bits
+    size_t capacity = 1024;  // bytes of the batch that the first record makes room for
   };
 
   explicit BatchBuilder(Options options);
@@ -173,17 +175,26 @@ class BatchBuilder {
   int32_t record_count() const { return header_.record_count; }
   // Size of the batch as it stands, uncompressed.
   size_t size() const { return kBatchHeaderBytes + used_; }
+  // Bytes allocated for the batch: what size() may grow to without another allocation. Beyond it
+  // they double.
+  size_t capacity() const { return capacity_; }
   // How many bytes Add(record) would add at most.
   static size_t SizeBound(const NewRecord& record);
-  // The finished batch with base offset 0 and leader epoch -1; the builder is empty afterwards.
+  // Instead of what the options say.
+  void SetProducer(ProducerId id, ProducerEpoch epoch, Sequence base_sequence);
+  // The finished batch with base offset 0 and leader epoch -1, which keeps the bytes that were
+  // allocated (uncompressed) or is a copy (compressed); the builder is empty afterwards.
   // REQUIRES: record_count() > 0.
   RecordBatch Build();
 
  private:
+  void Grow(size_t needed);
+
   Options options_;
   BatchHeader header_;
-  std::string buffer_;  // room for the header, then the payload
-  size_t used_ = 0;     // bytes of the payload
+  std::unique_ptr<uint8_t[]> buffer_;  // room for the header, then the payload
+  size_t capacity_ = 0;
+  size_t used_ = 0;  // bytes of the payload
 };
 
 }  // namespace gregor

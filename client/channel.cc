@@ -3,13 +3,11 @@
 #include <grpc/support/time.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/codegen/client_unary_call.h>
-#include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/sync_stream.h>
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
+#include "client/grpc_adapter.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "gregor/v1/errors.pb.h"
@@ -19,32 +17,7 @@ namespace {
 
 using grpc::ByteBuffer;
 
-grpc::Slice ToGrpc(const Slice& slice) {
-  auto* const owner = new Slice(slice);
-  return grpc::Slice(
-      const_cast<uint8_t*>(slice.data()), slice.size(),
-      [](void* held) { delete static_cast<Slice*>(held); }, owner);
-}
-
-ByteBuffer ToGrpc(const Bytes& bytes) {
-  std::vector<grpc::Slice> slices;
-  slices.reserve(bytes.slices().size());
-  for (const Slice& slice : bytes.slices()) slices.push_back(ToGrpc(slice));
-  return ByteBuffer(slices.data(), slices.size());
-}
-
-Bytes FromGrpc(const ByteBuffer& buffer) {
-  std::vector<grpc::Slice> slices;
-  CHECK(buffer.Dump(&slices).ok());
-  Bytes bytes;
-  for (grpc::Slice& slice : slices) {
-    auto owner = std::make_shared<grpc::Slice>(std::move(slice));
-    const uint8_t* const data = owner->begin();
-    const size_t size = owner->size();
-    bytes.Append(Slice(std::move(owner), data, size));
-  }
-  return bytes;
-}
+constexpr char kUnreachable[] = "unreachable";
 
 Reason ReasonByName(std::string_view name) {
   for (const ReasonSpec& spec : AllReasons()) {
@@ -57,10 +30,14 @@ Error ErrorOf(const google::rpc::Status& status) {
   Error error(Reason::kUnspecified, status.message());
   for (const auto& detail : status.details()) {
     google::rpc::ErrorInfo info;
+    google::rpc::RetryInfo retry;
     v1::WriteOutcome outcome;
     if (detail.UnpackTo(&info)) {
       error.reason = ReasonByName(info.reason());
       for (const auto& [key, value] : info.metadata()) error.With(key, value);
+    } else if (detail.UnpackTo(&retry)) {
+      error.With("retry_delay_ms", std::to_string(retry.retry_delay().seconds() * 1000 +
+                                                  retry.retry_delay().nanos() / 1'000'000));
     } else if (detail.UnpackTo(&outcome)) {
       error.With("outcome", outcome.outcome() == v1::WriteOutcome::OUTCOME_NOT_APPLIED
                                 ? "NOT_APPLIED"
@@ -70,107 +47,41 @@ Error ErrorOf(const google::rpc::Status& status) {
   return error;
 }
 
-// What gRPC itself says: the server was not reached, or did not answer.
-Error ErrorOf(const std::string& address, const grpc::Status& status) {
-  google::rpc::Status proto;
-  if (!status.error_details().empty() && proto.ParseFromString(status.error_details()))
-    return ErrorOf(proto);
-  const auto unknown = [&](Reason reason, const std::string& message) {
-    return Error(reason, message).With("outcome", "UNKNOWN");
-  };
-  switch (status.error_code()) {
-    case grpc::StatusCode::UNAVAILABLE:
-      return unknown(Reason::kLeaderNotAvailable, "no connection to " + address + " (" +
-                                                      status.error_message() +
-                                                      "); is a server running there?");
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-      return unknown(Reason::kCommitTimedOut, address + " did not answer in time");
-    case grpc::StatusCode::CANCELLED:
-      return unknown(Reason::kServerDraining, "the call was cancelled");
-    case grpc::StatusCode::UNIMPLEMENTED:
-      return Error(Reason::kUnsupportedVersion,
-                   address + " does not know this call: " + status.error_message());
-    case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      return Error(Reason::kBatchTooLarge, status.error_message()).With("outcome", "NOT_APPLIED");
-    default:
-      return unknown(Reason::kUnspecified, status.error_message());
-  }
-}
-
-class GrpcStream final : public RawStream {
- public:
-  GrpcStream(std::string address, const std::shared_ptr<grpc::Channel>& channel,
-             const std::string& method)
-      : address_(std::move(address)), method_(method) {
-    const grpc::internal::RpcMethod rpc(method_.c_str(), grpc::internal::RpcMethod::BIDI_STREAMING);
-    stream_.reset(grpc::internal::ClientReaderWriterFactory<ByteBuffer, ByteBuffer>::Create(
-        channel.get(), rpc, &context_));
-  }
-  ~GrpcStream() override {
-    if (finished_) return;
-    context_.TryCancel();
-    ByteBuffer rest;
-    while (stream_->Read(&rest)) {
-    }
-    (void)stream_->Finish();
-  }
-  bool Write(const Bytes& message) override { return stream_->Write(ToGrpc(message)); }
-  bool Read(Bytes* message) override {
-    ByteBuffer buffer;
-    if (!stream_->Read(&buffer)) return false;
-    *message = FromGrpc(buffer);
-    return true;
-  }
-  void WritesDone() override { stream_->WritesDone(); }
-  Result<void> Finish() override {
-    const grpc::Status status = stream_->Finish();
-    finished_ = true;
-    if (status.ok()) return {};
-    return ErrorOf(address_, status);
-  }
-  void Cancel() override { context_.TryCancel(); }
-
- private:
-  const std::string address_;
-  const std::string method_;
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<ByteBuffer, ByteBuffer>> stream_;
-  bool finished_ = false;
-};
-
 class GrpcChannel final : public Channel {
  public:
-  GrpcChannel(std::string address, size_t message_bytes_max) : address_(std::move(address)) {
+  GrpcChannel(std::string address, const Options& options) : address_(std::move(address)) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(
-        static_cast<int>(std::min<size_t>(message_bytes_max, INT32_MAX)));
+        static_cast<int>(std::min<size_t>(options.message_bytes_max, INT32_MAX)));
     arguments.SetMaxSendMessageSize(-1);
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
     arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+    // Our own retries know which calls may be repeated.
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+    // A peer that is gone without a word is noticed while calls wait for it.
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+    if (options.own_connection) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     channel_ = grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
   }
+
   const std::string& address() const override { return address_; }
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
   Result<std::string> CallRaw(const std::string& method, const std::string& request,
                               Duration timeout) override {
     grpc::ClientContext context;
-    context.set_deadline(gpr_time_add(
-        gpr_now(GPR_CLOCK_MONOTONIC),
-        gpr_time_from_millis(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count(),
-                             GPR_TIMESPAN)));
+    context.set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                      gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN)));
     const grpc::internal::RpcMethod rpc(method.c_str(), grpc::internal::RpcMethod::NORMAL_RPC);
     const grpc::Slice slice(request);
     const ByteBuffer in(&slice, 1);
     ByteBuffer out;
     const grpc::Status status = grpc::internal::BlockingUnaryCall<ByteBuffer, ByteBuffer>(
         channel_.get(), rpc, &context, in, &out);
-    if (!status.ok()) return ErrorOf(address_, status);
+    if (!status.ok()) return ErrorOfCall(address_, status);
     return FromGrpc(out).ToString();
-  }
-  std::unique_ptr<RawStream> OpenStream(const std::string& method) override {
-    return std::make_unique<GrpcStream>(address_, channel_, method);
   }
 
  private:
@@ -178,10 +89,77 @@ class GrpcChannel final : public Channel {
   std::shared_ptr<grpc::Channel> channel_;
 };
 
+// gRPC's "failed to connect to all addresses; last error: UNKNOWN: ipv4:...: Failed to connect to
+// remote host: Connection refused" is no help to a person, save for its end.
+std::string LastPart(const std::string& message) {
+  const size_t colon = message.rfind(": ");
+  return colon == std::string::npos ? message : message.substr(colon + 2);
+}
+
 }  // namespace
 
-std::shared_ptr<Channel> Channel::Connect(const std::string& address, size_t message_bytes_max) {
-  return std::make_shared<GrpcChannel>(address, message_bytes_max);
+grpc::ByteBuffer ToGrpc(const Bytes& bytes) {
+  std::vector<grpc::Slice> slices;
+  slices.reserve(bytes.slices().size());
+  for (const Slice& slice : bytes.slices()) {
+    auto* const owner = new Slice(slice);
+    slices.emplace_back(
+        const_cast<uint8_t*>(slice.data()), slice.size(),
+        [](void* held) { delete static_cast<Slice*>(held); }, owner);
+  }
+  return ByteBuffer(slices.data(), slices.size());
+}
+
+Bytes FromGrpc(grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  CHECK(buffer.Dump(&slices).ok());
+  buffer.Clear();
+  Bytes bytes;
+  for (grpc::Slice& slice : slices) {
+    auto owner = std::make_shared<grpc::Slice>(std::move(slice));
+    const uint8_t* const data = owner->begin();
+    const size_t size = owner->size();
+    bytes.Append(Slice(std::move(owner), data, size));
+  }
+  return bytes;
+}
+
+const std::shared_ptr<grpc::Channel>& GrpcOf(const Channel& channel) {
+  return static_cast<const GrpcChannel&>(channel).channel();
+}
+
+Error ErrorOfCall(const std::string& address, const grpc::Status& status) {
+  google::rpc::Status proto;
+  if (!status.error_details().empty() && proto.ParseFromString(status.error_details()))
+    return ErrorOf(proto);
+  const auto unknown = [&](Reason reason, const std::string& message) {
+    return Error(reason, message).With("outcome", "UNKNOWN");
+  };
+  // gRPC speaks for itself: the server was not reached, or did not get to answer.
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+      return unknown(Reason::kLeaderNotAvailable, "no server answers at " + address + " (" +
+                                                      LastPart(status.error_message()) + ")")
+          .With(kUnreachable, address);
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return unknown(Reason::kCommitTimedOut,
+                     "the server at " + address + " did not answer in time")
+          .With(kUnreachable, address);
+    case grpc::StatusCode::CANCELLED:
+      return unknown(Reason::kServerDraining, "the call was cancelled");
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return Error(
+          Reason::kUnsupportedVersion,
+          "the server at " + address + " does not know this call: " + status.error_message());
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return Error(Reason::kBatchTooLarge, status.error_message()).With("outcome", "NOT_APPLIED");
+    default:
+      return unknown(Reason::kUnspecified, status.error_message());
+  }
+}
+
+std::shared_ptr<Channel> Channel::Connect(const std::string& address, Options options) {
+  return std::make_shared<GrpcChannel>(address, options);
 }
 
 Error ErrorOfStatus(const google::protobuf::MessageLite& status) {
@@ -194,6 +172,23 @@ Error ErrorOfStatusBytes(std::string_view status) {
     return Error(Reason::kUnspecified, "an error that cannot be parsed");
   }
   return ErrorOf(proto);
+}
+
+std::string_view DetailOf(const Error& error, std::string_view key) {
+  for (const auto& [name, value] : error.details) {
+    if (name == key) return value;
+  }
+  return {};
+}
+
+bool IsUnreachable(const Error& error) { return !DetailOf(error, kUnreachable).empty(); }
+
+bool IsNotApplied(const Error& error) { return DetailOf(error, "outcome") == "NOT_APPLIED"; }
+
+bool IsRetriable(const Error& error) {
+  const RetryAdvice advice = SpecOf(error.reason).retry;
+  return advice == RetryAdvice::kBackoff || advice == RetryAdvice::kReroute ||
+         error.reason == Reason::kPriorRequestFailed || error.reason == Reason::kUnspecified;
 }
 
 }  // namespace gregor

@@ -4,10 +4,10 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "base/record_batch.h"
+#include "base/bytes.h"
 #include "base/result.h"
+#include "base/types.h"
 #include "client/channel.h"
 
 namespace gregor {
@@ -21,39 +21,44 @@ struct StartPosition {
 
 struct ConsumerOptions {
   std::string server = "127.0.0.1:9094";
-  size_t credit_bytes = 8u << 20;  // what may be on its way
-  size_t batch_bytes_max =
-      4u << 20;  // largest message of batches; a batch above it fails with kFetchTooSmall
-  Duration wait_max = std::chrono::milliseconds(500);
+  std::string client_id;
+  size_t credit_bytes = 8u << 20;  // what may be on its way or wait for Poll()
+  // Size of a message at first. It grows to the size of a batch that needs more, up to the maximum;
+  // a batch beyond it fails with kFetchTooSmall.
+  size_t message_bytes = 1u << 20;
+  size_t message_bytes_max = 64u << 20;
+  Duration wait_max = std::chrono::milliseconds(500);  // how long the server waits for more
 };
 
-// What came of one partition: whole batches, checked.
+// What came of one partition; RecordCursor walks its records.
 struct Consumed {
   std::string topic;
   PartitionIndex partition;
-  std::vector<RecordBatch> batches;  // records before `from` are not asked for
-  Offset from{0};
-  Offset next_offset{0};
+  Bytes batches;          // whole batches as they are stored, not checked yet
+  Offset from{0};         // records before it were not asked for
+  Offset next_offset{0};  // where to go on
   Offset high_watermark{0};
   bool caught_up = false;  // nothing more was there when this was sent
 };
 
 // Reads partitions from given positions on, following them; goes on where it was when the
-// connection breaks. Thread: its owner's.
+// connection breaks, for as long as it lives. Thread: its owner's; the network's is "consumer".
 class Consumer {
  public:
   static std::unique_ptr<Consumer> Create(ConsumerOptions options);
   virtual ~Consumer() = default;
 
   // Reads `topic`'s partition too, or from another position (seek). What was on its way of it is
-  // dropped.
+  // dropped. Returns at once; errors come from Poll().
   virtual void Assign(const std::string& topic, PartitionIndex partition, StartPosition start) = 0;
   virtual void Unassign(const std::string& topic, PartitionIndex partition) = 0;
-  // The next batches of any partition; nullopt if none came within `timeout`. Fails with what the
-  // server says of a partition (kTopicNotFound, kOffsetOutOfRange, kFetchTooSmall ...), details
-  // topic and partition; that partition is unassigned then. Fails with kCorruptBatch where bytes
-  // were damaged.
+  // What comes next of any partition, in order of offsets for each; without batches where a
+  // partition had none up to its end. nullopt if nothing came within `timeout`. Fails with what the
+  // server says of a partition (kTopicNotFound, kOffsetOutOfRange, kFetchTooSmall ...; details
+  // topic and partition), which is unassigned then; without these details all are.
   virtual Result<std::optional<Consumed>> Poll(Duration timeout) = 0;
+  // Why nothing comes at present (no connection, for example); nullopt: no trouble is known.
+  virtual std::optional<Error> trouble() const = 0;
 };
 
 }  // namespace gregor

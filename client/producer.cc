@@ -1,506 +1,375 @@
 #include "client/producer.h"
 
-#include <pthread.h>
-
+#include <algorithm>
+#include <atomic>
+#include <charconv>
 #include <condition_variable>
-#include <deque>
-#include <map>
-#include <mutex>
-#include <thread>
-#include <unordered_map>
 #include <utility>
-#include <vector>
 
-#include "base/murmur2.h"
 #include "base/random.h"
-#include "client/producer_lane.h"
-#include "client/wire.h"
-#include "gregor/v1/cluster.pb.h"
+#include "base/thread_annotations.h"
+#include "client/accumulator.h"
+#include "client/admin.h"
+#include "client/io_loop.h"
+#include "client/producer_core.h"
 #include "gregor/v1/produce.pb.h"
-#include "gregor/v1/topic.pb.h"
 
 namespace gregor {
 namespace {
 
-using producer_internal::Batch;
-using producer_internal::ChooseLane;
-using producer_internal::IsRetriable;
-using producer_internal::Lane;
-using producer_internal::OpenMessage;
-using producer_internal::SetSequence;
-using producer_internal::Topic;
-
-constexpr size_t kInFlightBatchesMax = 5;  // what a broker remembers of an idempotent producer
+constexpr char kProduceStream[] = "/gregor.v1.ProduceService/ProduceStream";
+constexpr char kInitProducer[] = "/gregor.v1.ProduceService/InitProducer";
+constexpr Duration kCallTimeout = std::chrono::seconds(10);
 constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
 constexpr Duration kBackoffMax = std::chrono::seconds(1);
-constexpr Duration kTick = std::chrono::milliseconds(200);
+constexpr Duration kExpiryTick = std::chrono::milliseconds(250);
 
-class StreamProducer final : public Producer {
+v1::Acks ToProto(ClientAcks acks) {
+  return acks == ClientAcks::kAll      ? v1::ACKS_ALL
+         : acks == ClientAcks::kLeader ? v1::ACKS_LEADER
+                                       : v1::ACKS_NONE;
+}
+
+ProducerCore::Session SessionOf(const v1::InitProducerResponse& response) {
+  return {ProducerId{response.producer_id()},
+          ProducerEpoch{static_cast<int16_t>(response.producer_epoch())}};
+}
+
+// Callers' threads fill the accumulator; the rest belongs to the loop's thread ("producer"): the
+// core decides, the stream carries.
+class StreamProducer final : public Producer, private IoStream::Events {
  public:
-  StreamProducer(ProducerOptions options, OnDelivery on_delivery)
+  StreamProducer(ProducerOptions options, std::shared_ptr<Channel> channel,
+                 ProducerCore::Session session, OnDelivery on_delivery)
       : options_(std::move(options)),
         on_delivery_(std::move(on_delivery)),
-        channel_(Channel::Connect(options_.server)),
-        random_(Random::FromSystem()) {}
+        channel_(std::move(channel)),
+        core_({.idempotent = session.id != kNoProducerId,
+               .retry_unknown = options_.retry_unknown,
+               .delivery_timeout = options_.delivery_timeout,
+               .in_flight_bytes_max = options_.in_flight_bytes_max},
+              session),
+        accumulator_({.batch_bytes = options_.batch_bytes,
+                      .memory_bytes = options_.memory_bytes,
+                      .linger = options_.linger,
+                      .codec = options_.compression},
+                     SystemClock(), Random::FromSystem(), [this] { loop_->Wake(); }) {
+    loop_ = IoLoop::Start("producer", [this](IoLoop& loop) { return Turn(loop); });
+  }
 
   ~StreamProducer() override {
-    if (reader_.joinable()) Flush();
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-      if (stream_ != nullptr) stream_->Cancel();
-      changed_.notify_all();
-    }
-    if (sender_.joinable()) sender_.join();
-    if (reader_.joinable()) reader_.join();
+    accumulator_.Flush();
+    stopping_ = true;
+    loop_.reset();
   }
 
-  Result<void> Start() {
-    if (options_.idempotent && options_.acks != ClientAcks::kNone) {
-      ASSIGN_OR_RETURN(const auto session,
-                       channel_->Call<v1::InitProducerResponse>(
-                           "/gregor.v1.ProduceService/InitProducer", v1::InitProducerRequest()));
-      session_.producer_id = ProducerId{session.producer_id()};
-      session_.producer_epoch = ProducerEpoch{static_cast<int16_t>(session.producer_epoch())};
-    }
-    session_.codec = options_.compression;
-    reader_ = std::thread([this] {
-      pthread_setname_np(pthread_self(), "producer-acks");
-      RunReader();
-    });
-    sender_ = std::thread([this] {
-      pthread_setname_np(pthread_self(), "producer-send");
-      RunSender();
-    });
-    return {};
-  }
-
-  Result<void> Send(const std::string& name, std::optional<PartitionIndex> partition,
+  Result<void> Send(const std::string& topic, std::optional<PartitionIndex> partition,
                     const NewRecord& record) override {
-    std::unique_lock lock(mutex_);
-    Topic* topic = last_topic_;
-    if (topic == nullptr || topic->name != name) {
-      ASSIGN_OR_RETURN(topic, FindTopic(lock, name));
-      last_topic_ = topic;
+    while (true) {
+      ASSIGN_OR_RETURN(const auto added, accumulator_.Add(topic, partition, record));
+      if (added == Accumulator::Added::kYes) return {};
+      RETURN_IF_ERROR(LearnTopic(topic));
     }
-    ASSIGN_OR_RETURN(Lane* const lane, ChooseLane(*topic, partition, record));
-    const size_t bound = BatchBuilder::SizeBound(record);
-    while (memory_used_ > 0 && memory_used_ + bound > options_.memory_bytes &&
-           !fatal_.has_value()) {
-      CloseAll();  // lingering would only make everybody wait
-      memory_freed_.wait(lock);
-    }
-    if (fatal_.has_value()) return *fatal_;
-    if (lane->filling.record_count() > 0 && lane->filling.size() + bound > options_.batch_bytes)
-      Close(*lane);
-    if (lane->filling.record_count() == 0) {
-      Open(*lane);
-      memory_used_ += lane->filling.size();
-    }
-    const size_t before = lane->filling.size();
-    lane->filling.Add(record);
-    memory_used_ += lane->filling.size() - before;
-    if (lane->filling.size() >= options_.batch_bytes) Close(*lane);
-    return {};
   }
 
-  void Flush() override {
-    std::unique_lock lock(mutex_);
-    CloseAll();
-    delivered_.wait(lock, [&] { return batches_ == 0; });
-  }
+  void Flush() override { accumulator_.Flush(); }
 
   std::optional<Error> first_error() const override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return first_error_;
+  }
+  std::optional<Error> trouble() const override {
+    const MutexLock lock(mutex_);
+    return trouble_;
   }
 
  private:
-  using Lock = std::unique_lock<std::mutex>;
-  struct Outcome {
-    Lane* lane;
-    Batch batch;
-    Offset base_offset;
-    std::optional<Error> error;
+  enum class State : uint8_t {
+    kClosed,      // no stream; it is opened at reopen_at_
+    kOpening,     // waits for the broker's `opened`
+    kOpen,        // carries frames
+    kEnding,      // carries answers only
+    kNewSession,  // no stream; a producer id was asked for
   };
 
-  MonotonicTime Now() const { return SystemClock().Now(); }
+  // --- callers ---
 
-  // --- filling ---
-
-  Result<Topic*> FindTopic(Lock& lock, const std::string& name) {
-    if (const auto found = topics_.find(name); found != topics_.end()) return found->second.get();
-    lock.unlock();
-    v1::GetTopicRequest request;
-    request.set_topic(name);
-    auto response =
-        channel_->Call<v1::GetTopicResponse>("/gregor.v1.TopicService/GetTopic", request);
-    lock.lock();
-    if (!response.ok()) return std::move(response).error();
-    auto& topic = topics_[name];
-    if (topic != nullptr) return topic.get();
-    topic = std::make_unique<Topic>();
-    topic->name = name;
-    const int32_t count =
-        std::max(response->topic().partition_count(), response->topic().partitions_size());
-    topic->lanes = std::vector<Lane>(static_cast<size_t>(count));
-    for (size_t i = 0; i < topic->lanes.size(); ++i) {
-      topic->lanes[i].topic = topic.get();
-      topic->lanes[i].partition = PartitionIndex{static_cast<int32_t>(i)};
-    }
-    topic->sticky = random_.Below(topic->lanes.size());
-    return topic.get();
-  }
-
-  void Open(Lane& lane) {
-    BatchBuilder::Options options = session_;
-    if (session_.producer_id != kNoProducerId) options.base_sequence = lane.next_sequence;
-    lane.filling = BatchBuilder(options);
-    lane.filling_since = Now();
-    ++batches_;
-    filling_.push_back({&lane, lane.filling_since});
-    if (filling_.size() == 1) changed_.notify_all();
-  }
-
-  // The batch that is being filled becomes ready.
-  void Close(Lane& lane) {
-    const int32_t count = lane.filling.record_count();
-    if (count == 0) return;
-    lane.next_sequence = Advance(lane.next_sequence, count);
-    const size_t memory = lane.filling.size();
-    lane.ready.push_back({lane.filling.Build(), lane.filling_since, memory, 0});
-    auto* const topic = const_cast<Topic*>(lane.topic);
-    if (&topic->lanes[topic->sticky] == &lane) topic->sticky = random_.Below(topic->lanes.size());
-    Queue(lane);
-  }
-
-  void CloseAll() {
-    for (const auto& [lane, since] : std::exchange(filling_, {})) Close(*lane);
-  }
-
-  void CloseLingering(MonotonicTime now) {
-    while (!filling_.empty()) {
-      const auto [lane, since] = filling_.front();
-      const bool is_open = lane->filling.record_count() > 0 && lane->filling_since == since;
-      if (is_open && since + options_.linger > now) return;
-      filling_.pop_front();
-      if (is_open) Close(*lane);
-    }
-  }
-
-  void Queue(Lane& lane) {
-    if (lane.queued || lane.ready.empty()) return;
-    lane.queued = true;
-    ready_lanes_.push_back(&lane);
-    changed_.notify_all();
-  }
-
-  // --- sending ---
-
-  void RunSender() {
-    Lock lock(mutex_);
-    while (!stopping_) {
-      const MonotonicTime now = Now();
-      CloseLingering(now);
-      Lane* const lane = TakeSendable(now);
-      if (lane != nullptr) {
-        SendNext(lock, *lane);
-        continue;
-      }
-      Expire(now);
-      changed_.wait_for(lock,
-                        filling_.empty() ? kTick : std::min<Duration>(kTick, WaitForLinger(now)));
-    }
-  }
-
-  Duration WaitForLinger(MonotonicTime now) const {
-    return std::max<Duration>(Duration(0), filling_.front().since + options_.linger - now);
-  }
-
-  // A lane that may send its next batch now, taken out of the queue.
-  Lane* TakeSendable(MonotonicTime now) {
-    if (stream_ == nullptr || in_flight_bytes_ >= in_flight_bytes_max_ ||
-        frames_.size() >= frames_max_)
-      return nullptr;
-    for (size_t i = ready_lanes_.size(); i > 0; --i) {
-      Lane* const lane = ready_lanes_.front();
-      ready_lanes_.pop_front();
-      const bool idempotent = session_.producer_id != kNoProducerId;
-      if (lane->ready.empty() || (idempotent && lane->sent.size() >= kInFlightBatchesMax)) {
-        lane->queued = false;  // acknowledgements queue it again
-        continue;
-      }
-      if (lane->not_before <= now) {
-        lane->queued = false;
-        return lane;
-      }
-      ready_lanes_.push_back(lane);
-    }
-    return nullptr;
-  }
-
-  void SendNext(Lock& lock, Lane& lane) {
-    Batch batch = std::move(lane.ready.front());
-    lane.ready.pop_front();
-    batch.frame_id = ++last_frame_id_;
-    const Bytes message = EncodeProduceFrame(batch.frame_id, lane.topic->name, lane.partition,
-                                             lane.attempt, batch.data.bytes);
-    in_flight_bytes_ += batch.data.bytes.size();
-    frames_[batch.frame_id] = &lane;
-    lane.sent.push_back(std::move(batch));
-    Queue(lane);
-    const std::shared_ptr<RawStream> stream = stream_;
-    writing_ = true;
-    lock.unlock();
-    const bool written = stream->Write(message);
-    lock.lock();
-    writing_ = false;
-    changed_.notify_all();
-    // The reader finds out why.
-    if (!written && stream_ == stream) stream_ = nullptr;
-  }
-
-  // Fails what waited for too long; ends the stream where something sent is not answered.
-  void Expire(MonotonicTime now) {
-    const MonotonicTime oldest = now - options_.delivery_timeout;
-    std::vector<Outcome> outcomes;
-    for (const auto& [name, topic] : topics_) {
-      for (Lane& lane : topic->lanes) {
-        if (!lane.sent.empty() && lane.sent.front().created < oldest && stream_ != nullptr)
-          stream_->Cancel();
-        while (lane.sent.empty() && !lane.ready.empty() && lane.ready.front().created < oldest) {
-          outcomes.push_back(
-              {&lane, std::move(lane.ready.front()), Offset{-1},
-               Error(Reason::kCommitTimedOut, "not acknowledged within the delivery timeout")
-                   .With("outcome", "UNKNOWN")});
-          lane.ready.pop_front();
-        }
-      }
-    }
-    if (!outcomes.empty() && session_.producer_id != kNoProducerId) {
-      // It may or may not be in the log: no later sequence can be right.
-      fatal_ = outcomes.front().error;
-    }
-    Finish(std::move(outcomes));
-  }
-
-  // --- the stream ---
-
-  void RunReader() {
+  // Asks for a topic's partitions and limit. What is known already stays good enough while the
+  // server cannot answer.
+  Result<void> LearnTopic(const std::string& name) {
+    const MonotonicTime start = SystemClock().Now();
     Duration backoff = kBackoffMin;
     while (true) {
-      const auto stream = std::shared_ptr<RawStream>(
-          channel_->OpenStream("/gregor.v1.ProduceService/ProduceStream"));
-      Bytes message;
-      if (Handshake(stream)) {
-        backoff = kBackoffMin;
-        while (stream->Read(&message)) OnMessage(message);
+      auto info = AskForTopic(name);
+      if (info.ok()) {
+        accumulator_.SetTopic(name, *info);
+        return {};
       }
-      Lock lock(mutex_);
-      stream_ = nullptr;
-      changed_.wait(lock, [&] { return !writing_; });
-      lock.unlock();
-      const auto end = stream->Finish();
-      lock.lock();
-      Requeue();
-      if (!end.ok()) OnBroken(end.error());
-      if (stopping_) return;
-      changed_.wait_for(lock, backoff, [&] { return stopping_; });
-      if (stopping_) return;
+      if (SpecOf(info.error().reason).retry != RetryAdvice::kBackoff)
+        return std::move(info).error();
+      if (accumulator_.KnowsTopic(name)) return {};
+      if (SystemClock().Now() - start > options_.delivery_timeout) return std::move(info).error();
+      std::unique_lock<std::mutex> lock(mutex_.native());
+      never_.wait_for(lock, backoff);
       backoff = std::min(kBackoffMax, 2 * backoff);
     }
   }
 
-  // Opens the session; once the broker has answered the sender may write.
-  bool Handshake(const std::shared_ptr<RawStream>& stream) {
-    Bytes message;
-    if (!stream->Write(OpenMessage(options_, session_)) || !stream->Read(&message)) return false;
-    OnMessage(message);
-    const Lock lock(mutex_);
-    if (!stopping_) stream_ = stream;
-    changed_.notify_all();
-    return !stopping_;
+  Result<Accumulator::TopicInfo> AskForTopic(const std::string& name) {
+    const Admin admin(channel_);
+    Accumulator::TopicInfo info;
+    ASSIGN_OR_RETURN(info.partition_count, admin.PartitionCount(name));
+    info.batch_bytes_max = ProduceRules().batch_bytes_max;
+    const auto limit = admin.TopicConfig(name, "max.message.bytes");
+    if (!limit.ok()) {
+      if (IsRetriable(limit.error())) return limit.error();
+      return info;  // the server decides
+    }
+    size_t bytes = 0;
+    std::from_chars(limit->data(), limit->data() + limit->size(), bytes);
+    if (bytes > 0) info.batch_bytes_max = bytes;
+    return info;
   }
 
-  void OnMessage(const Bytes& message) {
+  // --- the loop ---
+
+  std::optional<MonotonicTime> Turn(IoLoop& loop) {
+    if (stopping_) return std::nullopt;
+    MonotonicTime now = SystemClock().Now();
+    if (now >= next_expiry_) Expire(now);
+    if (core_.NeedsSession()) BeginSession(loop, now);
+    if (MayOpen() && now >= reopen_at_) OpenStream(loop);
+    while (state_ == State::kOpen && !writing_ && SendNext(now)) {
+    }
+    Report();
+    return NextTurn(now);
+  }
+
+  MonotonicTime NextTurn(MonotonicTime now) {
+    const bool sending = state_ == State::kOpen && !writing_ && core_.HasRoom();
+    MonotonicTime next = accumulator_.Sleep(sending, !core_.InFlight());
+    if (sending) next = std::min(next, core_.RetryTime());
+    if (MayOpen()) next = std::min(next, reopen_at_);
+    if (core_.fatal().has_value()) return next;
+    if (state_ != State::kOpen || core_.HasBatches()) next = std::min(next, next_expiry_);
+    return next;
+  }
+
+  bool MayOpen() const { return state_ == State::kClosed && !core_.fatal().has_value(); }
+
+  // Writes the next frame; false: there is none.
+  bool SendNext(MonotonicTime now) {
+    auto frame = core_.NextFrame(now);
+    if (!frame.has_value() && core_.HasRoom()) {
+      accumulator_.Unblock(core_.TakeUnblocked());
+      auto batch = accumulator_.Take(
+          now, !core_.InFlight(),
+          [this](const ProducerPartition& partition) { return core_.CanTake(partition); });
+      if (!batch.has_value()) return false;
+      core_.Add(*std::move(batch));
+      frame = core_.NextFrame(now);
+    }
+    if (!frame.has_value()) return false;
+    writing_ = true;
+    stream_->Write(*frame);
+    return true;
+  }
+
+  void OpenStream(IoLoop& loop) {
+    v1::ProduceStreamRequest request;
+    v1::ProduceOpen& open = *request.mutable_open();
+    open.set_acks(ToProto(options_.acks));
+    open.set_client_id(options_.client_id);
+    const ProducerCore::Session& session = core_.session();
+    if (session.id != kNoProducerId) {
+      open.mutable_producer()->set_producer_id(session.id.value);
+      open.mutable_producer()->set_producer_epoch(session.epoch.value);
+    }
+    open.set_max_in_flight_bytes(static_cast<int64_t>(options_.in_flight_bytes_max));
+    state_ = State::kOpening;
+    stream_ = &loop.Open(*channel_, kProduceStream, *this);
+    writing_ = true;
+    stream_->Write(Slice::Own(request.SerializeAsString()));
+  }
+
+  void OnWritten() override {
+    writing_ = false;
+    if (state_ == State::kEnding) stream_->WritesDone();
+  }
+
+  void OnMessage(Bytes message) override {
     v1::ProduceStreamResponse response;
-    if (!response.ParseFromString(message.ToString())) return;
-    const Lock lock(mutex_);
-    if (response.has_ack()) OnAck(response.ack().frame_id(), Offset{response.ack().base_offset()});
-    if (response.has_error())
-      OnError(response.error().frame_id(), ErrorOfStatus(response.error().status()));
-    if (response.has_window()) SetWindow(response.window());
-    if (response.has_opened()) SetWindow(response.opened().window());
+    const Slice flat = message.Flatten();
+    if (!response.ParseFromArray(flat.data(), static_cast<int>(flat.size())))
+      return Break(Error(Reason::kUnspecified, "the server's answer cannot be parsed"));
+    switch (response.message_case()) {
+      case v1::ProduceStreamResponse::kAck: {
+        const auto taken =
+            core_.OnAck(response.ack().frame_id(), Offset{response.ack().base_offset()});
+        if (!taken.ok()) Break(taken.error());
+        return;
+      }
+      case v1::ProduceStreamResponse::kError:
+        core_.OnError(response.error().frame_id(), ErrorOfStatus(response.error().status()),
+                      SystemClock().Now());
+        if (core_.fatal().has_value()) Stop(*core_.fatal());
+        return;
+      case v1::ProduceStreamResponse::kOpened:
+        if (state_ == State::kOpening) state_ = State::kOpen;
+        backoff_ = kBackoffMin;
+        core_.OnOpened();
+        return SetWindow(response.opened().window());
+      case v1::ProduceStreamResponse::kWindow:
+        return SetWindow(response.window());
+      case v1::ProduceStreamResponse::kDraining:
+        return End();
+      default:
+        return;  // informational
+    }
   }
 
   void SetWindow(const v1::ProduceWindow& window) {
-    in_flight_bytes_max_ = options_.in_flight_bytes_max;
-    frames_max_ = SIZE_MAX;
-    if (window.max_in_flight_bytes() > 0) {
-      in_flight_bytes_max_ =
-          std::min(in_flight_bytes_max_, static_cast<size_t>(window.max_in_flight_bytes()));
-    }
-    if (window.max_in_flight_frames() > 0)
-      frames_max_ = static_cast<size_t>(window.max_in_flight_frames());
-    changed_.notify_all();
+    core_.OnWindow(window.max_in_flight_bytes(), window.max_in_flight_frames());
   }
 
-  // Everything sent and not answered goes back to the front of its lane, in order.
-  void Requeue() {
-    for (const auto& [frame_id, lane] : std::exchange(frames_, {})) {
-      lane->attempt = 0;
-      while (!lane->sent.empty()) {
-        lane->ready.push_front(std::move(lane->sent.back()));
-        lane->sent.pop_back();
-      }
-      Queue(*lane);
-    }
-    in_flight_bytes_ = 0;
+  // No more frames on this stream; it ends once those on it are answered.
+  void End() {
+    if (state_ != State::kOpen) return;
+    state_ = State::kEnding;
+    if (!writing_) stream_->WritesDone();
   }
 
-  // The stream ended with an error of the server that no repetition heals.
-  void OnBroken(const Error& error) {
-    if (IsRetriable(error) || stopping_) return;
-    fatal_ = error;
-    std::vector<Outcome> outcomes;
-    CloseAll();
-    for (const auto& [name, topic] : topics_) {
-      for (Lane& lane : topic->lanes) {
-        for (Batch& batch : std::exchange(lane.ready, {})) {
-          outcomes.push_back({&lane, std::move(batch), Offset{-1}, error});
-        }
-      }
-    }
-    Finish(std::move(outcomes));
+  void Break(const Error& error) {
+    broken_ = error;
+    state_ = State::kEnding;
+    stream_->Cancel();
   }
 
-  // --- answers ---
-
-  void OnAck(int64_t frame_id, Offset base_offset) {
-    const auto frame = frames_.find(frame_id);
-    if (frame == frames_.end()) return;
-    Lane& lane = *frame->second;
-    frames_.erase(frame);
-    CHECK(!lane.sent.empty() && lane.sent.front().frame_id == frame_id)
-        << "acknowledgements out of order";
-    Batch batch = std::move(lane.sent.front());
-    lane.sent.pop_front();
-    in_flight_bytes_ -= batch.data.bytes.size();
-    Queue(lane);
-    changed_.notify_all();
-    std::vector<Outcome> outcomes;
-    outcomes.push_back({&lane, std::move(batch), base_offset, std::nullopt});
-    Finish(std::move(outcomes));
-  }
-
-  // A batch was refused, and with it all that were sent after it.
-  void OnError(int64_t frame_id, Error error) {
-    const auto frame = frames_.find(frame_id);
-    if (frame == frames_.end()) return;  // sent again already
-    Lane& lane = *frame->second;
-    while (!lane.sent.empty() && lane.sent.back().frame_id >= frame_id) {
-      Batch& batch = lane.sent.back();
-      frames_.erase(batch.frame_id);
-      in_flight_bytes_ -= batch.data.bytes.size();
-      lane.ready.push_front(std::move(batch));
-      lane.sent.pop_back();
-    }
-    ++lane.attempt;
-    changed_.notify_all();
-    if (IsRetriable(error)) {
-      lane.not_before = Now() + std::chrono::milliseconds(100);
-      Queue(lane);
+  void OnClosed(Result<void> end) override {
+    stream_ = nullptr;
+    writing_ = false;
+    state_ = State::kClosed;
+    const MonotonicTime now = SystemClock().Now();
+    if (broken_.has_value()) end = *std::exchange(broken_, std::nullopt);
+    core_.OnBroken(end.ok() ? nullptr : &end.error());
+    reopen_at_ = now + backoff_;
+    next_expiry_ = now;  // what was stuck on the stream can be given up now
+    backoff_ = std::min(kBackoffMax, 2 * backoff_);
+    if (end.ok() || IsRetriable(end.error()) || end.error().reason == Reason::kBatchTooLarge ||
+        end.error().reason == Reason::kInvalidProducerEpoch)
       return;
-    }
-    Batch failed = std::move(lane.ready.front());
-    lane.ready.pop_front();
-    CloseGap(lane, failed.data.header.base_sequence);
-    if (error.reason == Reason::kOutOfOrderSequence ||
-        error.reason == Reason::kInvalidProducerEpoch)
-      fatal_ = error;
-    Queue(lane);
-    std::vector<Outcome> outcomes;
-    outcomes.push_back({&lane, std::move(failed), Offset{-1}, std::move(error)});
-    Finish(std::move(outcomes));
+    Stop(end.error());
   }
 
-  // A batch with sequences from `sequence` on was not written: those behind it move up.
-  void CloseGap(Lane& lane, Sequence sequence) {
-    if (session_.producer_id == kNoProducerId) return;
-    Close(lane);
-    for (Batch& batch : lane.ready) {
-      SetSequence(batch.data, sequence);
-      sequence = Advance(sequence, batch.data.header.record_count);
+  // A new producer id, once nothing of the old one is open.
+  void BeginSession(IoLoop& loop, MonotonicTime now) {
+    if (state_ == State::kOpen || state_ == State::kOpening) {
+      state_ = State::kEnding;
+      stream_->Cancel();
     }
-    lane.next_sequence = sequence;
+    if (state_ != State::kClosed || now < reopen_at_) return;
+    state_ = State::kNewSession;
+    const Bytes request = Slice::Own(v1::InitProducerRequest().SerializeAsString());
+    loop.Call(*channel_, kInitProducer, request, kCallTimeout, [this](Result<Bytes> answer) {
+      state_ = State::kClosed;
+      reopen_at_ = SystemClock().Now() + backoff_;
+      backoff_ = std::min(kBackoffMax, 2 * backoff_);
+      v1::InitProducerResponse response;
+      if (answer.ok() && response.ParseFromString(answer->ToString()))
+        return core_.BeginSession(SessionOf(response));
+      if (!answer.ok() && !IsRetriable(answer.error())) Stop(answer.error());
+    });
   }
 
-  // Reports outcomes. Runs under the lock, which deliveries must not need: see the contract of
-  // OnDelivery.
-  void Finish(std::vector<Outcome> outcomes) {
-    for (Outcome& outcome : outcomes) {
-      const RecordBatch& data = outcome.batch.data;
-      const size_t bytes = data.bytes.size();
-      if (outcome.error.has_value() && !first_error_.has_value()) first_error_ = outcome.error;
-      if (on_delivery_) {
-        on_delivery_({.topic = outcome.lane->topic->name,
-                      .partition = outcome.lane->partition,
-                      .record_count = data.header.record_count,
-                      .bytes = bytes,
-                      .base_offset = outcome.base_offset,
-                      .first_sent_by_caller = outcome.batch.created,
-                      .error = outcome.error.has_value() ? &*outcome.error : nullptr});
+  // --- ends of batches ---
+
+  void Expire(MonotonicTime now) {
+    next_expiry_ = now + kExpiryTick;
+    if (core_.Expire(now) && stream_ != nullptr && !broken_.has_value())
+      Break(Error(Reason::kCommitTimedOut, "the server did not answer in time")
+                .With("outcome", "UNKNOWN"));
+    for (FilledBatch& batch : accumulator_.TakeOlderThan(now - options_.delivery_timeout)) {
+      std::string why = "not sent within the delivery timeout";
+      if (core_.trouble().has_value()) why += ": " + core_.trouble()->message;
+      core_.Fail(std::move(batch),
+                 Error(Reason::kCommitTimedOut, why).With("outcome", "NOT_APPLIED"));
+    }
+  }
+
+  // The producer as a whole is refused.
+  void Stop(const Error& error) {
+    core_.FailAll(error);
+    for (FilledBatch& batch : accumulator_.Stop(error)) core_.Fail(std::move(batch), error);
+    if (stream_ != nullptr) stream_->Cancel();
+    state_ = State::kEnding;
+  }
+
+  void Report() {
+    accumulator_.Unblock(core_.TakeUnblocked());
+    for (const std::string& topic : core_.TakeOutdatedTopics()) accumulator_.ForgetTopic(topic);
+    {
+      const MutexLock lock(mutex_);
+      if (trouble_.has_value() || core_.trouble().has_value()) trouble_ = core_.trouble();
+    }
+    for (const ProducerOutcome& outcome : core_.TakeOutcomes()) {
+      const Error* const error = outcome.error.has_value() ? &*outcome.error : nullptr;
+      if (error != nullptr) {
+        const MutexLock lock(mutex_);
+        if (!first_error_.has_value()) first_error_ = *error;
       }
-      --batches_;
-      memory_used_ -= outcome.batch.memory;
+      if (on_delivery_) {
+        on_delivery_({.topic = outcome.partition->topic,
+                      .partition = outcome.partition->index,
+                      .record_count = outcome.record_count,
+                      .bytes = outcome.bytes,
+                      .base_offset = outcome.base_offset,
+                      .first_record = outcome.since,
+                      .error = error});
+      }
+      if (outcome.releases) accumulator_.Release(outcome.memory_bytes, outcome.generation);
     }
-    if (batches_ == 0) delivered_.notify_all();
-    if (!outcomes.empty()) memory_freed_.notify_all();
   }
-
-  struct Filling {
-    Lane* lane;
-    MonotonicTime since;
-  };
 
   const ProducerOptions options_;
   const OnDelivery on_delivery_;
   const std::shared_ptr<Channel> channel_;
-  BatchBuilder::Options session_;  // set before the threads start
-  std::thread sender_;
-  std::thread reader_;
 
-  mutable std::mutex mutex_;  // guards all below
-  std::condition_variable changed_;
-  std::condition_variable memory_freed_;
-  std::condition_variable delivered_;
-  Random random_;
-  std::unordered_map<std::string, std::unique_ptr<Topic>> topics_;
-  Topic* last_topic_ = nullptr;
-  std::deque<Filling>
-      filling_;  // lanes with a batch that is being filled, oldest first; stale entries are skipped
-  std::deque<Lane*> ready_lanes_;
-  std::map<int64_t, Lane*> frames_;    // sent and not answered
-  std::shared_ptr<RawStream> stream_;  // null while there is none to write to
+  // Of the loop's thread.
+  ProducerCore core_;
+  State state_ = State::kClosed;
+  IoStream* stream_ = nullptr;
   bool writing_ = false;
-  bool stopping_ = false;
-  int64_t last_frame_id_ = 0;
-  size_t in_flight_bytes_ = 0;
-  size_t in_flight_bytes_max_ = 0;
-  size_t frames_max_ = SIZE_MAX;
-  size_t memory_used_ = 0;
-  size_t batches_ = 0;  // not delivered yet
-  std::optional<Error> first_error_;
-  std::optional<Error> fatal_;  // no record can be taken any more
+  std::optional<Error> broken_;  // why we broke the stream
+  MonotonicTime reopen_at_ = MonotonicTime::min();
+  Duration backoff_ = kBackoffMin;
+  MonotonicTime next_expiry_ = MonotonicTime::min();
+
+  Accumulator accumulator_;
+  std::atomic<bool> stopping_{false};
+  mutable Mutex mutex_;
+  std::condition_variable never_;
+  std::optional<Error> first_error_ TS_GUARDED_BY(mutex_);
+  std::optional<Error> trouble_ TS_GUARDED_BY(mutex_);
+  std::unique_ptr<IoLoop> loop_;  // last: its thread uses all of the above
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Producer>> Producer::Create(ProducerOptions options,
                                                    OnDelivery on_delivery) {
-  auto producer = std::make_unique<StreamProducer>(std::move(options), std::move(on_delivery));
-  RETURN_IF_ERROR(producer->Start());
-  return std::unique_ptr<Producer>(std::move(producer));
+  if (options.acks == ClientAcks::kNone) options.idempotent = false;
+  auto channel = Channel::Connect(options.server, {.own_connection = true});
+  ProducerCore::Session session;
+  if (options.idempotent) {
+    ASSIGN_OR_RETURN(const auto response,
+                     channel->Call<v1::InitProducerResponse>(
+                         kInitProducer, v1::InitProducerRequest(), kCallTimeout));
+    session = SessionOf(response);
+  } else {
+    RETURN_IF_ERROR(Admin(channel).Ping());
+  }
+  return std::unique_ptr<Producer>(std::make_unique<StreamProducer>(
+      std::move(options), std::move(channel), session, std::move(on_delivery)));
 }
 
 }  // namespace gregor

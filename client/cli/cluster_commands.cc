@@ -1,17 +1,15 @@
 #include <iostream>
 #include <memory>
+#include <numeric>
 
-#include "client/cli/admin.h"
+#include "client/admin.h"
 #include "client/cli/output.h"
 
 namespace gregor {
 namespace {
 
 Result<void> DescribeCluster(GlobalOptions& global) {
-  ASSIGN_OR_RETURN(const auto response, Channel::Connect(global.server)
-                                            ->Call<v1::DescribeClusterResponse>(
-                                                "/gregor.v1.ClusterService/DescribeCluster",
-                                                v1::DescribeClusterRequest()));
+  ASSIGN_OR_RETURN(const auto response, Admin(Channel::Connect(global.server)).DescribeCluster());
   Json brokers = Json::array();
   for (const auto& broker : response.brokers()) {
     brokers.push_back(
@@ -25,7 +23,7 @@ Result<void> DescribeCluster(GlobalOptions& global) {
   if (global.output == "json") {
     json["controller"] = response.controller_id();
     json["brokers"] = brokers;
-    std::cout << json.dump(2) << std::endl;
+    std::cout << Dump(json, 2) << std::endl;
     return {};
   }
   PrintObject(global, json);
@@ -35,13 +33,8 @@ Result<void> DescribeCluster(GlobalOptions& global) {
 }
 
 Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
-  v1::DescribeLogDirsRequest request;
-  request.set_omit_replicas(true);
-  if (!topic.empty()) request.add_topics(topic);
   ASSIGN_OR_RETURN(const auto response,
-                   Channel::Connect(global.server)
-                       ->Call<v1::DescribeLogDirsResponse>(
-                           "/gregor.v1.ClusterService/DescribeLogDirs", request));
+                   Admin(Channel::Connect(global.server)).DescribeLogDirs(topic));
   Json list = Json::array();
   for (const auto& dir : response.log_dirs()) {
     list.push_back({{"broker", dir.broker_id()},
@@ -58,10 +51,17 @@ Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
 }
 
 Result<void> Offsets(GlobalOptions& global, const std::string& topic, int32_t partition) {
-  const auto channel = Channel::Connect(global.server);
-  ASSIGN_OR_RETURN(const auto partitions, PartitionsOf(*channel, topic, partition));
-  ASSIGN_OR_RETURN(const auto starts, FindOffsets(*channel, topic, partitions, EarliestPosition()));
-  ASSIGN_OR_RETURN(const auto ends, FindOffsets(*channel, topic, partitions, LatestPosition()));
+  const Admin admin(Channel::Connect(global.server));
+  std::vector<int32_t> partitions = {partition};
+  if (partition < 0) {
+    ASSIGN_OR_RETURN(const int32_t count, admin.PartitionCount(topic));
+    partitions.resize(static_cast<size_t>(count));
+    std::iota(partitions.begin(), partitions.end(), 0);
+  }
+  ASSIGN_OR_RETURN(const auto starts,
+                   admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_EARLIEST)));
+  ASSIGN_OR_RETURN(const auto ends,
+                   admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_LATEST)));
   Json list = Json::array();
   for (size_t i = 0; i < partitions.size(); ++i) {
     list.push_back({{"partition", partitions[i]},
@@ -80,11 +80,13 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
   cluster->require_subcommand(1);
   CLI::App* const describe =
       cluster->add_subcommand("describe", "Show the cluster's id and brokers");
+  AddExamples(*describe, {"gregor cluster describe"});
   OnCommand(*describe, global, [&global] { return DescribeCluster(global); });
   CLI::App* const dirs =
       cluster->add_subcommand("log-dirs", "Show the brokers' log directories and what is in them");
   const auto dirs_topic = std::make_shared<std::string>();
   dirs->add_option("--topic", *dirs_topic, "Count only this topic")->type_name("NAME");
+  AddExamples(*dirs, {"gregor cluster log-dirs", "gregor cluster log-dirs --topic orders"});
   OnCommand(*dirs, global, [&global, dirs_topic] { return DescribeLogDirs(global, *dirs_topic); });
 
   CLI::App* const offsets =
@@ -92,7 +94,12 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
   const auto topic = std::make_shared<std::string>();
   const auto partition = std::make_shared<int32_t>(-1);
   offsets->add_option("TOPIC", *topic, "Topic")->required();
-  offsets->add_option("--partition", *partition, "Only this partition");
+  offsets->add_option("--partition", *partition, "Only this partition (default: all)")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+  AddExamples(*offsets, {"gregor offsets orders", "gregor --output json offsets orders"},
+              "`end` is the offset of the next record. Where compaction removed records there are "
+              "fewer than the numbers between.");
   OnCommand(*offsets, global,
             [&global, topic, partition] { return Offsets(global, *topic, *partition); });
 }

@@ -15,9 +15,8 @@ struct GlobalOptions {
 
 // Exit codes, for scripts.
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailed = 1;       // the server refused, or something was not found
-inline constexpr int kExitUsage = 2;        // bad arguments
-inline constexpr int kExitUnreachable = 3;  // no server answered
+inline constexpr int kExitFailed = 1;  // refused, not found, or no server answered
+inline constexpr int kExitUsage = 2;   // bad arguments
 
 // Adds the commands that talk to a server. They run when the command line is parsed. Thread: main.
 void AddClientCommands(CLI::App& app, GlobalOptions& global);
@@ -29,6 +28,8 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global);
 void AddProduceCommand(CLI::App& app, GlobalOptions& global);
 void AddConsumeCommand(CLI::App& app, GlobalOptions& global);
 void AddBenchCommands(CLI::App& app, GlobalOptions& global);
+// Prints what a shell needs to complete the command lines of `app`, which is complete by then.
+void AddCompletionCommand(CLI::App& app);
 
 }  // namespace gregor
 

@@ -1,9 +1,8 @@
 #include <iostream>
 #include <memory>
 
-#include "client/cli/admin.h"
+#include "client/admin.h"
 #include "client/cli/output.h"
-#include "gregor/v1/config.pb.h"
 
 namespace gregor {
 namespace {
@@ -47,79 +46,57 @@ const char* SourceName(v1::ConfigEntry::Source source) {
   }
 }
 
-Result<v1::DescribeConfigsResponse> Ask(GlobalOptions& global, const ConfigArguments& arguments) {
-  v1::DescribeConfigsRequest request;
-  ASSIGN_OR_RETURN(*request.add_resources(), ResourceOf(arguments));
-  if (!arguments.key.empty()) request.add_keys(arguments.key);
-  request.set_include_documentation(arguments.documentation);
-  ASSIGN_OR_RETURN(auto response, Channel::Connect(global.server)
-                                      ->Call<v1::DescribeConfigsResponse>(
-                                          "/gregor.v1.ConfigService/DescribeConfigs", request));
-  for (const auto& result : response.results()) {
-    if (result.error().code() != 0) return ErrorOfStatus(result.error());
-  }
-  return response;
+Result<std::vector<v1::ConfigEntry>> Ask(const GlobalOptions& global,
+                                         const ConfigArguments& arguments) {
+  ASSIGN_OR_RETURN(const v1::ConfigResource resource, ResourceOf(arguments));
+  std::vector<std::string> keys;
+  if (!arguments.key.empty()) keys.push_back(arguments.key);
+  return Admin(Channel::Connect(global.server))
+      .DescribeConfigs(resource, keys, arguments.documentation);
 }
 
 Result<void> Describe(GlobalOptions& global, const ConfigArguments& arguments) {
-  ASSIGN_OR_RETURN(const auto response, Ask(global, arguments));
+  ASSIGN_OR_RETURN(const auto entries, Ask(global, arguments));
   Json list = Json::array();
-  for (const auto& result : response.results()) {
-    for (const auto& entry : result.entries()) {
-      Json row = {{"config", entry.name()},
-                  {"value", entry.value()},
-                  {"source", SourceName(entry.source())},
-                  {"type", entry.type()}};
-      if (arguments.documentation) row["documentation"] = entry.documentation();
-      list.push_back(row);
+  for (const v1::ConfigEntry& entry : entries) {
+    Json row = {{"config", entry.name()},
+                {"value", entry.has_value() ? Json(entry.value()) : Json(nullptr)},
+                {"source", SourceName(entry.source())},
+                {"type", entry.type()},
+                {"default", entry.default_value()}};
+    if (arguments.documentation) {
+      row["valid_values"] = entry.valid_values();
+      row["documentation"] = entry.documentation();
     }
+    list.push_back(row);
   }
   std::vector<std::string> members = {"config", "value", "source"};
-  if (arguments.documentation) members.insert(members.end(), {"type", "documentation"});
+  if (arguments.documentation) members.insert(members.end(), {"type", "default", "valid_values", "documentation"});
   PrintList(global, list, members);
   return {};
 }
 
 Result<void> Get(GlobalOptions& global, const ConfigArguments& arguments) {
-  ASSIGN_OR_RETURN(const auto response, Ask(global, arguments));
-  for (const auto& result : response.results()) {
-    for (const auto& entry : result.entries()) {
-      if (entry.name() != arguments.key) continue;
-      std::cout << (global.output == "json" ? Json({{entry.name(), entry.value()}}).dump()
-                                            : entry.value())
-                << std::endl;
-      return {};
-    }
+  ASSIGN_OR_RETURN(const auto entries, Ask(global, arguments));
+  for (const v1::ConfigEntry& entry : entries) {
+    if (entry.name() != arguments.key) continue;
+    std::cout << (global.output == "json" ? Dump({{entry.name(), entry.value()}}) : entry.value())
+              << std::endl;
+    return {};
   }
-  return Error(Reason::kInvalidConfig, "there is no config \"" + arguments.key + "\"");
+  return Error(Reason::kInvalidConfig, "there is no config \"" + arguments.key +
+                                           "\"; `gregor config describe` lists what there is");
 }
 
 Result<void> Set(GlobalOptions& global, const ConfigArguments& arguments) {
-  v1::AlterConfigsRequest request;
-  request.set_validate_only(arguments.validate_only);
-  auto& alteration = *request.add_alterations();
-  ASSIGN_OR_RETURN(*alteration.mutable_resource(), ResourceOf(arguments));
-  for (const std::string& value : arguments.values) {
-    ASSIGN_OR_RETURN(const auto pair, SplitPair(value));
-    auto& op = *alteration.add_ops();
-    op.set_kind(v1::AlterConfigsRequest::KIND_SET);
-    op.set_name(pair.first);
-    op.set_value(pair.second);
-  }
-  for (const std::string& name : arguments.unset) {
-    auto& op = *alteration.add_ops();
-    op.set_kind(v1::AlterConfigsRequest::KIND_DELETE);
-    op.set_name(name);
-  }
-  if (alteration.ops_size() == 0)
+  ASSIGN_OR_RETURN(const v1::ConfigResource resource, ResourceOf(arguments));
+  ASSIGN_OR_RETURN(const auto set, SplitPairs(arguments.values));
+  if (set.empty() && arguments.unset.empty())
     return Error(Reason::kInvalidArgument, "nothing to change: give NAME=VALUE or --unset NAME");
-  ASSIGN_OR_RETURN(const auto response, Channel::Connect(global.server)
-                                            ->Call<v1::AlterConfigsResponse>(
-                                                "/gregor.v1.ConfigService/AlterConfigs", request));
-  for (const auto& status : response.results()) {
-    if (status.code() != 0) return ErrorOfStatus(status);
-  }
-  if (global.output != "json") std::cout << (arguments.validate_only ? "valid\n" : "changed\n");
+  RETURN_IF_ERROR(Admin(Channel::Connect(global.server))
+                      .AlterConfigs(resource, set, arguments.unset, arguments.validate_only));
+  const char* const word = arguments.validate_only ? "valid" : "changed";
+  std::cout << (global.output == "json" ? Dump({{"result", word}}) : word) << std::endl;
   return {};
 }
 
@@ -133,23 +110,29 @@ void AddConfigCommands(CLI::App& app, GlobalOptions& global) {
   const auto add = [&](const char* name, const char* help,
                        Result<void> (*run)(GlobalOptions&, const ConfigArguments&)) {
     CLI::App* const command = config->add_subcommand(name, help);
-    command->add_option("--topic", arguments->topic, "Topic")->type_name("NAME");
-    command->add_option("--broker", arguments->broker, "Broker")->type_name("ID");
-    command->add_flag("--all-brokers", arguments->all_brokers, "Defaults of all brokers");
+    command->add_option("--topic", arguments->topic, "Of this topic")->type_name("NAME");
+    command->add_option("--broker", arguments->broker, "Of this broker")->type_name("ID");
+    command->add_flag("--all-brokers", arguments->all_brokers, "The defaults of all brokers");
     OnCommand(*command, global, [&global, arguments, run] { return run(global, *arguments); });
     return command;
   };
   CLI::App* command =
       add("describe", "List all configs with their values and where those come from", Describe);
   command->add_flag("--documentation", arguments->documentation, "With types and what they mean");
-  add("get", "Print the value of one config", Get)
-      ->add_option("KEY", arguments->key, "Name of the config")
-      ->required();
-  command = add("set", "Change configs", Set);
+  AddExamples(*command, {"gregor config describe --topic orders",
+                         "gregor config describe --broker 1 --documentation"});
+  command = add("get", "Print the value of one config", Get);
+  command->add_option("KEY", arguments->key, "Name of the config")->required();
+  AddExamples(*command, {"gregor config get --topic orders retention.ms"});
+  command = add("set", "Change configs: all that are given, or none", Set);
   command->add_option("NAME=VALUE", arguments->values, "Configs to set");
   command->add_option("--unset", arguments->unset, "Config to put back to its default")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->expected(1)
+      ->take_all();
   command->add_flag("--validate-only", arguments->validate_only, "Check, but change nothing");
+  AddExamples(*command, {"gregor config set --topic orders retention.ms=86400000",
+                         "gregor config set --topic orders --unset retention.ms"});
 }
 
 }  // namespace gregor

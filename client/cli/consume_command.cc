@@ -1,50 +1,70 @@
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstring>
 #include <iostream>
 #include <map>
 #include <memory>
+#include <numeric>
 
-#include "client/cli/admin.h"
+#include "client/admin.h"
 #include "client/cli/output.h"
 #include "client/cli/record_format.h"
+#include "client/cli/trouble_watch.h"
 #include "client/consumer.h"
+#include "client/record_cursor.h"
 
 namespace gregor {
 namespace {
 
 struct ConsumeArguments {
   std::string topic;
-  std::string from = "end";
+  std::string from;
   int32_t partition = -1;
   int64_t records_max = -1;
   bool exit_at_end = false;
   std::string format;
 };
 
-constexpr size_t kOutputBytes = 1u << 20;
-constexpr size_t kDecompressedMax = 1u << 30;
+constexpr size_t kOutputBytes = 256u << 10;
 
-// Where each partition begins, as an offset, so that nothing before it is shown.
-Result<std::vector<int64_t>> StartOffsets(Channel& channel, const ConsumeArguments& arguments,
-                                          const std::vector<int32_t>& partitions) {
-  ASSIGN_OR_RETURN(const FromArgument from, ParseFrom(arguments.from));
+Result<std::vector<int32_t>> PartitionsToRead(const Admin& admin,
+                                              const ConsumeArguments& arguments) {
+  ASSIGN_OR_RETURN(const int32_t count, admin.PartitionCount(arguments.topic));
+  if (arguments.partition >= count) {
+    return Error(Reason::kPartitionNotFound,
+                 "topic \"" + arguments.topic + "\" has no partition " +
+                     std::to_string(arguments.partition) + ": it has " +
+                     (count == 1 ? "only 0" : "0 to " + std::to_string(count - 1)));
+  }
+  if (arguments.partition >= 0) return std::vector<int32_t>{arguments.partition};
+  std::vector<int32_t> all(static_cast<size_t>(count));
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+// Where each partition begins, as an offset. `ends`: where each ends now.
+Result<std::vector<int64_t>> StartOffsets(const Admin& admin, const ConsumeArguments& arguments,
+                                          const FromArgument& from,
+                                          const std::vector<int32_t>& partitions,
+                                          const std::vector<int64_t>& ends) {
   v1::Position position;
   switch (from.kind) {
     case FromArgument::Kind::kOffset:
       return std::vector<int64_t>(partitions.size(), from.value);
-    case FromArgument::Kind::kBeginning:
-      return FindOffsets(channel, arguments.topic, partitions, EarliestPosition());
     case FromArgument::Kind::kEnd:
-      return FindOffsets(channel, arguments.topic, partitions, LatestPosition());
+      return ends;
+    case FromArgument::Kind::kBeginning:
+      position = AtAnchor(v1::Position::ANCHOR_EARLIEST);
+      break;
     case FromArgument::Kind::kTail:
       position.set_tail(from.value);
-      return FindOffsets(channel, arguments.topic, partitions, position);
+      break;
     case FromArgument::Kind::kTime:
+      position.set_timestamp_ms(from.value);
       break;
   }
-  position.set_timestamp_ms(from.value);
-  ASSIGN_OR_RETURN(auto offsets, FindOffsets(channel, arguments.topic, partitions, position));
-  ASSIGN_OR_RETURN(const auto ends,
-                   FindOffsets(channel, arguments.topic, partitions, LatestPosition()));
+  ASSIGN_OR_RETURN(auto offsets, admin.FindOffsets(arguments.topic, partitions, position));
   for (size_t i = 0; i < offsets.size(); ++i) {
     if (offsets[i] < 0) offsets[i] = ends[i];  // nothing that late yet
   }
@@ -54,80 +74,99 @@ Result<std::vector<int64_t>> StartOffsets(Channel& channel, const ConsumeArgumen
 // Prints what a consumer gets, until it is told to stop.
 class Printer {
  public:
-  Printer(RecordFormat format, const ConsumeArguments& arguments)
-      : format_(std::move(format)), arguments_(arguments) {}
+  Printer(RecordFormat format, int64_t records_max)
+      : format_(std::move(format)), records_max_(records_max) {}
 
-  // True: enough.
-  Result<bool> Print(const Consumed& consumed, int64_t first_wanted) {
-    for (const RecordBatch& batch : consumed.batches) {
-      if (batch.header.is_control()) continue;
-      ASSIGN_OR_RETURN(RecordReader reader, RecordReader::Open(batch, kDecompressedMax));
-      while (true) {
-        ASSIGN_OR_RETURN(const auto record, reader.Next());
-        if (!record.has_value()) break;
-        if (record->offset.value < first_wanted) continue;
-        if (arguments_.records_max >= 0 && printed_ >= arguments_.records_max) return true;
-        format_.Append(consumed.topic, consumed.partition, *record, out_);
-        ++printed_;
-        if (out_.size() >= kOutputBytes) RETURN_IF_ERROR(Flush());
-      }
+  bool is_full() const { return records_max_ >= 0 && printed_ >= records_max_; }
+
+  // Records at `end` and behind are left out; -1: none.
+  Result<void> Print(const Consumed& consumed, int64_t end) {
+    RecordCursor cursor(consumed);
+    while (!is_full()) {
+      ASSIGN_OR_RETURN(const auto record, cursor.Next());
+      if (!record.has_value() || (end >= 0 && record->offset.value >= end)) break;
+      format_.Append(consumed.topic, consumed.partition, *record, out_);
+      ++printed_;
+      if (out_.size() >= kOutputBytes) RETURN_IF_ERROR(Flush());
     }
-    return arguments_.records_max >= 0 && printed_ >= arguments_.records_max;
+    return {};
   }
 
   Result<void> Flush() {
-    const bool written =
-        std::fwrite(out_.data(), 1, out_.size(), stdout) == out_.size() && std::fflush(stdout) == 0;
+    for (size_t done = 0; done < out_.size();) {
+      const ssize_t written = write(STDOUT_FILENO, out_.data() + done, out_.size() - done);
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) {
+        out_.clear();
+        return Error(Reason::kUnspecified,
+                     std::string("stdout cannot be written: ") + std::strerror(errno));
+      }
+      done += static_cast<size_t>(written);
+    }
     out_.clear();
-    if (written) return {};
-    return Error(Reason::kUnspecified,
-                 std::string("stdout cannot be written: ") + std::strerror(errno));
+    return {};
   }
 
  private:
   const RecordFormat format_;
-  const ConsumeArguments& arguments_;
+  const int64_t records_max_;
   std::string out_;
   int64_t printed_ = 0;
 };
 
+// Follows the partitions; those of `unfinished` up to the offset there.
+Result<void> Follow(Consumer& consumer, Printer& printer, bool exit_at_end,
+                    std::map<int32_t, int64_t>& unfinished) {
+  while (!printer.is_full() && (!exit_at_end || !unfinished.empty())) {
+    ASSIGN_OR_RETURN(auto consumed, consumer.Poll(Duration(0)));
+    if (!consumed.has_value()) {
+      RETURN_IF_ERROR(printer.Flush());  // what is printed is seen before anything is waited for
+      ASSIGN_OR_RETURN(consumed, consumer.Poll(std::chrono::seconds(10)));
+    }
+    if (!consumed.has_value()) continue;
+    const auto end = unfinished.find(consumed->partition.value);
+    const bool ends = end != unfinished.end();
+    if (exit_at_end && !ends) continue;  // what came behind the end of one that is finished
+    RETURN_IF_ERROR(printer.Print(*consumed, ends ? end->second : -1));
+    if (!ends || consumed->next_offset.value < end->second) continue;
+    consumer.Unassign(consumed->topic, consumed->partition);
+    unfinished.erase(end);
+  }
+  return {};
+}
+
 Result<void> Run(GlobalOptions& global, const ConsumeArguments& arguments) {
   ASSIGN_OR_RETURN(RecordFormat format, RecordFormat::Parse(arguments.format));
-  const auto channel = Channel::Connect(global.server);
-  ASSIGN_OR_RETURN(const auto partitions,
-                   PartitionsOf(*channel, arguments.topic, arguments.partition));
-  ASSIGN_OR_RETURN(const auto starts, StartOffsets(*channel, arguments, partitions));
-  ASSIGN_OR_RETURN(const auto ends,
-                   FindOffsets(*channel, arguments.topic, partitions, LatestPosition()));
+  const bool from_end = arguments.from.empty() && !arguments.exit_at_end;
+  ASSIGN_OR_RETURN(const FromArgument from, ParseFrom(!arguments.from.empty() ? arguments.from
+                                                      : from_end              ? "end"
+                                                                              : "beginning"));
+  const Admin admin(Channel::Connect(global.server));
+  ASSIGN_OR_RETURN(const auto partitions, PartitionsToRead(admin, arguments));
+  ASSIGN_OR_RETURN(const auto ends, admin.FindOffsets(arguments.topic, partitions,
+                                                      AtAnchor(v1::Position::ANCHOR_LATEST)));
+  ASSIGN_OR_RETURN(const auto starts, StartOffsets(admin, arguments, from, partitions, ends));
   ConsumerOptions options;
   options.server = global.server;
-  options.batch_bytes_max = 32u << 20;
+  options.client_id = "gregor";
   const auto consumer = Consumer::Create(options);
-  std::map<int32_t, int64_t> first_wanted, unfinished;
+  std::map<int32_t, int64_t> unfinished;
   for (size_t i = 0; i < partitions.size(); ++i) {
-    first_wanted[partitions[i]] = starts[i];
-    if (arguments.exit_at_end && starts[i] >= ends[i]) continue;
+    if (arguments.exit_at_end && starts[i] == ends[i]) continue;
     if (arguments.exit_at_end) unfinished[partitions[i]] = ends[i];
     consumer->Assign(arguments.topic, PartitionIndex{partitions[i]},
                      {StartPosition::Kind::kOffset, starts[i]});
   }
-  Printer printer(std::move(format), arguments);
-  bool enough = arguments.records_max == 0;
-  while (!enough && (!arguments.exit_at_end || !unfinished.empty())) {
-    ASSIGN_OR_RETURN(auto consumed, consumer->Poll(std::chrono::milliseconds(0)));
-    if (!consumed.has_value()) {
-      RETURN_IF_ERROR(printer.Flush());  // what is printed is seen before anything is waited for
-      ASSIGN_OR_RETURN(consumed, consumer->Poll(std::chrono::seconds(1)));
-    }
-    if (!consumed.has_value()) continue;
-    const int32_t partition = consumed->partition.value;
-    ASSIGN_OR_RETURN(enough, printer.Print(*consumed, first_wanted[partition]));
-    const auto end = unfinished.find(partition);
-    if (end == unfinished.end() || consumed->next_offset.value < end->second) continue;
-    consumer->Unassign(arguments.topic, consumed->partition);
-    unfinished.erase(end);
+  if (from_end && isatty(STDERR_FILENO) != 0) {
+    std::cerr << "Waiting for new records; --from beginning shows those that are there. Ctrl-C "
+                 "ends."
+              << std::endl;
   }
-  return printer.Flush();
+  const TroubleWatch watch([&] { return consumer->trouble(); });
+  Printer printer(std::move(format), arguments.records_max);
+  auto followed = Follow(*consumer, printer, arguments.exit_at_end, unfinished);
+  RETURN_IF_ERROR(printer.Flush());
+  return followed;
 }
 
 }  // namespace
@@ -137,19 +176,33 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
   CLI::App* const command = app.add_subcommand("consume", "Print records, and follow a topic");
   command->add_option("TOPIC", arguments->topic, "Topic")->required();
   command
-      ->add_option("--from", arguments->from,
-                   "beginning, end, OFFSET, -N (N records before the end), @TIME (milliseconds, or "
-                   "2026-01-31T12:00:00Z)")
-      ->capture_default_str();
-  command->add_option("--partition", arguments->partition, "Only this partition (default: all)");
+      ->add_option(
+          "--from", arguments->from,
+          "Where to begin: beginning, end, an offset, -N (N records before the end of each "
+          "partition), or @TIME (milliseconds since 1970, or 2026-01-31T12:00:00Z). "
+          "Default: end, or beginning with --exit-at-end")
+      ->type_name("POSITION");
+  command->add_option("--partition", arguments->partition, "Only this partition (default: all)")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
   command->add_option("--max-records", arguments->records_max, "Stop after so many records")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
   command->add_flag("--exit-at-end", arguments->exit_at_end,
-                    "Stop at the end of the topic as of the start");
-  command->add_option("--format", arguments->format,
-                      "json, raw (values without anything between), or a template with {topic} "
-                      "{partition} {offset} {timestamp} "
-                      "{key} {value} {headers} \\n \\t (default: {value}\\n)");
+                    "Stop where the topic ended when the command began");
+  command
+      ->add_option("--format", arguments->format,
+                   "json (one document a line), raw (values with nothing between), or a template "
+                   "with {topic} {partition} {offset} {timestamp} {key} {value} {headers} \\n \\t. "
+                   "Default: {value}\\n")
+      ->type_name("FORMAT");
+  AddExamples(
+      *command,
+      {"gregor consume hello --from beginning", "gregor consume orders --exit-at-end > orders.txt",
+       "gregor consume orders --from -10 --format '{partition}:{offset} {key} {value}\\n'",
+       "gregor consume orders --from @2026-01-31T12:00:00Z --format json"},
+      "Only records go to stdout. In JSON, bytes that are no UTF-8 are {\"base64\": ...}, and "
+      "null is null.");
   OnCommand(*command, global, [&global, arguments] { return Run(global, *arguments); });
 }
 

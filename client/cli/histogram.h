@@ -1,9 +1,11 @@
 #ifndef GREGOR_CLIENT_CLI_HISTOGRAM_H_
 #define GREGOR_CLIENT_CLI_HISTOGRAM_H_
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <functional>
 
 #include "base/clock.h"
 
@@ -18,6 +20,11 @@ class Histogram {
     count_ += times;
     max_ = std::max(max_, duration);
   }
+  void Add(const Histogram& other) {
+    for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
+    count_ += other.count_;
+    max_ = std::max(max_, other.max_);
+  }
   int64_t count() const { return count_; }
   Duration max() const { return max_; }
   // The duration that `fraction` of the values do not exceed.
@@ -28,6 +35,21 @@ class Histogram {
       if (left < 0) return std::min<Duration>(max_, std::chrono::microseconds(UpperOf(i)));
     }
     return max_;
+  }
+  // Calls `visit` with [begin, end) and the count of every power of two in which there are values,
+  // and of those between.
+  void ForEachOctave(
+      const std::function<void(Duration begin, Duration end, int64_t count)>& visit) const {
+    int64_t left = count_;
+    for (int bit = 0; bit < 64 && left > 0; ++bit) {
+      const uint64_t begin = bit == 0 ? 0 : uint64_t{1} << bit, end = uint64_t{2} << bit;
+      int64_t count = 0;
+      for (size_t i = IndexOf(begin); i < IndexOf(end) && i < counts_.size(); ++i)
+        count += counts_[i];
+      if (count > 0 || left < count_)
+        visit(std::chrono::microseconds(begin), std::chrono::microseconds(end), count);
+      left -= count;
+    }
   }
 
  private:

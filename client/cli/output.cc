@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iostream>
 
+#include "client/channel.h"
+
 namespace gregor {
 namespace {
 
@@ -10,10 +12,10 @@ std::string CellOf(const Json& object, const std::string& member) {
   const auto found = object.find(member);
   if (found == object.end() || found->is_null()) return "-";
   if (found->is_string()) return found->get<std::string>();
-  if (!found->is_array()) return found->dump();
+  if (!found->is_array()) return Dump(*found);
   std::string text;
   for (const Json& item : *found)
-    text += (text.empty() ? "" : ",") + (item.is_string() ? item.get<std::string>() : item.dump());
+    text += (text.empty() ? "" : ",") + (item.is_string() ? item.get<std::string>() : Dump(item));
   return text.empty() ? "-" : text;
 }
 
@@ -47,7 +49,7 @@ void PrintTable(const std::vector<std::string>& headings,
 void PrintList(const GlobalOptions& global, const Json& list,
                const std::vector<std::string>& members) {
   if (global.output == "json") {
-    std::cout << list.dump(2) << std::endl;
+    std::cout << Dump(list, 2) << std::endl;
     return;
   }
   std::vector<std::string> headings;
@@ -62,7 +64,7 @@ void PrintList(const GlobalOptions& global, const Json& list,
 
 void PrintObject(const GlobalOptions& global, const Json& object) {
   if (global.output == "json") {
-    std::cout << object.dump(2) << std::endl;
+    std::cout << Dump(object, 2) << std::endl;
     return;
   }
   size_t width = 0;
@@ -75,24 +77,38 @@ void PrintObject(const GlobalOptions& global, const Json& object) {
   }
 }
 
+std::string Dump(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 int ExitCodeOf(const Error& error) {
-  switch (error.reason) {
-    case Reason::kInvalidArgument:
-      return kExitUsage;
-    case Reason::kLeaderNotAvailable:
-    case Reason::kCommitTimedOut:
-    case Reason::kServerDraining:
-      return kExitUnreachable;
-    default:
-      return kExitFailed;
-  }
+  return error.reason == Reason::kInvalidArgument ? kExitUsage : kExitFailed;
 }
 
 void PrintError(const Error& error) {
   std::cout.flush();
   std::cerr << "gregor: " << error.message;
-  if (error.reason != Reason::kUnspecified) std::cerr << " [" << ReasonName(error.reason) << "]";
-  std::cerr << std::endl;
+  if (error.reason != Reason::kUnspecified && !IsUnreachable(error))
+    std::cerr << " [" << ReasonName(error.reason) << "]";
+  std::cerr << "\n";
+  if (IsUnreachable(error)) {
+    std::cerr
+        << "Start a server with `gregor server` (or `./dev start` in a checkout), or say where "
+           "one is with --server HOST:PORT or GREGOR_SERVER.\n";
+  } else if (error.reason == Reason::kTopicNotFound) {
+    std::cerr
+        << "`gregor topic list` shows what there is, `gregor topic create NAME` creates one.\n";
+  }
+  std::cerr.flush();
+}
+
+void AddExamples(CLI::App& command, const std::vector<std::string>& examples,
+                 const std::string& remark) {
+  std::string text;
+  if (!remark.empty()) text += remark + "\n\n";
+  text += examples.size() == 1 ? "Example:" : "Examples:";
+  for (const std::string& example : examples) text += "\n  " + example;
+  command.footer(text);
 }
 
 void OnCommand(CLI::App& app, GlobalOptions& global, std::function<Result<void>()> command) {
@@ -111,6 +127,16 @@ Result<std::pair<std::string, std::string>> SplitPair(const std::string& text) {
     return Error(Reason::kInvalidArgument, "\"" + text + "\" is not of the form name=value");
   }
   return std::pair(text.substr(0, equals), text.substr(equals + 1));
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> SplitPairs(
+    const std::vector<std::string>& texts) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const std::string& text : texts) {
+    ASSIGN_OR_RETURN(auto pair, SplitPair(text));
+    pairs.push_back(std::move(pair));
+  }
+  return pairs;
 }
 
 }  // namespace gregor

@@ -24,15 +24,24 @@ void PrintList(const GlobalOptions& global, const Json& list,
                const std::vector<std::string>& members);
 // One object: as JSON, or a line for each member.
 void PrintObject(const GlobalOptions& global, const Json& object);
+// JSON as text; bytes that are no UTF-8 are replaced.
+std::string Dump(const Json& json, int indent = -1);
 
 // Runs `command` when `app` was given, and turns its error into a line on stderr and the exit code.
 void OnCommand(CLI::App& app, GlobalOptions& global, std::function<Result<void>()> command);
 // What to exit with after `error`.
 int ExitCodeOf(const Error& error);
+// The error on stderr, and what to do about it where that is known.
 void PrintError(const Error& error);
+// Ends a command's help with examples, one a line.
+void AddExamples(CLI::App& command, const std::vector<std::string>& examples,
+                 const std::string& remark = "");
 
 // "k=v" into its parts. Fails with kInvalidArgument.
 Result<std::pair<std::string, std::string>> SplitPair(const std::string& text);
+// Several of them.
+Result<std::vector<std::pair<std::string, std::string>>> SplitPairs(
+    const std::vector<std::string>& texts);
 
 }  // namespace gregor
 

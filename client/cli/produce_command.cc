@@ -1,12 +1,16 @@
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
-#include <fstream>
 #include <iostream>
 #include <memory>
 
-#include "client/cli/admin.h"
+#include "base/clock.h"
+#include "client/cli/line_reader.h"
 #include "client/cli/output.h"
+#include "client/cli/producer_arguments.h"
+#include "client/cli/trouble_watch.h"
 #include "client/producer.h"
 
 namespace gregor {
@@ -18,99 +22,112 @@ struct ProduceArguments {
   std::string key_separator;
   std::vector<std::string> headers;
   std::optional<int32_t> partition;
-  std::string acks = "all";
-  std::string compression = "none";
+  ProducerArguments producer;
   std::optional<std::string> null_value;
   bool quiet = false;
 };
 
-Result<ProducerOptions> OptionsOf(const GlobalOptions& global, const ProduceArguments& arguments) {
-  ProducerOptions options;
-  options.server = global.server;
-  options.acks = arguments.acks == "all"      ? ClientAcks::kAll
-                 : arguments.acks == "leader" ? ClientAcks::kLeader
-                                              : ClientAcks::kNone;
-  for (const Codec codec :
-       {Codec::kNone, Codec::kGzip, Codec::kSnappy, Codec::kLz4, Codec::kZstd}) {
-    if (CodecName(codec) == arguments.compression) options.compression = codec;
+// The file, or stdin.
+class Input {
+ public:
+  static Result<Input> Open(const std::string& file) {
+    if (file.empty()) return Input(STDIN_FILENO);
+    const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return Error(Reason::kInvalidArgument, file + ": " + std::strerror(errno));
+    return Input(fd);
   }
-  return options;
-}
-
-// Calls `take` with each line, without its end; a last line without end counts, too.
-template <typename Take>
-Result<void> ForEachLine(std::FILE* input, Take take) {
-  char* line = nullptr;
-  size_t room = 0;
-  Result<void> result;
-  for (ssize_t size; result.ok() && (size = getline(&line, &room, input)) >= 0;) {
-    if (size > 0 && line[size - 1] == '\n') --size;
-    result = take(std::string_view(line, static_cast<size_t>(size)));
+  Input(Input&& other) noexcept : fd_(std::exchange(other.fd_, STDIN_FILENO)) {}
+  ~Input() {
+    if (fd_ != STDIN_FILENO) close(fd_);
   }
-  std::free(line);
-  if (result.ok() && std::ferror(input) != 0)
-    return Error(Reason::kInvalidArgument, "the input cannot be read");
-  return result;
-}
+  int fd() const { return fd_; }
+  bool is_terminal() const { return isatty(fd_) != 0; }
 
-Result<NewRecord> RecordOf(std::string_view line, const ProduceArguments& arguments,
-                           const std::vector<RecordHeader>& headers) {
-  NewRecord record;
+ private:
+  explicit Input(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+// Puts a line into `record`.
+Result<void> FillRecord(std::string_view line, int64_t line_number,
+                        const ProduceArguments& arguments, NewRecord& record) {
   record.value = line;
   if (!arguments.key_separator.empty()) {
     const size_t at = line.find(arguments.key_separator);
     if (at == std::string_view::npos) {
-      return Error(Reason::kInvalidArgument, "a line has no \"" + arguments.key_separator +
-                                                 "\": " + std::string(line.substr(0, 80)));
+      return Error(Reason::kInvalidArgument,
+                   "line " + std::to_string(line_number) + " has no \"" + arguments.key_separator +
+                       "\" between key and value: " + std::string(line.substr(0, 80)));
     }
     record.key = line.substr(0, at);
     record.value = line.substr(at + arguments.key_separator.size());
   }
   if (arguments.null_value.has_value() && *record.value == *arguments.null_value)
     record.value.reset();
-  record.headers = headers;
   record.timestamp = SystemClock().WallNow();
-  return record;
+  return {};
+}
+
+struct Totals {
+  std::atomic<int64_t> written{0};
+  std::atomic<int64_t> failed{0};
+};
+
+// Sends line after line, until the first that fails.
+Result<void> SendLines(LineReader& lines, Producer& producer, const ProduceArguments& arguments,
+                       const Totals& totals) {
+  ASSIGN_OR_RETURN(const auto headers, SplitPairs(arguments.headers));
+  NewRecord record;
+  for (const auto& [key, value] : headers) record.headers.push_back({key, value});
+  std::optional<PartitionIndex> partition;
+  if (arguments.partition.has_value()) partition = PartitionIndex{*arguments.partition};
+  while (totals.failed == 0) {
+    ASSIGN_OR_RETURN(const auto line, lines.Next());
+    if (!line.has_value()) break;
+    RETURN_IF_ERROR(FillRecord(*line, lines.count(), arguments, record));
+    auto sent = producer.Send(arguments.topic, partition, record);
+    if (sent.ok()) continue;
+    Error error = std::move(sent).error();
+    error.message = "line " + std::to_string(lines.count()) + ": " + error.message;
+    return error;
+  }
+  return {};
+}
+
+void PrintTotals(const GlobalOptions& global, const ProduceArguments& arguments,
+                 const Totals& totals, const LineReader& lines) {
+  if (global.output == "json") {
+    std::cout << Dump({{"topic", arguments.topic},
+                       {"records", totals.written.load()},
+                       {"failed", totals.failed.load()}})
+              << std::endl;
+  } else if (!arguments.quiet) {
+    std::cerr << totals.written << " record" << (totals.written == 1 ? "" : "s") << " written to "
+              << arguments.topic;
+    if (totals.failed > 0) std::cerr << ", " << totals.failed << " not";
+    if (lines.last_line_was_cut()) std::cerr << " (the last line had no line end)";
+    std::cerr << std::endl;
+  }
 }
 
 Result<void> Run(GlobalOptions& global, const ProduceArguments& arguments) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(nullptr,
-                                                       [](std::FILE* f) { return std::fclose(f); });
-  if (!arguments.file.empty()) {
-    file.reset(std::fopen(arguments.file.c_str(), "rb"));
-    if (file == nullptr)
-      return Error(Reason::kInvalidArgument, arguments.file + ": " + std::strerror(errno));
-  }
-  std::vector<std::pair<std::string, std::string>> header_texts;
-  std::vector<RecordHeader> headers;
-  for (const std::string& header : arguments.headers) {
-    ASSIGN_OR_RETURN(header_texts.emplace_back(), SplitPair(header));
-  }
-  for (const auto& [key, value] : header_texts) headers.push_back({key, value});
-  std::optional<PartitionIndex> partition;
-  if (arguments.partition.has_value()) partition = PartitionIndex{*arguments.partition};
-  int64_t delivered = 0;
-  ASSIGN_OR_RETURN(const ProducerOptions options, OptionsOf(global, arguments));
-  ASSIGN_OR_RETURN(const auto producer, Producer::Create(options, [&](const Delivery& delivery) {
-                     if (delivery.error == nullptr) delivered += delivery.record_count;
-                   }));
-  if (file == nullptr && isatty(STDIN_FILENO) != 0)
-    std::cerr << "One record a line; Ctrl-D ends.\n";
-  auto read =
-      ForEachLine(file == nullptr ? stdin : file.get(), [&](std::string_view line) -> Result<void> {
-        ASSIGN_OR_RETURN(const NewRecord record, RecordOf(line, arguments, headers));
-        return producer->Send(arguments.topic, partition, record);
-      });
+  ASSIGN_OR_RETURN(const Input input, Input::Open(arguments.file));
+  Totals totals;
+  ASSIGN_OR_RETURN(auto producer, Producer::Create(arguments.producer.ToOptions(global.server),
+                                                   [&totals](const Delivery& delivery) {
+                                                     (delivery.error == nullptr ? totals.written
+                                                                                : totals.failed) +=
+                                                         delivery.record_count;
+                                                   }));
+  const TroubleWatch watch([&] { return producer->trouble(); });
+  if (input.is_terminal() && !arguments.quiet)
+    std::cerr << "One record a line; Ctrl-D ends." << std::endl;
+  LineReader lines(input.fd());
+  auto result = SendLines(lines, *producer, arguments, totals);
   producer->Flush();
-  const auto failed = producer->first_error();
-  if (global.output == "json") {
-    std::cout << Json({{"records", delivered}}).dump() << std::endl;
-  } else if (!arguments.quiet) {
-    std::cerr << delivered << " record" << (delivered == 1 ? "" : "s") << " written to "
-              << arguments.topic << "\n";
-  }
-  if (failed.has_value()) return *failed;
-  return read;
+  PrintTotals(global, arguments, totals, lines);
+  if (const auto failed = producer->first_error(); failed.has_value()) return *failed;
+  return result;
 }
 
 }  // namespace
@@ -120,30 +137,35 @@ void AddProduceCommand(CLI::App& app, GlobalOptions& global) {
   CLI::App* const command =
       app.add_subcommand("produce", "Write records: one a line, from stdin or a file");
   command->add_option("TOPIC", arguments->topic, "Topic, which must exist")->required();
-  command->add_option("--file", arguments->file, "Read this file instead of stdin")->type_name("F");
+  command->add_option("--file", arguments->file, "Read this file instead of stdin")
+      ->type_name("FILE");
   command
-      ->add_option("--key-separator", arguments->key_separator, "A line is key, separator, value")
+      ->add_option("--key-separator", arguments->key_separator,
+                   "A line is a key, this text, and a value (default: all of it is value)")
       ->type_name("TEXT");
   command
       ->add_option("--header", arguments->headers,
                    "Header of every record, may be given several times")
-      ->type_name("NAME=VALUE");
-  command->add_option("--partition", arguments->partition,
-                      "Write to this partition (default: by key, or spread)");
-  command->add_option("--acks", arguments->acks, "When a record counts as written")
-      ->check(CLI::IsMember({"all", "leader", "none"}))
-      ->capture_default_str();
-  command->add_option("--compression", arguments->compression, "Compression of the batches")
-      ->check(CLI::IsMember({"none", "gzip", "snappy", "lz4", "zstd"}))
-      ->capture_default_str();
+      ->type_name("NAME=VALUE")
+      ->expected(1)
+      ->take_all();
+  command
+      ->add_option("--partition", arguments->partition,
+                   "Write to this partition (default: by key; without key spread)")
+      ->type_name("N");
+  arguments->producer.AddOptions(*command);
   command
       ->add_option("--null-value", arguments->null_value,
                    "A value of this text is written as null (a tombstone)")
       ->type_name("TEXT");
   command->add_flag("--quiet", arguments->quiet, "Do not say how many records were written");
-  command->footer(
-      "An empty line is a record with an empty value. A last line without a line end counts, too; "
-      "consume ends it with one.");
+  AddExamples(*command,
+              {"echo 'hello, world' | gregor produce hello",
+               "gregor produce logs --file app.log --compression zstd",
+               "gregor produce users --key-separator : --header source=import < users.txt"},
+              "An empty line is a record with an empty value. A last line without a line end "
+              "counts, too; consume ends it with one. Lines of a topic with several partitions "
+              "keep their order within each partition.");
   OnCommand(*command, global, [&global, arguments] { return Run(global, *arguments); });
 }
 

@@ -1,21 +1,26 @@
 #include <iostream>
 #include <memory>
+#include <numeric>
 
-#include "client/cli/admin.h"
+#include "client/admin.h"
 #include "client/cli/output.h"
-#include "gregor/v1/config.pb.h"
-#include "gregor/v1/topic.pb.h"
 
 namespace gregor {
 namespace {
 
-constexpr char kService[] = "/gregor.v1.TopicService/";
+// "22 characters", as ids are shown.
+std::string ShowId(const std::string& bytes) {
+  TopicId id;
+  if (bytes.size() != id.bytes.size()) return "-";
+  std::copy(bytes.begin(), bytes.end(), id.bytes.begin());
+  return id.ToString();
+}
 
 Json Describe(const v1::TopicMetadata& topic) {
   Json json = {{"topic", topic.topic()},
                {"topic_id", ShowId(topic.topic_id())},
-               {"partitions", std::max(topic.partition_count(), topic.partitions_size())}};
-  if (topic.partitions_size() > 0) json["replication_factor"] = topic.partitions(0).replicas_size();
+               {"partitions", topic.partition_count()},
+               {"replication_factor", topic.replication_factor()}};
   return json;
 }
 
@@ -41,10 +46,22 @@ struct TopicArguments {
   int32_t replication_factor = 0;
   std::vector<std::string> configs;
   bool validate_only = false;
-  bool flag = false;
+  bool allow_missing = false;
   int32_t partition = -1;
   int64_t before = -1;
 };
+
+Admin AdminOf(const GlobalOptions& global) { return Admin(Channel::Connect(global.server)); }
+
+// What a command without result says: done, or could be done.
+void PrintDone(const GlobalOptions& global, const TopicArguments& arguments, const char* done) {
+  const char* const word = arguments.validate_only ? "valid" : done;
+  if (global.output == "json") {
+    std::cout << Dump({{"topic", arguments.name}, {"result", word}}, 2) << std::endl;
+  } else {
+    std::cout << word << " " << arguments.name << "\n";
+  }
+}
 
 Result<void> Create(GlobalOptions& global, const TopicArguments& arguments) {
   v1::CreateTopicRequest request;
@@ -52,63 +69,44 @@ Result<void> Create(GlobalOptions& global, const TopicArguments& arguments) {
   request.set_partitions(arguments.partitions);
   request.set_replication_factor(arguments.replication_factor);
   request.set_validate_only(arguments.validate_only);
-  for (const std::string& config : arguments.configs) {
-    ASSIGN_OR_RETURN(const auto pair, SplitPair(config));
-    (*request.mutable_configs())[pair.first] = pair.second;
+  ASSIGN_OR_RETURN(const auto configs, SplitPairs(arguments.configs));
+  for (const auto& [name, value] : configs) (*request.mutable_configs())[name] = value;
+  ASSIGN_OR_RETURN(const auto topic, AdminOf(global).CreateTopic(request));
+  if (arguments.validate_only) {
+    PrintDone(global, arguments, "created");
+  } else {
+    PrintObject(global, Describe(topic));
   }
-  const auto channel = Channel::Connect(global.server);
-  ASSIGN_OR_RETURN(const auto response, channel->Call<v1::CreateTopicResponse>(
-                                            std::string(kService) + "CreateTopic", request));
-  PrintObject(global, Describe(response.topic()));
   return {};
 }
 
 Result<void> List(GlobalOptions& global, const TopicArguments& arguments) {
-  const auto channel = Channel::Connect(global.server);
-  v1::ListTopicsRequest request;
-  request.set_prefix(arguments.name);
+  ASSIGN_OR_RETURN(const auto topics, AdminOf(global).ListTopics(arguments.name));
   Json list = Json::array();
-  do {
-    ASSIGN_OR_RETURN(const auto response, channel->Call<v1::ListTopicsResponse>(
-                                              std::string(kService) + "ListTopics", request));
-    for (const auto& topic : response.topics()) list.push_back(Describe(topic));
-    request.mutable_page()->set_page_token(response.next_page_token());
-  } while (!request.page().page_token().empty());
-  PrintList(global, list, {"topic", "partitions", "topic_id"});
+  for (const auto& topic : topics) list.push_back(Describe(topic));
+  PrintList(global, list, {"topic", "partitions", "replication_factor", "topic_id"});
   return {};
 }
 
-Result<Json> ChangedConfigs(Channel& channel, const std::string& topic) {
-  v1::DescribeConfigsRequest request;
-  auto& resource = *request.add_resources();
-  resource.set_type(v1::ConfigResource::TYPE_TOPIC);
-  resource.set_name(topic);
-  ASSIGN_OR_RETURN(const auto response, channel.Call<v1::DescribeConfigsResponse>(
-                                            "/gregor.v1.ConfigService/DescribeConfigs", request));
-  Json configs = Json::object();
-  for (const auto& result : response.results()) {
-    if (result.error().code() != 0) return ErrorOfStatus(result.error());
-    for (const auto& entry : result.entries()) {
-      if (entry.source() == v1::ConfigEntry::SOURCE_TOPIC) configs[entry.name()] = entry.value();
-    }
-  }
-  return configs;
-}
-
 Result<void> DescribeTopic(GlobalOptions& global, const TopicArguments& arguments) {
-  const auto channel = Channel::Connect(global.server);
-  ASSIGN_OR_RETURN(const v1::TopicMetadata topic, GetTopic(*channel, arguments.name));
-  ASSIGN_OR_RETURN(const Json configs, ChangedConfigs(*channel, arguments.name));
+  const Admin admin = AdminOf(global);
+  ASSIGN_OR_RETURN(const v1::TopicMetadata topic, admin.GetTopic(arguments.name));
+  ASSIGN_OR_RETURN(const auto entries,
+                   admin.DescribeConfigs(TopicResource(arguments.name), {}, false));
+  Json configs = Json::object();
+  std::string shown;
+  for (const v1::ConfigEntry& entry : entries) {
+    if (entry.source() != v1::ConfigEntry::SOURCE_TOPIC) continue;
+    configs[entry.name()] = entry.value();
+    shown += (shown.empty() ? "" : " ") + entry.name() + "=" + entry.value();
+  }
   Json json = Describe(topic);
   if (global.output == "json") {
     json["configs"] = configs;
     json["partitions"] = DescribePartitions(topic);
-    std::cout << json.dump(2) << std::endl;
+    std::cout << Dump(json, 2) << std::endl;
     return {};
   }
-  std::string shown;
-  for (const auto& [name, value] : configs.items())
-    shown += (shown.empty() ? "" : " ") + name + "=" + value.get<std::string>();
   json["configs"] = shown.empty() ? "defaults" : shown;
   PrintObject(global, json);
   std::cout << "\n";
@@ -117,52 +115,59 @@ Result<void> DescribeTopic(GlobalOptions& global, const TopicArguments& argument
   return {};
 }
 
-Result<void> Delete(GlobalOptions& global, const TopicArguments& arguments) {
-  const auto channel = Channel::Connect(global.server);
-  for (const std::string& name : arguments.names) {
-    v1::DeleteTopicRequest request;
-    request.set_topic(name);
-    request.set_allow_missing(arguments.flag);
-    const auto response =
-        channel->Call<v1::DeleteTopicResponse>(std::string(kService) + "DeleteTopic", request);
-    if (!response.ok()) return response.error();
-    if (global.output != "json") std::cout << "deleted " << name << "\n";
-  }
-  if (global.output == "json")
-    std::cout << Json({{"deleted", arguments.names}}).dump(2) << std::endl;
+Result<void> Alter(GlobalOptions& global, const TopicArguments& arguments) {
+  ASSIGN_OR_RETURN(const auto set, SplitPairs(arguments.configs));
+  if (set.empty() && arguments.names.empty())
+    return Error(Reason::kInvalidArgument,
+                 "nothing to change: give --config NAME=VALUE or --unset NAME");
+  RETURN_IF_ERROR(AdminOf(global).AlterConfigs(TopicResource(arguments.name), set, arguments.names,
+                                               arguments.validate_only));
+  PrintDone(global, arguments, "altered");
   return {};
 }
 
+Result<void> Delete(GlobalOptions& global, const TopicArguments& arguments) {
+  const Admin admin = AdminOf(global);
+  Json deleted = Json::array();
+  Result<void> result;
+  for (const std::string& name : arguments.names) {
+    result = admin.DeleteTopic(name, arguments.allow_missing);
+    if (!result.ok()) break;
+    deleted.push_back(name);
+    if (global.output != "json") std::cout << "deleted " << name << "\n";
+  }
+  if (global.output == "json") std::cout << Dump({{"deleted", deleted}}, 2) << std::endl;
+  return result;
+}
+
 Result<void> AddPartitions(GlobalOptions& global, const TopicArguments& arguments) {
-  const auto channel = Channel::Connect(global.server);
-  v1::AddPartitionsRequest request;
-  request.set_topic(arguments.name);
-  request.set_total_partitions(arguments.partitions);
-  request.set_validate_only(arguments.validate_only);
-  ASSIGN_OR_RETURN(const auto response, channel->Call<v1::AddPartitionsResponse>(
-                                            std::string(kService) + "AddPartitions", request));
-  PrintObject(global, Describe(response.topic()));
+  ASSIGN_OR_RETURN(
+      const auto topic,
+      AdminOf(global).AddPartitions(arguments.name, arguments.partitions, arguments.validate_only));
+  if (arguments.validate_only) {
+    PrintDone(global, arguments, "altered");
+  } else {
+    PrintObject(global, Describe(topic));
+  }
   return {};
 }
 
 Result<void> DeleteRecords(GlobalOptions& global, const TopicArguments& arguments) {
-  const auto channel = Channel::Connect(global.server);
-  ASSIGN_OR_RETURN(const auto partitions,
-                   PartitionsOf(*channel, arguments.name, arguments.partition));
-  v1::DeleteRecordsRequest request;
-  for (const int32_t partition : partitions) {
-    auto& item = *request.add_items();
-    item.mutable_partition()->set_topic(arguments.name);
-    item.mutable_partition()->set_partition(partition);
-    item.set_before_offset(arguments.before);
+  const Admin admin = AdminOf(global);
+  std::vector<int32_t> partitions = {arguments.partition};
+  if (arguments.partition < 0) {
+    ASSIGN_OR_RETURN(const int32_t count, admin.PartitionCount(arguments.name));
+    partitions.resize(static_cast<size_t>(count));
+    std::iota(partitions.begin(), partitions.end(), 0);
   }
-  ASSIGN_OR_RETURN(const auto response, channel->Call<v1::DeleteRecordsResponse>(
-                                            std::string(kService) + "DeleteRecords", request));
+  std::vector<std::pair<int32_t, int64_t>> before;
+  for (const int32_t partition : partitions) before.emplace_back(partition, arguments.before);
+  ASSIGN_OR_RETURN(const auto response, admin.DeleteRecords(arguments.name, before));
   Json list = Json::array();
   std::optional<Error> failed;
   for (int i = 0; i < response.results_size(); ++i) {
     const auto& result = response.results(i);
-    Json row = {{"partition", partitions[static_cast<size_t>(i)]}};
+    Json row = {{"partition", before[static_cast<size_t>(i)].first}};
     if (result.error().code() != 0) {
       failed = ErrorOfStatus(result.error());
       row["error"] = failed->message;
@@ -176,34 +181,110 @@ Result<void> DeleteRecords(GlobalOptions& global, const TopicArguments& argument
   return {};
 }
 
-Result<void> Alter(GlobalOptions& global, const TopicArguments& arguments) {
-  v1::AlterConfigsRequest request;
-  request.set_validate_only(arguments.validate_only);
-  auto& alteration = *request.add_alterations();
-  alteration.mutable_resource()->set_type(v1::ConfigResource::TYPE_TOPIC);
-  alteration.mutable_resource()->set_name(arguments.name);
-  for (const std::string& config : arguments.configs) {
-    ASSIGN_OR_RETURN(const auto pair, SplitPair(config));
-    auto& op = *alteration.add_ops();
-    op.set_kind(v1::AlterConfigsRequest::KIND_SET);
-    op.set_name(pair.first);
-    op.set_value(pair.second);
-  }
-  for (const std::string& name : arguments.names) {
-    auto& op = *alteration.add_ops();
-    op.set_kind(v1::AlterConfigsRequest::KIND_DELETE);
-    op.set_name(name);
-  }
-  if (alteration.ops_size() == 0)
-    return Error(Reason::kInvalidArgument,
-                 "nothing to change: give --config name=value or --unset name");
-  const auto channel = Channel::Connect(global.server);
-  ASSIGN_OR_RETURN(const auto response, channel->Call<v1::AlterConfigsResponse>(
-                                            "/gregor.v1.ConfigService/AlterConfigs", request));
-  for (const auto& status : response.results()) {
-    if (status.code() != 0) return ErrorOfStatus(status);
-  }
-  return DescribeTopic(global, arguments);
+using Run = Result<void> (*)(GlobalOptions&, const TopicArguments&);
+
+// Adds `gregor topic NAME`.
+CLI::App* Add(CLI::App& topic, GlobalOptions& global, const char* name, const char* help, Run run,
+              const std::shared_ptr<TopicArguments>& arguments) {
+  CLI::App* const command = topic.add_subcommand(name, help);
+  OnCommand(*command, global, [&global, arguments, run] { return run(global, *arguments); });
+  return command;
+}
+
+void AddName(CLI::App* command, const std::shared_ptr<TopicArguments>& arguments) {
+  command->add_option("NAME", arguments->name, "Topic")->required();
+}
+
+void AddValidateOnly(CLI::App* command, const std::shared_ptr<TopicArguments>& arguments) {
+  command->add_flag("--validate-only", arguments->validate_only, "Check, but change nothing");
+}
+
+void AddCreate(CLI::App& topic, GlobalOptions& global,
+               const std::shared_ptr<TopicArguments>& arguments) {
+  CLI::App* const command = Add(topic, global, "create", "Create a topic", Create, arguments);
+  AddName(command, arguments);
+  command
+      ->add_option("--partitions", arguments->partitions,
+                   "Partitions (default: the cluster's num.partitions)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  command
+      ->add_option("--replication-factor", arguments->replication_factor,
+                   "Replicas of each partition (default: the cluster's)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  command->add_option("--config", arguments->configs, "Topic config, may be given several times")
+      ->type_name("NAME=VALUE")
+      ->expected(1)
+      ->take_all();
+  AddValidateOnly(command, arguments);
+  AddExamples(*command, {"gregor topic create orders --partitions 4",
+                         "gregor topic create audit --config retention.ms=-1 --config "
+                         "max.message.bytes=2000000"});
+}
+
+void AddAlter(CLI::App& topic, GlobalOptions& global,
+              const std::shared_ptr<TopicArguments>& arguments) {
+  CLI::App* const command =
+      Add(topic, global, "alter", "Change a topic's configs", Alter, arguments);
+  AddName(command, arguments);
+  command->add_option("--config", arguments->configs, "Config to set, may be given several times")
+      ->type_name("NAME=VALUE")
+      ->expected(1)
+      ->take_all();
+  command->add_option("--unset", arguments->names, "Config to put back to its default")
+      ->type_name("NAME")
+      ->expected(1)
+      ->take_all();
+  AddValidateOnly(command, arguments);
+  AddExamples(*command,
+              {"gregor topic alter orders --config retention.ms=86400000",
+               "gregor topic alter orders --unset retention.ms"},
+              "`gregor config describe --topic NAME --documentation` tells which configs there "
+              "are.");
+}
+
+void AddOthers(CLI::App& topic, GlobalOptions& global,
+               const std::shared_ptr<TopicArguments>& arguments) {
+  CLI::App* command = Add(topic, global, "list", "List topics", List, arguments);
+  command->add_option("--prefix", arguments->name, "Only topics whose name begins so");
+  AddExamples(*command, {"gregor topic list", "gregor --output json topic list --prefix orders"});
+
+  command = Add(topic, global, "describe", "Show a topic's partitions and configs", DescribeTopic,
+                arguments);
+  AddName(command, arguments);
+  AddExamples(*command, {"gregor topic describe orders"});
+
+  command = Add(topic, global, "delete", "Delete topics and their records", Delete, arguments);
+  command->add_option("NAME", arguments->names, "Topics")->required();
+  command->add_flag("--allow-missing", arguments->allow_missing,
+                    "A topic that does not exist is no error");
+  AddExamples(*command, {"gregor topic delete orders", "gregor topic delete a b c"});
+
+  command = Add(topic, global, "add-partitions", "Give a topic more partitions", AddPartitions,
+                arguments);
+  AddName(command, arguments);
+  command->add_option("--total", arguments->partitions, "How many there shall be afterwards")
+      ->required()
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  AddValidateOnly(command, arguments);
+  AddExamples(*command, {"gregor topic add-partitions orders --total 8"},
+              "Keys are spread over all partitions, so a key's records may go to another one "
+              "afterwards.");
+
+  command = Add(topic, global, "delete-records", "Delete the records before an offset",
+                DeleteRecords, arguments);
+  AddName(command, arguments);
+  command->add_option("--partition", arguments->partition, "Only this partition (default: all)")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+  command
+      ->add_option("--before", arguments->before, "First offset to keep; -1: delete all there is")
+      ->required()
+      ->type_name("OFFSET");
+  AddExamples(*command, {"gregor topic delete-records orders --partition 0 --before 1000",
+                         "gregor topic delete-records orders --before -1"});
 }
 
 }  // namespace
@@ -213,53 +294,9 @@ void AddTopicCommands(CLI::App& app, GlobalOptions& global) {
       app.add_subcommand("topic", "Create, list, describe, alter and delete topics");
   topic->require_subcommand(1);
   const auto arguments = std::make_shared<TopicArguments>();
-  const auto add = [&](const char* name, const char* help,
-                       Result<void> (*run)(GlobalOptions&, const TopicArguments&)) {
-    CLI::App* const command = topic->add_subcommand(name, help);
-    OnCommand(*command, global, [&global, arguments, run] { return run(global, *arguments); });
-    return command;
-  };
-  const auto name_of = [&](CLI::App* command) {
-    command->add_option("NAME", arguments->name, "Topic")->required();
-  };
-  CLI::App* command = add("create", "Create a topic", Create);
-  name_of(command);
-  command
-      ->add_option("--partitions", arguments->partitions,
-                   "Partitions (default: the cluster's num.partitions)")
-      ->check(CLI::PositiveNumber);
-  command
-      ->add_option("--replication-factor", arguments->replication_factor,
-                   "Replicas of each partition (default: the cluster's)")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--config", arguments->configs, "Topic config, may be given several times")
-      ->type_name("NAME=VALUE");
-  command->add_flag("--validate-only", arguments->validate_only, "Check, but change nothing");
-  command = add("list", "List topics", List);
-  command->add_option("--prefix", arguments->name, "Only topics whose name begins so");
-  name_of(add("describe", "Show a topic's partitions and configs", DescribeTopic));
-  command = add("alter", "Change a topic's configs", Alter);
-  name_of(command);
-  command->add_option("--config", arguments->configs, "Config to set, may be given several times")
-      ->type_name("NAME=VALUE");
-  command->add_option("--unset", arguments->names, "Config to put back to its default")
-      ->type_name("NAME");
-  command->add_flag("--validate-only", arguments->validate_only, "Check, but change nothing");
-  command = add("delete", "Delete topics and their records", Delete);
-  command->add_option("NAME", arguments->names, "Topics")->required();
-  command->add_flag("--allow-missing", arguments->flag, "A topic that does not exist is no error");
-  command = add("add-partitions", "Give a topic more partitions", AddPartitions);
-  name_of(command);
-  command->add_option("--total", arguments->partitions, "How many there shall be afterwards")
-      ->required()
-      ->check(CLI::PositiveNumber);
-  command->add_flag("--validate-only", arguments->validate_only, "Check, but change nothing");
-  command = add("delete-records", "Delete the records before an offset", DeleteRecords);
-  name_of(command);
-  command->add_option("--partition", arguments->partition, "Only this partition");
-  command
-      ->add_option("--before", arguments->before, "First offset to keep; -1: delete all there is")
-      ->required();
+  AddCreate(*topic, global, arguments);
+  AddAlter(*topic, global, arguments);
+  AddOthers(*topic, global, arguments);
 }
 
 }  // namespace gregor

@@ -89,6 +89,31 @@ TEST(BatchBuilder, TheSizeIsExactAndTheBoundHoldsForEveryShapeOfRecord) {
   }
 }
 
+TEST(BatchBuilder, AllocatesOnceForWhatFitsIntoItsCapacity) {
+  BatchBuilder builder({.capacity = 4096});
+  EXPECT_EQ(builder.capacity(), 0u);
+  while (builder.size() + BatchBuilder::SizeBound(RecordOf("value", 1)) <= 4096) {
+    builder.Add(RecordOf("value", 1));
+    EXPECT_EQ(builder.capacity(), 4096u);
+  }
+  while (builder.size() <= 4096) builder.Add(RecordOf("value", 1));
+  EXPECT_EQ(builder.capacity(), 8192u);
+  const RecordBatch batch = builder.Build();
+  EXPECT_TRUE(CheckBatch(batch.bytes).ok());
+  EXPECT_EQ(builder.capacity(), 0u);
+}
+
+TEST(BatchBuilder, TheProducerMayBeSetLast) {
+  BatchBuilder builder;
+  builder.Add(RecordOf("x", 1));
+  builder.SetProducer(ProducerId{5}, ProducerEpoch{2}, Sequence{17});
+  const RecordBatch batch = builder.Build();
+  EXPECT_EQ(batch.header.producer_id, ProducerId{5});
+  EXPECT_EQ(batch.header.producer_epoch, ProducerEpoch{2});
+  EXPECT_EQ(batch.header.base_sequence, Sequence{17});
+  EXPECT_TRUE(CheckBatch(batch.bytes).ok());
+}
+
 // The broker, which assembles batches for plain stubs, obeys the rules that it has for others.
 TEST(BatchBuilder, WhatItBuildsPassesTheChecksOnProduce) {
   Random random(12);

@@ -42,6 +42,15 @@ TEST(Compression, InputMayLieInManySlices) {
   }
 }
 
+TEST(Compression, TheLimitMayBeNone) {
+  const std::string text = Text(200000);
+  for (const Codec codec : kCodecs) {
+    const auto back = Decompress(codec, Slice::Own(Compress(codec, text)), SIZE_MAX);
+    ASSERT_TRUE(back.ok()) << CodecName(codec) << " " << back.error();
+    EXPECT_EQ(*back, text);
+  }
+}
+
 TEST(Compression, ABombStopsAtTheLimit) {
   const std::string zeros(50 << 20, '\0');
   for (const Codec codec : kCodecs) {

@@ -1,0 +1,75 @@
+#ifndef GREGOR_CLIENT_ADMIN_H_
+#define GREGOR_CLIENT_ADMIN_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+#include "client/channel.h"
+#include "gregor/v1/cluster.pb.h"
+#include "gregor/v1/config.pb.h"
+#include "gregor/v1/fetch.pb.h"
+#include "gregor/v1/topic.pb.h"
+
+namespace gregor {
+
+// What one asks a cluster for, beside records. Every call waits for its answer, and fails as
+// Channel::Call() does. Thread: any.
+class Admin {
+ public:
+  explicit Admin(std::shared_ptr<Channel> channel) : channel_(std::move(channel)) {}
+
+  // Whether a server answers.
+  Result<void> Ping() const;
+
+  Result<v1::TopicMetadata> CreateTopic(const v1::CreateTopicRequest& request) const;
+  // With all its partitions.
+  Result<v1::TopicMetadata> GetTopic(const std::string& topic) const;
+  // How many partitions the topic has.
+  Result<int32_t> PartitionCount(const std::string& topic) const;
+  // All topics whose name begins with `prefix`, in the order of their names.
+  Result<std::vector<v1::TopicMetadata>> ListTopics(const std::string& prefix) const;
+  // `allow_missing`: a topic that does not exist is no error.
+  Result<void> DeleteTopic(const std::string& topic, bool allow_missing) const;
+  // Gives the topic as many partitions as `total`, which is more than it has.
+  Result<v1::TopicMetadata> AddPartitions(const std::string& topic, int32_t total,
+                                          bool validate_only) const;
+  // Deletes the records before an offset (-1: all that are there), by partition. Gives a result for
+  // each, in their order.
+  Result<v1::DeleteRecordsResponse> DeleteRecords(
+      const std::string& topic, const std::vector<std::pair<int32_t, int64_t>>& before) const;
+
+  // Configs of a topic or a broker; empty `keys`: all of them. Fails with what is wrong with the
+  // resource, too.
+  Result<std::vector<v1::ConfigEntry>> DescribeConfigs(const v1::ConfigResource& resource,
+                                                       const std::vector<std::string>& keys,
+                                                       bool documentation) const;
+  // The value of one config of a topic.
+  Result<std::string> TopicConfig(const std::string& topic, const std::string& key) const;
+  // Sets and puts back to their defaults (`unset`) configs of one resource, all or none.
+  Result<void> AlterConfigs(const v1::ConfigResource& resource,
+                            const std::vector<std::pair<std::string, std::string>>& set,
+                            const std::vector<std::string>& unset, bool validate_only) const;
+
+  // The offset at `position` in each of `partitions`; -1 where there is none (by time).
+  Result<std::vector<int64_t>> FindOffsets(const std::string& topic,
+                                           const std::vector<int32_t>& partitions,
+                                           const v1::Position& position) const;
+
+  Result<v1::DescribeClusterResponse> DescribeCluster() const;
+  // The directories with their sums, without replicas; of one topic, or (empty) of all.
+  Result<v1::DescribeLogDirsResponse> DescribeLogDirs(const std::string& topic) const;
+
+ private:
+  const std::shared_ptr<Channel> channel_;
+};
+
+v1::ConfigResource TopicResource(const std::string& topic);
+v1::Position AtAnchor(v1::Position::Anchor anchor);
+
+}  // namespace gregor
+
+#endif  // GREGOR_CLIENT_ADMIN_H_

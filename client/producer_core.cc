@@ -1,0 +1,479 @@
+#include "client/producer_core.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "base/crc32c.h"
+#include "client/channel.h"
+#include "client/wire.h"
+
+namespace gregor {
+namespace {
+
+constexpr size_t kInFlightBatchesMax = 5;  // what a broker remembers of an idempotent producer
+constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
+constexpr Duration kBackoffMax = std::chrono::seconds(1);
+
+// The broker does not know the producer as the producer knows itself.
+bool IsSessionError(Reason reason) {
+  return reason == Reason::kOutOfOrderSequence || reason == Reason::kUnknownProducerId ||
+         reason == Reason::kInvalidProducerEpoch;
+}
+
+bool IsAboutTopic(Reason reason) {
+  return reason == Reason::kTopicNotFound || reason == Reason::kPartitionNotFound ||
+         reason == Reason::kUnknownTopicId || reason == Reason::kBatchTooLarge;
+}
+
+Error TimedOut(const std::optional<Error>& trouble, bool maybe_written) {
+  std::string message = "not acknowledged within the delivery timeout";
+  if (trouble.has_value()) message += "; the last trouble was: " + trouble->message;
+  return Error(Reason::kCommitTimedOut, std::move(message))
+      .With("outcome", maybe_written ? "UNKNOWN" : "NOT_APPLIED");
+}
+
+Error TooLarge(size_t size, size_t limit) {
+  return Error(Reason::kBatchTooLarge, "a batch has " + std::to_string(size) +
+                                           " bytes, the topic's max.message.bytes is " +
+                                           std::to_string(limit))
+      .With("limit_bytes", std::to_string(limit))
+      .With("actual_bytes", std::to_string(size))
+      .With("outcome", "NOT_APPLIED");
+}
+
+// How long the server asks to be left alone.
+Duration DelayAskedFor(const Error& error) {
+  const std::string_view text = DetailOf(error, "retry_delay_ms");
+  int64_t milliseconds = 0;
+  std::from_chars(text.data(), text.data() + text.size(), milliseconds);
+  return std::chrono::milliseconds(milliseconds);
+}
+
+// The same batch of another producer or with another sequence. Its bytes are copied: the old ones
+// may be on their way still.
+RecordBatch WithProducer(const RecordBatch& batch, const ProducerCore::Session& session,
+                         Sequence sequence) {
+  std::string bytes = batch.bytes.ToString();
+  auto* const data = reinterpret_cast<uint8_t*>(bytes.data());
+  BatchHeader header = batch.header;
+  header.producer_id = session.id;
+  header.producer_epoch = session.epoch;
+  header.base_sequence = sequence;
+  header.Encode(data);
+  header.crc = Crc32c(0, {data + kBatchCrcStart, bytes.size() - kBatchCrcStart});
+  header.Encode(data);
+  return {header, Slice::Own(std::move(bytes))};
+}
+
+}  // namespace
+
+struct ProducerCore::Batch {
+  FilledBatch filled;               // its builder is empty once `data` is there
+  std::optional<RecordBatch> data;  // from the first attempt on
+  int32_t record_count = 0;
+  uint64_t session_number = 0;  // whose sequence it has; 0: none
+  Sequence sequence = kNoSequence;
+  int64_t frame_id = 0;        // while it is in flight
+  bool maybe_written = false;  // it was sent once, and its fate is open
+  bool releases = true;
+};
+
+// One partition's batches, in order: those in flight, then those to be sent.
+struct ProducerCore::Lane {
+  const ProducerPartition* partition = nullptr;
+  std::deque<Batch> batches;
+  size_t sent = 0;  // how many of them are in flight
+  Sequence next_sequence{0};
+  int32_t attempt = 0;
+  Duration backoff{0};
+  MonotonicTime not_before = MonotonicTime::min();
+  bool queued = false;  // in sendable_
+};
+
+ProducerCore::ProducerCore(Options options, Session session)
+    : options_(options), session_(session) {}
+ProducerCore::~ProducerCore() = default;
+
+ProducerCore::Lane& ProducerCore::LaneOf(const ProducerPartition& partition) {
+  if (partition.id >= lanes_.size()) lanes_.resize(partition.id + 1);
+  auto& lane = lanes_[partition.id];
+  if (lane == nullptr) {
+    lane = std::make_unique<Lane>();
+    lane->partition = &partition;
+  }
+  return *lane;
+}
+
+bool ProducerCore::CanTake(const ProducerPartition& partition) const {
+  if (restarting_ || fatal_.has_value()) return false;
+  if (partition.id >= lanes_.size() || lanes_[partition.id] == nullptr) return true;
+  const Lane& lane = *lanes_[partition.id];
+  return lane.sent == lane.batches.size() &&
+         (!options_.idempotent || lane.sent < kInFlightBatchesMax);
+}
+
+void ProducerCore::Add(FilledBatch batch) {
+  Lane& lane = LaneOf(*batch.partition);
+  const int32_t count = batch.builder.record_count();
+  lane.batches.push_back({.filled = std::move(batch), .data = {}, .record_count = count});
+  ++batch_count_;
+  Queue(lane);
+}
+
+void ProducerCore::Queue(Lane& lane) {
+  if (lane.queued || lane.sent == lane.batches.size()) return;
+  lane.queued = true;
+  sendable_.push_back(&lane);
+}
+
+// --- sending ---
+
+bool ProducerCore::HasRoom() const {
+  return unanswered_count_ < frames_max_ && in_flight_bytes_ < in_flight_bytes_max_;
+}
+
+bool ProducerCore::CanSendNext(const Lane& lane) const {
+  if (lane.sent == lane.batches.size()) return false;
+  if (restarting_ && !lane.batches[lane.sent].maybe_written) return false;
+  return !options_.idempotent || lane.sent < kInFlightBatchesMax;
+}
+
+std::optional<Bytes> ProducerCore::NextFrame(MonotonicTime now) {
+  if (!HasRoom()) return std::nullopt;
+  for (size_t left = sendable_.size(); left > 0; --left) {
+    Lane& lane = *sendable_.front();
+    sendable_.pop_front();
+    lane.queued = false;
+    if (!CanSendNext(lane)) continue;  // until an answer or a new session
+    if (lane.not_before > now) {
+      Queue(lane);
+      continue;
+    }
+    if (!Prepare(lane, lane.batches[lane.sent])) {
+      Queue(lane);
+      ++left;  // it may have other batches
+      continue;
+    }
+    Batch& batch = lane.batches[lane.sent++];
+    batch.frame_id = first_frame_id_ + static_cast<int64_t>(frames_.size());
+    frames_.push_back({&lane, batch.data->bytes.size()});
+    ++unanswered_count_;
+    in_flight_bytes_ += batch.data->bytes.size();
+    Queue(lane);
+    if (CanTake(*lane.partition)) unblocked_.push_back(lane.partition);
+    return EncodeProduceFrame(batch.frame_id, lane.partition->topic, lane.partition->index,
+                              lane.attempt, batch.data->bytes);
+  }
+  return std::nullopt;
+}
+
+bool ProducerCore::Prepare(Lane& lane, Batch& batch) {
+  const bool numbered = batch.session_number == session_number_;
+  if (options_.idempotent && !numbered) {
+    batch.session_number = session_number_;
+    batch.sequence = lane.next_sequence;
+    lane.next_sequence = Advance(lane.next_sequence, batch.record_count);
+  }
+  if (!batch.data.has_value()) {
+    if (options_.idempotent)
+      batch.filled.builder.SetProducer(session_.id, session_.epoch, batch.sequence);
+    batch.data = batch.filled.builder.Build();
+  } else if (options_.idempotent && !numbered) {
+    batch.data = WithProducer(*batch.data, session_, batch.sequence);
+  }
+  const size_t limit = batch.filled.batch_bytes_max;
+  if (batch.data->bytes.size() <= limit) return true;
+  outdated_topics_.push_back(lane.partition->topic);
+  if (batch.record_count > 1) {
+    Split(lane, lane.sent);
+  } else {
+    GiveUp(lane, lane.sent, TooLarge(batch.data->bytes.size(), limit));
+  }
+  return false;
+}
+
+void ProducerCore::Split(Lane& lane, size_t index) {
+  Batch whole = std::move(lane.batches[index]);
+  auto reader = RecordReader::Open(*whole.data, SIZE_MAX);
+  CHECK(reader.ok()) << reader.error();
+  const int32_t half = whole.record_count / 2;
+  Batch parts[2];
+  for (Batch& part : parts) {
+    part.filled = {.partition = lane.partition,
+                   .builder = BatchBuilder({.codec = whole.data->header.codec()}),
+                   .since = whole.filled.since,
+                   .batch_bytes_max = whole.filled.batch_bytes_max,
+                   .memory_bytes = 0,
+                   .generation = whole.filled.generation};
+    part.session_number = whole.session_number;
+    part.maybe_written = whole.maybe_written;
+    part.releases = false;
+  }
+  for (int32_t i = 0; i < whole.record_count; ++i) {
+    const auto record = reader->Next();
+    CHECK(record.ok() && record->has_value());
+    const RecordView& view = **record;
+    parts[i < half ? 0 : 1].filled.builder.Add(
+        {view.key, view.value, DecodeHeaders(view), view.timestamp});
+  }
+  parts[0].record_count = half;
+  parts[1].record_count = whole.record_count - half;
+  parts[1].releases = whole.releases;
+  parts[1].filled.memory_bytes = whole.filled.memory_bytes;
+  if (whole.session_number != 0) {
+    parts[0].sequence = whole.sequence;
+    parts[1].sequence = Advance(whole.sequence, half);
+  }
+  ++batch_count_;
+  lane.batches[index] = std::move(parts[0]);
+  lane.batches.insert(lane.batches.begin() + static_cast<ptrdiff_t>(index) + 1,
+                      std::move(parts[1]));
+}
+
+// --- answers ---
+
+void ProducerCore::OnOpened() { trouble_.reset(); }
+
+void ProducerCore::OnWindow(int64_t bytes_max, int32_t frames_max) {
+  in_flight_bytes_max_ = options_.in_flight_bytes_max > 0 ? options_.in_flight_bytes_max : SIZE_MAX;
+  if (bytes_max > 0)
+    in_flight_bytes_max_ = std::min(in_flight_bytes_max_, static_cast<size_t>(bytes_max));
+  frames_max_ = frames_max > 0 ? static_cast<size_t>(frames_max) : SIZE_MAX;
+}
+
+ProducerCore::Frame* ProducerCore::FindFrame(int64_t frame_id) {
+  if (frame_id < first_frame_id_) return nullptr;
+  const auto index = static_cast<size_t>(frame_id - first_frame_id_);
+  if (index >= frames_.size() || frames_[index].bytes == 0) return nullptr;
+  return &frames_[index];
+}
+
+// The frame is answered: it takes no room any more.
+void ProducerCore::Forget(int64_t frame_id) {
+  Frame& frame = *FindFrame(frame_id);
+  in_flight_bytes_ -= std::exchange(frame.bytes, 0);
+  --unanswered_count_;
+  while (!frames_.empty() && frames_.front().bytes == 0) {
+    frames_.pop_front();
+    ++first_frame_id_;
+  }
+}
+
+Result<void> ProducerCore::OnAck(int64_t frame_id, Offset base_offset) {
+  const Frame* const frame = FindFrame(frame_id);
+  if (frame == nullptr)
+    return Error(Reason::kUnspecified, "the server acknowledged a frame that it did not get");
+  Lane* const lane = frame->lane;
+  Forget(frame_id);
+  if (lane == nullptr) return {};
+  if (lane->sent == 0 || lane->batches.front().frame_id != frame_id) {
+    return Error(Reason::kUnspecified,
+                 "the server acknowledged frames of a partition in another order than they have");
+  }
+  Report(*lane, lane->batches.front(), base_offset, nullptr);
+  lane->batches.pop_front();
+  --lane->sent;
+  lane->backoff = Duration(0);
+  trouble_.reset();
+  Queue(*lane);
+  if (CanTake(*lane->partition)) unblocked_.push_back(lane->partition);
+  return {};
+}
+
+// The batches from `index` on are to be sent again; answers to what was sent do not count.
+void ProducerCore::TakeBack(Lane& lane, size_t index) {
+  for (size_t i = index; i < lane.sent; ++i) {
+    if (Frame* const frame = FindFrame(lane.batches[i].frame_id)) frame->lane = nullptr;
+  }
+  lane.sent = index;
+}
+
+bool ProducerCore::MayRetry(const Batch& batch, const Error& error) const {
+  return IsRetriable(error) &&
+         (options_.idempotent || options_.retry_unknown || !batch.maybe_written);
+}
+
+void ProducerCore::OnError(int64_t frame_id, Error error, MonotonicTime now) {
+  const Frame* const frame = FindFrame(frame_id);
+  if (frame == nullptr) return;
+  Lane* const lane = frame->lane;
+  Forget(frame_id);
+  if (lane == nullptr) return;
+  size_t index = 0;
+  while (index < lane->sent && lane->batches[index].frame_id != frame_id) ++index;
+  CHECK_LT(index, lane->sent);
+  TakeBack(*lane, index);
+  ++lane->attempt;
+  Batch& batch = lane->batches[index];
+  if (IsAboutTopic(error.reason)) outdated_topics_.push_back(lane->partition->topic);
+  if (options_.idempotent && IsSessionError(error.reason)) {
+    trouble_ = error;
+    restarting_ = true;
+    // Where it was sent before it may be in the log by now, and would be there twice.
+    if (batch.maybe_written) GiveUp(*lane, index, error);
+  } else {
+    if (!IsNotApplied(error)) batch.maybe_written = true;
+    if (error.reason == Reason::kProducerFenced) {
+      fatal_ = error;
+    } else if (error.reason == Reason::kBatchTooLarge && batch.record_count > 1 &&
+               !batch.maybe_written) {
+      Split(*lane, index);
+    } else if (MayRetry(batch, error)) {
+      lane->backoff = std::clamp(2 * lane->backoff, kBackoffMin, kBackoffMax);
+      lane->not_before = now + std::max(lane->backoff, DelayAskedFor(error));
+      trouble_ = std::move(error);
+    } else {
+      GiveUp(*lane, index, error);
+    }
+  }
+  Queue(*lane);
+}
+
+void ProducerCore::OnBroken(const Error* error) {
+  if (error != nullptr && error->reason == Reason::kBatchTooLarge) {
+    // Larger than any message that the server takes: the largest of them must be it.
+    Lane* lane = nullptr;
+    size_t index = 0, bytes = 0;
+    for (const auto& candidate : lanes_) {
+      for (size_t i = 0; candidate != nullptr && i < candidate->sent; ++i) {
+        const size_t size = candidate->batches[i].data->bytes.size();
+        if (size <= bytes) continue;
+        lane = candidate.get(), index = i, bytes = size;
+      }
+    }
+    if (lane != nullptr) {
+      TakeBack(*lane, index);
+      GiveUp(*lane, index, *error);
+    }
+  }
+  first_frame_id_ += static_cast<int64_t>(frames_.size());
+  frames_.clear();
+  unanswered_count_ = 0;
+  in_flight_bytes_ = 0;
+  if (error != nullptr) trouble_ = *error;
+  for (const auto& lane : lanes_) {
+    if (lane == nullptr) continue;
+    for (size_t i = 0; i < lane->sent; ++i) lane->batches[i].maybe_written = true;
+    const size_t sent = std::exchange(lane->sent, 0);
+    lane->attempt = 0;
+    if (!options_.idempotent && !options_.retry_unknown) {
+      static const Error kClosed(Reason::kServerDraining, "the server closed the stream");
+      for (size_t i = 0; i < sent; ++i) GiveUp(*lane, 0, error == nullptr ? kClosed : *error);
+    }
+    Queue(*lane);
+  }
+}
+
+// --- sessions ---
+
+bool ProducerCore::NeedsSession() const {
+  if (!restarting_) return false;
+  for (const auto& lane : lanes_) {
+    if (lane == nullptr) continue;
+    if (lane->sent > 0) return false;
+    for (const Batch& batch : lane->batches) {
+      if (batch.maybe_written) return false;
+    }
+  }
+  return true;
+}
+
+void ProducerCore::BeginSession(Session session) {
+  session_ = session;
+  ++session_number_;
+  restarting_ = false;
+  for (const auto& lane : lanes_) {
+    if (lane == nullptr) continue;
+    lane->next_sequence = Sequence{0};
+    Queue(*lane);
+    if (CanTake(*lane->partition)) unblocked_.push_back(lane->partition);
+  }
+}
+
+// --- giving up ---
+
+void ProducerCore::GiveUp(Lane& lane, size_t index, const Error& error) {
+  const Batch batch = std::move(lane.batches[index]);
+  lane.batches.erase(lane.batches.begin() + static_cast<ptrdiff_t>(index));
+  Report(lane, batch, Offset{-1}, &error);
+  if (options_.idempotent && batch.session_number == session_number_) {
+    bool open = batch.maybe_written;
+    for (size_t i = index; i < lane.batches.size(); ++i) open |= lane.batches[i].maybe_written;
+    if (open) {
+      restarting_ = true;
+    } else {
+      // It was not written, nor was anything behind it: those move up.
+      lane.next_sequence = batch.sequence;
+      for (size_t i = index; i < lane.batches.size(); ++i) lane.batches[i].session_number = 0;
+    }
+  }
+  if (CanTake(*lane.partition)) unblocked_.push_back(lane.partition);
+}
+
+void ProducerCore::Report(const Lane& lane, const Batch& batch, Offset base_offset,
+                          const Error* error) {
+  --batch_count_;
+  outcomes_.push_back(
+      {.partition = lane.partition,
+       .record_count = batch.record_count,
+       .bytes = batch.data.has_value() ? batch.data->bytes.size() : batch.filled.builder.size(),
+       .since = batch.filled.since,
+       .base_offset = base_offset,
+       .error = error == nullptr ? std::nullopt : std::optional<Error>(*error),
+       .releases = batch.releases,
+       .memory_bytes = batch.filled.memory_bytes,
+       .generation = batch.filled.generation});
+}
+
+bool ProducerCore::Expire(MonotonicTime now) {
+  const MonotonicTime oldest = now - options_.delivery_timeout;
+  bool stuck = false;
+  for (const auto& lane : lanes_) {
+    while (lane != nullptr && !lane->batches.empty() &&
+           lane->batches.front().filled.since < oldest) {
+      if (lane->sent > 0) {
+        stuck = true;
+        break;
+      }
+      GiveUp(*lane, 0, TimedOut(trouble_, lane->batches.front().maybe_written));
+    }
+  }
+  return stuck;
+}
+
+void ProducerCore::Fail(FilledBatch batch, const Error& error) {
+  Lane& lane = LaneOf(*batch.partition);
+  const int32_t count = batch.builder.record_count();
+  ++batch_count_;
+  Report(lane, {.filled = std::move(batch), .data = {}, .record_count = count}, Offset{-1}, &error);
+}
+
+void ProducerCore::FailAll(const Error& error) {
+  OnBroken(&error);
+  for (const auto& lane : lanes_) {
+    if (lane == nullptr) continue;
+    for (const Batch& batch : lane->batches) Report(*lane, batch, Offset{-1}, &error);
+    lane->batches.clear();
+  }
+  restarting_ = false;
+  fatal_ = error;
+}
+
+MonotonicTime ProducerCore::RetryTime() const {
+  MonotonicTime time = MonotonicTime::max();
+  for (const Lane* const lane : sendable_) {
+    if (CanSendNext(*lane)) time = std::min(time, lane->not_before);
+  }
+  return time;
+}
+
+ProducerCore::Outcomes ProducerCore::TakeOutcomes() { return std::exchange(outcomes_, {}); }
+
+Accumulator::Partitions ProducerCore::TakeUnblocked() { return std::exchange(unblocked_, {}); }
+
+std::vector<std::string> ProducerCore::TakeOutdatedTopics() {
+  return std::exchange(outdated_topics_, {});
+}
+
+}  // namespace gregor

@@ -1,0 +1,153 @@
+#ifndef GREGOR_CLIENT_PRODUCER_CORE_H_
+#define GREGOR_CLIENT_PRODUCER_CORE_H_
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "client/accumulator.h"
+
+namespace gregor {
+
+// What became of a batch.
+struct ProducerOutcome {
+  const ProducerPartition* partition = nullptr;
+  int32_t record_count = 0;
+  size_t bytes = 0;
+  MonotonicTime since;
+  Offset base_offset{-1};
+  std::optional<Error> error;
+  // What it gives back. A batch that was split does so with its last part.
+  bool releases = true;
+  size_t memory_bytes = 0;
+  uint64_t generation = 0;
+};
+
+// Decides what a producer sends, and in which order it sends again (api-study: "ordering and
+// idempotency over retries"). Pure: the host gives it batches, answers and the time, writes the
+// frames that it asks for, and reports its outcomes.
+//
+// Frames of a partition are sent in order. When one is refused the broker refuses those behind it,
+// too, until all are sent again from there on, with a higher attempt. When the stream breaks all
+// that is unanswered is sent again. With idempotence every batch has a sequence, given when it is
+// sent for the first time, so that the broker knows what it has already. Where a sequence can no
+// longer be completed (a batch was given up and nobody knows whether it was written) a new session
+// begins: first everything whose fate is open is settled, then a new producer id starts at 0.
+// Thread: its owner's.
+class ProducerCore {
+ public:
+  struct Options {
+    bool idempotent = true;
+    bool retry_unknown = true;
+    Duration delivery_timeout{0};
+    size_t in_flight_bytes_max = 0;  // 0: as the server says
+  };
+  struct Session {
+    ProducerId id = kNoProducerId;
+    ProducerEpoch epoch = kNoProducerEpoch;
+  };
+  using Outcomes = std::vector<ProducerOutcome>;
+
+  ProducerCore(Options options, Session session);
+  ~ProducerCore();
+
+  // --- batches ---
+
+  // Whether a new batch of the partition could be sent now.
+  bool CanTake(const ProducerPartition& partition) const;
+  void Add(FilledBatch batch);
+  // The next message to write; nullopt: none, or the window is full. REQUIRES: OnOpened() was the
+  // last event about the stream as a whole.
+  std::optional<Bytes> NextFrame(MonotonicTime now);
+  bool HasRoom() const;
+  bool InFlight() const { return unanswered_count_ > 0; }
+  bool HasBatches() const { return batch_count_ > 0; }
+
+  // --- answers ---
+
+  void OnOpened();
+  // 0: no bound.
+  void OnWindow(int64_t bytes_max, int32_t frames_max);
+  // Fails with kUnspecified on an answer that breaks the protocol: the stream is to be broken.
+  Result<void> OnAck(int64_t frame_id, Offset base_offset);
+  void OnError(int64_t frame_id, Error error, MonotonicTime now);
+  // The stream is gone. `error`: nullptr if it was closed on purpose.
+  void OnBroken(const Error* error);
+
+  // --- sessions ---
+
+  const Session& session() const { return session_; }
+  // Whether a new session has to begin, and everything of the old one is settled.
+  bool NeedsSession() const;
+  void BeginSession(Session session);
+
+  // --- time ---
+
+  // Gives up what is too old. True: something too old is on its way, so the stream has to be broken
+  // before it can be given up.
+  bool Expire(MonotonicTime now);
+  // When a frame that waits for its retry may be sent; max: none waits.
+  MonotonicTime RetryTime() const;
+  // Gives everything up.
+  void FailAll(const Error& error);
+  // A batch that never got here is given up.
+  void Fail(FilledBatch batch, const Error& error);
+
+  // --- results, to be fetched after every call ---
+
+  Outcomes TakeOutcomes();
+  // Partitions for which CanTake() may have become true.
+  Accumulator::Partitions TakeUnblocked();
+  // Topics whose metadata turned out to be old.
+  std::vector<std::string> TakeOutdatedTopics();
+  // Set once the server refuses the producer as a whole.
+  const std::optional<Error>& fatal() const { return fatal_; }
+  // Why the last frame was refused and will be sent again; nullopt once something was acknowledged.
+  const std::optional<Error>& trouble() const { return trouble_; }
+
+ private:
+  struct Batch;
+  struct Lane;
+  struct Frame {
+    Lane* lane = nullptr;  // nullptr: its batch is to be sent again, this answer does not count
+    size_t bytes = 0;      // 0: answered
+  };
+
+  Lane& LaneOf(const ProducerPartition& partition);
+  void Queue(Lane& lane);
+  bool CanSendNext(const Lane& lane) const;
+  // Gives the batch its bytes and sequence; false: it is too large, and was dealt with.
+  bool Prepare(Lane& lane, Batch& batch);
+  Frame* FindFrame(int64_t frame_id);
+  void Forget(int64_t frame_id);
+  void TakeBack(Lane& lane, size_t index);
+  bool MayRetry(const Batch& batch, const Error& error) const;
+  // The batch at `index`, which is not in flight, failed for good.
+  void GiveUp(Lane& lane, size_t index, const Error& error);
+  void Split(Lane& lane, size_t index);
+  void Report(const Lane& lane, const Batch& batch, Offset base_offset, const Error* error);
+
+  const Options options_;
+  Session session_;
+  uint64_t session_number_ = 1;
+  bool restarting_ = false;                   // a new session is needed
+  std::vector<std::unique_ptr<Lane>> lanes_;  // by the partition's id
+  std::deque<Lane*> sendable_;                // lanes with something to send, each once
+  std::deque<Frame> frames_;                  // unanswered, by frame id from first_frame_id_ on
+  int64_t first_frame_id_ = 1;
+  size_t unanswered_count_ = 0;
+  size_t batch_count_ = 0;
+  size_t in_flight_bytes_ = 0;
+  size_t in_flight_bytes_max_ = SIZE_MAX;
+  size_t frames_max_ = SIZE_MAX;
+  Outcomes outcomes_;
+  Accumulator::Partitions unblocked_;
+  std::vector<std::string> outdated_topics_;
+  std::optional<Error> fatal_;
+  std::optional<Error> trouble_;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_CLIENT_PRODUCER_CORE_H_

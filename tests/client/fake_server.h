@@ -1,0 +1,94 @@
+#ifndef GREGOR_TESTS_CLIENT_FAKE_SERVER_H_
+#define GREGOR_TESTS_CLIENT_FAKE_SERVER_H_
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/record_batch.h"
+#include "google/rpc/status.pb.h"
+#include "gregor/v1/errors.pb.h"
+
+namespace gregor {
+
+struct Running;
+
+// A status as the server sends it.
+google::rpc::Status MakeStatus(Reason reason, const std::string& message,
+                               v1::WriteOutcome::Outcome outcome,
+                               const std::map<std::string, std::string>& details = {});
+
+// What happens to a frame of a produce stream.
+struct FrameAction {
+  enum class Kind {
+    kAppend,
+    kRefuse,           // with `status`
+    kBreak,            // the stream ends, the frame is lost
+    kAppendAndBreak,   // the stream ends before the acknowledgement
+    kAppendAndRefuse,  // with `status`: it is in the log nevertheless
+    kSwallow,          // no answer
+  };
+  Kind kind = Kind::kAppend;
+  google::rpc::Status status;
+};
+struct FrameSeen {
+  std::string topic;
+  int32_t partition = 0;
+  int32_t attempt = 0;
+  int stream = 0;  // 1, 2 ...
+  int number = 0;  // of all frames, 1, 2 ...
+  BatchHeader header;
+};
+
+// A real gRPC server that keeps logs in memory, as the broker does: sequences, fail-stop, windows,
+// credits. What goes wrong is said by the test. Thread: any; hooks are called without a lock.
+class FakeServer {
+ public:
+  FakeServer();
+  ~FakeServer();
+  const std::string& address() const { return address_; }
+
+  // Connections break, none is taken; and again on the same address.
+  void Stop();
+  void Start();
+  // Streams of produce and fetch break.
+  void BreakStreams();
+
+  void CreateTopic(const std::string& name, int32_t partitions, size_t max_message_bytes = 1048588);
+  void DeleteTopic(const std::string& name);
+  // Whoever produced so far is unknown.
+  void ForgetProducers();
+  void Append(const std::string& topic, int32_t partition, const RecordBatch& batch);
+  void SetLogStart(const std::string& topic, int32_t partition, int64_t offset);
+
+  // Hooks; set before they can be called.
+  std::function<FrameAction(const FrameSeen&)> on_frame;
+  // The error of the next calls of a method, by name ("GetTopic").
+  void FailCalls(const std::string& method, const google::rpc::Status& status, int times);
+  void set_window(int64_t bytes, int32_t frames);
+
+  // What is in the log.
+  std::vector<std::string> Values(const std::string& topic, int32_t partition) const;
+  std::vector<RecordBatch> Batches(const std::string& topic, int32_t partition) const;
+  std::vector<FrameSeen> frames() const;
+  int session_count() const;
+  int stream_count() const;
+  int64_t fetched_credit() const;       // credit given on the last fetch stream
+  int32_t fetch_message_bytes() const;  // max_batch_bytes of the last fetch stream
+
+  struct State;
+
+ private:
+  std::unique_ptr<State> state_;
+  std::unique_ptr<Running> running_;
+  std::string address_;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_TESTS_CLIENT_FAKE_SERVER_H_
