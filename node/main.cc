@@ -2,6 +2,7 @@
 #include <glog/logging.h>
 
 #include <CLI/CLI.hpp>
+#include <iostream>
 
 #include "client/cli/commands.h"
 #include "node/offline_commands.h"
@@ -15,12 +16,16 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();  // global options may stand before the subcommand, and after it
   app.footer(
-      "Exit codes: 0 done, 1 refused or failed, 2 bad arguments, 3 no server answered.\n"
+      "Exit codes: 0 done, 1 refused or failed, 2 bad arguments.\n"
       "`gregor COMMAND --help` tells more about each command.");
   gregor::GlobalOptions global;
   gregor::AddClientCommands(app, global);
   gregor::AddServerCommands(app, global.output, global.exit_code);
   gregor::AddOfflineCommands(app, global.output, global.exit_code);
+  if (argc == 1) {
+    std::cout << app.help();
+    return gregor::kExitUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -71,7 +71,8 @@ Result<void> Describe(GlobalOptions& global, const ConfigArguments& arguments) {
     list.push_back(row);
   }
   std::vector<std::string> members = {"config", "value", "source"};
-  if (arguments.documentation) members.insert(members.end(), {"type", "default", "valid_values", "documentation"});
+  if (arguments.documentation)
+    members.insert(members.end(), {"type", "default", "valid_values", "documentation"});
   PrintList(global, list, members);
   return {};
 }

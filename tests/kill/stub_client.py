@@ -8,7 +8,7 @@ from gregor.v1 import fetch_pb2, fetch_pb2_grpc, produce_pb2, produce_pb2_grpc, 
 def create_topic(address, name, partitions):
     with grpc.insecure_channel(address) as channel:
         topic_pb2_grpc.TopicServiceStub(channel).CreateTopic(
-            topic_pb2.CreateTopicRequest(name=name, partitions=partitions), timeout=10)
+            topic_pb2.CreateTopicRequest(topic=name, partitions=partitions), timeout=10)
 
 
 def read_all(address, topic, partition):
