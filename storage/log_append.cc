@@ -147,7 +147,8 @@ Result<void> LogImpl::Append(RecordBatch batch) {
     chunk.is_new = active.size == 0;
     queue_.push_back(std::move(chunk));
   }
-  active_allocated_ = AllocationFor(active.size + size);
+  const uint64_t allocated = std::exchange(active_allocated_, AllocationFor(active.size + size));
+  if (active_allocated_ > allocated) directory_.NoteGrowth(active_allocated_ - allocated);
   queue_.back().allocate_to = active_allocated_;
   queue_.back().bytes.Append(batch.bytes);
   queued_bytes_ += size;

@@ -126,6 +126,12 @@ class Directory final : public LogDirectory {
         .With("free_bytes", std::to_string(free))
         .With("reserve_bytes", std::to_string(options_.reserve_bytes));
   }
+  void NoteGrowth(uint64_t bytes) override {
+    uint64_t free = free_bytes_.load(std::memory_order_relaxed);
+    while (!free_bytes_.compare_exchange_weak(free, free - std::min(free, bytes),
+                                              std::memory_order_relaxed)) {
+    }
+  }
   DiskSpace space() const override { return {total_bytes_.load(), free_bytes_.load()}; }
 
   GroupSync& group_sync() override { return *sync_; }

@@ -171,6 +171,7 @@ class MutantDirectory final : public LogDirectory {
     inner_->OnFailure(loop, std::move(observer));
   }
   Result<void> CheckWritable() const override { return inner_->CheckWritable(); }
+  void NoteGrowth(uint64_t bytes) override { inner_->NoteGrowth(bytes); }
   DiskSpace space() const override { return inner_->space(); }
   GroupSync& group_sync() override { return sync_; }
   FileCache& file_cache() override { return inner_->file_cache(); }

@@ -35,6 +35,7 @@ class LogHarness {
     options.cluster_id = cluster_;
     options.node_id = NodeId{1};
     options.file_step_bytes_max = 8192;
+    options.reserve_bytes = reserve_bytes_;
     auto directory = LogDirectory::Open(process_->disk, process_->loop, options);
     if (!directory.ok()) return Refused(directory.error());
     process_->directory = std::move(*directory);
@@ -161,6 +162,8 @@ class LogHarness {
   }
 
   Log& log() { return *process_->log; }
+  // Of directories that are opened from now on.
+  void SetReserve(uint64_t bytes) { reserve_bytes_ = bytes; }
   LogDirectory& directory() { return *process_->directory; }
   SimFileSystem& files() { return files_; }
   Scheduler& scheduler() { return scheduler_; }
@@ -211,6 +214,7 @@ class LogHarness {
 
   LogConfig config_;
   Scheduler scheduler_;
+  uint64_t reserve_bytes_ = 0;
   SimFileSystem files_;
   TopicIdPartition id_;
   ClusterId cluster_;

@@ -216,6 +216,22 @@ TEST(Log, AWriteWaitsForSpaceAndLosesNothing) {
   EXPECT_TRUE(harness.Append());
 }
 
+TEST(Log, AFastWriterStopsAtTheReserveToo) {
+  constexpr uint64_t kMebibyte = 1 << 20;
+  LogHarness harness(8);
+  harness.files().faults().capacity_bytes = 10 * kMebibyte;
+  harness.SetReserve(2 * kMebibyte);
+  ASSERT_TRUE(harness.Start());
+  // All within one look at the free space.
+  int appended = 0;
+  while (harness.Append(1, 100'000)) ASSERT_LT(++appended, 200);
+  EXPECT_GT(appended, 60);
+  ASSERT_TRUE(harness.Sync());
+  const auto space = harness.files().Space("/data");
+  ASSERT_TRUE(space.ok());
+  EXPECT_GT(space->free_bytes, kMebibyte);
+}
+
 TEST(Log, TruncationHoldsThroughAPowerLossAtEveryStep) {
   const auto cut = [](LogHarness& harness) {
     for (int i = 0; i < 12; ++i) {
