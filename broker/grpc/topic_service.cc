@@ -118,22 +118,7 @@ class TopicService final : public v1::TopicService::CallbackService {
         return reply(Error(Reason::kInvalidArgument,
                            "a call takes at most " + std::to_string(kItemsMax) + " items"));
       }
-      std::vector<gregor::DeleteRecords> items;
-      for (const auto& item : request->items()) {
-        items.push_back({.topic = {.name = item.partition().topic(), .id = {}},
-                         .partition = PartitionIndex{item.partition().partition()},
-                         .before = Offset{item.before_offset()}});
-      }
-      broker_.Delete(std::move(items),
-                     [reply = std::move(reply)](std::vector<Result<Offset>> results) mutable {
-                       v1::DeleteRecordsResponse answer;
-                       for (const auto& result : results) {
-                         auto& out = *answer.add_results();
-                         if (result.ok()) out.set_log_start_offset(result->value);
-                         if (!result.ok()) *out.mutable_error() = ToRpcStatus(result.error());
-                       }
-                       reply(std::move(answer));
-                     });
+      DeleteRecordsOf(*request, std::move(reply));
     });
   }
 
@@ -164,12 +149,47 @@ class TopicService final : public v1::TopicService::CallbackService {
     return operation;
   }
 
+  void DeleteRecordsOf(const v1::DeleteRecordsRequest& request,
+                       Reply<v1::DeleteRecordsResponse> reply);
   Result<v1::GetTopicResponse> Describe(const v1::GetTopicRequest& request) const;
   Result<v1::ListTopicsResponse> List(const v1::ListTopicsRequest& request) const;
 
   BrokerApi& broker_;
   const CallRules write_;
 };
+
+void TopicService::DeleteRecordsOf(const v1::DeleteRecordsRequest& request,
+                                   Reply<v1::DeleteRecordsResponse> reply) {
+  // Those that can be understood go on; their results come back in the same order.
+  std::vector<gregor::DeleteRecords> items;
+  std::vector<int> places;
+  v1::DeleteRecordsResponse response;
+  for (const auto& item : request.items()) {
+    auto& out = *response.add_results();
+    if (item.before_offset() < -1) {
+      *out.mutable_error() = ToRpcStatus(Error(
+          Reason::kInvalidArgument, "before_offset is " + std::to_string(item.before_offset()) +
+                                        ": an offset from 0 on, or -1 for all records"));
+      continue;
+    }
+    items.push_back({.topic = {.name = item.partition().topic(), .id = {}},
+                     .partition = PartitionIndex{item.partition().partition()},
+                     .before = Offset{item.before_offset()}});
+    places.push_back(response.results_size() - 1);
+  }
+  if (items.empty()) return reply(std::move(response));
+  broker_.Delete(std::move(items),
+                 [reply = std::move(reply), places = std::move(places),
+                  response = std::move(response)](std::vector<Result<Offset>> results) mutable {
+                   CHECK(results.size() == places.size());
+                   for (size_t i = 0; i < results.size(); ++i) {
+                     auto& out = *response.mutable_results(places[i]);
+                     if (results[i].ok()) out.set_log_start_offset(results[i]->value);
+                     if (!results[i].ok()) *out.mutable_error() = ToRpcStatus(results[i].error());
+                   }
+                   reply(std::move(response));
+                 });
+}
 
 Result<v1::GetTopicResponse> TopicService::Describe(const v1::GetTopicRequest& request) const {
   ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(broker_));

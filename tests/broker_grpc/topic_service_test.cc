@@ -359,6 +359,13 @@ TEST_F(TopicServiceTest, DeletesRecordsItemByItem) {
   EXPECT_FALSE(response.results(0).has_error());
   EXPECT_EQ(ErrorOfStatus(response.results(1).error()).reason, Reason::kTopicNotFound);
   EXPECT_EQ(response.results(2).log_start_offset(), 30);
+  request.mutable_items(0)->set_before_offset(-2);
+  request.mutable_items(2)->set_before_offset(-1);
+  ASSERT_TRUE(remove().ok());
+  EXPECT_EQ(broker_.record_deletes.size(), 2u);
+  EXPECT_EQ(ErrorOfStatus(response.results(0).error()).reason, Reason::kInvalidArgument);
+  EXPECT_EQ(ErrorOfStatus(response.results(1).error()).reason, Reason::kTopicNotFound);
+  EXPECT_FALSE(response.results(2).has_error());
   for (int i = 0; i < 1000; ++i) *request.add_items() = request.items(0);
   EXPECT_EQ(ReasonOf(remove()), Reason::kInvalidArgument);
 }

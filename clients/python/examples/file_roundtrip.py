@@ -50,6 +50,10 @@ def read(channel, topic, sink):
             sink(record.value)
 
 
+def rate(records, seconds):
+    return f"{records / max(seconds, 1e-9):.0f} records/s"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server")
@@ -78,8 +82,8 @@ def main():
                 topics.DeleteTopic(topic_pb2.DeleteTopicRequest(topic=topic), timeout=30)
     same = digest.digest() == hashlib.sha256(content).digest()
     print(f"{len(content)} bytes in {len(lines)} records, codec {options.codec}: "
-          f"written in {written - began:.2f} s ({len(lines) / (written - began):.0f} records/s), "
-          f"read in {done - written:.2f} s ({len(lines) / (done - written):.0f} records/s), "
+          f"written in {written - began:.3f} s ({rate(len(lines), written - began)}), "
+          f"read in {done - written:.3f} s ({rate(len(lines), done - written)}), "
           f"{'identical' if same else 'DIFFERENT'}")
     return 0 if same else 1
 
