@@ -17,6 +17,13 @@ bool ByteGate::Take(size_t bytes, Task granted) {
   return false;
 }
 
+bool ByteGate::TryTake(size_t bytes) {
+  const MutexLock lock(mutex_);
+  if (!waiting_.empty() || !Fits(bytes)) return false;
+  used_ += bytes;
+  return true;
+}
+
 void ByteGate::Give(size_t bytes) {
   std::vector<Task> granted;
   {

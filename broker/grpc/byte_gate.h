@@ -17,6 +17,8 @@ class ByteGate {
   // Takes `bytes` and returns true, or returns false and runs `granted` once they are taken, on the
   // thread that gave them back. More than there is in all is granted when nothing else is taken.
   bool Take(size_t bytes, Task granted);
+  // False where it would have to wait.
+  bool TryTake(size_t bytes);
   void Give(size_t bytes);
   size_t used() const;
 

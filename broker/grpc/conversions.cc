@@ -130,6 +130,22 @@ Result<Position> PositionOf(const WirePosition& position) {
   }
 }
 
+Result<Position> PositionOf(const v1::Position& position) {
+  switch (position.at_case()) {
+    case v1::Position::kOffset:
+      return PositionOf({WirePosition::Kind::kOffset, position.offset()});
+    case v1::Position::kTimestampMs:
+      return PositionOf({WirePosition::Kind::kTimestampMs, position.timestamp_ms()});
+    case v1::Position::kTail:
+      return PositionOf({WirePosition::Kind::kTail, position.tail()});
+    case v1::Position::kAnchor:
+      return PositionOf({WirePosition::Kind::kAnchor, position.anchor()});
+    case v1::Position::AT_NOT_SET:
+      break;
+  }
+  return PositionOf(WirePosition());
+}
+
 Result<FetchFormat> FetchFormatOf(int32_t format) {
   switch (format) {
     case v1::RECORD_FORMAT_UNSPECIFIED:

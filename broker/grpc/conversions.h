@@ -2,11 +2,13 @@
 #define GREGOR_BROKER_GRPC_CONVERSIONS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "base/result.h"
 #include "broker/api.h"
 #include "broker/grpc/fetch_wire.h"
+#include "gregor/v1/types.pb.h"
 
 namespace gregor {
 
@@ -20,6 +22,7 @@ Result<void> CheckRouting(int32_t routing);
 Result<Isolation> IsolationOf(int32_t isolation);
 // Unset: the earliest record.
 Result<Position> PositionOf(const WirePosition& position);
+Result<Position> PositionOf(const v1::Position& position);
 
 enum class FetchFormat : uint8_t { kRecords, kBatches };
 Result<FetchFormat> FetchFormatOf(int32_t format);

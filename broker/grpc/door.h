@@ -6,9 +6,12 @@
 #include <list>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "base/budget.h"
+#include "base/event_loop.h"
 #include "broker/api.h"
 #include "broker/grpc/byte_gate.h"
 #include "broker/grpc/call_metrics.h"
@@ -43,7 +46,16 @@ struct Door {
   // Those that calls belong to.
   std::vector<std::unique_ptr<grpc::Service>> services;
   HotQueue queue;
-  ByteGate produce_gate;
+  ByteGate produce_gate;  // frames of produce streams
+  Budget slot_memory;     // partitions that streams read
+
+  // What was read for the peer's connection and has not left.
+  std::shared_ptr<ByteGate> ConnectionOf(const std::string& peer);
+  // Runs `work`, which takes its time, on a thread that has no other work; dropped once the queue
+  // is closed.
+  void Decode(Task work);
+  // Thread: main, after the queue was closed.
+  void StopDecoding() { decode_loop_.reset(); }
 
   // Of the queue's thread: unary calls without a deadline, oldest first; streams.
   std::list<HotUnary*> endless;
@@ -51,6 +63,12 @@ struct Door {
 
  private:
   void Tick();
+
+  std::unique_ptr<EventLoop> decode_loop_;
+  Mutex connections_mutex_;
+  std::unordered_map<std::string, std::weak_ptr<ByteGate>> connections_
+      TS_GUARDED_BY(connections_mutex_);
+  size_t connections_sweep_ TS_GUARDED_BY(connections_mutex_) = 64;  // swept when it has so many
 };
 
 }  // namespace gregor

@@ -23,37 +23,6 @@ bool IsEndless(gpr_timespec deadline) {
 
 }  // namespace
 
-Door::Door(BrokerApi& broker, GrpcServer::Options options, std::shared_ptr<DrainSignal> drain,
-           std::unique_ptr<grpc::ServerCompletionQueue> queue)
-    : broker(broker),
-      options(std::move(options)),
-      own_metrics(this->options.metrics == nullptr ? Metrics::Create() : nullptr),
-      metrics(own_metrics != nullptr ? *own_metrics : *this->options.metrics),
-      drain(std::move(drain)),
-      queue(std::move(queue)),
-      produce_gate(this->options.produce_bytes_max) {}
-
-Door::~Door() = default;
-
-void Door::Watch() {
-  constexpr Duration kSlowest = std::chrono::seconds(1);
-  const Duration interval =
-      std::min({kSlowest, options.heartbeat_interval / 4, options.call_timeout / 4});
-  // No call holds the door by this: the queue drops the task when it closes.
-  queue.After(interval, [this] {
-    Tick();
-    Watch();
-  });
-}
-
-void Door::Tick() {
-  const MonotonicTime now = SystemClock().Now();
-  while (!endless.empty() && endless.front()->arrived() + options.call_timeout <= now) {
-    endless.front()->Expire();
-  }
-  for (HotStream* const stream : streams) stream->OnTick(now);
-}
-
 UnaryMetrics::UnaryMetrics(Metrics& metrics, const std::string& method)
     : calls(metrics, method),
       latency(calls.AddLatency("gregor_grpc_call_seconds", "From a call's arrival to its answer.")),

@@ -49,6 +49,9 @@ class HotQueue {
     return open;
   }
 
+  // Whether Close() was called.
+  bool closed() const { return (beginning_.load(std::memory_order_relaxed) & kClosed) != 0; }
+
   // Runs `task` on the queue's thread after `delay`; dropped if the queue closes before.
   void After(Duration delay, Task task);
   void Post(Task task) { After(Duration(0), std::move(task)); }

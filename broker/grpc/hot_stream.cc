@@ -40,9 +40,9 @@ void HotStream::OnTick(MonotonicTime now) {
   if (auto sign = SignOfLife(); sign.Valid()) Send(std::move(sign));
 }
 
-void HotStream::Queue(grpc::ByteBuffer message) {
+void HotStream::Queue(grpc::ByteBuffer message, size_t charge) {
   const MutexLock lock(mutex_);
-  if (!broken_ && !end_.has_value()) unsent_.push_back(std::move(message));
+  if (!broken_ && !end_.has_value()) unsent_.push_back({std::move(message), charge});
 }
 
 void HotStream::Flush() {
@@ -58,9 +58,9 @@ void HotStream::Flush() {
 }
 
 grpc::ByteBuffer HotStream::TakeNext(bool* more) {
-  grpc::ByteBuffer next = std::move(unsent_.front());
+  grpc::ByteBuffer next = std::move(unsent_.front().bytes);
+  writing_charge_ = unsent_.front().charge;
   unsent_.pop_front();
-  writing_bytes_ = next.Length();
   *more = !unsent_.empty();
   return next;
 }
@@ -83,10 +83,10 @@ void HotStream::OnWritten(bool ok) {
   grpc::ByteBuffer next;
   std::optional<grpc::Status> end;
   bool more = false;
-  size_t written;
+  size_t charge;
   {
     const MutexLock lock(mutex_);
-    written = writing_bytes_;
+    charge = writing_charge_;
     if (!ok) {
       broken_ = true;
       unsent_.clear();
@@ -104,7 +104,7 @@ void HotStream::OnWritten(bool ok) {
   } else if (end.has_value()) {
     Finish(*end);
   }
-  OnSent(written);
+  OnSent(charge);
 }
 
 void HotStream::End() { EndWith(grpc::Status::OK, nullptr); }

@@ -53,9 +53,10 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   virtual void OnDrain(Duration close_in) = 0;
   // What says that the stream is alive; empty: nothing.
   virtual grpc::ByteBuffer SignOfLife() = 0;
-  // A message has left, or the stream is broken: there is room for another one.
-  virtual void OnSent(size_t bytes) {}
-  // The peer waits no longer. Only where `notify_gone` was set.
+  // A message has left, or the stream is broken: there is room for another one. `charge` is what
+  // Queue() was given with it.
+  virtual void OnSent(size_t charge) {}
+  // The peer waits no longer; the call has to be ended. Only where `notify_gone` was set.
   virtual void OnGone() {}
   // It is over: nothing will be sent or received. Once.
   virtual void OnEnded() {}
@@ -74,7 +75,7 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
     Flush();
   }
   // The two halves of Send(), for several messages at a time, or to fix their order under a lock.
-  void Queue(grpc::ByteBuffer message);
+  void Queue(grpc::ByteBuffer message, size_t charge = 0);
   void Flush();
   // Messages that wait to be sent. Thread: any.
   size_t unsent_count() const;
@@ -94,6 +95,10 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   void OnFinished(bool ok);
   void OnDone(bool ok) { OnGone(); }
   void EndWith(const grpc::Status& status, const Error* error);
+  struct Message {
+    grpc::ByteBuffer bytes;
+    size_t charge = 0;
+  };
   grpc::ByteBuffer TakeNext(bool* more) TS_REQUIRES(mutex_);
   void Write(const grpc::ByteBuffer& message, bool more);
   void Finish(const grpc::Status& status);
@@ -107,9 +112,9 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   std::atomic<MonotonicTime> last_sent_{};
 
   mutable Mutex mutex_;
-  std::deque<grpc::ByteBuffer> unsent_ TS_GUARDED_BY(mutex_);
+  std::deque<Message> unsent_ TS_GUARDED_BY(mutex_);
   bool writing_ TS_GUARDED_BY(mutex_) = false;
-  size_t writing_bytes_ TS_GUARDED_BY(mutex_) = 0;
+  size_t writing_charge_ TS_GUARDED_BY(mutex_) = 0;
   bool broken_ TS_GUARDED_BY(mutex_) = false;
   std::optional<grpc::Status> end_ TS_GUARDED_BY(mutex_);
 

@@ -8,6 +8,7 @@
 #include "broker/grpc/produce_requests.h"
 #include "broker/grpc/produce_stream.h"
 #include "broker/grpc/status.h"
+#include "broker/grpc/unary_call.h"
 
 namespace gregor {
 namespace {
@@ -80,13 +81,13 @@ Result<InitProducer> InitOf(const v1::InitProducerRequest& request) {
 
 }  // namespace
 
-ProduceService::ProduceService(BrokerApi& broker, Metrics& metrics)
+ProduceService::ProduceService(BrokerApi& broker, Metrics& metrics, Duration call_timeout)
     : broker_(broker),
+      call_timeout_(call_timeout),
       produce_metrics_(metrics, "gregor.v1.ProduceService/Produce"),
       stream_metrics_(metrics, "gregor.v1.ProduceService/ProduceStream"),
       frame_latency_(stream_metrics_.calls.AddLatency(
-          "gregor_grpc_frame_seconds", "From a produce frame's arrival to its answer.")),
-      init_metrics_(metrics, "gregor.v1.ProduceService/InitProducer") {}
+          "gregor_grpc_frame_seconds", "From a produce frame's arrival to its answer.")) {}
 
 void ProduceService::Serve(const std::shared_ptr<Door>& door) {
   for (int i = 0; i < kUnaryCallsListening; ++i)
@@ -98,25 +99,20 @@ void ProduceService::Serve(const std::shared_ptr<Door>& door) {
 grpc::ServerUnaryReactor* ProduceService::InitProducer(grpc::CallbackServerContext* context,
                                                        const v1::InitProducerRequest* request,
                                                        v1::InitProducerResponse* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  const auto finish = [this, context, reactor](const Error* error) {
-    const grpc::Status status = error == nullptr ? grpc::Status::OK : ToStatus(*error);
-    if (error != nullptr) AddReasonTrailer(*context, *error);
-    init_metrics_.Ended(status.error_code());
-    reactor->Finish(status);
-  };
+  using Response = v1::InitProducerResponse;
   auto init = InitOf(*request);
-  if (!init.ok()) {
-    finish(&init.error());
-    return reactor;
-  }
-  broker_.Init(std::move(*init), [response, finish](Result<InitializedProducer> producer) {
-    if (!producer.ok()) return finish(&producer.error());
-    response->set_producer_id(producer->producer_id.value);
-    response->set_producer_epoch(producer->producer_epoch.value);
-    finish(nullptr);
-  });
-  return reactor;
+  if (!init.ok()) return AnswerNow(context, response, Result<Response>(init.error()));
+  return AnswerLater(
+      context, response, {.timeout = call_timeout_, .writes = true}, [&](Reply<Response> reply) {
+        broker_.Init(std::move(*init),
+                     [reply = std::move(reply)](Result<InitializedProducer> producer) mutable {
+                       if (!producer.ok()) return reply(std::move(producer).error());
+                       Response answer;
+                       answer.set_producer_id(producer->producer_id.value);
+                       answer.set_producer_epoch(producer->producer_epoch.value);
+                       reply(std::move(answer));
+                     });
+      });
 }
 
 }  // namespace gregor

@@ -20,7 +20,7 @@ class ProduceService final
               v1::ProduceService::WithCallbackMethod_InitProducer<v1::ProduceService::Service>>> {
  public:
   // REQUIRES: both outlive the server that it is registered with.
-  ProduceService(BrokerApi& broker, Metrics& metrics);
+  ProduceService(BrokerApi& broker, Metrics& metrics, Duration call_timeout);
 
   // Begins to take calls. Once, when the server runs.
   void Serve(const std::shared_ptr<Door>& door);
@@ -31,10 +31,10 @@ class ProduceService final
 
  private:
   BrokerApi& broker_;
+  const Duration call_timeout_;
   UnaryMetrics produce_metrics_;
   StreamMetrics stream_metrics_;
   LatencyHistogram& frame_latency_;
-  MethodMetrics init_metrics_;
 };
 
 }  // namespace gregor

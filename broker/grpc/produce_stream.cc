@@ -62,7 +62,7 @@ class ProduceStream final : public HotBidiStream {
   void OnBegin() override { ReadIfRoom(); }
   void OnReadEnd() override;
   void OnMessage(const Bytes& bytes) override;
-  void OnSent(size_t bytes) override { ReadIfRoom(); }
+  void OnSent(size_t charge) override { ReadIfRoom(); }
   void OnDrain(Duration close_in) override;
   void OnEnded() override;
   grpc::ByteBuffer SignOfLife() override { return MakeMessage({"\x3a\x00", 2}); }  // Heartbeat

@@ -11,6 +11,7 @@
 #include "broker/grpc/control_services.h"
 #include "broker/grpc/door.h"
 #include "broker/grpc/drain_signal.h"
+#include "broker/grpc/fetch_service.h"
 #include "broker/grpc/grpc_log.h"
 #include "broker/grpc/produce_service.h"
 
@@ -78,9 +79,12 @@ class RunningServer final : public GrpcServer {
     AddStandardServices(builder);
     door_ = std::make_shared<Door>(broker_, options_, drain_, builder.AddCompletionQueue());
     control_ = MakeControlServices(broker_, drain_);
-    auto produce = std::make_unique<ProduceService>(broker_, door_->metrics);
+    auto produce = std::make_unique<ProduceService>(broker_, door_->metrics, options_.call_timeout);
     produce_ = produce.get();
     door_->services.push_back(std::move(produce));
+    auto fetch = std::make_unique<FetchService>(broker_, door_->metrics, options_.call_timeout);
+    fetch_ = fetch.get();
+    door_->services.push_back(std::move(fetch));
     for (const auto& service : control_) builder.RegisterService(service.get());
     for (const auto& service : door_->services) builder.RegisterService(service.get());
     std::unique_ptr<grpc::Server> server;
@@ -102,6 +106,7 @@ class RunningServer final : public GrpcServer {
 
   void Serve() override {
     produce_->Serve(door_);
+    fetch_->Serve(door_);
     door_->Watch();
     health_->SetServing(true);
   }
@@ -117,6 +122,7 @@ class RunningServer final : public GrpcServer {
     door_->queue.server()->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                                  gpr_time_from_nanos(grace.count(), GPR_TIMESPAN)));
     door_->queue.Close();
+    door_->StopDecoding();
   }
 
  private:
@@ -131,6 +137,7 @@ class RunningServer final : public GrpcServer {
   std::vector<std::unique_ptr<grpc::Service>> control_;
   std::shared_ptr<Door> door_;
   ProduceService* produce_ = nullptr;  // of the door
+  FetchService* fetch_ = nullptr;
   std::unique_ptr<Health> health_;
   uint16_t port_ = 0;
   bool shut_down_ = false;

@@ -27,7 +27,7 @@ class GrpcServer {
     size_t produce_bytes_max = 128u << 20;
     // Answers to fetches of one connection that its client has not read yet; beyond it the
     // connection's fetches wait.
-    size_t connection_unsent_bytes_max = 32u << 20;
+    size_t connection_unsent_bytes_max = 64u << 20;
     // Streams that were silent for so long get a sign of life.
     Duration heartbeat_interval = std::chrono::seconds(10);
     // A call without deadline is answered after this time at the latest.

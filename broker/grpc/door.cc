@@ -1,0 +1,63 @@
+#include "broker/grpc/door.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/grpc/hot_call.h"
+#include "broker/grpc/hot_stream.h"
+
+namespace gregor {
+
+Door::Door(BrokerApi& broker, GrpcServer::Options options, std::shared_ptr<DrainSignal> drain,
+           std::unique_ptr<grpc::ServerCompletionQueue> queue)
+    : broker(broker),
+      options(std::move(options)),
+      own_metrics(this->options.metrics == nullptr ? Metrics::Create() : nullptr),
+      metrics(own_metrics != nullptr ? *own_metrics : *this->options.metrics),
+      drain(std::move(drain)),
+      queue(std::move(queue)),
+      produce_gate(this->options.produce_bytes_max),
+      slot_memory(this->options.memory_bytes_max / 4),
+      decode_loop_(NewThreadLoop("grpc-decode")) {}
+
+Door::~Door() = default;
+
+void Door::Watch() {
+  constexpr Duration kSlowest = std::chrono::seconds(1);
+  const Duration interval =
+      std::min({kSlowest, options.heartbeat_interval / 4, options.call_timeout / 4});
+  // No call holds the door by this: the queue drops the task when it closes.
+  queue.After(interval, [this] {
+    Tick();
+    Watch();
+  });
+}
+
+void Door::Tick() {
+  const MonotonicTime now = SystemClock().Now();
+  while (!endless.empty() && endless.front()->arrived() + options.call_timeout <= now) {
+    endless.front()->Expire();
+  }
+  for (HotStream* const stream : streams) stream->OnTick(now);
+}
+
+std::shared_ptr<ByteGate> Door::ConnectionOf(const std::string& peer) {
+  const MutexLock lock(connections_mutex_);
+  auto& entry = connections_[peer];
+  auto gate = entry.lock();
+  if (gate == nullptr) {
+    gate = std::make_shared<ByteGate>(options.connection_unsent_bytes_max);
+    entry = gate;
+  }
+  if (connections_.size() >= connections_sweep_) {
+    std::erase_if(connections_, [](const auto& each) { return each.second.expired(); });
+    connections_sweep_ = 2 * connections_.size() + 64;
+  }
+  return gate;
+}
+
+void Door::Decode(Task work) {
+  queue.Begin([&] { decode_loop_->Post("grpc.decode", std::move(work)); });
+}
+
+}  // namespace gregor

@@ -1,0 +1,117 @@
+#include "broker/grpc/fetch_service.h"
+
+#include <string>
+#include <utility>
+
+#include "broker/grpc/conversions.h"
+#include "broker/grpc/convert.h"
+#include "broker/grpc/fetch_call.h"
+#include "broker/grpc/status.h"
+#include "broker/grpc/unary_call.h"
+
+namespace gregor {
+namespace {
+
+constexpr int32_t kOffsetQueriesMax = 10'000;
+
+Result<OffsetQuery> QueryOf(const v1::ListOffsetsRequest::Query& query, Isolation isolation) {
+  OffsetQuery result;
+  ASSIGN_OR_RETURN(result.topic, TopicOf(query.partition().topic(), ""));
+  result.partition = PartitionIndex{query.partition().partition()};
+  ASSIGN_OR_RETURN(result.position, PositionOf(query.position()));
+  result.isolation = isolation;
+  if (query.has_current_leader_epoch())
+    result.current_leader_epoch = LeaderEpoch{query.current_leader_epoch()};
+  return result;
+}
+
+Result<std::vector<OffsetQuery>> QueriesOf(const v1::ListOffsetsRequest& request) {
+  ASSIGN_OR_RETURN(const Isolation isolation, IsolationOf(request.isolation()));
+  RETURN_IF_ERROR(CheckRouting(request.routing()));
+  if (request.queries_size() > kOffsetQueriesMax) {
+    return Error(Reason::kInvalidArgument, std::to_string(request.queries_size()) +
+                                               " queries in one call: at most " +
+                                               std::to_string(kOffsetQueriesMax));
+  }
+  std::vector<OffsetQuery> queries;
+  for (int i = 0; i < request.queries_size(); ++i) {
+    auto query = QueryOf(request.queries(i), isolation);
+    if (!query.ok()) {
+      return std::move(query).error().With("query", std::to_string(i));
+    }
+    queries.push_back(std::move(*query));
+  }
+  return queries;
+}
+
+v1::ListOffsetsResponse ResponseOf(const std::vector<Result<FoundOffset>>& found) {
+  v1::ListOffsetsResponse response;
+  for (const auto& each : found) {
+    auto& result = *response.add_results();
+    if (!each.ok()) {
+      *result.mutable_error() = ToRpcStatus(each.error());
+      continue;
+    }
+    result.set_offset(each->offset.value);
+    result.set_timestamp_ms(each->timestamp.value);
+    result.set_leader_epoch(each->leader_epoch.value);
+  }
+  return response;
+}
+
+}  // namespace
+
+FetchService::FetchService(BrokerApi& broker, Metrics& metrics, Duration call_timeout)
+    : broker_(broker),
+      call_timeout_(call_timeout),
+      fetch_metrics_(metrics, "gregor.v1.FetchService/Fetch"),
+      read_metrics_(metrics, "gregor.v1.FetchService/Read"),
+      stream_metrics_(metrics, "gregor.v1.FetchService/FetchStream") {}
+
+void FetchService::Serve(const std::shared_ptr<Door>& door) {
+  for (int i = 0; i < kUnaryCallsListening; ++i)
+    MakeFetchCall(door, *this, fetch_metrics_)->Listen();
+  for (int i = 0; i < kStreamsListening; ++i) {
+    MakeReadStream(door, *this, read_metrics_)->Listen();
+    MakeFetchStream(door, *this, stream_metrics_)->Listen();
+  }
+}
+
+grpc::ServerUnaryReactor* FetchService::ListOffsets(grpc::CallbackServerContext* context,
+                                                    const v1::ListOffsetsRequest* request,
+                                                    v1::ListOffsetsResponse* response) {
+  auto queries = QueriesOf(*request);
+  if (!queries.ok())
+    return AnswerNow(context, response, Result<v1::ListOffsetsResponse>(queries.error()));
+  return AnswerLater(
+      context, response, {.timeout = call_timeout_}, [&](Reply<v1::ListOffsetsResponse> reply) {
+        broker_.FindOffsets(std::move(*queries), [reply = std::move(reply)](auto found) mutable {
+          reply(ResponseOf(found));
+        });
+      });
+}
+
+grpc::ServerUnaryReactor* FetchService::GetEpochEndOffset(
+    grpc::CallbackServerContext* context, const v1::GetEpochEndOffsetRequest* request,
+    v1::GetEpochEndOffsetResponse* response) {
+  using Response = v1::GetEpochEndOffsetResponse;
+  auto topic = TopicOf(request->partition().topic(), "");
+  if (!topic.ok()) return AnswerNow(context, response, Result<Response>(topic.error()));
+  if (auto routing = CheckRouting(request->routing()); !routing.ok())
+    return AnswerNow(context, response, Result<Response>(routing.error()));
+  std::optional<LeaderEpoch> current;
+  if (request->has_current_leader_epoch()) current = {request->current_leader_epoch()};
+  return AnswerLater(context, response, {.timeout = call_timeout_}, [&](Reply<Response> reply) {
+    broker_.FindEpochEnd(std::move(*topic), {request->partition().partition()},
+                         {request->leader_epoch()}, current,
+                         [reply = std::move(reply)](Result<EpochEnd> end) mutable {
+                           if (!end.ok()) return reply(std::move(end).error());
+                           Response answer;
+                           answer.mutable_end()->set_leader_epoch(end->epoch.value);
+                           answer.mutable_end()->set_end_offset(end->end.value);
+                           reply(std::move(answer));
+                         });
+  });
+}
+
+}  // namespace gregor

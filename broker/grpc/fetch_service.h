@@ -1,0 +1,47 @@
+#ifndef GREGOR_BROKER_GRPC_FETCH_SERVICE_H_
+#define GREGOR_BROKER_GRPC_FETCH_SERVICE_H_
+
+#include <memory>
+
+#include "broker/api.h"
+#include "broker/grpc/call_metrics.h"
+#include "broker/grpc/door.h"
+#include "broker/grpc/hot_call.h"
+#include "broker/grpc/hot_stream.h"
+#include "gregor/v1/fetch.grpc.pb.h"
+
+namespace gregor {
+
+// FetchService: Fetch, Read and FetchStream on the hot queue, as raw messages; the others on gRPC's
+// threads. Thread: main.
+class FetchService final
+    : public v1::FetchService::WithRawMethod_Fetch<
+          v1::FetchService::WithRawMethod_Read<v1::FetchService::WithRawMethod_FetchStream<
+              v1::FetchService::WithCallbackMethod_ListOffsets<
+                  v1::FetchService::WithCallbackMethod_GetEpochEndOffset<
+                      v1::FetchService::Service>>>>> {
+ public:
+  // REQUIRES: both outlive the server that it is registered with.
+  FetchService(BrokerApi& broker, Metrics& metrics, Duration call_timeout);
+
+  // Begins to take calls. Once, when the server runs.
+  void Serve(const std::shared_ptr<Door>& door);
+
+  grpc::ServerUnaryReactor* ListOffsets(grpc::CallbackServerContext* context,
+                                        const v1::ListOffsetsRequest* request,
+                                        v1::ListOffsetsResponse* response) override;
+  grpc::ServerUnaryReactor* GetEpochEndOffset(grpc::CallbackServerContext* context,
+                                              const v1::GetEpochEndOffsetRequest* request,
+                                              v1::GetEpochEndOffsetResponse* response) override;
+
+ private:
+  BrokerApi& broker_;
+  const Duration call_timeout_;
+  UnaryMetrics fetch_metrics_;
+  StreamMetrics read_metrics_;
+  StreamMetrics stream_metrics_;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_BROKER_GRPC_FETCH_SERVICE_H_

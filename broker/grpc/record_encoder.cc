@@ -1,0 +1,167 @@
+#include "broker/grpc/record_encoder.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/record_batch.h"
+
+namespace gregor {
+namespace {
+
+constexpr size_t kDecompressedBytesMax = 64u << 20;
+constexpr size_t kSlowBytes = 64u << 10;
+
+constexpr size_t VarintBytes(uint64_t value) {
+  return (static_cast<size_t>(63 - __builtin_clzll(value | 1)) * 37 >> 8) + 1;  // (bits + 6) / 7
+}
+
+// Of a bytes field with a one-byte key.
+constexpr size_t FieldBytes(size_t size) { return 1 + VarintBytes(size) + size; }
+
+void AppendVarint(std::string& out, uint64_t value) {
+  while (value >= 0x80) {
+    out += static_cast<char>(value | 0x80);
+    value >>= 7;
+  }
+  out += static_cast<char>(value);
+}
+
+void AppendField(std::string& out, uint32_t field, std::string_view value) {
+  AppendVarint(out, field << 3 | 2);
+  AppendVarint(out, value.size());
+  out += value;
+}
+
+size_t HeaderBytes(const RecordHeader& header) {
+  return (header.key.empty() ? 0 : FieldBytes(header.key.size())) +
+         (header.value.has_value() ? FieldBytes(header.value->size()) : 0);
+}
+
+// A v1::Record that is about to be written.
+class RecordMessage {
+ public:
+  explicit RecordMessage(const RecordView& record) : record_(record) {
+    if (record.header_count > 0) headers_ = DecodeHeaders(record);
+    if (record.key.has_value()) size_ += FieldBytes(record.key->size());
+    if (record.value.has_value()) size_ += FieldBytes(record.value->size());
+    for (const RecordHeader& header : headers_) size_ += FieldBytes(HeaderBytes(header));
+    size_ += 1 + VarintBytes(static_cast<uint64_t>(record.timestamp.value));
+    if (record.offset.value != 0)
+      size_ += 1 + VarintBytes(static_cast<uint64_t>(record.offset.value));
+  }
+
+  // With the key of its field.
+  size_t size() const { return FieldBytes(size_); }
+
+  void AppendTo(std::string& out, uint32_t field) const {
+    AppendVarint(out, field << 3 | 2);
+    AppendVarint(out, size_);
+    if (record_.key.has_value()) AppendField(out, 1, *record_.key);
+    if (record_.value.has_value()) AppendField(out, 2, *record_.value);
+    for (const RecordHeader& header : headers_) {
+      AppendVarint(out, 3 << 3 | 2);
+      AppendVarint(out, HeaderBytes(header));
+      if (!header.key.empty()) AppendField(out, 1, header.key);
+      if (header.value.has_value()) AppendField(out, 2, *header.value);
+    }
+    AppendVarint(out, 4 << 3);
+    AppendVarint(out, static_cast<uint64_t>(record_.timestamp.value));
+    if (record_.offset.value == 0) return;
+    AppendVarint(out, 5 << 3);
+    AppendVarint(out, static_cast<uint64_t>(record_.offset.value));
+  }
+
+ private:
+  const RecordView& record_;
+  std::vector<RecordHeader> headers_;
+  size_t size_ = 0;
+};
+
+Error Undecodable(Offset base_offset, const Error& cause) {
+  return Error(Reason::kCorruptBatch, "the batch at offset " + std::to_string(base_offset.value) +
+                                          " cannot be decoded (" + cause.message +
+                                          "): fetch batches, or go on after it")
+      .With("base_offset", std::to_string(base_offset.value));
+}
+
+class Encoder {
+ public:
+  Encoder(const EncodeLimits& limits, uint32_t field) : limits_(limits), field_(field) {}
+
+  // False where a limit has stopped it.
+  Result<bool> Add(const RecordBatch& batch) {
+    if (batch.header.is_control()) return true;
+    auto reader = RecordReader::Open(batch, kDecompressedBytesMax);
+    if (!reader.ok()) return Undecodable(batch.header.base_offset, reader.error());
+    while (true) {
+      auto record = reader->Next();
+      if (!record.ok()) return Undecodable(batch.header.base_offset, record.error());
+      if (!record->has_value()) return true;
+      if ((*record)->offset < limits_.from) continue;
+      ASSIGN_OR_RETURN(const bool goes_on, Add(**record));
+      if (!goes_on) return false;
+    }
+  }
+
+  EncodedRecords Take(Offset next_offset) {
+    return {Slice::Own(std::move(out_)), count_, next_offset};
+  }
+  Offset stopped_at() const { return stopped_at_; }
+
+ private:
+  Result<bool> Add(const RecordView& record) {
+    const RecordMessage message(record);
+    stopped_at_ = record.offset;
+    if (record.offset >= limits_.before || count_ == limits_.records_max) return false;
+    if (out_.size() + message.size() > limits_.bytes_max) {
+      if (count_ > 0) return false;
+      return Error(Reason::kFetchTooSmall,
+                   "the record at offset " + std::to_string(record.offset.value) + " needs " +
+                       std::to_string(message.size()) + " bytes: ask for more at a time")
+          .With("needed_bytes", std::to_string(message.size()))
+          .With("offset", std::to_string(record.offset.value));
+    }
+    message.AppendTo(out_, field_);
+    ++count_;
+    return true;
+  }
+
+  const EncodeLimits& limits_;
+  const uint32_t field_;
+  std::string out_;
+  int64_t count_ = 0;
+  Offset stopped_at_{0};
+};
+
+}  // namespace
+
+Result<EncodedRecords> EncodeRecords(const Bytes& batches, Offset end, const EncodeLimits& limits,
+                                     uint32_t field) {
+  Encoder encoder(limits, field);
+  for (size_t at = 0; at < batches.size();) {
+    const Bytes rest = batches.Sub(at, batches.size() - at);
+    ASSIGN_OR_RETURN(const BatchHeader header, PeekHeader(rest, rest.size()));
+    at += header.size();
+    if (header.next_offset() <= limits.from) continue;
+    const RecordBatch batch{header, rest.Sub(0, header.size())};
+    ASSIGN_OR_RETURN(const bool goes_on, encoder.Add(batch));
+    if (!goes_on) return encoder.Take(encoder.stopped_at());
+  }
+  return encoder.Take(std::min(end, limits.before));
+}
+
+bool IsSlowToEncode(const Bytes& batches) {
+  if (batches.size() > kSlowBytes) return true;
+  for (size_t at = 0; at < batches.size();) {
+    const Bytes rest = batches.Sub(at, batches.size() - at);
+    const auto header = PeekHeader(rest, rest.size());
+    if (!header.ok() || header->codec() != Codec::kNone) return true;
+    at += header->size();
+  }
+  return false;
+}
+
+}  // namespace gregor

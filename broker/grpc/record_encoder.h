@@ -1,0 +1,40 @@
+#ifndef GREGOR_BROKER_GRPC_RECORD_ENCODER_H_
+#define GREGOR_BROKER_GRPC_RECORD_ENCODER_H_
+
+#include <cstdint>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/types.h"
+
+namespace gregor {
+
+// Records as the API's messages have them.
+struct EncodedRecords {
+  Slice bytes;  // each with the key of its field
+  int64_t count = 0;
+  Offset next_offset{0};  // after the last one that was encoded or skipped
+};
+
+// What of the records may be encoded.
+struct EncodeLimits {
+  Offset from{0};            // those before are skipped
+  Offset before{INT64_MAX};  // those from here on are left out
+  size_t bytes_max = 1 << 20;
+  int64_t records_max = INT64_MAX;
+};
+
+// Decodes whole batches to messages v1::Record, each under the field number `field`; control
+// batches are skipped. Stops before a record that would exceed a limit; where nothing stopped it,
+// `next_offset` is what `end` says, which is past the last batch. Costs time by the bytes, more
+// where they are compressed. Fails with kFetchTooSmall (details needed_bytes) where the first
+// record alone exceeds the limit, kCorruptBatch where a batch cannot be decoded. Thread: any.
+Result<EncodedRecords> EncodeRecords(const Bytes& batches, Offset end, const EncodeLimits& limits,
+                                     uint32_t field);
+
+// Whether that takes long enough to be done elsewhere than on a partition's thread.
+bool IsSlowToEncode(const Bytes& batches);
+
+}  // namespace gregor
+
+#endif  // GREGOR_BROKER_GRPC_RECORD_ENCODER_H_

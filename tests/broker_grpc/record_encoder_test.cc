@@ -1,0 +1,172 @@
+#include "broker/grpc/record_encoder.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/record_batch.h"
+#include "gregor/v1/fetch.pb.h"
+
+namespace gregor {
+namespace {
+
+constexpr uint32_t kField = 6;  // of FetchResponse
+
+RecordBatch MakeBatch(Offset base, const std::vector<NewRecord>& records, Codec codec,
+                      int16_t attributes = 0) {
+  BatchBuilder builder({.codec = codec, .attributes = attributes});
+  for (const NewRecord& record : records) builder.Add(record);
+  RecordBatch batch = builder.Build();
+  StampBatch(batch, base, LeaderEpoch{1}, TimestampType::kCreateTime, Timestamp{0});
+  return batch;
+}
+
+NewRecord MakeRecord(std::string_view key, std::string_view value, int64_t time) {
+  NewRecord record;
+  record.key = key;
+  record.value = value;
+  record.timestamp = Timestamp{time};
+  return record;
+}
+
+v1::FetchResponse Parse(const EncodedRecords& records) {
+  v1::FetchResponse response;
+  EXPECT_TRUE(response.ParseFromString(std::string(records.bytes.view())));
+  EXPECT_EQ(response.records_size(), records.count);
+  // As the generated code would have written it.
+  EXPECT_EQ(response.SerializeAsString(), records.bytes.view());
+  return response;
+}
+
+std::vector<int64_t> Offsets(const v1::FetchResponse& response) {
+  std::vector<int64_t> offsets;
+  for (const auto& record : response.records()) offsets.push_back(record.offset());
+  return offsets;
+}
+
+class RecordEncoderTest : public testing::TestWithParam<Codec> {
+ protected:
+  // Batches of 3 records at 10, 13 and 16.
+  Bytes ThreeBatches() const {
+    Bytes bytes;
+    for (int64_t base = 10; base < 19; base += 3) {
+      bytes.Append(
+          MakeBatch(Offset{base},
+                    {MakeRecord("k", "a", 5), MakeRecord("k", "b", 6), MakeRecord("k", "c", 7)},
+                    GetParam())
+              .bytes);
+    }
+    return bytes;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Codecs, RecordEncoderTest, testing::Values(Codec::kNone, Codec::kZstd),
+                         [](const auto& codec) {
+                           return codec.param == Codec::kNone ? "None" : "Zstd";
+                         });
+
+TEST_P(RecordEncoderTest, RecordsComeOutAsTheyWentIn) {
+  NewRecord full = MakeRecord("key", "value", 1'700'000'000'000);
+  full.headers = {{"h", "x"}, {"null", std::nullopt}, {"", ""}};
+  NewRecord tombstone;
+  tombstone.key = "gone";
+  tombstone.timestamp = Timestamp{7};
+  NewRecord empty;
+  empty.value = "";
+  empty.timestamp = Timestamp{0};
+  const RecordBatch batch = MakeBatch(Offset{0}, {full, tombstone, empty}, GetParam());
+  const auto encoded = EncodeRecords(batch.bytes, Offset{3}, {}, kField);
+  ASSERT_TRUE(encoded.ok()) << encoded.error();
+  EXPECT_EQ(encoded->next_offset, Offset{3});
+  const auto response = Parse(*encoded);
+  ASSERT_EQ(response.records_size(), 3);
+  const auto& first = response.records(0);
+  EXPECT_EQ(first.key(), "key");
+  EXPECT_EQ(first.value(), "value");
+  EXPECT_EQ(first.timestamp_ms(), 1'700'000'000'000);
+  EXPECT_EQ(first.offset(), 0);
+  ASSERT_EQ(first.headers_size(), 3);
+  EXPECT_EQ(first.headers(0).value(), "x");
+  EXPECT_FALSE(first.headers(1).has_value());
+  EXPECT_TRUE(first.headers(2).has_value());
+  EXPECT_TRUE(response.records(1).has_key());
+  EXPECT_FALSE(response.records(1).has_value());
+  EXPECT_FALSE(response.records(2).has_key());
+  EXPECT_TRUE(response.records(2).has_value());
+  EXPECT_EQ(response.records(2).offset(), 2);
+}
+
+TEST_P(RecordEncoderTest, RecordsBeforeThePositionAreSkipped) {
+  const auto encoded = EncodeRecords(ThreeBatches(), Offset{19}, {.from = Offset{14}}, kField);
+  ASSERT_TRUE(encoded.ok());
+  EXPECT_EQ(Offsets(Parse(*encoded)), (std::vector<int64_t>{14, 15, 16, 17, 18}));
+}
+
+TEST_P(RecordEncoderTest, LimitsStopBetweenRecordsAndReadingGoesOnThere) {
+  const Bytes batches = ThreeBatches();
+  EncodeLimits limits{.from = Offset{10}, .bytes_max = 40};
+  std::vector<int64_t> all;
+  while (limits.from < Offset{19}) {
+    const auto encoded = EncodeRecords(batches, Offset{19}, limits, kField);
+    ASSERT_TRUE(encoded.ok());
+    ASSERT_GT(encoded->count, 0);
+    EXPECT_LE(encoded->bytes.size(), limits.bytes_max);
+    const auto part = Offsets(Parse(*encoded));
+    all.insert(all.end(), part.begin(), part.end());
+    limits.from = encoded->next_offset;
+  }
+  EXPECT_EQ(all, (std::vector<int64_t>{10, 11, 12, 13, 14, 15, 16, 17, 18}));
+  const auto few = EncodeRecords(batches, Offset{19}, {.records_max = 4}, kField);
+  EXPECT_EQ(few->count, 4);
+  EXPECT_EQ(few->next_offset, Offset{14});
+  const auto before = EncodeRecords(batches, Offset{19}, {.before = Offset{12}}, kField);
+  EXPECT_EQ(before->count, 2);
+  EXPECT_EQ(before->next_offset, Offset{12});
+}
+
+TEST_P(RecordEncoderTest, ARecordThatDoesNotFitAtAllSaysWhatItNeeds) {
+  const std::string value(1000, 'v');
+  const RecordBatch batch = MakeBatch(Offset{5}, {MakeRecord("k", value, 1)}, GetParam());
+  const auto small = EncodeRecords(batch.bytes, Offset{6}, {.bytes_max = 100}, kField);
+  ASSERT_FALSE(small.ok());
+  EXPECT_EQ(small.error().reason, Reason::kFetchTooSmall);
+  ASSERT_EQ(small.error().details[0].first, "needed_bytes");
+  const size_t needed = std::stoul(small.error().details[0].second);
+  EXPECT_TRUE(EncodeRecords(batch.bytes, Offset{6}, {.bytes_max = needed}, kField).ok());
+  EXPECT_FALSE(EncodeRecords(batch.bytes, Offset{6}, {.bytes_max = needed - 1}, kField).ok());
+}
+
+TEST(RecordEncoder, ControlBatchesArePassedOver) {
+  Bytes batches =
+      MakeBatch(Offset{0}, {MakeRecord("k", "marker", 1)}, Codec::kNone, BatchHeader::kControlBit)
+          .bytes;
+  batches.Append(MakeBatch(Offset{1}, {MakeRecord("k", "v", 1)}, Codec::kNone).bytes);
+  const auto encoded = EncodeRecords(batches, Offset{2}, {}, kField);
+  ASSERT_TRUE(encoded.ok());
+  EXPECT_EQ(Offsets(Parse(*encoded)), std::vector<int64_t>{1});
+}
+
+TEST(RecordEncoder, AnUndecodableBatchIsNamed) {
+  RecordBatch batch =
+      MakeBatch(Offset{41}, {MakeRecord("k", std::string(500, 'x'), 1)}, Codec::kZstd);
+  std::string bytes = batch.bytes.ToString();
+  bytes[kBatchHeaderBytes] ^= 0x55;
+  const auto encoded = EncodeRecords(Slice::Own(bytes), Offset{42}, {}, kField);
+  ASSERT_FALSE(encoded.ok());
+  EXPECT_EQ(encoded.error().reason, Reason::kCorruptBatch);
+  EXPECT_NE(encoded.error().message.find("offset 41"), std::string::npos);
+}
+
+TEST(RecordEncoder, SmallUncompressedBatchesAreQuick) {
+  const Bytes small = MakeBatch(Offset{0}, {MakeRecord("k", "v", 1)}, Codec::kNone).bytes;
+  EXPECT_FALSE(IsSlowToEncode(small));
+  EXPECT_TRUE(IsSlowToEncode(MakeBatch(Offset{0}, {MakeRecord("k", "v", 1)}, Codec::kGzip).bytes));
+  const std::string large(100'000, 'v');
+  EXPECT_TRUE(
+      IsSlowToEncode(MakeBatch(Offset{0}, {MakeRecord("k", large, 1)}, Codec::kNone).bytes));
+  EXPECT_FALSE(IsSlowToEncode(Bytes()));
+}
+
+}  // namespace
+}  // namespace gregor
