@@ -48,8 +48,8 @@ WireWriter EncodeAck(int64_t frame_id, const Produced& produced);
 WireWriter EncodeAck(int64_t frame_id, const ProducedRecords& produced, bool explicit_partition);
 WireWriter EncodeError(int64_t frame_id, const google::rpc::Status& status);
 
-// What the broker says of a failed write: where it does not say that the outcome is unknown, nothing
-// was appended.
+// What the broker says of a failed write: where it does not say that the outcome is unknown,
+// nothing was appended.
 Error WithOutcome(Error error);
 // The error of a request of which some partitions took their records and others did not.
 Error PartialFailure(const ProducedRecords& produced);
