@@ -128,13 +128,15 @@ class ClusterService final : public v1::ClusterService::CallbackService {
   ClusterService(BrokerApi& broker, std::shared_ptr<DrainSignal> drain,
                  const ControlOptions& options)
       : broker_(broker),
-        read_{.timeout = options.call_timeout, .writes = false},
+        get_metadata_(options, "gregor.v1.ClusterService/GetMetadata", false),
+        describe_cluster_(options, "gregor.v1.ClusterService/DescribeCluster", false),
+        describe_log_dirs_(options, "gregor.v1.ClusterService/DescribeLogDirs", false),
         watches_(broker, std::move(drain), options) {}
 
   grpc::ServerUnaryReactor* GetMetadata(grpc::CallbackServerContext* context,
                                         const v1::GetMetadataRequest* request,
                                         v1::GetMetadataResponse* response) override {
-    return AnswerNow(context, response, Metadata(*request));
+    return AnswerNow(context, response, get_metadata_.rules(), [&] { return Metadata(*request); });
   }
 
   grpc::ServerWriteReactor<v1::WatchMetadataResponse>* WatchMetadata(
@@ -145,15 +147,16 @@ class ClusterService final : public v1::ClusterService::CallbackService {
   grpc::ServerUnaryReactor* DescribeCluster(grpc::CallbackServerContext* context,
                                             const v1::DescribeClusterRequest* request,
                                             v1::DescribeClusterResponse* response) override {
-    return AnswerNow(context, response, Cluster(*request));
+    return AnswerNow(context, response, describe_cluster_.rules(),
+                     [&] { return Cluster(*request); });
   }
 
   grpc::ServerUnaryReactor* DescribeLogDirs(grpc::CallbackServerContext* context,
                                             const v1::DescribeLogDirsRequest* request,
                                             v1::DescribeLogDirsResponse* response) override {
-    return AnswerLater(context, response, read_, [&](Reply<v1::DescribeLogDirsResponse> reply) {
-      LogDirs(*request, std::move(reply));
-    });
+    return AnswerLater(
+        context, response, describe_log_dirs_.rules(),
+        [&](Reply<v1::DescribeLogDirsResponse> reply) { LogDirs(*request, std::move(reply)); });
   }
 
  private:
@@ -162,7 +165,9 @@ class ClusterService final : public v1::ClusterService::CallbackService {
   void LogDirs(const v1::DescribeLogDirsRequest& request, Reply<v1::DescribeLogDirsResponse> reply);
 
   BrokerApi& broker_;
-  const CallRules read_;
+  const ControlMethod get_metadata_;
+  const ControlMethod describe_cluster_;
+  const ControlMethod describe_log_dirs_;
   MetadataWatches watches_;
 };
 

@@ -115,20 +115,22 @@ Result<AlterConfig> ToAlteration(const v1::AlterConfigsRequest::Alteration& alte
 class ConfigService final : public v1::ConfigService::CallbackService {
  public:
   ConfigService(BrokerApi& broker, const ControlOptions& options)
-      : broker_(broker), write_{.timeout = options.call_timeout, .writes = true} {}
+      : broker_(broker),
+        describe_(options, "gregor.v1.ConfigService/DescribeConfigs", false),
+        alter_(options, "gregor.v1.ConfigService/AlterConfigs", true) {}
 
   grpc::ServerUnaryReactor* DescribeConfigs(grpc::CallbackServerContext* context,
                                             const v1::DescribeConfigsRequest* request,
                                             v1::DescribeConfigsResponse* response) override {
-    return AnswerNow(context, response, Describe(*request));
+    return AnswerNow(context, response, describe_.rules(), [&] { return Describe(*request); });
   }
 
   grpc::ServerUnaryReactor* AlterConfigs(grpc::CallbackServerContext* context,
                                          const v1::AlterConfigsRequest* request,
                                          v1::AlterConfigsResponse* response) override {
-    return AnswerLater(context, response, write_, [&](Reply<v1::AlterConfigsResponse> reply) {
-      Alter(*request, std::move(reply));
-    });
+    return AnswerLater(
+        context, response, alter_.rules(),
+        [&](Reply<v1::AlterConfigsResponse> reply) { Alter(*request, std::move(reply)); });
   }
 
  private:
@@ -137,7 +139,8 @@ class ConfigService final : public v1::ConfigService::CallbackService {
   void Alter(const v1::AlterConfigsRequest& request, Reply<v1::AlterConfigsResponse> reply);
 
   BrokerApi& broker_;
-  const CallRules write_;
+  const ControlMethod describe_;
+  const ControlMethod alter_;
 };
 
 Result<DescribedConfigs> ConfigService::DescribeOne(const v1::ConfigResource& resource) const {

@@ -4,8 +4,12 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
+#include <optional>
+#include <string>
 
+#include "broker/grpc/call_metrics.h"
 #include "broker/grpc/control_services.h"
+#include "broker/grpc/unary_call.h"
 
 namespace gregor {
 
@@ -15,6 +19,26 @@ std::unique_ptr<grpc::Service> NewConfigService(BrokerApi& broker, const Control
 std::unique_ptr<grpc::Service> NewClusterService(BrokerApi& broker,
                                                  std::shared_ptr<DrainSignal> drain,
                                                  const ControlOptions& options);
+
+// What holds for all calls of one of their methods.
+class ControlMethod {
+ public:
+  // `name`: "gregor.v1.TopicService/GetTopic".
+  ControlMethod(const ControlOptions& options, const std::string& name, bool writes) {
+    if (options.metrics != nullptr) metrics_.emplace(*options.metrics, name);
+    rules_ = {.metrics = metrics_.has_value() ? &*metrics_ : nullptr,
+              .timeout = options.call_timeout,
+              .writes = writes};
+  }
+  ControlMethod(const ControlMethod&) = delete;
+  ControlMethod& operator=(const ControlMethod&) = delete;
+
+  const CallRules& rules() const { return rules_; }
+
+ private:
+  std::optional<MethodMetrics> metrics_;
+  CallRules rules_;
+};
 
 }  // namespace gregor
 

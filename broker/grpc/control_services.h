@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "broker/api.h"
 #include "broker/grpc/drain_signal.h"
 
@@ -22,6 +23,8 @@ struct ControlOptions {
   Duration heartbeat_interval = std::chrono::seconds(10);
   Duration stalled_after = std::chrono::seconds(60);
   int watches_max = 1000;
+  // Outlives the services; nullptr: nobody looks.
+  Metrics* metrics = nullptr;
 };
 
 // TopicService, ConfigService and ClusterService on the callback API, to be registered with the

@@ -66,7 +66,9 @@ FetchService::FetchService(BrokerApi& broker, Metrics& metrics, Duration call_ti
       call_timeout_(call_timeout),
       fetch_metrics_(metrics, "gregor.v1.FetchService/Fetch"),
       read_metrics_(metrics, "gregor.v1.FetchService/Read"),
-      stream_metrics_(metrics, "gregor.v1.FetchService/FetchStream") {}
+      stream_metrics_(metrics, "gregor.v1.FetchService/FetchStream"),
+      list_offsets_metrics_(metrics, "gregor.v1.FetchService/ListOffsets"),
+      epoch_end_metrics_(metrics, "gregor.v1.FetchService/GetEpochEndOffset") {}
 
 void FetchService::Serve(const std::shared_ptr<Door>& door) {
   for (int i = 0; i < kUnaryCallsListening; ++i)
@@ -80,28 +82,28 @@ void FetchService::Serve(const std::shared_ptr<Door>& door) {
 grpc::ServerUnaryReactor* FetchService::ListOffsets(grpc::CallbackServerContext* context,
                                                     const v1::ListOffsetsRequest* request,
                                                     v1::ListOffsetsResponse* response) {
-  auto queries = QueriesOf(*request);
-  if (!queries.ok())
-    return AnswerNow(context, response, Result<v1::ListOffsetsResponse>(queries.error()));
-  return AnswerLater(
-      context, response, {.timeout = call_timeout_}, [&](Reply<v1::ListOffsetsResponse> reply) {
-        broker_.FindOffsets(std::move(*queries), [reply = std::move(reply)](auto found) mutable {
-          reply(ResponseOf(found));
-        });
-      });
+  const CallRules rules{.metrics = &list_offsets_metrics_, .timeout = call_timeout_};
+  return AnswerLater(context, response, rules, [&](Reply<v1::ListOffsetsResponse> reply) {
+    auto queries = QueriesOf(*request);
+    if (!queries.ok()) return reply(std::move(queries).error());
+    broker_.FindOffsets(std::move(*queries), [reply = std::move(reply)](auto found) mutable {
+      reply(ResponseOf(found));
+    });
+  });
 }
 
 grpc::ServerUnaryReactor* FetchService::GetEpochEndOffset(
     grpc::CallbackServerContext* context, const v1::GetEpochEndOffsetRequest* request,
     v1::GetEpochEndOffsetResponse* response) {
   using Response = v1::GetEpochEndOffsetResponse;
-  auto topic = TopicOf(request->partition().topic(), "");
-  if (!topic.ok()) return AnswerNow(context, response, Result<Response>(topic.error()));
-  if (auto routing = CheckRouting(request->routing()); !routing.ok())
-    return AnswerNow(context, response, Result<Response>(routing.error()));
-  std::optional<LeaderEpoch> current;
-  if (request->has_current_leader_epoch()) current = {request->current_leader_epoch()};
-  return AnswerLater(context, response, {.timeout = call_timeout_}, [&](Reply<Response> reply) {
+  const CallRules rules{.metrics = &epoch_end_metrics_, .timeout = call_timeout_};
+  return AnswerLater(context, response, rules, [&](Reply<Response> reply) {
+    auto topic = TopicOf(request->partition().topic(), "");
+    if (!topic.ok()) return reply(std::move(topic).error());
+    if (auto routing = CheckRouting(request->routing()); !routing.ok())
+      return reply(std::move(routing).error());
+    std::optional<LeaderEpoch> current;
+    if (request->has_current_leader_epoch()) current = {request->current_leader_epoch()};
     broker_.FindEpochEnd(std::move(*topic), {request->partition().partition()},
                          {request->leader_epoch()}, current,
                          [reply = std::move(reply)](Result<EpochEnd> end) mutable {

@@ -40,6 +40,8 @@ class FetchService final
   UnaryMetrics fetch_metrics_;
   StreamMetrics read_metrics_;
   StreamMetrics stream_metrics_;
+  MethodMetrics list_offsets_metrics_;
+  MethodMetrics epoch_end_metrics_;
 };
 
 }  // namespace gregor

@@ -31,9 +31,11 @@ gpr_timespec InThe(Duration future) {
 // A stream that could not begin.
 class FailedStream final : public Reactor {
  public:
-  FailedStream(grpc::CallbackServerContext& context, const Error& error) {
+  FailedStream(grpc::CallbackServerContext& context, WatchNumbers& numbers, const Error& error) {
     AddReasonTrailer(context, error);
-    Finish(ToStatus(error));
+    const grpc::Status status = ToStatus(error);
+    numbers.Ended(status.error_code());
+    Finish(status);
   }
   void OnDone() override { delete this; }
 };
@@ -60,11 +62,11 @@ struct Changes {
 class Stream final : public Reactor, public std::enable_shared_from_this<Stream> {
  public:
   Stream(BrokerApi& broker, grpc::CallbackServerContext& context, const ControlOptions& options,
-         std::unique_ptr<TopicFilter> filter, std::shared_ptr<std::atomic<int>> count)
+         std::unique_ptr<TopicFilter> filter, std::shared_ptr<WatchNumbers> numbers)
       : broker_(broker),
         options_(options),
         filter_(std::move(filter)),
-        count_(std::move(count)),
+        numbers_(std::move(numbers)),
         context_(&context),
         last_progress_(SystemClock().Now()) {}
 
@@ -106,7 +108,7 @@ class Stream final : public Reactor, public std::enable_shared_from_this<Stream>
     }
     watch_.reset();
     drain_watch_.reset();
-    count_->fetch_sub(1);
+    numbers_->Gone();
     self_.reset();
   }
 
@@ -188,7 +190,10 @@ class Stream final : public Reactor, public std::enable_shared_from_this<Stream>
         finished_ = end.has_value();
         writing_ = !finished_;
       }
-      if (end.has_value()) return Finish(*end);
+      if (end.has_value()) {
+        numbers_->Ended(end->error_code());
+        return Finish(*end);
+      }
       if (Build()) return StartWrite(&message_);
       const MutexLock lock(mutex_);
       writing_ = false;
@@ -261,7 +266,7 @@ class Stream final : public Reactor, public std::enable_shared_from_this<Stream>
   BrokerApi& broker_;
   const ControlOptions& options_;
   const std::unique_ptr<TopicFilter> filter_;
-  const std::shared_ptr<std::atomic<int>> count_;
+  const std::shared_ptr<WatchNumbers> numbers_;
   std::shared_ptr<Stream> self_;  // until OnDone()
   std::shared_ptr<void> watch_;
   std::shared_ptr<void> drain_watch_;
@@ -292,32 +297,52 @@ class Stream final : public Reactor, public std::enable_shared_from_this<Stream>
 
 }  // namespace
 
+WatchNumbers::WatchNumbers(Metrics* metrics) {
+  if (metrics == nullptr) return;
+  metrics_.emplace(*metrics, "gregor.v1.ClusterService/WatchMetadata");
+  gauge_ = &metrics_->AddOpen();
+}
+
+bool WatchNumbers::Begin(int max) {
+  if (open_.fetch_add(1) >= max) {
+    open_.fetch_sub(1);
+    return false;
+  }
+  if (gauge_ != nullptr) gauge_->Add(1);
+  return true;
+}
+
+void WatchNumbers::Ended(grpc::StatusCode code) {
+  if (metrics_.has_value()) metrics_->Ended(code);
+}
+
+void WatchNumbers::Gone() {
+  open_.fetch_sub(1);
+  if (gauge_ != nullptr) gauge_->Add(-1);
+}
+
 MetadataWatches::MetadataWatches(BrokerApi& broker, std::shared_ptr<DrainSignal> drain,
                                  const ControlOptions& options)
     : broker_(broker),
       drain_(std::move(drain)),
       options_(options),
-      count_(std::make_shared<std::atomic<int>>(0)) {}
+      numbers_(std::make_shared<WatchNumbers>(options.metrics)) {}
 
 Reactor* MetadataWatches::Start(grpc::CallbackServerContext& context,
                                 const v1::WatchMetadataRequest& request) {
-  if (const auto image = ImageOf(broker_); !image.ok())
-    return new FailedStream(context, image.error());
+  const auto fail = [&](const Error& error) { return new FailedStream(context, *numbers_, error); };
+  if (const auto image = ImageOf(broker_); !image.ok()) return fail(image.error());
   auto filter = TopicFilter::Parse(request);
-  if (!filter.ok()) return new FailedStream(context, filter.error());
-  if (drain_->begun()) {
-    return new FailedStream(
-        context, Error(Reason::kServerDraining, "the broker is stopping: try another one"));
-  }
-  if (count_->fetch_add(1) >= options_.watches_max) {
-    count_->fetch_sub(1);
-    return new FailedStream(context,
-                            Error(Reason::kQuotaExceeded, "the broker serves at most " +
-                                                              std::to_string(options_.watches_max) +
-                                                              " WatchMetadata streams: share one"));
+  if (!filter.ok()) return fail(filter.error());
+  if (drain_->begun())
+    return fail(Error(Reason::kServerDraining, "the broker is stopping: try another one"));
+  if (!numbers_->Begin(options_.watches_max)) {
+    return fail(Error(Reason::kQuotaExceeded, "the broker serves at most " +
+                                                  std::to_string(options_.watches_max) +
+                                                  " WatchMetadata streams: share one"));
   }
   const auto stream =
-      std::make_shared<Stream>(broker_, context, options_, *std::move(filter), count_);
+      std::make_shared<Stream>(broker_, context, options_, *std::move(filter), numbers_);
   stream->Begin(*drain_);
   return stream.get();
 }

@@ -5,11 +5,29 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 
+#include "broker/grpc/call_metrics.h"
 #include "broker/grpc/control_services.h"
 #include "gregor/v1/cluster.pb.h"
 
 namespace gregor {
+
+// How many streams there are, and how they ended. Thread: any.
+class WatchNumbers {
+ public:
+  // `metrics`: nullptr, or outlives this.
+  explicit WatchNumbers(Metrics* metrics);
+  // False if there are `max` streams already.
+  bool Begin(int max);
+  void Ended(grpc::StatusCode code);
+  void Gone();
+
+ private:
+  std::atomic<int> open_{0};
+  std::optional<MethodMetrics> metrics_;
+  Gauge* gauge_ = nullptr;
+};
 
 // The streams of WatchMetadata. A stream holds the image that its client was told last and the
 // names of at most a thousand topics that changed since; where more changed it compares all. So a
@@ -29,7 +47,7 @@ class MetadataWatches {
   BrokerApi& broker_;
   const std::shared_ptr<DrainSignal> drain_;
   const ControlOptions options_;
-  const std::shared_ptr<std::atomic<int>> count_;
+  const std::shared_ptr<WatchNumbers> numbers_;
 };
 
 }  // namespace gregor

@@ -86,6 +86,7 @@ ProduceService::ProduceService(BrokerApi& broker, Metrics& metrics, Duration cal
       call_timeout_(call_timeout),
       produce_metrics_(metrics, "gregor.v1.ProduceService/Produce"),
       stream_metrics_(metrics, "gregor.v1.ProduceService/ProduceStream"),
+      init_metrics_(metrics, "gregor.v1.ProduceService/InitProducer"),
       frame_latency_(stream_metrics_.calls.AddLatency(
           "gregor_grpc_frame_seconds", "From a produce frame's arrival to its answer.")) {}
 
@@ -100,19 +101,19 @@ grpc::ServerUnaryReactor* ProduceService::InitProducer(grpc::CallbackServerConte
                                                        const v1::InitProducerRequest* request,
                                                        v1::InitProducerResponse* response) {
   using Response = v1::InitProducerResponse;
-  auto init = InitOf(*request);
-  if (!init.ok()) return AnswerNow(context, response, Result<Response>(init.error()));
-  return AnswerLater(
-      context, response, {.timeout = call_timeout_, .writes = true}, [&](Reply<Response> reply) {
-        broker_.Init(std::move(*init),
-                     [reply = std::move(reply)](Result<InitializedProducer> producer) mutable {
-                       if (!producer.ok()) return reply(std::move(producer).error());
-                       Response answer;
-                       answer.set_producer_id(producer->producer_id.value);
-                       answer.set_producer_epoch(producer->producer_epoch.value);
-                       reply(std::move(answer));
-                     });
-      });
+  const CallRules rules{.metrics = &init_metrics_, .timeout = call_timeout_, .writes = true};
+  return AnswerLater(context, response, rules, [&](Reply<Response> reply) {
+    auto init = InitOf(*request);
+    if (!init.ok()) return reply(std::move(init).error());
+    broker_.Init(std::move(*init),
+                 [reply = std::move(reply)](Result<InitializedProducer> producer) mutable {
+                   if (!producer.ok()) return reply(std::move(producer).error());
+                   Response answer;
+                   answer.set_producer_id(producer->producer_id.value);
+                   answer.set_producer_epoch(producer->producer_epoch.value);
+                   reply(std::move(answer));
+                 });
+  });
 }
 
 }  // namespace gregor

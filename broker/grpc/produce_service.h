@@ -34,6 +34,7 @@ class ProduceService final
   const Duration call_timeout_;
   UnaryMetrics produce_metrics_;
   StreamMetrics stream_metrics_;
+  MethodMetrics init_metrics_;
   LatencyHistogram& frame_latency_;
 };
 

@@ -78,7 +78,7 @@ class RunningServer final : public GrpcServer {
     SetLimits(builder, broker_, options_);
     AddStandardServices(builder);
     door_ = std::make_shared<Door>(broker_, options_, drain_, builder.AddCompletionQueue());
-    control_ = MakeControlServices(broker_, drain_);
+    control_ = MakeControlServices(broker_, drain_, {.metrics = &door_->metrics});
     auto produce = std::make_unique<ProduceService>(broker_, door_->metrics, options_.call_timeout);
     produce_ = produce.get();
     door_->services.push_back(std::move(produce));

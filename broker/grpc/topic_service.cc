@@ -56,70 +56,80 @@ Result<CreateTopic> ToCreateTopic(const v1::CreateTopicRequest& request) {
 class TopicService final : public v1::TopicService::CallbackService {
  public:
   TopicService(BrokerApi& broker, const ControlOptions& options)
-      : broker_(broker), write_{.timeout = options.call_timeout, .writes = true} {}
+      : broker_(broker),
+        create_(options, "gregor.v1.TopicService/CreateTopic", true),
+        get_(options, "gregor.v1.TopicService/GetTopic", false),
+        list_(options, "gregor.v1.TopicService/ListTopics", false),
+        delete_(options, "gregor.v1.TopicService/DeleteTopic", true),
+        add_(options, "gregor.v1.TopicService/AddPartitions", true),
+        delete_records_(options, "gregor.v1.TopicService/DeleteRecords", true) {}
 
   grpc::ServerUnaryReactor* CreateTopic(grpc::CallbackServerContext* context,
                                         const v1::CreateTopicRequest* request,
                                         v1::CreateTopicResponse* response) override {
-    return AnswerLater(context, response, write_, [&](Reply<v1::CreateTopicResponse> reply) {
-      auto operation = ToCreateTopic(*request);
-      if (!operation.ok()) return reply(std::move(operation).error());
-      broker_.controller().Create(*std::move(operation),
-                                  WithTopic<v1::CreateTopicResponse>(std::move(reply)));
-    });
+    return AnswerLater(
+        context, response, create_.rules(), [&](Reply<v1::CreateTopicResponse> reply) {
+          auto operation = ToCreateTopic(*request);
+          if (!operation.ok()) return reply(std::move(operation).error());
+          broker_.controller().Create(*std::move(operation),
+                                      WithTopic<v1::CreateTopicResponse>(std::move(reply)));
+        });
   }
 
   grpc::ServerUnaryReactor* GetTopic(grpc::CallbackServerContext* context,
                                      const v1::GetTopicRequest* request,
                                      v1::GetTopicResponse* response) override {
-    return AnswerNow(context, response, Describe(*request));
+    return AnswerNow(context, response, get_.rules(), [&] { return Describe(*request); });
   }
 
   grpc::ServerUnaryReactor* ListTopics(grpc::CallbackServerContext* context,
                                        const v1::ListTopicsRequest* request,
                                        v1::ListTopicsResponse* response) override {
-    return AnswerNow(context, response, List(*request));
+    return AnswerNow(context, response, list_.rules(), [&] { return List(*request); });
   }
 
   grpc::ServerUnaryReactor* DeleteTopic(grpc::CallbackServerContext* context,
                                         const v1::DeleteTopicRequest* request,
                                         v1::DeleteTopicResponse* response) override {
-    return AnswerLater(context, response, write_, [&](Reply<v1::DeleteTopicResponse> reply) {
-      auto key = ToTopicKey(*request);
-      if (!key.ok()) return reply(std::move(key).error());
-      broker_.controller().Delete(
-          *std::move(key), [reply = std::move(reply),
-                            allow_missing = request->allow_missing()](Result<void> result) mutable {
+    return AnswerLater(
+        context, response, delete_.rules(), [&](Reply<v1::DeleteTopicResponse> reply) {
+          auto key = ToTopicKey(*request);
+          if (!key.ok()) return reply(std::move(key).error());
+          broker_.controller().Delete(*std::move(key), [reply = std::move(reply),
+                                                        allow_missing = request->allow_missing()](
+                                                           Result<void> result) mutable {
             const bool missing = !result.ok() && (result.error().reason == Reason::kTopicNotFound ||
                                                   result.error().reason == Reason::kUnknownTopicId);
             if (!result.ok() && !(missing && allow_missing))
               return reply(std::move(result).error());
             reply(v1::DeleteTopicResponse());
           });
-    });
+        });
   }
 
   grpc::ServerUnaryReactor* AddPartitions(grpc::CallbackServerContext* context,
                                           const v1::AddPartitionsRequest* request,
                                           v1::AddPartitionsResponse* response) override {
-    return AnswerLater(context, response, write_, [&](Reply<v1::AddPartitionsResponse> reply) {
-      auto operation = ToAddPartitions(*request);
-      if (!operation.ok()) return reply(std::move(operation).error());
-      broker_.controller().Add(*std::move(operation),
-                               WithTopic<v1::AddPartitionsResponse>(std::move(reply)));
-    });
+    return AnswerLater(
+        context, response, add_.rules(), [&](Reply<v1::AddPartitionsResponse> reply) {
+          auto operation = ToAddPartitions(*request);
+          if (!operation.ok()) return reply(std::move(operation).error());
+          broker_.controller().Add(*std::move(operation),
+                                   WithTopic<v1::AddPartitionsResponse>(std::move(reply)));
+        });
   }
 
   grpc::ServerUnaryReactor* DeleteRecords(grpc::CallbackServerContext* context,
                                           const v1::DeleteRecordsRequest* request,
                                           v1::DeleteRecordsResponse* response) override {
-    return AnswerLater(context, response, write_, [&](Reply<v1::DeleteRecordsResponse> reply) {
-      if (request->items_size() > kItemsMax) {
-        return reply(Error(Reason::kInvalidArgument,
-                           "a call takes at most " + std::to_string(kItemsMax) + " items"));
-      }
-      DeleteRecordsOf(*request, std::move(reply));
-    });
+    return AnswerLater(
+        context, response, delete_records_.rules(), [&](Reply<v1::DeleteRecordsResponse> reply) {
+          if (request->items_size() > kItemsMax) {
+            return reply(Error(Reason::kInvalidArgument,
+                               "a call takes at most " + std::to_string(kItemsMax) + " items"));
+          }
+          DeleteRecordsOf(*request, std::move(reply));
+        });
   }
 
  private:
@@ -155,7 +165,12 @@ class TopicService final : public v1::TopicService::CallbackService {
   Result<v1::ListTopicsResponse> List(const v1::ListTopicsRequest& request) const;
 
   BrokerApi& broker_;
-  const CallRules write_;
+  const ControlMethod create_;
+  const ControlMethod get_;
+  const ControlMethod list_;
+  const ControlMethod delete_;
+  const ControlMethod add_;
+  const ControlMethod delete_records_;
 };
 
 void TopicService::DeleteRecordsOf(const v1::DeleteRecordsRequest& request,

@@ -21,7 +21,7 @@ UnaryCall* UnaryCall::Handle::Take() {
 }
 
 UnaryCall::UnaryCall(grpc::CallbackServerContext& context, const CallRules& rules)
-    : context_(context), handle_(std::make_shared<Handle>(this)) {
+    : context_(context), metrics_(rules.metrics), handle_(std::make_shared<Handle>(this)) {
   const gpr_timespec deadline = context_.raw_deadline();
   const bool unlimited = gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0;
   if (!unlimited) return;  // the client's own deadline cancels the call
@@ -52,13 +52,18 @@ void UnaryCall::EndLate(Handle& handle, bool writes) {
   taken->Fail(error);
 }
 
+void UnaryCall::End(const grpc::Status& status) {
+  if (metrics_ != nullptr) metrics_->Ended(status.error_code());
+  Finish(status);
+}
+
 void UnaryCall::Fail(const Error& error) {
   AddReasonTrailer(context_, error);
-  Finish(ToStatus(error));
+  End(ToStatus(error));
 }
 
 void UnaryCall::OnCancel() {
-  if (UnaryCall* const taken = handle_->Take()) taken->Finish(grpc::Status::CANCELLED);
+  if (UnaryCall* const taken = handle_->Take()) taken->End(grpc::Status::CANCELLED);
 }
 
 }  // namespace gregor

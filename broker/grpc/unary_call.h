@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/task.h"
 #include "base/thread_annotations.h"
+#include "broker/grpc/call_metrics.h"
 
 namespace gregor {
 
@@ -20,6 +21,8 @@ template <typename Response>
 using Reply = UniqueFunction<void(Result<Response>)>;
 
 struct CallRules {
+  // nullptr: nobody looks. Outlives the calls.
+  MethodMetrics* metrics = nullptr;
   // For calls whose client set no deadline.
   Duration timeout = std::chrono::seconds(60);
   // Whether the call changes something: a call that ran out of time then has the outcome UNKNOWN.
@@ -46,16 +49,18 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   static std::pair<UnaryCall*, std::shared_ptr<Handle>> Begin(grpc::CallbackServerContext& context,
                                                               const CallRules& rules);
   // REQUIRES: taken.
-  void FinishOk() { Finish(grpc::Status::OK); }
+  void FinishOk() { End(grpc::Status::OK); }
   void Fail(const Error& error);
 
  private:
   UnaryCall(grpc::CallbackServerContext& context, const CallRules& rules);
   void OnCancel() override;
   void OnDone() override { delete this; }
+  void End(const grpc::Status& status);
   static void EndLate(Handle& handle, bool writes);
 
   grpc::CallbackServerContext& context_;
+  MethodMetrics* const metrics_;
   std::shared_ptr<Handle> handle_;
   std::unique_ptr<grpc::Alarm> timeout_;
 };
@@ -76,12 +81,11 @@ grpc::ServerUnaryReactor* AnswerLater(grpc::CallbackServerContext* context, Resp
   return call;
 }
 
-// The same where the answer is at hand.
-template <typename Response>
+// The same where the answer is at hand: `make()` gives it.
+template <typename Response, typename Make>
 grpc::ServerUnaryReactor* AnswerNow(grpc::CallbackServerContext* context, Response* response,
-                                    Result<Response> result) {
-  return AnswerLater(context, response, CallRules(),
-                     [&](Reply<Response> reply) { reply(std::move(result)); });
+                                    const CallRules& rules, Make make) {
+  return AnswerLater(context, response, rules, [&](Reply<Response> reply) { reply(make()); });
 }
 
 }  // namespace gregor

@@ -303,6 +303,26 @@ TEST_F(MetadataWatchTest, AClientThatTakesNothingIsCutOff) {
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
 }
 
+TEST_F(MetadataWatchTest, StreamsAreCounted) {
+  const auto metrics = Metrics::Create();
+  const auto has = [&](const std::string& line) {
+    return metrics->Render().find(line) != std::string::npos;
+  };
+  const std::string method = "method=\"gregor.v1.ClusterService/WatchMetadata\"}";
+  Start({.metrics = metrics.get()});
+  const auto stream = Watch();
+  View view;
+  ReadAll(*stream, view);
+  EXPECT_TRUE(has("gregor_grpc_streams_open{" + method + " 1")) << metrics->Render();
+  drain_->Begin(std::chrono::seconds(1));
+  while (stream->Read(&message_)) {
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  StopServer();
+  EXPECT_TRUE(has("gregor_grpc_streams_open{" + method + " 0"));
+  EXPECT_TRUE(has("gregor_grpc_calls_total{code=\"OK\"," + method + " 1"));
+}
+
 TEST_F(MetadataWatchTest, AServerThatShutsDownEndsItsStreams) {
   Start();
   const auto stream = Watch();

@@ -391,6 +391,33 @@ TEST_F(TopicServiceTest, AnAnswerThatComesAfterTheClientWentIsDropped) {
   EXPECT_TRUE(Create(request).ok());
 }
 
+class CountedTopicServiceTest : public TopicServiceTest {
+ protected:
+  void SetUp() override {
+    StartServer({.metrics = metrics_.get()});
+    stub_ = v1::TopicService::NewStub(channel_);
+  }
+  void TearDown() override { StopServer(); }
+  const std::unique_ptr<Metrics> metrics_ = Metrics::Create();
+};
+
+TEST_F(CountedTopicServiceTest, CountsCallsByMethodAndCode) {
+  broker_.AddTopic("orders", 1);
+  v1::GetTopicRequest request;
+  v1::GetTopicResponse response;
+  request.set_topic("orders");
+  EXPECT_TRUE(Get(request, response).ok());
+  EXPECT_TRUE(Get(request, response).ok());
+  request.set_topic("none");
+  EXPECT_FALSE(Get(request, response).ok());
+  const std::string all = metrics_->Render();
+  EXPECT_THAT(all, HasSubstr("gregor_grpc_calls_total{code=\"OK\","
+                             "method=\"gregor.v1.TopicService/GetTopic\"} 2"));
+  EXPECT_THAT(all, HasSubstr("gregor_grpc_calls_total{code=\"NOT_FOUND\","
+                             "method=\"gregor.v1.TopicService/GetTopic\"} 1"));
+  EXPECT_THAT(all, testing::Not(HasSubstr("CreateTopic")));
+}
+
 class ImpatientTopicServiceTest : public TopicServiceTest {
  protected:
   void SetUp() override {
