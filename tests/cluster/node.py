@@ -12,7 +12,8 @@ import urllib.request
 
 import grpc
 
-sys.path.insert(0, os.environ["GREGOR_PYTHON_GENERATED"])
+GENERATED = os.environ["GREGOR_PYTHON_GENERATED"]
+sys.path.insert(0, GENERATED)
 
 from gregor import errors  # noqa: E402
 from gregor.v1 import (cluster_pb2_grpc, config_pb2_grpc, fetch_pb2, fetch_pb2_grpc, produce_pb2,  # noqa: E402
@@ -139,10 +140,10 @@ class Node:
                                                configs={k.replace("_", "."): v for k, v in configs.items()})
         return self.topics.CreateTopic(request, timeout=20).topic
 
-    def produce(self, topic, values, partition=0, **fields):
+    def produce(self, topic, values, partition=0, timeout=20, **fields):
         """The range of the records."""
         response = self.producer.Produce(produce_pb2.ProduceRequest(
-            topic=topic, partition=partition, records=[types_pb2.Record(value=value) for value in values], **fields), timeout=20)
+            topic=topic, partition=partition, records=[types_pb2.Record(value=value) for value in values], **fields), timeout=timeout)
         assert len(response.ranges) == 1 and response.ranges[0].count == len(values), response
         return response.ranges[0]
 

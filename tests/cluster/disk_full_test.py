@@ -1,0 +1,131 @@
+"""A disk that is full: writing is refused with a reason, reading goes on, and writing resumes once there is room."""
+import os
+import pathlib
+import shutil
+import subprocess
+
+import grpc
+import pytest
+from node import Node, errors, eventually, fails
+from gregor.v1 import topic_pb2, types_pb2
+
+DISK_MIB = 96
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A node whose data directory is on a file system of its own, of DISK_MIB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "gregor-test", str(disk)], capture_output=True,
+                             check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    node = Node(tmp_path)
+    node.data = disk / "data"
+    yield node
+    node.end()
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def free_mib(node):
+    return shutil.disk_usage(node.data.parent).free / (1 << 20)
+
+
+def fill(node, topic, timeout=20):
+    """Writes until that is refused; the records that were acknowledged."""
+    written = []
+    for number in range(1000):
+        value = b"%06d" % number + os.urandom(250_000)
+        try:
+            node.produce(topic, [value], timeout=timeout)
+        except grpc.RpcError as error:
+            return written, error
+        written.append(value)
+    raise AssertionError("the disk does not get full")
+
+
+def test_writing_stops_at_the_reserve_and_resumes(small_disk):
+    node = small_disk
+    node.start()
+    node.create_topic("orders", segment_bytes=str(4 << 20))
+    written, error = fill(node, "orders")
+    assert errors.reason(error) == "DISK_FULL"
+    assert error.code() == grpc.StatusCode.UNAVAILABLE
+    assert errors.outcome(error) == "NOT_APPLIED"
+    assert errors.retry_delay_seconds(error) >= 0.5
+    assert len(written) > 20
+    # Something is left, so that deleting is possible.
+    assert free_mib(node) > 1
+    with fails("DISK_FULL"):
+        node.produce("orders", [b"x" * 250_000])
+    assert [value for _, value in node.read("orders")] == written
+    assert node.is_up()
+    # Making room is all it takes.
+    item = topic_pb2.DeleteRecordsRequest.Item(partition=types_pb2.TopicPartition(topic="orders"),
+                                               before_offset=len(written) - 5)
+    assert node.topics.DeleteRecords(topic_pb2.DeleteRecordsRequest(items=[item]), timeout=20).results[0].error.code == 0
+
+    def resumed():
+        try:
+            return node.produce("orders", [b"again"]).base_offset == len(written)
+        except grpc.RpcError as still:
+            assert errors.reason(still) == "DISK_FULL"
+            return False
+
+    eventually(resumed, seconds=20)
+    assert node.stop()[0] == 0
+    node.start()
+    assert [value for _, value in node.read("orders")] == written[-5:] + [b"again"]
+
+
+def test_a_kill_on_a_full_disk_loses_nothing(small_disk):
+    node = small_disk
+    node.start()
+    node.create_topic("orders")
+    written, _ = fill(node, "orders")
+    node.kill()
+    node.start()
+    assert [value for _, value in node.read("orders")] == written
+    node.topics.DeleteTopic(topic_pb2.DeleteTopicRequest(topic="orders"), timeout=20)
+    node.create_topic("orders")
+    eventually(lambda: free_mib(node) > DISK_MIB / 2)
+    assert node.produce("orders", [b"x"]).base_offset == 0
+
+
+def test_a_disk_that_others_fill_up_to_the_last_byte_does_no_harm(small_disk):
+    node = small_disk
+    node.start()
+    node.create_topic("orders")
+    node.produce("orders", [b"before"])
+    ballast = pathlib.Path(node.data.parent) / "ballast"
+    with pytest.raises(OSError), open(ballast, "wb", buffering=0) as file:
+        while True:
+            file.write(b"\0" * (1 << 20))
+    # What has been set aside for the log already may still be used; and a batch that was taken before anybody looked at the
+    # free space waits for it.
+    written, error = fill(node, "orders", timeout=4)
+    waiting = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert waiting or (errors.reason(error) == "DISK_FULL" and errors.outcome(error) == "NOT_APPLIED")
+    with fails("DISK_FULL") as failure:
+        node.produce("orders", [b"refused"])
+    assert errors.outcome(failure.error) == "NOT_APPLIED"
+    assert [value for _, value in node.read("orders")] == [b"before"] + written
+    assert node.is_up()
+    ballast.unlink()
+    eventually(lambda: writes(node), seconds=20)
+    values = [value for _, value in node.read("orders")]
+    assert values[:len(written) + 1] == [b"before"] + written
+    assert values[-1] == b"after"
+    # Of the call whose outcome is unknown the record is there once, or not at all.
+    between = values[len(written) + 1:-1]
+    assert len(between) <= waiting and all(value.startswith(b"%06d" % len(written)) for value in between)
+
+
+def writes(node):
+    try:
+        node.produce("orders", [b"after"])
+        return True
+    except grpc.RpcError as error:
+        assert errors.reason(error) == "DISK_FULL"
+        return False
