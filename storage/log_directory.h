@@ -76,7 +76,7 @@ class LogDirectory {
   // kDiskFull while the free space is below the reserve (looked up every second while writes go on, not per call), the sticky
   // failure, or OK.
   virtual Result<void> CheckWritable() const = 0;
-  // So many bytes are about to be taken from the free space: they count until it is looked up again.
+  // So many bytes are about to be written: they count as used until the space is looked up again.
   virtual void NoteGrowth(uint64_t bytes) = 0;
   virtual DiskSpace space() const = 0;
 
