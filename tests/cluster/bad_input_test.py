@@ -1,11 +1,12 @@
 """What a client may send by mistake or on purpose: each gets its documented error, nothing is appended, the node goes on."""
+import gzip
 import uuid
 
 import grpc
 import pytest
 from batches import batch, record
-from node import Node, cluster_pb2_grpc, errors, fails
-from gregor.v1 import cluster_pb2, config_pb2, produce_pb2, topic_pb2, types_pb2
+from node import EARLIEST, Node, cluster_pb2_grpc, errors, fails
+from gregor.v1 import cluster_pb2, config_pb2, fetch_pb2, produce_pb2, topic_pb2, types_pb2
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
@@ -261,6 +262,92 @@ def test_a_deadline_that_has_passed_is_kept(node, topic, timeout):
     assert refusal.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+# --- reading ---
+
+
+def fetch(node, topic, **fields):
+    return node.fetcher.Fetch(fetch_pb2.FetchRequest(topic=topic, **fields), timeout=20)
+
+
+@pytest.mark.parametrize("offset", [2, 2**62])
+def test_an_offset_that_is_not_there_is_refused_with_those_that_are(node, topic, offset):
+    with fails("OFFSET_OUT_OF_RANGE", grpc.StatusCode.OUT_OF_RANGE) as failure:
+        fetch(node, topic, position=types_pb2.Position(offset=offset))
+    facts = errors.facts(failure.error)
+    assert (facts["log_start_offset"], facts["high_watermark"]) == ("0", "1")
+    with fails("OFFSET_OUT_OF_RANGE"):
+        list(node.fetcher.Read(fetch_pb2.ReadRequest(topic=topic, partitions=[0], start=types_pb2.Position(offset=offset)),
+                               timeout=20))
+
+
+@pytest.mark.parametrize("fields", [
+    dict(format=99), dict(isolation=99), dict(routing=99), dict(position=types_pb2.Position(anchor=99)),
+    dict(position=types_pb2.Position(anchor=types_pb2.Position.ANCHOR_COMMITTED)), dict(position=types_pb2.Position(offset=-5)),
+    dict(position=types_pb2.Position(tail=-1)), dict(max_bytes=-1), dict(max_wait_ms=-1), dict(min_bytes=-1),
+    dict(topic_id=b"short")], ids=lambda fields: next(iter(fields)))
+def test_a_fetch_that_contradicts_the_api_is_refused(node, topic, fields):
+    with fails("INVALID_ARGUMENT", INVALID):
+        fetch(node, topic, **fields)
+
+
+def test_topics_and_partitions_that_do_not_exist_cannot_be_read(node, topic):
+    with fails("TOPIC_NOT_FOUND", NOT_FOUND):
+        fetch(node, "none")
+    with fails("PARTITION_NOT_FOUND", NOT_FOUND):
+        fetch(node, topic, partition=2)
+    with fails("TOPIC_NOT_FOUND", NOT_FOUND):
+        list(node.fetcher.Read(fetch_pb2.ReadRequest(topic="none"), timeout=20))
+    with fails("PARTITION_NOT_FOUND", NOT_FOUND):
+        list(node.fetcher.Read(fetch_pb2.ReadRequest(topic=topic, partitions=[7]), timeout=20))
+    with fails("FENCED_LEADER_EPOCH", grpc.StatusCode.FAILED_PRECONDITION):
+        fetch(node, topic, current_leader_epoch=-1)
+    with fails("UNKNOWN_LEADER_EPOCH", grpc.StatusCode.UNAVAILABLE):
+        fetch(node, topic, current_leader_epoch=1000)
+
+
+def test_a_batch_larger_than_the_client_takes_says_what_it_needs(node, empty_topic):
+    node.produce(empty_topic, [b"x" * 100_000])
+    with fails("FETCH_TOO_SMALL", grpc.StatusCode.FAILED_PRECONDITION) as failure:
+        fetch(node, empty_topic, position=EARLIEST, max_bytes=10_000)
+    needed = int(errors.facts(failure.error)["needed_bytes"])
+    assert 100_000 < needed < 110_000
+    assert len(fetch(node, empty_topic, position=EARLIEST, max_bytes=needed).records) == 1
+
+
+def bomb(mebibytes):
+    """A small batch whose records would take that much."""
+    value = b"\0" * (mebibytes << 20)
+    return batch([b"x"], attributes=1, records=gzip.compress(record(0, value), mtime=0))
+
+
+def test_a_decompression_bomb_is_not_unpacked(node, empty_topic):
+    content = bomb(200)
+    assert len(content) < 300_000
+    base = produce(node, topic=empty_topic, partition=0, record_batch=content).ranges[0].base_offset
+    before = node.resident_mib()
+    with pytest.raises(grpc.RpcError) as refusal:
+        fetch(node, empty_topic, position=EARLIEST)
+    assert errors.reason(refusal.value) in ("CORRUPT_BATCH", "BATCH_TOO_LARGE", "FETCH_TOO_SMALL")
+    with pytest.raises(grpc.RpcError):
+        list(node.fetcher.Read(fetch_pb2.ReadRequest(topic=empty_topic, start=EARLIEST, stop_at_end=True), timeout=20))
+    assert node.resident_mib() < before + 150
+    # Who takes batches gets it as it is, and whoever knows better reads on behind it.
+    raw = fetch(node, empty_topic, position=EARLIEST, format=types_pb2.RECORD_FORMAT_BATCHES)
+    assert raw.record_batches[61:] == content[61:]
+    node.produce(empty_topic, [b"behind"])
+    assert node.read(empty_topic, start=types_pb2.Position(offset=base + 1)) == [(base + 1, b"behind")]
+    assert node.is_up()
+
+
+def test_a_batch_that_cannot_be_unpacked_harms_only_those_who_read_it(node, empty_topic):
+    produce(node, topic=empty_topic, partition=0, record_batch=batch([b"a"], attributes=4))
+    with pytest.raises(grpc.RpcError) as refusal:
+        fetch(node, empty_topic, position=EARLIEST)
+    assert errors.reason(refusal.value) == "CORRUPT_BATCH"
+    node.produce(empty_topic, [b"behind"])
+    assert node.read(empty_topic, start=types_pb2.Position(offset=1)) == [(1, b"behind")]
+
+
 # --- enums of the control plane ---
 
 
@@ -274,6 +361,36 @@ def test_unknown_enum_values_are_refused_where_they_stand(node, topic):
 
 
 # --- clients that do not read ---
+
+
+def test_readers_that_stop_reading_cost_little(stopped_node):
+    node = stopped_node
+    node.start()
+    node.create_topic("orders")
+    for _ in range(80):
+        node.produce("orders", [b"x" * 1000] * 800)
+    before = node.resident_mib()
+    readers = []
+    for _ in range(30):
+        stub = node.fetcher
+        readers.append(stub.Read(fetch_pb2.ReadRequest(topic="orders", start=EARLIEST)))
+        open_message = fetch_pb2.FetchStreamRequest(open=fetch_pb2.FetchOpen(format=types_pb2.RECORD_FORMAT_BATCHES))
+        add = fetch_pb2.FetchStreamRequest(add=fetch_pb2.FetchAdd(
+            slot=1, partition=types_pb2.TopicPartition(topic="orders"), position=EARLIEST))
+        credit = fetch_pb2.FetchStreamRequest(credit_bytes=1 << 40)
+        requests = iter([open_message, add, credit])
+        readers.append(stub.FetchStream(requests))
+    for reader in readers:
+        next(reader)
+    # Others are served all the while.
+    for _ in range(20):
+        node.produce("orders", [b"x" * 1000] * 100)
+        assert len(node.read("orders", start=types_pb2.Position(tail=100))) == 100
+    # 60 streams of 64 MB; what each may have on its way is bounded, and all of them together by fetch_memory.
+    assert node.resident_mib() < before + 350
+    for reader in readers:
+        reader.cancel()
+    assert node.is_up()
 
 
 def test_watchers_that_stop_reading_cost_little(stopped_node):
