@@ -19,8 +19,9 @@ std::vector<std::unique_ptr<grpc::Service>> MakeControlServices(BrokerApi& broke
   return services;
 }
 
-void AddStandardServices(grpc::ServerBuilder&) {
-  // gRPC knows them as plug-ins of the process, and adds them to every server built afterwards.
+void EnableStandardServices() {
+  // gRPC knows them as plug-ins of the process, of which a builder takes those that it finds when
+  // it is made.
   static const bool kAdded = [] {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();

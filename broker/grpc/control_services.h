@@ -34,15 +34,16 @@ std::vector<std::unique_ptr<grpc::Service>> MakeControlServices(BrokerApi& broke
                                                                 std::shared_ptr<DrainSignal> drain,
                                                                 ControlOptions options = {});
 
-// Adds health (grpc.health.v1), reflection and channelz. Thread: main, before the server is built.
-void AddStandardServices(grpc::ServerBuilder& builder);
+// Health (grpc.health.v1), reflection and channelz for every server whose ServerBuilder is made
+// afterwards. Thread: main.
+void EnableStandardServices();
 
 // What grpc.health.v1 says of the server ("") and of each named service. Nothing is said to serve
 // before SetServing(true). Thread: any.
 class Health {
  public:
   // `services`: full names, such as "gregor.v1.TopicService". REQUIRES: `server` was built with
-  // AddStandardServices() and outlives this.
+  // EnableStandardServices() and outlives this.
   Health(grpc::Server& server, std::vector<std::string> services);
   void SetServing(bool serving);
   // Nothing serves any more, for good.

@@ -72,11 +72,11 @@ class RunningServer final : public GrpcServer {
   Result<void> Listen() {
     SendGrpcLogToGlog();
     const std::string address = AddressOf(options_.host, options_.port);
+    EnableStandardServices();
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
     SetLimits(builder, broker_, options_);
-    AddStandardServices(builder);
     door_ = std::make_shared<Door>(broker_, options_, drain_, builder.AddCompletionQueue());
     control_ = MakeControlServices(broker_, drain_, {.metrics = &door_->metrics});
     auto produce = std::make_unique<ProduceService>(broker_, door_->metrics, options_.call_timeout);

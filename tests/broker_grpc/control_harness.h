@@ -24,10 +24,10 @@ class ControlTest : public testing::Test {
 
   void StartServer(ControlOptions options = {}) {
     services_ = MakeControlServices(broker_, drain_, options);
+    EnableStandardServices();
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    AddStandardServices(builder);
     for (const auto& service : services_) builder.RegisterService(service.get());
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);

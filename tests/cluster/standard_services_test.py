@@ -1,0 +1,71 @@
+"""Health, reflection and channelz, as standard tools use them. Messages are written out: Debian has no Python modules of them."""
+import threading
+
+import grpc
+import pytest
+from node import eventually
+from gregor.v1 import topic_pb2
+
+SERVING, NOT_SERVING, UNKNOWN_SERVICE = b"\x08\x01", b"\x08\x02", b"\x08\x03"
+
+
+def text(number, value):
+    """A string field."""
+    return bytes([number << 3 | 2, len(value)]) + value.encode()
+
+
+def check(node, service):
+    return node.channel().unary_unary("/grpc.health.v1.Health/Check")(text(1, service) if service else b"", timeout=10)
+
+
+@pytest.mark.parametrize("service", ["", "gregor.v1.ProduceService", "gregor.v1.FetchService", "gregor.v1.TopicService",
+                                     "gregor.v1.ConfigService", "gregor.v1.ClusterService"])
+def test_a_running_node_is_healthy(node, service):
+    assert check(node, service) == SERVING
+
+
+def test_services_that_are_not_there_have_no_health(node):
+    with pytest.raises(grpc.RpcError) as error:
+        check(node, "gregor.v1.GroupAdminService")
+    assert error.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_watcher_of_health_hears_of_the_stop(node):
+    watch = node.channel().unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=30)
+    assert next(watch) == SERVING
+    heard = []
+
+    def listen():
+        try:
+            heard.extend(watch)
+        except grpc.RpcError:
+            pass
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    assert node.stop()[0] == 0
+    listener.join(timeout=20)
+    assert heard and heard[-1] == NOT_SERVING
+
+
+def test_reflection_names_the_services_and_describes_them(node):
+    ask = node.channel().stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    (answer,) = ask(iter([text(7, "*")]), timeout=10)
+    for service in ("gregor.v1.ProduceService", "gregor.v1.FetchService", "gregor.v1.TopicService", "gregor.v1.ConfigService",
+                    "gregor.v1.ClusterService", "grpc.health.v1.Health"):
+        assert service.encode() in answer
+    for later in ("ConsumerService", "TransactionService", "GroupAdminService", "SecurityService", "AuthService"):
+        assert later.encode() not in answer
+    (answer,) = ask(iter([text(4, "gregor.v1.TopicService")]), timeout=10)
+    assert b"gregor/v1/topic.proto" in answer and b"CreateTopicRequest" in answer
+
+
+def test_channelz_counts_calls(node):
+    # GetServersResponse.server[0].data.calls_started: enough to see that it is served and counts.
+    servers = node.channel().unary_unary("/grpc.channelz.v1.Channelz/GetServers")
+    before = servers(b"", timeout=10)
+    assert len(before) > 10
+    stub = node.topics
+    for _ in range(5):
+        stub.ListTopics(topic_pb2.ListTopicsRequest(), timeout=10)
+    eventually(lambda: servers(b"", timeout=10) != before)
