@@ -1,6 +1,7 @@
 """A node starts, serves and stops; and says what is wrong where it cannot."""
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -9,6 +10,9 @@ import socket
 import pytest
 from node import Exited, Node, command
 from gregor.v1 import cluster_pb2
+
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def refused(node, *flags, code=1, **options):
@@ -72,6 +76,18 @@ def test_pages_say_how_it_is(node):
     for line in metrics.splitlines():
         assert re.fullmatch(r'# (HELP|TYPE) gregor_\w+ .+|gregor_\w+(\{.*\})? [-+.\deEinfNa]+', line), line
     assert node.page("/none")[0] == 404
+
+
+def test_every_metric_is_documented(node):
+    node.create_topic("orders")
+    node.produce("orders", [b"a"])
+    node.read("orders")
+    _, metrics = node.page("/metrics")
+    served = set(re.findall(r"(?m)^# TYPE (gregor_\w+) ", metrics))
+    documented = set(re.findall(r"`(gregor_\w+)`", (ROOT / "docs" / "operations.md").read_text()))
+    assert len(served) > 20
+    assert served - documented == set()
+    assert documented - served == set()
 
 
 def test_counts_what_it_appends(node):
