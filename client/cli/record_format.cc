@@ -61,6 +61,46 @@ bool ParseInt(std::string_view text, int64_t* value) {
   return error == std::errc() && end == text.data() + text.size() && !text.empty();
 }
 
+// ".250" as 250; nothing as 0. Takes it off `text`.
+bool TakeMilliseconds(std::string_view& text, int64_t* milliseconds) {
+  *milliseconds = 0;
+  if (!text.starts_with('.')) return true;
+  size_t digits = 0;
+  int64_t scale = 100;
+  for (text.remove_prefix(1); digits < text.size() && text[digits] >= '0' && text[digits] <= '9';
+       ++digits, scale /= 10)
+    *milliseconds += (text[digits] - '0') * scale;
+  text.remove_prefix(digits);
+  return digits > 0;
+}
+
+// "", "Z" or "+02:00" as seconds that local time is ahead.
+bool ParseZone(std::string_view text, int64_t* seconds) {
+  *seconds = 0;
+  if (text.empty() || text == "Z") return true;
+  int64_t hours = 0, minutes = 0;
+  if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' ||
+      !ParseInt(text.substr(1, 2), &hours) || !ParseInt(text.substr(4, 2), &minutes) || hours < 0 ||
+      minutes < 0)
+    return false;
+  *seconds = (text[0] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+  return true;
+}
+
+// A time as in RFC 3339, or only its date; UTC without a zone. Milliseconds since 1970.
+bool ParseTime(const std::string& text, int64_t* milliseconds) {
+  std::tm time{};
+  const char* rest = strptime(text.c_str(), "%Y-%m-%d", &time);
+  if (rest == nullptr) return false;
+  if (*rest == 'T') rest = strptime(rest, "T%H:%M:%S", &time);
+  if (rest == nullptr) return false;
+  std::string_view left(rest);
+  int64_t fraction = 0, ahead = 0;
+  if (!TakeMilliseconds(left, &fraction) || !ParseZone(left, &ahead)) return false;
+  *milliseconds = (static_cast<int64_t>(timegm(&time)) - ahead) * 1000 + fraction;
+  return true;
+}
+
 }  // namespace
 
 Result<RecordFormat> RecordFormat::Parse(const std::string& text) {
@@ -81,7 +121,11 @@ Result<RecordFormat> RecordFormat::Parse(const std::string& text) {
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '\\' && i + 1 < text.size()) {
       const char next = text[++i];
-      literal += next == 'n' ? '\n' : next == 't' ? '\t' : next == '0' ? '\0' : next;
+      literal += next == 'n'   ? '\n'
+                 : next == 't' ? '\t'
+                 : next == 'r' ? '\r'
+                 : next == '0' ? '\0'
+                               : next;
     } else if (text[i] == '{') {
       const size_t end = text.find('}', i);
       const std::string name = text.substr(i + 1, end == std::string::npos ? end : end - i - 1);
@@ -150,16 +194,12 @@ Result<FromArgument> ParseFrom(const std::string& text) {
   if (text == "end") return FromArgument{FromArgument::Kind::kEnd, 0};
   int64_t value = 0;
   if (text.starts_with("@")) {
-    if (ParseInt(std::string_view(text).substr(1), &value))
+    const std::string time = text.substr(1);
+    if (ParseInt(time, &value) || ParseTime(time, &value))
       return FromArgument{FromArgument::Kind::kTime, value};
-    std::tm time{};
-    const char* const end = strptime(text.c_str() + 1, "%Y-%m-%dT%H:%M:%S", &time);
-    if (end != nullptr && (*end == '\0' || std::string_view(end) == "Z")) {
-      return FromArgument{FromArgument::Kind::kTime, static_cast<int64_t>(timegm(&time)) * 1000};
-    }
   } else if (ParseInt(text, &value)) {
-    if (value < 0) return FromArgument{FromArgument::Kind::kTail, -value};
-    return FromArgument{FromArgument::Kind::kOffset, value};
+    if (value >= 0) return FromArgument{FromArgument::Kind::kOffset, value};
+    if (value > INT64_MIN) return FromArgument{FromArgument::Kind::kTail, -value};
   }
   return Bad(
       "\"" + text +

@@ -32,7 +32,8 @@ class RecordFormat {
   std::vector<Part> parts_;
 };
 
-// "beginning", "end", an offset, -N, @MILLISECONDS or @2026-01-31T12:00:00[Z].
+// "beginning", "end", an offset, -N, @MILLISECONDS, @2026-01-31 or @2026-01-31T12:00:00, with or
+// without fraction and zone (UTC without).
 struct FromArgument {
   enum class Kind { kBeginning, kEnd, kOffset, kTail, kTime };
   Kind kind = Kind::kEnd;

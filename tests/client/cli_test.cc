@@ -1,0 +1,299 @@
+#include "client/cli/commands.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/client/fake_server.h"
+
+namespace gregor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Ran {
+  int code = 0;
+  std::string out;
+  std::string err;
+};
+
+// Runs a command line as main() does.
+Ran RunCommand(std::vector<std::string> arguments) {
+  CLI::App app{"test", "gregor"};
+  app.require_subcommand(1);
+  app.fallthrough();
+  GlobalOptions global;
+  AddClientCommands(app, global);
+  std::reverse(arguments.begin(), arguments.end());
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  Ran ran;
+  try {
+    app.parse(arguments);
+    ran.code = global.exit_code;
+  } catch (const CLI::ParseError& error) {
+    ran.code = app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  ran.out = testing::internal::GetCapturedStdout();
+  ran.err = testing::internal::GetCapturedStderr();
+  return ran;
+}
+
+// The help of a command, with all commands below it.
+void CheckHelp(CLI::App& app, const std::string& path) {
+  const std::string help = app.help();
+  EXPECT_NE(help.find("--help"), std::string::npos) << path;
+  EXPECT_FALSE(app.get_description().empty()) << path;
+  const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+  if (commands.empty() && path.find("completion") == std::string::npos) {
+    EXPECT_NE(help.find("Example"), std::string::npos) << path;
+    EXPECT_NE(help.find("gregor " + path.substr(7)), std::string::npos) << path;
+  }
+  for (const CLI::Option* const option : app.get_options())
+    EXPECT_FALSE(option->get_description().empty()) << path << " " << option->get_name();
+  for (CLI::App* const command : commands) CheckHelp(*command, path + " " + command->get_name());
+}
+
+TEST(Cli, EveryCommandHasHelpWithExamples) {
+  CLI::App app{"test", "gregor"};
+  GlobalOptions global;
+  AddClientCommands(app, global);
+  CheckHelp(app, "gregor");
+}
+
+class CliTest : public testing::Test {
+ protected:
+  CliTest() { server_.CreateTopic("orders", 1); }
+  // With the server's address before the command.
+  Ran Run(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--server", server_.address()});
+    return RunCommand(std::move(arguments));
+  }
+  std::string File(const std::string& content) {
+    const std::string path = testing::TempDir() + "/cli_test_input";
+    std::ofstream(path, std::ios::binary) << content;
+    return path;
+  }
+  FakeServer server_;
+};
+
+TEST_F(CliTest, ProducedLinesAreConsumedAsTheyWere) {
+  const std::string text = "first\n\n\r\n\xff\xfe\nlast line\n";
+  for (const std::string codec : {"none", "gzip", "snappy", "lz4", "zstd"}) {
+    server_.CreateTopic(codec, 1);
+    const Ran produced = Run({"produce", codec, "--file", File(text), "--compression", codec});
+    EXPECT_EQ(produced.code, 0) << produced.err;
+    EXPECT_EQ(produced.out, "");
+    EXPECT_NE(produced.err.find("5 records written to " + codec), std::string::npos);
+    const Ran consumed = Run({"consume", codec, "--exit-at-end"});
+    EXPECT_EQ(consumed.code, 0) << consumed.err;
+    EXPECT_EQ(consumed.out, text);
+    EXPECT_EQ(consumed.err, "");
+  }
+}
+
+TEST_F(CliTest, ALastLineWithoutEndIsARecordAndSaid) {
+  const Ran produced = Run({"produce", "orders", "--file", File("a\nb")});
+  EXPECT_NE(produced.err.find("2 records written"), std::string::npos);
+  EXPECT_NE(produced.err.find("no line end"), std::string::npos);
+  EXPECT_EQ(Run({"consume", "orders", "--exit-at-end"}).out, "a\nb\n");
+  EXPECT_EQ(Run({"consume", "orders", "--exit-at-end", "--format", "raw"}).out, "ab");
+}
+
+TEST_F(CliTest, KeysHeadersAndNullsAreWritten) {
+  const Ran produced = Run({"produce", "orders", "--file", File("a:1\nb:NULL\n"), "--key-separator",
+                            ":", "--null-value", "NULL", "--header", "h=x=y", "--header", "i=2"});
+  EXPECT_EQ(produced.code, 0) << produced.err;
+  const Ran consumed = Run({"consume", "orders", "--exit-at-end", "--format", "json"});
+  std::istringstream lines(consumed.out);
+  std::string line;
+  ASSERT_TRUE(std::getline(lines, line));
+  const Json first = Json::parse(line);
+  EXPECT_EQ(first["key"], "a");
+  EXPECT_EQ(first["value"], "1");
+  EXPECT_EQ(first["headers"],
+            Json::parse(R"([{"key":"h","value":"x=y"},{"key":"i","value":"2"}])"));
+  ASSERT_TRUE(std::getline(lines, line));
+  EXPECT_TRUE(Json::parse(line)["value"].is_null());
+}
+
+TEST_F(CliTest, ALineWithoutSeparatorIsNamedAndWhatWasBeforeIsWritten) {
+  const Ran produced = Run(
+      {"produce", "orders", "--file", File("a:1\nno separator\nb:2\n"), "--key-separator", ":"});
+  EXPECT_EQ(produced.code, kExitUsage);
+  EXPECT_NE(produced.err.find("line 2 has no \":\""), std::string::npos) << produced.err;
+  EXPECT_EQ(server_.Values("orders", 0), std::vector<std::string>{"1"});
+}
+
+TEST_F(CliTest, ARefusedRecordFailsTheCommand) {
+  server_.on_frame = [](const FrameSeen&) -> FrameAction {
+    return {FrameAction::Kind::kRefuse, MakeStatus(Reason::kInvalidRecord, "not this one",
+                                                   v1::WriteOutcome::OUTCOME_NOT_APPLIED)};
+  };
+  const Ran produced = Run({"produce", "orders", "--file", File("a\n")});
+  EXPECT_EQ(produced.code, kExitFailed);
+  EXPECT_NE(produced.err.find("0 records written to orders, 1 not"), std::string::npos);
+  EXPECT_NE(produced.err.find("not this one [INVALID_RECORD]"), std::string::npos);
+}
+
+TEST_F(CliTest, ARecordThatIsTooLargeIsNamedByItsLine) {
+  server_.CreateTopic("small", 1, 100);
+  const Ran produced = Run({"produce", "small", "--file", File("a\n" + std::string(200, 'x'))});
+  EXPECT_EQ(produced.code, kExitFailed);
+  EXPECT_NE(produced.err.find("line 2: "), std::string::npos) << produced.err;
+  EXPECT_NE(produced.err.find("max.message.bytes"), std::string::npos);
+}
+
+TEST_F(CliTest, ProduceTellsItsTotalsAsJson) {
+  const Ran produced = Run({"--output", "json", "produce", "orders", "--file", File("a\nb\n")});
+  EXPECT_EQ(Json::parse(produced.out), Json::parse(R"({"topic":"orders","records":2,"failed":0})"));
+  EXPECT_EQ(Run({"produce", "orders", "--quiet", "--file", File("a\n")}).err, "");
+}
+
+TEST_F(CliTest, ConsumeBeginsWhereItIsTold) {
+  Run({"produce", "orders", "--file", File("0\n1\n2\n3\n4\n")});
+  const auto consumed = [&](const std::string& from) {
+    return Run({"consume", "orders", "--exit-at-end", "--from", from}).out;
+  };
+  EXPECT_EQ(consumed("beginning"), "0\n1\n2\n3\n4\n");
+  EXPECT_EQ(consumed("3"), "3\n4\n");
+  EXPECT_EQ(consumed("-2"), "3\n4\n");
+  EXPECT_EQ(consumed("end"), "");
+  EXPECT_EQ(consumed("@0"), "0\n1\n2\n3\n4\n");
+  EXPECT_EQ(consumed("@2999-01-01T00:00:00Z"), "");
+  EXPECT_EQ(Run({"consume", "orders", "--from", "1", "--max-records", "2"}).out, "1\n2\n");
+  EXPECT_EQ(Run({"consume", "orders", "--max-records", "0"}).out, "");
+}
+
+TEST_F(CliTest, ConsumeReadsAllPartitionsOrOne) {
+  server_.CreateTopic("many", 3);
+  for (const std::string partition : {"0", "1", "2"})
+    Run({"produce", "many", "--partition", partition, "--file", File(partition + "\n")});
+  std::string all = Run({"consume", "many", "--exit-at-end", "--format", "{value}"}).out;
+  std::sort(all.begin(), all.end());
+  EXPECT_EQ(all, "012");
+  EXPECT_EQ(Run({"consume", "many", "--exit-at-end", "--partition", "1"}).out, "1\n");
+  const Ran missing = Run({"consume", "many", "--partition", "3"});
+  EXPECT_EQ(missing.code, kExitFailed);
+  EXPECT_NE(missing.err.find("it has 0 to 2"), std::string::npos);
+}
+
+TEST_F(CliTest, OffsetsAreATableOrJson) {
+  Run({"produce", "orders", "--file", File("a\nb\n")});
+  server_.SetLogStart("orders", 0, 1);
+  EXPECT_EQ(Run({"offsets", "orders"}).out,
+            "PARTITION  START  END  RECORDS\n"
+            "0          1      2    1\n");
+  EXPECT_EQ(Json::parse(Run({"offsets", "orders", "--output", "json"}).out),
+            Json::parse(R"([{"partition":0,"start":1,"end":2,"records":1}])"));
+}
+
+TEST_F(CliTest, ListsGoThroughAllPages) {
+  for (const std::string name : {"a", "b", "c"}) server_.CreateTopic("x" + name, 1);
+  const Json list = Json::parse(Run({"--output", "json", "topic", "list", "--prefix", "x"}).out);
+  ASSERT_EQ(list.size(), 3u);
+  EXPECT_EQ(list[2]["topic"], "xc");
+}
+
+TEST_F(CliTest, AnUnknownTopicFailsWithAHint) {
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"consume", "missing"},
+                                                  {"offsets", "missing"},
+                                                  {"produce", "missing", "--file", File("a\n")},
+                                                  {"bench", "produce", "--topic", "missing"}}) {
+    const Ran ran = Run(command);
+    EXPECT_EQ(ran.code, kExitFailed) << command[0];
+    EXPECT_NE(ran.err.find("TOPIC_NOT_FOUND"), std::string::npos) << ran.err;
+    EXPECT_NE(ran.err.find("gregor topic create"), std::string::npos) << ran.err;
+  }
+}
+
+TEST_F(CliTest, WithoutServerEveryCommandSaysWhereAndWhatToDo) {
+  server_.Stop();
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"topic", "list"},
+                                                  {"consume", "orders"},
+                                                  {"offsets", "orders"},
+                                                  {"produce", "orders", "--file", File("a\n")},
+                                                  {"cluster", "describe"},
+                                                  {"bench", "admin", "--records", "1"}}) {
+    const Ran ran = Run(command);
+    EXPECT_EQ(ran.code, kExitFailed) << command[0];
+    EXPECT_NE(ran.err.find(server_.address()), std::string::npos) << ran.err;
+    EXPECT_NE(ran.err.find("gregor server"), std::string::npos) << ran.err;
+    EXPECT_EQ(ran.out, "");
+  }
+}
+
+TEST_F(CliTest, BadArgumentsExitWithTwo) {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{},
+        {"nonsense"},
+        {"topic"},
+        {"topic", "create"},
+        {"topic", "create", "x", "--partitions", "0"},
+        {"topic", "create", "x", "--config", "a"},
+        {"produce", "orders", "--compression", "zip"},
+        {"consume", "orders", "--from", "never"},
+        {"consume", "orders", "--format", "{nothing}"},
+        {"topic", "alter", "orders"},
+        {"config", "get", "retention.ms"},
+        {"--output", "xml", "topic", "list"},
+        {"bench", "produce", "--records", "0"},
+        {"produce", "orders", "--file", "/no/such/file"}}) {
+    const Ran ran = Run(command);
+    EXPECT_EQ(ran.code, kExitUsage) << (command.empty() ? "" : command[0]) << ran.err;
+    EXPECT_NE(ran.err, "");
+  }
+}
+
+TEST_F(CliTest, BenchPrintsOneJsonDocumentOrAHistogram) {
+  const Ran json = Run({"bench", "produce", "--topic", "orders", "--records", "1000", "--clients",
+                        "2", "--concurrency", "2", "--record-size", "10", "--json"});
+  EXPECT_EQ(json.code, 0) << json.err;
+  const Json document = Json::parse(json.out);
+  EXPECT_EQ(document["records"], 1000);
+  EXPECT_EQ(document["bytes"], 10000);
+  EXPECT_GT(document["latency_ms"]["p99"], 0);
+  EXPECT_EQ(json.err, "");
+  EXPECT_EQ(server_.Values("orders", 0).size(), 1000u);
+
+  const Ran consume = Run({"bench", "consume", "--topic", "orders", "--json"});
+  EXPECT_EQ(Json::parse(consume.out)["bytes"], 10000);
+  EXPECT_EQ(Json::parse(Run({"bench", "consume", "--topic", "orders", "--records", "10", "--output",
+                             "json"})
+                            .out)["bench"],
+            "consume");
+
+  const Ran latency =
+      Run({"bench", "latency", "--topic", "orders", "--records", "20", "--concurrency", "2"});
+  EXPECT_EQ(latency.code, 0) << latency.err;
+  EXPECT_NE(latency.out.find("40 records in"), std::string::npos) << latency.out;
+  EXPECT_NE(latency.out.find("p99.9"), std::string::npos);
+  EXPECT_NE(latency.out.find("#"), std::string::npos);
+}
+
+TEST_F(CliTest, BenchKeepsToARate) {
+  const Ran ran = Run({"bench", "produce", "--topic", "orders", "--records", "100", "--rate", "500",
+                       "--record-size", "1", "--json"});
+  const Json document = Json::parse(ran.out);
+  EXPECT_LE(document["records_per_second"].get<double>(), 510);
+  EXPECT_GE(document["behind_max_ms"].get<double>(), 0);
+}
+
+TEST(Cli, TheServerMayBeGivenByTheEnvironment) {
+  setenv("GREGOR_SERVER", "127.0.0.1:1", 1);
+  const Ran ran = RunCommand({"topic", "list"});
+  unsetenv("GREGOR_SERVER");
+  EXPECT_NE(ran.err.find("127.0.0.1:1 "), std::string::npos) << ran.err;
+}
+
+TEST(Cli, CompletionKnowsCommandsAndOptions) {
+  const Ran bash = RunCommand({"completion", "bash"});
+  EXPECT_EQ(bash.code, 0);
+  EXPECT_NE(bash.out.find("\"gregor topic create\") words="), std::string::npos);
+  EXPECT_NE(bash.out.find("--replication-factor"), std::string::npos);
+  EXPECT_NE(RunCommand({"completion", "zsh"}).out.find("bashcompinit"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace gregor
