@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "base/check.h"
 
@@ -36,6 +37,19 @@ void Bytes::Append(const Bytes& bytes) {
   if (&bytes == this) return Append(Bytes(bytes));
   slices_.insert(slices_.end(), bytes.slices_.begin(), bytes.slices_.end());
   size_ += bytes.size_;
+}
+
+void Bytes::Append(Bytes&& bytes) {
+  if (&bytes == this) return Append(Bytes(bytes));
+  if (slices_.empty()) {
+    slices_ = std::move(bytes.slices_);
+  } else {
+    slices_.insert(slices_.end(), std::make_move_iterator(bytes.slices_.begin()),
+                   std::make_move_iterator(bytes.slices_.end()));
+  }
+  size_ += bytes.size_;
+  bytes.slices_.clear();
+  bytes.size_ = 0;
 }
 
 Bytes Bytes::Sub(size_t position, size_t size) const {

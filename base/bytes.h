@@ -49,6 +49,7 @@ class Bytes {
   const std::vector<Slice>& slices() const { return slices_; }
   void Append(Slice slice);
   void Append(const Bytes& bytes);
+  void Append(Bytes&& bytes);
   // [position, position + size). REQUIRES: within these bytes.
   Bytes Sub(size_t position, size_t size) const;
   // Copies [position, position + out.size()) to `out`. REQUIRES: within these bytes.

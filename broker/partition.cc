@@ -28,6 +28,7 @@ void Partition::Open(LogDirectory& directory) {
   options.on_progress = [this, alive = alive_] {
     if (*alive) OnProgress();
   };
+  options.stable_end = [this, alive = alive_] { return *alive ? high_watermark_ : Offset{0}; };
   Log::Open(directory, loop_, std::move(options),
             [this, alive = alive_](Result<std::unique_ptr<Log>> log) {
               if (!*alive) return;

@@ -8,7 +8,8 @@
 #include "controller/image/snapshot.h"
 #include "raft/host/single_voter_log.h"
 #include "raft/host/vote_file.h"
-#include "storage/log_files.h"
+#include "storage/segment.h"
+#include "storage/segment_cursor.h"
 
 namespace gregor {
 namespace {
@@ -61,7 +62,7 @@ class Dump {
     if (!exists) return {};
     ASSIGN_OR_RETURN(const auto entries, files_.List(LogFolder()));
     for (const DirectoryEntry& entry : entries) {
-      if (const auto base = ParseSegmentFileName(entry.name, "log")) segments_.push_back(*base);
+      if (const auto name = SegmentName::Parse(entry.name, "log")) segments_.push_back(name->base);
     }
     std::sort(segments_.begin(), segments_.end());
     return {};
@@ -91,21 +92,22 @@ class Dump {
   }
 
   Result<void> WalkOne(Offset segment, bool is_last) {
-    const std::string path = JoinPath(LogFolder(), SegmentFileName(segment, "log"));
+    const std::string path = JoinPath(LogFolder(), SegmentName{segment}.FileName("log"));
     ASSIGN_OR_RETURN(const FilePtr file, files_.Open(path, OpenMode::kRead));
     ASSIGN_OR_RETURN(const uint64_t size, file->Size());
-    Result<void> result;
-    ASSIGN_OR_RETURN(const SegmentWalk walk,
-                     WalkSegment(*file, 0, size, segment, kNoLeaderEpoch, kBatchBytesMax,
-                                 [&](const BatchHeader& header, uint64_t position) {
-                                   ended_ = header.base_offset >= options_.until;
-                                   if (!ended_) result = DumpBatch(*file, header, position);
-                                   return result.ok() && !ended_;
-                                 }));
-    if (!result.ok()) return Damaged(path, result.error().message);
+    SegmentCursor cursor(*file,
+                         {.end = size, .next_offset = segment, .batch_bytes_max = kBatchBytesMax});
+    while (true) {
+      ASSIGN_OR_RETURN(const auto batch, cursor.Next());
+      if (!batch.has_value()) break;
+      ended_ = batch->header.base_offset >= options_.until;
+      if (ended_) return {};
+      const auto dumped = DumpBatch(*file, batch->header, batch->position);
+      if (!dumped.ok()) return Damaged(path, dumped.error().message);
+    }
     // Behind the last batch of the last segment lies room, or a write that was cut off.
-    if (walk.at_end || is_last) return {};
-    return Damaged(path, walk.what + " at position " + std::to_string(walk.position));
+    if (cursor.at_end() || is_last) return {};
+    return Damaged(path, cursor.what() + " at position " + std::to_string(cursor.position()));
   }
 
   Result<void> DumpBatch(File& file, const BatchHeader& header, uint64_t position) {

@@ -43,6 +43,8 @@ Result<LogDirectory::Options> LogDirectoryOptions(FileSystem& files, const Setti
   options.flush_bytes_max = settings.flush_bytes;
   options.flush_interval = settings.flush_interval;
   options.file_step_bytes_max = settings.file_step_bytes;
+  options.compaction.memory_bytes = settings.compaction_memory_bytes;
+  options.compaction.bytes_per_second = settings.compaction_bytes_per_second;
   RETURN_IF_ERROR(files.MakeDirectory(path));
   if (settings.disk_reserve_bytes.has_value()) {
     options.reserve_bytes = *settings.disk_reserve_bytes;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/segment.h"
+
 namespace gregor {
 namespace {
 
@@ -10,9 +12,7 @@ constexpr size_t kBatchBytesMax = 512u << 20;  // above what any setting allows
 constexpr size_t kWindowBytes = 1u << 20;
 
 bool IsSegment(const DirectoryEntry& entry) {
-  return !entry.is_directory && entry.name.size() == 24 && entry.name.ends_with(".log") &&
-         std::all_of(entry.name.begin(), entry.name.begin() + 20,
-                     [](char c) { return c >= '0' && c <= '9'; });
+  return !entry.is_directory && SegmentName::Parse(entry.name, "log").has_value();
 }
 
 Result<Slice> ReadAt(File& file, uint64_t position, size_t size) {
@@ -122,10 +122,20 @@ Result<ScanSummary> ScanLog(FileSystem& files, const std::string& folder,
   ScanSummary summary;
   LeaderEpoch epoch = kNoLeaderEpoch;
   ASSIGN_OR_RETURN(const auto entries, files.List(folder));
+  std::vector<SegmentName> segments;
   for (const DirectoryEntry& entry : entries) {
-    if (!IsSegment(entry)) continue;
+    if (IsSegment(entry)) segments.push_back(*SegmentName::Parse(entry.name, "log"));
+  }
+  // What compaction wrote stands for all that is older and lies within its offsets.
+  std::sort(segments.begin(), segments.end(), [](const SegmentName& a, const SegmentName& b) {
+    return a.base != b.base ? a.base < b.base : a.generation > b.generation;
+  });
+  uint32_t generation = 0;
+  for (const SegmentName& segment : segments) {
+    if (segment.base < summary.next_offset && segment.generation < generation) continue;
+    generation = segment.generation;
     ++summary.files;
-    const std::string path = JoinPath(folder, entry.name);
+    const std::string path = JoinPath(folder, segment.FileName("log"));
     ASSIGN_OR_RETURN(FilePtr file, files.Open(path, OpenMode::kRead));
     ASSIGN_OR_RETURN(const uint64_t size, file->Size());
     RETURN_IF_ERROR(SegmentScan(path, std::move(file), size, summary).Run(epoch, visit));

@@ -8,6 +8,7 @@ namespace gregor {
 namespace {
 
 constexpr auto kGauge = Metrics::Kind::kGauge;
+constexpr auto kCounter = Metrics::Kind::kCounter;
 
 // Resident memory of the process, in bytes.
 double ResidentBytes() {
@@ -17,7 +18,7 @@ double ResidentBytes() {
   return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
-void ExportDirectory(Metrics& metrics, const LogDirectory& directory) {
+void ExportDirectory(Metrics& metrics, LogDirectory& directory) {
   const Metrics::Labels labels = {{"directory", directory.options().path}};
   metrics.AddCallback(kGauge, "gregor_log_directory_online",
                       "1 while the log directory takes writes.", labels,
@@ -32,6 +33,20 @@ void ExportDirectory(Metrics& metrics, const LogDirectory& directory) {
                       "Writes are refused while less than this is free.", labels, [&directory] {
                         return static_cast<double>(directory.options().reserve_bytes);
                       });
+  const auto compaction = [&](Metrics::Kind kind, const char* name, const char* help, auto value) {
+    metrics.AddCallback(kind, name, help, labels, [&directory, value] {
+      return static_cast<double>(value(directory.compactor().stats()));
+    });
+  };
+  compaction(kCounter, "gregor_compaction_rounds_total", "Rounds of log compaction that ended.",
+             [](const CompactionStats& stats) { return stats.rounds; });
+  compaction(kCounter, "gregor_compaction_failures_total",
+             "Rounds of log compaction that failed: see the server's log.",
+             [](const CompactionStats& stats) { return stats.failures; });
+  compaction(kCounter, "gregor_compaction_bytes_total", "Bytes that compaction read and wrote.",
+             [](const CompactionStats& stats) { return stats.bytes; });
+  compaction(kGauge, "gregor_compaction_waiting_logs", "Logs that wait for their compaction.",
+             [](const CompactionStats& stats) { return stats.waiting; });
 }
 
 }  // namespace

@@ -11,7 +11,8 @@
 
 namespace gregor {
 
-// Which queue a job waits in. Jobs of one lane of one disk start in the order of submission; lanes run beside each other.
+// Which queue a job waits in. Jobs of one lane of one disk start in the order of submission; lanes
+// run beside each other.
 enum class Lane {
   kWrite,       // appends, rolls, truncations: one thread, so they happen in order
   kSync,        // group syncs: one thread
@@ -19,9 +20,9 @@ enum class Lane {
   kBackground,  // open, recovery, retention, compaction: several threads, lowest priority
 };
 
-// Runs what blocks. One per log directory (and one for the metadata directory), so that a slow or hanging disk holds up only
-// itself. In production the lanes are threads; in the simulator a job runs in one go at a later virtual time, which a slow disk
-// delays and a crash forgets.
+// Runs what blocks. One per log directory (and one for the metadata directory), so that a slow or
+// hanging disk holds up only itself. In production the lanes are threads; in the simulator a job
+// runs in one go at a later virtual time, which a slow disk delays and a crash forgets.
 class Disk {
  public:
   virtual ~Disk() = default;
@@ -42,7 +43,8 @@ class Disk {
   }
 };
 
-// Threads named "<name>-w", "-s", "-r0" ...; the destructor runs what was submitted, then joins them.
+// Threads named "<name>-w", "-s", "-r0" ...; the destructor runs what was submitted, then joins
+// them.
 struct DiskThreads {
   std::string name = "disk";
   int read_threads = 2;

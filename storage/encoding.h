@@ -29,6 +29,15 @@ std::optional<T> TakeBigEndian(std::string_view* rest) {
   return static_cast<T>(bits);
 }
 
+// A string behind its length.
+void PutText(std::string* out, std::string_view text);
+std::optional<std::string_view> TakeText(std::string_view* rest);
+
+// The content of a small file behind four bytes that say what it is, and its checksum.
+std::string Seal(uint32_t magic, std::string_view body);
+// The body again; nullopt where it is another kind of file, or damaged.
+std::optional<std::string_view> Unseal(uint32_t magic, std::string_view text);
+
 }  // namespace gregor
 
 #endif  // GREGOR_STORAGE_ENCODING_H_

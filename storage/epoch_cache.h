@@ -11,7 +11,8 @@
 
 namespace gregor {
 
-// Where each leader epoch of a log began (KIP-101, KIP-279). Epochs and offsets rise strictly. Thread: its log's.
+// Where each leader epoch of a log began (KIP-101, KIP-279). Epochs and offsets rise strictly.
+// Thread: its log's.
 class EpochCache {
  public:
   struct Entry {
@@ -20,7 +21,8 @@ class EpochCache {
     friend bool operator==(const Entry&, const Entry&) = default;
   };
 
-  // Notes that `epoch` begins at `start`; no effect if it is the last epoch already. Entries at or after either go away.
+  // Notes that `epoch` begins at `start`; no effect if it is the last epoch already. Entries at or
+  // after either go away.
   void Assign(LeaderEpoch epoch, Offset start);
   // The log was cut: entries that begin at or after `end` go away.
   void TruncateFromEnd(Offset end);
@@ -31,7 +33,8 @@ class EpochCache {
   std::optional<Entry> last() const;
   // The epoch of the record at `offset`; nullopt if none covers it.
   std::optional<LeaderEpoch> EpochAt(Offset offset) const;
-  // The largest epoch <= `asked` and the offset where it ended (`log_end` if it is the last); nullopt when none is known.
+  // The largest epoch <= `asked` and the offset where it ended (`log_end` if it is the last);
+  // nullopt when none is known.
   std::optional<Entry> EndOf(LeaderEpoch asked, Offset log_end) const;
   const std::vector<Entry>& entries() const { return entries_; }
 

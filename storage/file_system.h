@@ -12,14 +12,16 @@
 
 namespace gregor {
 
-// The only door to the disk. Every call here may block, so all of them run on disk threads, inside a job (storage/disk.h);
-// the one exception is File::ReadCached(). Implementations: PosixFileSystem, and the simulator's, which forgets what was not
-// synced; one contract suite runs on both (tests/storage/file_system_contract.h).
+// The only door to the disk. Every call here may block, so all of them run on disk threads, inside
+// a job (storage/disk.h); the one exception is File::ReadCached(). Implementations:
+// PosixFileSystem, and the simulator's, which forgets what was not synced; one contract suite runs
+// on both (tests/storage/file_system_contract.h).
 //
-// Durability: written bytes survive a power loss once Sync() of their file has returned; a new, renamed or removed name once
-// SyncDirectory() of its folder has. Before that any part of them may survive, in any order, torn at 512 bytes.
-// All calls fail with kStorageError (details "errno": the symbol, "path"), and with kDiskFull where there is no space.
-// Paths are absolute or relative to the working directory, '/' separated.
+// Durability: written bytes survive a power loss once Sync() of their file has returned; a new,
+// renamed or removed name once SyncDirectory() of its folder has. Before that any part of them may
+// survive, in any order, torn at 512 bytes. All calls fail with kStorageError (details "errno": the
+// symbol, "path"), and with kDiskFull where there is no space. Paths are absolute or relative to
+// the working directory, '/' separated.
 
 // An open file. Thread: any disk thread; calls on one file may run at the same time.
 class File {
@@ -30,14 +32,16 @@ class File {
   virtual Result<void> Write(uint64_t position, const Bytes& data) = 0;
   // Fills `out` from `position`; returns how many bytes there were before the end of the file.
   virtual Result<size_t> Read(uint64_t position, std::span<uint8_t> out) = 0;
-  // As Read(), but only if it needs no disk access: -1 otherwise (any error too). Thread: any, event loops included.
+  // As Read(), but only if it needs no disk access: -1 otherwise (any error too). Thread: any,
+  // event loops included.
   virtual int64_t ReadCached(uint64_t position, std::span<uint8_t> out) = 0;
-  // Makes everything written so far durable, and the size. REQUIRES: never called again after a failure (D3, A9).
+  // Makes everything written so far durable, and the size. REQUIRES: never called again after a
+  // failure (D3, A9).
   virtual Result<void> Sync() = 0;
   // Cuts or extends (with zeros) to `size`.
   virtual Result<void> Truncate(uint64_t size) = 0;
-  // Extends the file to `size` with zeros that have their place on the disk, so that later syncs inside of it need little or
-  // no file-system metadata. A no-op where the file is as long already.
+  // Extends the file to `size` with zeros that have their place on the disk, so that later syncs
+  // inside of it need little or no file-system metadata. A no-op where the file is as long already.
   virtual Result<void> Allocate(uint64_t size) = 0;
   virtual Result<uint64_t> Size() = 0;
   // The bytes in [position, position + size) will not be needed soon; clean pages may go.
@@ -73,8 +77,8 @@ class FileSystem {
   virtual Result<bool> Exists(const std::string& path) = 0;
   // Sorted by name.
   virtual Result<std::vector<DirectoryEntry>> List(const std::string& path) = 0;
-  // Makes `path` and its missing parents; OK if it is there. Names are durable after SyncDirectory of each parent:
-  // this call does that.
+  // Makes `path` and its missing parents; OK if it is there. Names are durable after SyncDirectory
+  // of each parent: this call does that.
   virtual Result<void> MakeDirectory(const std::string& path) = 0;
   // Atomic; replaces `to`.
   virtual Result<void> Rename(const std::string& from, const std::string& to) = 0;
@@ -82,10 +86,11 @@ class FileSystem {
   virtual Result<void> Remove(const std::string& path) = 0;
   virtual Result<void> SyncDirectory(const std::string& path) = 0;
   virtual Result<DiskSpace> Space(const std::string& path) = 0;
-  // Fails with kStorageError naming the holder's process id where `path` (a file, made if missing) is locked.
+  // Fails with kStorageError naming the holder's process id where `path` (a file, made if missing)
+  // is locked.
   virtual Result<std::unique_ptr<DirectoryLock>> Lock(const std::string& path) = 0;
-  // Makes everything written to `files` durable, as Sync() of each does; the implementation picks the fastest way for so many
-  // (measured: docs/adr/0003). All or error.
+  // Makes everything written to `files` durable, as Sync() of each does; the implementation picks
+  // the fastest way for so many (measured: docs/adr/0003). All or error.
   virtual Result<void> SyncAll(std::span<const FilePtr> files) = 0;
 };
 
@@ -93,7 +98,8 @@ class FileSystem {
 
 // The whole file; fails with kStorageError if it exceeds `bytes_max`.
 Result<std::string> ReadWholeFile(FileSystem& files, const std::string& path, uint64_t bytes_max);
-// Replaces `path` so that after a crash it has either the old or the new content: temporary file, sync, rename, sync of the folder.
+// Replaces `path` so that after a crash it has either the old or the new content: temporary file,
+// sync, rename, sync of the folder.
 Result<void> ReplaceFile(FileSystem& files, const std::string& path, std::string_view content);
 // Removes a folder and all in it.
 Result<void> RemoveTree(FileSystem& files, const std::string& path);

@@ -90,7 +90,10 @@ void JournaledGroupSync::NoteMark(const Part& part) {
   const auto known = marks_.find(part.partition);
   if (known != marks_.end() && !part.replaces) {
     const Offset log_start = std::max(known->second.log_start, mark.log_start);
-    if (known->second.end_offset > mark.end_offset) mark = known->second;
+    const auto place = [](const SyncedMark& of) {
+      return std::pair(of.end_offset, of.segment_base);
+    };
+    if (place(known->second) > place(mark)) mark = known->second;
     mark.log_start = log_start;
   }
   marks_[part.partition] = mark;

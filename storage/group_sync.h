@@ -24,8 +24,8 @@ class GroupSync {
     std::vector<FilePtr> files;
     std::optional<SyncedMark> mark;  // none: only to have the marks before it in the journal
     bool replaces = false;           // the mark counts even where it is lower than the last one
-    // Fails with kDiskFull where the marks of the groups before it could not be written for lack of
-    // space; otherwise marks just trail then.
+    // Done only once the marks of all groups before it are durable, too. Fails with kDiskFull where
+    // there is no space for them; without this they just trail then.
     bool needs_journal = false;
     // Called on `reply` once durable, or with the directory's failure.
     EventLoop* reply = nullptr;

@@ -27,10 +27,11 @@ struct LogEnds {
 
 struct ReadSpec {
   Offset from{0};
-  Offset limit{INT64_MAX};  // no batch that begins at or after it (high watermark, last stable offset); also <= written_end
+  Offset limit{INT64_MAX};  // no batch that begins at or after it (high watermark, last stable
+                            // offset); also <= written_end
   size_t bytes_max = 1 << 20;
-  // Whether the first batch is given even if it alone exceeds bytes_max; otherwise the read fails with kFetchTooSmall
-  // (details needed_bytes).
+  // Whether the first batch is given even if it alone exceeds bytes_max; otherwise the read fails
+  // with kFetchTooSmall (details needed_bytes).
   bool first_batch_may_exceed = true;
 };
 
@@ -50,11 +51,12 @@ struct TimedOffset {
   LeaderEpoch leader_epoch{-1};
 };
 
-// One partition's log on disk: consecutive segments, oldest first (formats and recovery: docs/formats.md).
-// Nothing is on the disk before the first append, and an idle log holds no open file.
-// Appends go to the page cache through the directory's write lane and are then synced in groups; reads are checked against
-// each batch's CRC and offsets, so that damaged bytes are never returned.
-// Thread: all calls on `loop`, the partition's thread; callbacks run there too (possibly inside the call).
+// One partition's log on disk: consecutive segments, oldest first (formats and recovery:
+// docs/formats.md). Nothing is on the disk before the first append, and an idle log holds no open
+// file. Appends go to the page cache through the directory's write lane and are then synced in
+// groups; reads are checked against each batch's CRC and offsets, so that damaged bytes are never
+// returned. Thread: all calls on `loop`, the partition's thread; callbacks run there too (possibly
+// inside the call).
 class Log {
  public:
   struct Options {
@@ -62,6 +64,9 @@ class Log {
     LogConfig config;
     // Called after written_end, synced_end or log_start moved, and once after a failure.
     UniqueFunction<void()> on_progress;
+    // What compaction does not pass: the last stable offset, or the high watermark. Asked on the
+    // loop; without it all that is synced may be compacted.
+    UniqueFunction<Offset()> stable_end;
     size_t recovery_batch_bytes_max = 1u << 30;
     // The leader epoch as the metadata have it: a batch of a later one is damaged (the epoch is not
     // under its checksum).
@@ -72,13 +77,15 @@ class Log {
   using Done = UniqueFunction<void(Result<void>)>;
   using Opened = UniqueFunction<void(Result<std::unique_ptr<Log>>)>;
 
-  // Recovers (off the loop, on the background lane) and opens the log: cuts a torn tail above the synced mark, rebuilds indexes,
-  // epochs and producer state where needed, and syncs what it found before anything of it can be read (A12). An empty or missing folder without a
-  // synced mark is an empty log.
-  // Fails with kStorageError, leaving the files as they are, where a batch below the synced mark is bad (corruption) or the
-  // log ends below it (lost data): the message says which file and position (A4, A5).
+  // Recovers (off the loop, on the background lane) and opens the log: cuts a torn tail above the
+  // synced mark, rebuilds indexes, epochs and producer state where needed, and syncs what it found
+  // before anything of it can be read (A12). An empty or missing folder without a synced mark is an
+  // empty log. Fails with kStorageError, leaving the files as they are, where a batch below the
+  // synced mark is bad (corruption) or the log ends below it (lost data): the message says which
+  // file and position (A4, A5).
   static void Open(LogDirectory& directory, EventLoop& loop, Options options, Opened opened);
-  // Waits for nothing: what was submitted still goes to the disk. Use Close() first for a clean stop.
+  // Waits for nothing: what was submitted still goes to the disk. Use Close() first for a clean
+  // stop.
   virtual ~Log() = default;
 
   virtual const TopicIdPartition& id() const = 0;
@@ -93,41 +100,46 @@ class Log {
   // The sticky failure of this log or its directory.
   virtual std::optional<Error> failure() const = 0;
 
-  // Appends a batch that has its base offset and leader epoch (StampBatch). REQUIRES: base offset == log_end (or above it
-  // after compaction, on a follower), leader epoch >= last_epoch(), size <= what a segment takes. Rolls the segment when due.
-  // The bytes are held until they are written. Durable when synced_end has passed the batch, which is pursued at once with
-  // Durability::kSynced. Updates producer state and epochs. Fails with kStorageError, kDiskFull; the log is then unchanged
-  // (and refuses later appends if the failure is sticky).
+  // Appends a batch that has its base offset and leader epoch (StampBatch). REQUIRES: base offset
+  // == log_end (or above it after compaction, on a follower), leader epoch >= last_epoch(), size <=
+  // what a segment takes. Rolls the segment when due. The bytes are held until they are written.
+  // Durable when synced_end has passed the batch, which is pursued at once with
+  // Durability::kSynced. Updates producer state and epochs. Fails with kStorageError, kDiskFull;
+  // the log is then unchanged (and refuses later appends if the failure is sticky).
   virtual Result<void> Append(RecordBatch batch) = 0;
   // Bytes appended and not written yet: what a leader bounds (D11).
   virtual size_t unwritten_bytes() const = 0;
-  // Starts a group sync of everything appended so far (kReplicated logs; a kSynced log does it by itself).
+  // Starts a group sync of everything appended so far (kReplicated logs; a kSynced log does it by
+  // itself).
   virtual void RequestSync() = 0;
 
-  // Reads whole batches. Fails with kOffsetOutOfRange unless log_start <= from <= log_end, kFetchTooSmall, kStorageError (I/O
-  // error, or a batch whose checksum, offset or epoch is wrong: reported once in the log). Calls `done` at once where the
-  // page cache has the bytes.
+  // Reads whole batches. Fails with kOffsetOutOfRange unless log_start <= from <= log_end,
+  // kFetchTooSmall, kStorageError (I/O error, or a batch whose checksum, offset or epoch is wrong:
+  // reported once in the log). Calls `done` at once where the page cache has the bytes.
   virtual void Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done) = 0;
   // The first record at or after `time`, in offset order, below `limit`; nullopt if there is none.
   virtual void FindByTime(Timestamp time, Offset limit,
                           UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) = 0;
   // The first record with the largest timestamp (ListOffsets -3); nullopt in an empty log.
-  virtual void FindMaxTimestamp(Offset limit, UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) = 0;
+  virtual void FindMaxTimestamp(Offset limit,
+                                UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) = 0;
 
-  // Drops everything at and after `end`; durable (cut made and synced) before `done` and before anything is appended after it.
-  // REQUIRES: end >= log_start, no other truncation running.
+  // Drops everything at and after `end`; durable (cut made and synced) before `done` and before
+  // anything is appended after it. REQUIRES: end >= log_start, no other truncation running.
   virtual void TruncateTo(Offset end, Done done) = 0;
   // Drops everything; the log is empty and begins at `start`. Durable as above.
   virtual void ResetTo(Offset start, Done done) = 0;
-  // Raises log_start to `start` (no effect if lower). Durable before `done`. Whole segments below it are removed later.
-  // REQUIRES: start <= log_end.
+  // Raises log_start to `start` (no effect if lower). Durable before `done`. Whole segments below
+  // it are removed later. REQUIRES: start <= log_end.
   virtual void DeleteBefore(Offset start, Done done) = 0;
 
   virtual void SetConfig(const LogConfig& config) = 0;
-  // Applies retention by time and size, up to `limit` (the high watermark); called every retention check interval.
+  // Applies retention by time and size, up to `limit` (the high watermark); called every retention
+  // check interval.
   virtual void ApplyRetention(Offset limit) = 0;
 
-  // Writes what is pending, syncs it, writes producer snapshot and indexes, closes files. Nothing may be called afterwards.
+  // Writes what is pending, syncs it, writes producer snapshot and indexes, closes files. Nothing
+  // may be called afterwards.
   virtual void Close(Done done) = 0;
   // Removes the folder and the mark; for a deleted topic.
   virtual void Remove(Done done) = 0;

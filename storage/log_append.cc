@@ -2,6 +2,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/siphash.h"
+#include "storage/file_cache.h"
+#include "storage/group_sync.h"
+#include "storage/log_files.h"
 #include "storage/log_impl.h"
 
 namespace gregor {
@@ -11,9 +15,13 @@ constexpr uint64_t kAllocationMin = 64u << 10;
 constexpr Duration kDiskFullRetry = std::chrono::seconds(1);
 constexpr int64_t kOffsetSpanMax = INT32_MAX;
 
-}  // namespace
+// What only saves time may be missing where the disk is full: the batches may still fit.
+Result<void> UnlessFull(Result<void> result) {
+  if (!result.ok() && result.error().reason != Reason::kDiskFull) return result;
+  return {};
+}
 
-void Log::Open(LogDirectory& directory, EventLoop& loop, Options options, Opened opened) {
+RecoveryOptions RecoveryOptionsOf(const Log::Options& options, Timestamp now) {
   RecoveryOptions recovery;
   recovery.id = options.id;
   recovery.producers.expiration_ms = options.producer_id_expiration_ms;
@@ -21,7 +29,15 @@ void Log::Open(LogDirectory& directory, EventLoop& loop, Options options, Opened
   recovery.batch_bytes_max = options.recovery_batch_bytes_max;
   recovery.index_interval_bytes = options.config.index_interval_bytes;
   recovery.epoch_max = options.epoch_max;
-  recovery.now = loop.clock().WallNow();
+  recovery.gaps_allowed = options.config.cleanup_compact;
+  recovery.now = now;
+  return recovery;
+}
+
+}  // namespace
+
+void Log::Open(LogDirectory& directory, EventLoop& loop, Options options, Opened opened) {
+  const RecoveryOptions recovery = RecoveryOptionsOf(options, loop.clock().WallNow());
   directory.disk().Submit(
       Lane::kBackground, "log.open", loop,
       [&directory, recovery] { return RecoverLog(directory, recovery); },
@@ -31,8 +47,12 @@ void Log::Open(LogDirectory& directory, EventLoop& loop, Options options, Opened
         const auto known = directory.MarkOf(options.id);
         auto log =
             std::make_unique<LogImpl>(directory, loop, std::move(options), std::move(*recovered));
-        log->PublishRecoveredMark(known);
-        opened(std::unique_ptr<Log>(std::move(log)));
+        LogImpl& opening = *log;
+        opening.PublishRecoveredMark(known, [log = std::move(log), opened = std::move(opened)](
+                                                Result<void> published) mutable {
+          if (!published.ok()) return opened(std::move(published).error());
+          opened(std::unique_ptr<Log>(std::move(log)));
+        });
       });
 }
 
@@ -41,7 +61,12 @@ LogImpl::LogImpl(LogDirectory& directory, EventLoop& loop, Options options, Reco
   Adopt(std::move(recovered));
 }
 
-LogImpl::~LogImpl() { *alive_ = false; }
+LogImpl::~LogImpl() {
+  *alive_ = false;
+  directory_.compactor().Withdraw(options_.id);
+}
+
+RecoveryOptions LogImpl::RecoveryOptionsNow() const { return RecoveryOptionsOf(options_, Now()); }
 
 void LogImpl::Adopt(RecoveredLog recovered) {
   segments_ = std::move(recovered.segments);
@@ -49,24 +74,41 @@ void LogImpl::Adopt(RecoveredLog recovered) {
   producers_ = std::move(recovered.producers);
   ends_ = {recovered.log_start, recovered.log_end, recovered.log_end, recovered.log_end};
   written_mark_ = synced_mark_ = recovered.mark;
-  folder_exists_ = !segments_.empty();
+  clean_end_ = recovered.clean_end;
+  checkpoint_end_ = recovered.checkpoint_end;
+
   active_allocated_ = segments_.empty() ? 0 : segments_.back().size;
   active_since_ = kNoTimestamp;
   hints_ = {};
+  ++replacements_;
   checkpoint_.reset();
+  bytes_since_checkpoint_ = 0;
 }
 
-void LogImpl::PublishRecoveredMark(const std::optional<SyncedMark>& known) {
-  if (segments_.empty() || (known.has_value() && *known == synced_mark_)) return;
+void LogImpl::PublishRecoveredMark(const std::optional<SyncedMark>& known, Done done) {
+  if (known.has_value() && known->is_cut) {
+    // Files that come from here on are the log's.
+    JournalMark(synced_mark_, true, [this, done = std::move(done)](Result<void> result) mutable {
+      if (result.ok()) NoteJournaled(synced_mark_);
+      done(std::move(result));
+    });
+    return;
+  }
+  const bool is_known = known.has_value() && *known == synced_mark_;
   // Without it a flipped bit in what was recovered above the old mark would look like a torn write
   // next time.
-  changed_ = true;
-  GroupSync::Part part;
-  part.partition = options_.id;
-  part.mark = synced_mark_;
-  part.reply = &loop_;
-  part.done = [](Result<void>) {};
-  directory_.group_sync().Add(std::move(part));
+  if (!segments_.empty() && !is_known) {
+    changed_ = true;
+    GroupSync::Part part;
+    part.partition = options_.id;
+    part.mark = synced_mark_;
+    part.reply = &loop_;
+    part.done = [](Result<void>) {};
+    directory_.group_sync().Add(std::move(part));
+  }
+  RunDeletions();
+  ConsiderCompaction();
+  done({});
 }
 
 LeaderEpoch LogImpl::last_epoch() const {
@@ -81,34 +123,57 @@ uint64_t LogImpl::size_bytes() const {
 }
 
 std::optional<Error> LogImpl::failure() const {
-  return failure_.has_value() ? failure_ : directory_.failure();
+  return failure_ != nullptr ? std::optional<Error>(*failure_) : directory_.failure();
 }
 
-std::string LogImpl::PathOf(Offset segment) const {
-  return JoinPath(Folder(), SegmentFileName(segment, "log"));
+const Segment* LogImpl::FindSegment(const SegmentName& name) const {
+  const auto found =
+      std::lower_bound(segments_.begin(), segments_.end(), name.base,
+                       [](const Segment& segment, Offset base) { return segment.base() < base; });
+  return found == segments_.end() || found->name != name ? nullptr : &*found;
+}
+
+// segment.ms, less what keeps the segments of many partitions from rolling at the same time.
+int64_t LogImpl::RollAfterMs() const {
+  const LogConfig& config = options_.config;
+  int64_t after = config.segment_ms;
+  if (config.cleanup_compact) after = std::min(after, config.max_compaction_lag_ms);
+  const int64_t jitter = std::min(config.segment_jitter_ms, after);
+  if (jitter <= 0) return after;
+  SipHash hash(options_.id.topic_id.bytes);
+  hash.Add(static_cast<uint64_t>(options_.id.partition.value));
+  hash.Add(static_cast<uint64_t>(segments_.back().base().value));
+  return after - static_cast<int64_t>(hash.Finish() % static_cast<uint64_t>(jitter));
 }
 
 bool LogImpl::NeedsRoll(const BatchHeader& header) const {
   if (segments_.empty()) return true;
   const Segment& active = segments_.back();
   if (active.size == 0) return false;
-  const LogConfig& config = options_.config;
-  if (active.size + header.size() > static_cast<uint64_t>(config.segment_bytes)) return true;
-  if (header.last_offset() - active.base > kOffsetSpanMax) return true;
-  return active_since_ != kNoTimestamp && header.max_timestamp - active_since_ > config.segment_ms;
+  if (active.size + header.size() > static_cast<uint64_t>(options_.config.segment_bytes))
+    return true;
+  if (header.last_offset() - active.base() > kOffsetSpanMax) return true;
+  // By the records' time, so that it is the same on every replica; by the clock where they have
+  // none.
+  const bool timed = active.first_timestamp != kNoTimestamp && header.max_timestamp != kNoTimestamp;
+  const int64_t age = timed ? header.max_timestamp - active.first_timestamp
+                            : (active_since_ == kNoTimestamp ? 0 : Now() - active_since_);
+  return age > RollAfterMs();
 }
 
 void LogImpl::Roll(Offset base) {
   if (!segments_.empty()) {
     Segment& old = segments_.back();
     Chunk trim;
-    trim.segment = old.base;
+    trim.segment = old.name;
     trim.trim = old.size;
     trim.index = old.index;
-    old.max_timestamp = old.index->max_timestamp();
+    trim.next_base = base;
+    if (producers_.id_count() > 0) trim.producers = producers_.Encode(base);
     queue_.push_back(std::move(trim));
+    checkpoint_wanted_ = true;  // it names all files, so that a missing one is noticed
   }
-  segments_.push_back({base, 0, 0, std::make_shared<SegmentIndex>(), kNoTimestamp});
+  segments_.push_back({.name = {base, 0}, .index = std::make_shared<SegmentIndex>()});
   active_allocated_ = 0;
   active_since_ = kNoTimestamp;
 }
@@ -124,14 +189,14 @@ uint64_t LogImpl::AllocationFor(uint64_t end) const {
 SyncedMark LogImpl::MarkNow() const {
   if (segments_.empty()) return {ends_.log_start, ends_.log_end, ends_.log_end, 0, 0};
   const Segment& active = segments_.back();
-  return {ends_.log_start, ends_.log_end, active.base, active.size, active.chain};
+  return {ends_.log_start, ends_.log_end, active.base(), active.size, active.chain};
 }
 
 Result<void> LogImpl::Append(RecordBatch batch) {
-  if (const auto failed = failure(); failed.has_value()) return *failed;
+  if (auto failed = failure(); failed.has_value()) return *std::move(failed);
   CHECK(!closing_ && !quiet_running_);
   RETURN_IF_ERROR(directory_.CheckWritable());
-  if (disk_full_.has_value()) return *disk_full_;
+  if (disk_full_ != nullptr) return *disk_full_;
   const BatchHeader& header = batch.header;
   CHECK_GE(header.base_offset.value, ends_.log_end.value);
   CHECK_GE(header.leader_epoch.value, last_epoch().value);
@@ -139,31 +204,29 @@ Result<void> LogImpl::Append(RecordBatch batch) {
   Segment& active = segments_.back();
   const size_t size = batch.bytes.size();
   const bool continues =
-      !queue_.empty() && queue_.back().segment == active.base && !queue_.back().trim.has_value();
+      !queue_.empty() && queue_.back().segment == active.name && !queue_.back().trim.has_value();
   if (!continues) {
     Chunk chunk;
-    chunk.segment = active.base;
+    chunk.segment = active.name;
     chunk.position = active.size;
     chunk.is_new = active.size == 0;
     queue_.push_back(std::move(chunk));
   }
-  const uint64_t allocated = std::exchange(active_allocated_, AllocationFor(active.size + size));
-  if (active_allocated_ > allocated) directory_.NoteGrowth(active_allocated_ - allocated);
-  queue_.back().allocate_to = active_allocated_;
-  queue_.back().bytes.Append(batch.bytes);
+  if (active.size + size > active_allocated_) {
+    const uint64_t allocated = std::exchange(active_allocated_, AllocationFor(active.size + size));
+    directory_.NoteGrowth(active_allocated_ - allocated);
+    queue_.back().allocate_to = active_allocated_;
+  }
+  queue_.back().bytes.Append(std::move(batch.bytes));
   queued_bytes_ += size;
-  active.index->Note(header, active.size, options_.config.index_interval_bytes);
-  active.chain = ChainCrc(active.chain, header);
-  active.size += size;
-  if (active_since_ == kNoTimestamp) active_since_ = header.max_timestamp;
+  if (active.size == 0) active_since_ = Now();
+  active.Note(header, ends_.log_end, options_.config.index_interval_bytes);
   epochs_.Assign(header.leader_epoch, header.base_offset);
-  producers_.Note(header, loop_.clock().WallNow());
+  producers_.Note(header, Now());
   ends_.log_end = header.next_offset();
   changed_ = true;
   bytes_since_checkpoint_ += size;
-  if (bytes_since_checkpoint_ >= directory_.options().checkpoint_bytes &&
-      !checkpoint_.has_value() && !checkpoint_running_)
-    TakeCheckpoint();
+  MaybeCheckpoint();
   if (!writing_) StartWrite();
   return {};
 }
@@ -193,9 +256,15 @@ void LogImpl::SubmitWrite(std::shared_ptr<const Chunks> chunks, SyncedMark mark)
 // given up.
 void LogImpl::OnDiskFull(std::shared_ptr<const Chunks> chunks, SyncedMark mark,
                          const Error& error) {
-  LOG_IF(WARNING, !disk_full_.has_value())
-      << Folder() << ": " << error << "; writes wait for space";
-  disk_full_ = error;
+  LOG_IF(WARNING, disk_full_ == nullptr) << Folder() << ": " << error << "; writes wait for space";
+  disk_full_ = std::make_unique<Error>(error);
+  if (closing_) {
+    // Nobody was promised these batches, and a stop does not wait for space.
+    writing_ = false;
+    writing_bytes_ = 0;
+    failure_ = std::make_unique<Error>(error);
+    return GiveUp();
+  }
   loop_.After(kDiskFullRetry, "log.write_again", [this, alive = alive_, chunks, mark] {
     if (*alive) SubmitWrite(chunks, mark);
   });
@@ -207,9 +276,9 @@ Result<std::vector<FilePtr>> LogImpl::WriteChunks(LogDirectory& directory,
   FileSystem& files = directory.disk().files();
   const std::string folder = directory.PathOf(id);
   std::vector<FilePtr> touched;
-  if (const auto failure = directory.failure(); failure.has_value()) return *failure;
+  if (auto failure = directory.failure(); failure.has_value()) return *std::move(failure);
   for (const Chunk& chunk : chunks) {
-    const std::string path = JoinPath(folder, SegmentFileName(chunk.segment, "log"));
+    const std::string path = SegmentPath(directory, id, chunk.segment);
     if (chunk.is_new) {
       RETURN_IF_ERROR(files.MakeDirectory(folder));
       directory.file_cache().Forget(path);  // of that name before; a reader may have opened it
@@ -217,19 +286,31 @@ Result<std::vector<FilePtr>> LogImpl::WriteChunks(LogDirectory& directory,
     ASSIGN_OR_RETURN(FilePtr file, directory.file_cache().Get(path, chunk.is_new));
     // The name must be durable before anything in the file is promised.
     if (chunk.is_new) RETURN_IF_ERROR(files.SyncDirectory(folder));
+    touched.push_back(file);
     if (chunk.trim.has_value()) {
-      RETURN_IF_ERROR(file->Truncate(*chunk.trim));
-      Segment complete{chunk.segment, *chunk.trim, 0, chunk.index, kNoTimestamp};
-      RETURN_IF_ERROR(WriteIndexFile(files, folder, complete));
-    } else {
-      // Room ahead only saves time: a disk that has none may still take the batches themselves.
-      const auto room = file->Allocate(chunk.allocate_to);
-      if (!room.ok() && room.error().reason != Reason::kDiskFull) return room.error();
-      RETURN_IF_ERROR(file->Write(chunk.position, chunk.bytes));
+      RETURN_IF_ERROR(CompleteSegment(directory, id, chunk, *file, touched));
+      continue;
     }
-    touched.push_back(std::move(file));
+    if (chunk.allocate_to > 0) RETURN_IF_ERROR(UnlessFull(file->Allocate(chunk.allocate_to)));
+    RETURN_IF_ERROR(file->Write(chunk.position, chunk.bytes));
   }
   return touched;
+}
+
+Result<void> LogImpl::CompleteSegment(LogDirectory& directory, const TopicIdPartition& id,
+                                      const Chunk& chunk, File& file,
+                                      std::vector<FilePtr>& touched) {
+  FileSystem& files = directory.disk().files();
+  RETURN_IF_ERROR(file.Truncate(*chunk.trim));
+  const Segment complete{.name = chunk.segment, .size = *chunk.trim, .index = chunk.index};
+  RETURN_IF_ERROR(UnlessFull(WriteIndexFile(files, directory.PathOf(id), complete)));
+  if (chunk.producers.empty()) return {};
+  const std::string path = SegmentPath(directory, id, {chunk.next_base, 0}, kProducersSuffix);
+  ASSIGN_OR_RETURN(FilePtr producers, files.Open(path, OpenMode::kCreate));
+  RETURN_IF_ERROR(producers->Truncate(0));
+  RETURN_IF_ERROR(UnlessFull(producers->Write(0, Slice::Copy(chunk.producers))));
+  touched.push_back(std::move(producers));
+  return {};
 }
 
 void LogImpl::OnWritten(SyncedMark mark, Result<std::vector<FilePtr>> files) {
@@ -237,17 +318,15 @@ void LogImpl::OnWritten(SyncedMark mark, Result<std::vector<FilePtr>> files) {
   writing_bytes_ = 0;
   if (!files.ok()) return Fail(files.error());
   disk_full_.reset();
-  folder_exists_ = true;
+
   for (FilePtr& file : *files) {
     if (std::find(dirty_.begin(), dirty_.end(), file) == dirty_.end())
       dirty_.push_back(std::move(file));
   }
-  if (ends_.written_end == ends_.synced_end) unsynced_since_ = loop_.clock().Now();
   ends_.written_end = mark.end_offset;
   // Indexes of segments that are complete now are read back when they are needed.
-  for (Segment& segment : segments_) {
-    if (segment.base >= written_mark_.segment_base && segment.base < mark.segment_base)
-      segment.index = nullptr;
+  for (size_t i = segments_.size(); i-- > 0 && segments_[i].base() >= written_mark_.segment_base;) {
+    if (segments_[i].base() < mark.segment_base) segments_[i].index = nullptr;
   }
   written_mark_ = mark;
   // The next write begins before the sync of this one: the two lanes work beside each other.
@@ -259,7 +338,9 @@ void LogImpl::OnWritten(SyncedMark mark, Result<std::vector<FilePtr>> files) {
 }
 
 bool LogImpl::SyncIsDue() const {
-  if (ends_.written_end == ends_.synced_end) return false;
+  const bool nothing_new = ends_.written_end == ends_.synced_end &&
+                           written_mark_.segment_base == synced_mark_.segment_base;
+  if (nothing_new) return false;
   const LogConfig& config = options_.config;
   if (config.durability == Durability::kSynced || sync_wanted_ || closing_ || !quiet_work_.empty())
     return true;
@@ -285,22 +366,24 @@ void LogImpl::SetFlushTimer() {
 }
 
 void LogImpl::RequestSync() {
-  if (ends_.synced_end == ends_.log_end) return;
+  const bool all_is_synced =
+      ends_.synced_end == ends_.log_end &&
+      (segments_.empty() || synced_mark_.segment_base == segments_.back().base());
+  if (all_is_synced) return;
   sync_wanted_ = true;
   if (!syncing_ && SyncIsDue()) StartSync();
 }
 
 void LogImpl::StartSync() {
   syncing_ = true;
-  sync_wanted_ = ends_.written_end < ends_.log_end && sync_wanted_;
+  sync_wanted_ = sync_wanted_ && (writing_ || !queue_.empty());
   GroupSync::Part part;
   part.partition = options_.id;
   part.files = std::exchange(dirty_, {});
-  SyncedMark mark = written_mark_;
-  mark.log_start = ends_.log_start;
-  part.mark = mark;
+  part.mark = written_mark_;
+  part.mark->log_start = ends_.log_start;
   part.reply = &loop_;
-  part.done = [this, alive = alive_, mark](Result<void> result) {
+  part.done = [this, alive = alive_, mark = *part.mark](Result<void> result) {
     if (*alive) OnSynced(mark, std::move(result));
   };
   directory_.group_sync().Add(std::move(part));
@@ -309,48 +392,87 @@ void LogImpl::StartSync() {
 void LogImpl::OnSynced(const SyncedMark& mark, Result<void> result) {
   syncing_ = false;
   if (!result.ok()) return Fail(result.error());
+  const bool rolled = synced_mark_.segment_base != mark.segment_base;
   ends_.synced_end = mark.end_offset;
   synced_mark_ = mark;
   if (SyncIsDue()) StartSync();
   if (!syncing_) SetFlushTimer();
   RunDeletions();
-  if (checkpoint_.has_value() && checkpoint_->first <= ends_.synced_end && !checkpoint_running_)
-    WriteCheckpoint();
+  MaybeCheckpoint();
   if (options_.on_progress) options_.on_progress();
+  if (rolled) ConsiderCompaction();
   RunQuietWork();
 }
 
 void LogImpl::Fail(const Error& error) {
-  if (failure_.has_value()) return;
-  failure_ = error;
+  if (failure_ != nullptr) return;
+  failure_ = std::make_unique<Error>(error);
   directory_.Fail(error);
-  FailDeletions(error);
+  GiveUp();
+}
+
+// What waits for something that will not happen is told so.
+void LogImpl::GiveUp() {
+  queue_.clear();
+  queued_bytes_ = 0;
+  EndCompaction(std::nullopt);
+  for (Deletion& each : std::exchange(deletions_, {})) each.done(*failure_);
   if (options_.on_progress) options_.on_progress();
   RunQuietWork();
 }
 
-void LogImpl::TakeCheckpoint() {
+LogCheckpoint LogImpl::CheckpointNow() const {
   LogCheckpoint checkpoint;
   checkpoint.end = ends_.log_end;
+  checkpoint.clean_end = clean_end_;
+  checkpoint.complete.assign(segments_.begin(), segments_.end() - 1);
   checkpoint.active = segments_.back();
   checkpoint.epochs = epochs_;
-  bytes_since_checkpoint_ = 0;
-  checkpoint_ = {ends_.log_end, checkpoint.EncodeWith(producers_)};
+  return checkpoint;
+}
+
+void LogImpl::MaybeCheckpoint() {
+  const bool due =
+      bytes_since_checkpoint_ >= directory_.options().checkpoint_bytes || checkpoint_wanted_;
+  if (due && checkpoint_ == nullptr && !checkpoint_running_ && !segments_.empty()) {
+    bytes_since_checkpoint_ = 0;
+    checkpoint_wanted_ = false;
+    const LogCheckpoint checkpoint = CheckpointNow();
+    checkpoint_ = std::make_unique<PendingCheckpoint>(PendingCheckpoint{
+        checkpoint.end, checkpoint.EncodeWith(producers_), std::exchange(replaced_, {})});
+  }
+  if (checkpoint_ == nullptr || checkpoint_running_ || failure_ != nullptr) return;
+  if (checkpoint_->end <= ends_.synced_end) {
+    WriteCheckpoint();
+  } else if (!checkpoint_->replaced.empty()) {
+    RequestSync();  // files wait for it
+  }
 }
 
 void LogImpl::WriteCheckpoint() {
   checkpoint_running_ = true;
+  BeginFileJob();
+  std::unique_ptr<PendingCheckpoint> pending = std::move(checkpoint_);
   directory_.disk().Submit(
       Lane::kBackground, "log.checkpoint", loop_,
-      [&directory = directory_, folder = Folder(), text = std::exchange(checkpoint_, {})->second] {
-        return ReplaceFile(directory.disk().files(), JoinPath(folder, "checkpoint"), text);
+      [&directory = directory_, folder = Folder(), content = std::move(pending->content)] {
+        return ReplaceFile(directory.disk().files(), JoinPath(folder, kCheckpointFile), content);
       },
-      [this, alive = alive_](Result<void> written) {
-        // Only a restart would have been faster with it.
-        LOG_IF(WARNING, !written.ok()) << "A checkpoint could not be written: " << written.error();
+      [this, &directory = directory_, alive = alive_, end = pending->end,
+       replaced = std::move(pending->replaced)](Result<void> written) mutable {
+        const bool broken = !written.ok() && written.error().reason != Reason::kDiskFull;
+        if (broken) directory.Fail(written.error());
         if (!*alive) return;
         checkpoint_running_ = false;
-        RunQuietWork();
+        if (broken) Fail(written.error());
+        if (written.ok()) {
+          checkpoint_end_ = end;
+          DeleteFiles(std::move(replaced));
+        } else {
+          // They are named by the one before; the next one that is due has another try.
+          replaced_.insert(replaced_.end(), replaced.begin(), replaced.end());
+        }
+        EndFileJob();
       });
 }
 

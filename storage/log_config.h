@@ -13,8 +13,8 @@ enum class Durability : uint8_t {
   kReplicated,  // in the page cache; the unsynced tail is bounded by a background flush
 };
 
-// What a log needs to know of its topic's configs. Names, units and defaults are those of Kafka's topic configs
-// (docs/formats.md lists them all); kNever stands for "no limit".
+// What a log needs to know of its topic's configs. Names, units and defaults are those of Kafka's
+// topic configs (docs/formats.md lists them all); kNever stands for "no limit".
 struct LogConfig {
   static constexpr int64_t kNever = INT64_MAX;
 
@@ -34,8 +34,9 @@ struct LogConfig {
   int64_t max_compaction_lag_ms = kNever;
   bool preallocate = false;
   Durability durability = Durability::kSynced;
-  // With kReplicated: a sync starts once so many records, or so much time, are not synced. kNever: the node's background
-  // flush alone bounds the tail (settings flush_bytes_max, flush_interval). With kSynced they have no effect.
+  // With kReplicated: a sync starts once so many records, or so much time, are not synced. kNever:
+  // the node's background flush alone bounds the tail (settings flush_bytes_max, flush_interval).
+  // With kSynced they have no effect.
   int64_t flush_messages = kNever;
   int64_t flush_ms = kNever;
 

@@ -1,31 +1,49 @@
-// LogImpl: truncation, deletion, closing.
+// LogImpl: truncation, closing, removal: what waits until nothing is on its way.
 #include <algorithm>
 #include <utility>
 
+#include "storage/file_cache.h"
+#include "storage/group_sync.h"
+#include "storage/log_files.h"
 #include "storage/log_impl.h"
+#include "storage/segment_cursor.h"
 
 namespace gregor {
 
 void LogImpl::WhenQuiet(Task work) {
   quiet_work_.push_back(std::move(work));
+  EndCompaction(std::nullopt);
   if (!writing_ && !syncing_ && SyncIsDue()) StartSync();
   RunQuietWork();
 }
 
 void LogImpl::RunQuietWork() {
-  if (quiet_running_ || quiet_work_.empty() || writing_ || syncing_ || checkpoint_running_ ||
-      deleting_ || drops_running_ > 0 || !queue_.empty())
+  if (quiet_running_ || quiet_work_.empty() || writing_ || syncing_ || deleting_ ||
+      file_jobs_ > 0 || !queue_.empty())
     return;
   // Everything written is synced first, unless that is not possible any more.
   if (ends_.synced_end != ends_.written_end && !failure().has_value()) return;
   quiet_running_ = true;
   Task work = std::move(quiet_work_.front());
-  quiet_work_.pop_front();
+  quiet_work_.erase(quiet_work_.begin());
   work();
 }
 
 void LogImpl::EndQuietWork() {
   quiet_running_ = false;
+  RunDeletions();
+  RunQuietWork();
+}
+
+void LogImpl::FailQuietWork(Done& done, const Error& error) {
+  Fail(error);
+  EndQuietWork();
+  done(error);
+}
+
+void LogImpl::EndFileJob() {
+  --file_jobs_;
+  MaybeCheckpoint();
   RunDeletions();
   RunQuietWork();
 }
@@ -53,84 +71,97 @@ void LogImpl::JournalMark(const SyncedMark& mark, bool replaces, Done done) {
 
 namespace {
 
-// The mark of the segment as it is up to the batch that begins at or covers `end`. Thread: disk.
-Result<SyncedMark> FindCutIn(LogDirectory& directory, const TopicIdPartition& id,
-                             const Segment& segment, Offset log_start, Offset end,
-                             bool gaps_allowed, size_t batch_bytes_max) {
-  const std::string path = JoinPath(directory.PathOf(id), SegmentFileName(segment.base, "log"));
-  ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
-  SyncedMark mark{log_start, segment.base, segment.base, 0, 0};
-  std::optional<Offset> stopped_at;
-  ASSIGN_OR_RETURN(const SegmentWalk walk,
-                   WalkSegment(*file, 0, segment.size, segment.base, kNoLeaderEpoch,
-                               batch_bytes_max, [&](const BatchHeader& header, uint64_t position) {
-                                 if (header.next_offset() > end) {
-                                   stopped_at = header.base_offset;
-                                   return false;
-                                 }
-                                 mark.end_offset = header.next_offset();
-                                 mark.position = position + header.size();
-                                 mark.chain = ChainCrc(mark.chain, header);
-                                 return true;
-                               }));
-  if (!walk.at_end)
-    return Error(Reason::kStorageError,
-                 path + ": " + walk.what + " at " + std::to_string(walk.position));
-  // The offset lies outside of the batch's checksum. A wrong one must not make the cut too deep.
-  if (stopped_at.has_value() && *stopped_at != mark.end_offset && !gaps_allowed)
-    return Error(Reason::kStorageError, path + ": a batch of offset " +
-                                            std::to_string(stopped_at->value) + " lies at " +
-                                            std::to_string(mark.position) + ", where offset " +
-                                            std::to_string(mark.end_offset.value) + " belongs");
-  return mark;
-}
+// Where to cut a log: behind the last whole batch below `end`. Thread: disk.
+class CutSearch {
+ public:
+  struct Options {
+    std::vector<Segment> segments;  // that begin below `end`, newest first
+    Offset log_start;
+    Offset end;
+    bool has_checkpoint = false;  // in the folder, and not beyond `end`
+    RecoveryOptions recovery;
+  };
 
-// The mark of the log that keeps all whole batches below `end`; an empty log's that begins at
-// log_start where there is none. `segments` begin below `end`, newest first. Thread: disk.
-Result<SyncedMark> FindCut(LogDirectory& directory, const TopicIdPartition& id,
-                           const std::vector<Segment>& segments, Offset log_start, Offset end,
-                           bool gaps_allowed, size_t batch_bytes_max) {
-  for (const Segment& segment : segments) {
-    ASSIGN_OR_RETURN(const SyncedMark mark, FindCutIn(directory, id, segment, log_start, end,
-                                                      gaps_allowed, batch_bytes_max));
-    // At the beginning of a segment a mark would say that the log begins there.
-    if (mark.position > 0 && mark.end_offset > log_start) return mark;
-    if (mark.position > 0) break;
+  CutSearch(LogDirectory& directory, Options options)
+      : directory_(directory), options_(std::move(options)) {}
+
+  // The mark of the log as it is up to there; of an empty log that begins at log_start where no
+  // batch stays that may be read.
+  Result<SyncedMark> Run() {
+    for (const Segment& segment : options_.segments) {
+      ASSIGN_OR_RETURN(const SyncedMark mark, FindIn(segment));
+      if (mark.position > 0 && mark.end_offset > options_.log_start) return mark;
+      if (mark.position > 0) break;
+    }
+    return Emptied(options_.log_start);
   }
-  return SyncedMark{log_start, log_start, log_start, 0, 0};
-}
 
-// Removes everything behind `mark`. Thread: disk.
-Result<void> CutFiles(LogDirectory& directory, const TopicIdPartition& id, const SyncedMark& mark,
-                      const std::vector<Offset>& segments) {
+  static SyncedMark Emptied(Offset start) {
+    return {.log_start = start, .end_offset = start, .segment_base = start};
+  }
+
+ private:
+  Result<SyncedMark> FindIn(const Segment& segment) {
+    SyncedMark mark = StartOf(segment);
+    const std::string path = SegmentPath(directory_, options_.recovery.id, segment.name);
+    ASSIGN_OR_RETURN(const FilePtr file, directory_.file_cache().Get(path, false));
+    SegmentCursor cursor(*file, {.position = mark.position,
+                                 .end = segment.size,
+                                 .next_offset = mark.end_offset,
+                                 .batch_bytes_max = options_.recovery.batch_bytes_max});
+    while (true) {
+      ASSIGN_OR_RETURN(const auto batch, cursor.Next());
+      if (!batch.has_value()) break;
+      // The offset lies outside of the batch's checksum. A wrong one must not make the cut too
+      // deep.
+      const BatchHeader& header = batch->header;
+      if (!segment.has_gaps && header.base_offset != mark.end_offset)
+        return Damaged(path, batch->position, "a batch that does not continue the log");
+      if (header.next_offset() > options_.end) break;
+      mark.end_offset = header.next_offset();
+      mark.position = batch->position + header.size();
+      mark.chain = ChainCrc(mark.chain, header);
+    }
+    if (!cursor.what().empty()) return Damaged(path, cursor.position(), cursor.what());
+    return mark;
+  }
+
+  // The beginning of the segment, or what the checkpoint knows of it.
+  SyncedMark StartOf(const Segment& segment) const {
+    SyncedMark mark{.log_start = options_.log_start,
+                    .end_offset = segment.base(),
+                    .segment_base = segment.base()};
+    if (!options_.has_checkpoint) return mark;
+    const std::string path = JoinPath(directory_.PathOf(options_.recovery.id), kCheckpointFile);
+    const auto text = ReadWholeFile(directory_.disk().files(), path, UINT32_MAX);
+    if (!text.ok()) return mark;
+    const auto checkpoint = LogCheckpoint::Decode(*text, options_.recovery.producers);
+    if (!checkpoint.ok() || checkpoint->active.name != segment.name) return mark;
+    mark.end_offset = checkpoint->end;
+    mark.position = checkpoint->active.size;
+    mark.chain = checkpoint->active.chain;
+    return mark;
+  }
+
+  static Error Damaged(const std::string& path, uint64_t position, const std::string& what) {
+    return Error(Reason::kStorageError, path + ": " + what + " at " + std::to_string(position));
+  }
+
+  LogDirectory& directory_;
+  const Options options_;
+};
+
+// `snapshot`: what is known of producers at this offset is to go, too. Thread: disk.
+Result<void> RemoveCheckpoint(LogDirectory& directory, const TopicIdPartition& id,
+                              std::optional<Offset> snapshot) {
   FileSystem& files = directory.disk().files();
   const std::string folder = directory.PathOf(id);
-  for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
-    if (*segment < mark.segment_base || (*segment == mark.segment_base && mark.position > 0)) break;
-    // The oldest goes when the others are gone for good: what a crash leaves is a log's beginning.
-    if (std::next(segment) == segments.rend()) RETURN_IF_ERROR(files.SyncDirectory(folder));
-    const std::string path = JoinPath(folder, SegmentFileName(*segment, "log"));
-    directory.file_cache().Forget(path);
-    RETURN_IF_ERROR(files.Remove(path));
-    RETURN_IF_ERROR(files.Remove(JoinPath(folder, SegmentFileName(*segment, "index"))));
-  }
-  if (mark.position > 0) {
-    ASSIGN_OR_RETURN(const FilePtr file,
-                     directory.file_cache().Get(
-                         JoinPath(folder, SegmentFileName(mark.segment_base, "log")), false));
-    RETURN_IF_ERROR(file->Truncate(mark.position));
-    RETURN_IF_ERROR(file->Sync());
-    RETURN_IF_ERROR(files.Remove(JoinPath(folder, SegmentFileName(mark.segment_base, "index"))));
-  }
-  return files.SyncDirectory(folder);
-}
-
-Result<void> RemoveCheckpoint(LogDirectory& directory, const TopicIdPartition& id) {
-  const std::string folder = directory.PathOf(id);
-  ASSIGN_OR_RETURN(const bool exists, directory.disk().files().Exists(folder));
+  ASSIGN_OR_RETURN(const bool exists, files.Exists(folder));
   if (!exists) return {};
-  RETURN_IF_ERROR(directory.disk().files().Remove(JoinPath(folder, "checkpoint")));
-  return directory.disk().files().SyncDirectory(folder);
+  RETURN_IF_ERROR(files.Remove(JoinPath(folder, kCheckpointFile)));
+  if (snapshot.has_value())
+    RETURN_IF_ERROR(files.Remove(SegmentPath(directory, id, {*snapshot, 0}, kProducersSuffix)));
+  return files.SyncDirectory(folder);
 }
 
 }  // namespace
@@ -139,20 +170,21 @@ void LogImpl::TruncateTo(Offset end, Done done) {
   CHECK_GE(end.value, ends_.log_start.value);
   if (end >= ends_.log_end) return done({});
   WhenQuiet([this, end, done = std::move(done)]() mutable {
-    std::vector<Segment> below;
+    if (auto failed = failure(); failed.has_value()) return FailQuietWork(done, *failed);
+    CutSearch::Options search;
     for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
-      if (segment->base < end) below.push_back(*segment);
+      if (segment->base() < end && segment->size > 0) search.segments.push_back(*segment);
     }
+    search.log_start = ends_.log_start;
+    search.end = end;
+    search.has_checkpoint = checkpoint_end_ > Offset{0} && checkpoint_end_ <= end;
+    search.recovery = RecoveryOptionsNow();
     directory_.disk().Submit(
         Lane::kWrite, "log.find_cut", loop_,
-        [&directory = directory_, id = options_.id, below, start = ends_.log_start, end,
-         gaps_allowed = options_.config.cleanup_compact,
-         max = options_.recovery_batch_bytes_max]() -> Result<SyncedMark> {
-          return FindCut(directory, id, below, start, end, gaps_allowed, max);
-        },
+        [search = CutSearch(directory_, std::move(search))]() mutable { return search.Run(); },
         [this, alive = alive_, done = std::move(done)](Result<SyncedMark> mark) mutable {
           if (!*alive) return;
-          if (mark.ok()) return CutTo(*mark, std::move(done));
+          if (mark.ok()) return CutTo(*mark, std::nullopt, std::move(done));
           EndQuietWork();
           done(mark.error());
         });
@@ -161,214 +193,103 @@ void LogImpl::TruncateTo(Offset end, Done done) {
 
 void LogImpl::ResetTo(Offset start, Done done) {
   WhenQuiet([this, start, done = std::move(done)]() mutable {
-    CutTo({start, start, start, 0, 0}, std::move(done));
+    if (auto failed = failure(); failed.has_value()) return FailQuietWork(done, *failed);
+    CutTo(CutSearch::Emptied(start), start, std::move(done));
   });
 }
 
-// First the checkpoint goes, then the journal learns of the lower end, then the files are cut: a
-// crash in between leaves a log that is read as a longer or as the shorter one, never as a damaged
-// one.
-void LogImpl::CutTo(SyncedMark mark, Done done) {
-  const auto fail = [this](Done& to, const Error& error) {
-    Fail(error);
-    EndQuietWork();
-    to(error);
-  };
-  auto cut = [this, mark, fail, alive = alive_,
-              done = std::move(done)](Result<void> journaled) mutable {
-    if (!*alive) return;
-    if (!journaled.ok()) return fail(done, journaled.error());
-    RecoveryOptions recovery;
-    recovery.id = options_.id;
-    recovery.producers.expiration_ms = options_.producer_id_expiration_ms;
-    recovery.producers.ids_max = options_.producer_ids_max;
-    recovery.batch_bytes_max = options_.recovery_batch_bytes_max;
-    recovery.index_interval_bytes = options_.config.index_interval_bytes;
-    recovery.epoch_max = last_epoch();
-    recovery.now = loop_.clock().WallNow();
-    recovery.mark = mark;
-    std::vector<Offset> bases;
-    for (const Segment& segment : segments_) bases.push_back(segment.base);
-    directory_.disk().Submit(
-        Lane::kWrite, "log.cut", loop_,
-        [&directory = directory_, recovery, mark, bases]() -> Result<RecoveredLog> {
-          if (!bases.empty()) RETURN_IF_ERROR(CutFiles(directory, recovery.id, mark, bases));
-          return RecoverLog(directory, recovery);
-        },
-        [this, fail, alive, done = std::move(done)](Result<RecoveredLog> rest) mutable {
-          if (!*alive) return;
-          if (!rest.ok()) return fail(done, rest.error());
-          Adopt(std::move(*rest));
-          EndQuietWork();
-          done({});
-          if (options_.on_progress) options_.on_progress();
-        });
-  };
+// First a checkpoint that knows more goes, then the journal learns of the lower end, then the files
+// are cut; the mark says that this is under way until it is done, so that a start after a crash
+// finishes it.
+void LogImpl::CutTo(SyncedMark mark, std::optional<Offset> forget_producers, Done done) {
+  mark.is_cut = true;
+  if (checkpoint_ != nullptr) {
+    replaced_.insert(replaced_.end(), checkpoint_->replaced.begin(), checkpoint_->replaced.end());
+    checkpoint_.reset();
+  }
+  const bool keep_checkpoint =
+      mark.position > 0 && checkpoint_end_ <= mark.end_offset && replaced_.empty();
   directory_.disk().Submit(
       Lane::kWrite, "log.remove_checkpoint", loop_,
-      [&directory = directory_, id = options_.id] { return RemoveCheckpoint(directory, id); },
-      [this, alive = alive_, mark, cut = std::move(cut)](Result<void> removed) mutable {
+      [&directory = directory_, id = options_.id, keep_checkpoint,
+       forget_producers]() -> Result<void> {
+        if (keep_checkpoint) return {};
+        return RemoveCheckpoint(directory, id, forget_producers);
+      },
+      [this, alive = alive_, mark, done = std::move(done)](Result<void> removed) mutable {
         if (!*alive) return;
-        if (!removed.ok()) return cut(std::move(removed));
-        JournalMark(mark, true, std::move(cut));
+        if (!removed.ok()) return FailQuietWork(done, removed.error());
+        JournalMark(mark, true,
+                    [this, alive, mark, done = std::move(done)](Result<void> result) mutable {
+                      if (!*alive) return;
+                      if (!result.ok()) return FailQuietWork(done, result.error());
+                      CutFilesTo(mark, std::move(done));
+                    });
       });
 }
 
-void LogImpl::DeleteBefore(Offset start, Done done) {
-  CHECK_LE(start.value, ends_.log_end.value);
-  if (const auto failed = failure(); failed.has_value()) return done(*failed);
-  if (start <= ends_.log_start && !deleting_) return done({});
-  deletions_.push_back({start, std::move(done)});
-  RunDeletions();
-  // What is not synced cannot be deleted: after a power loss the log would end before it begins.
-  if (!deletions_.empty()) RequestSync();
+void LogImpl::CutFilesTo(SyncedMark mark, Done done) {
+  RecoveryOptions recovery = RecoveryOptionsNow();
+  recovery.mark = mark;
+  replaced_.clear();  // recovery sees that they are nothing that could follow
+  recovery.epoch_max = last_epoch();
+
+  directory_.disk().Submit(
+      Lane::kWrite, "log.cut", loop_,
+      [&directory = directory_, recovery] { return RecoverLog(directory, recovery); },
+      [this, alive = alive_, done = std::move(done)](Result<RecoveredLog> rest) mutable {
+        if (!*alive) return;
+        if (!rest.ok()) return FailQuietWork(done, rest.error());
+        Adopt(std::move(*rest));
+        changed_ = true;
+        // Files that come from here on are the log's.
+        JournalMark(synced_mark_, true,
+                    [this, alive, done = std::move(done)](Result<void> result) mutable {
+                      if (!*alive) return;
+                      if (!result.ok()) return FailQuietWork(done, result.error());
+                      EndCut(std::move(done));
+                    });
+      });
 }
 
-// Raises the log start to the highest one asked for that is synced; one at a time, and not while
-// the log is being cut. Durable in the journal before the files go.
-void LogImpl::RunDeletions() {
-  if (deleting_ || quiet_running_) return;
-  const Offset synced = ends_.synced_end;
-  const auto waits =
+void LogImpl::EndCut(Done done) {
+  journaled_ = {synced_mark_.segment_base, synced_mark_.log_start};
+  checkpoint_wanted_ = checkpoint_wanted_ || checkpoint_end_ == Offset{0};
+  // What was to be deleted is not there any more.
+  const auto gone =
       std::stable_partition(deletions_.begin(), deletions_.end(),
-                            [&](const Deletion& each) { return each.start <= synced; });
-  if (waits == deletions_.begin() && !CanDrop(synced_mark_)) return;
-  std::vector<Deletion> ready(std::move_iterator(deletions_.begin()), std::move_iterator(waits));
-  deletions_.erase(deletions_.begin(), waits);
-  deleting_ = true;
-  changed_ = true;
-  for (const Deletion& each : ready) ends_.log_start = std::max(ends_.log_start, each.start);
-  epochs_.TruncateFromStart(ends_.log_start);
-  SyncedMark mark = synced_mark_;
-  mark.log_start = ends_.log_start;
-  JournalMark(mark, false,
-              [this, alive = alive_, mark, ready = std::move(ready)](Result<void> result) mutable {
-                if (*alive) {
-                  deleting_ = false;
-                  if (result.ok()) DropSegments(mark);
-                }
-                for (Deletion& each : ready) each.done(result);
-                if (!*alive) return;
-                RunDeletions();
-                RunQuietWork();
-              });
+                            [&](const Deletion& each) { return each.start <= ends_.log_end; });
+  std::vector<Deletion> failed(std::make_move_iterator(gone),
+                               std::make_move_iterator(deletions_.end()));
+  deletions_.erase(gone, deletions_.end());
+  for (Deletion& each : failed) {
+    each.done(Error(Reason::kOffsetOutOfRange,
+                    "the log was cut, and ends at " + std::to_string(ends_.log_end.value)));
+  }
+  EndQuietWork();
+  MaybeCheckpoint();
+  done({});
   if (options_.on_progress) options_.on_progress();
-}
-
-void LogImpl::FailDeletions(const Error& error) {
-  for (Deletion& each : std::exchange(deletions_, {})) each.done(error);
-}
-
-// Whether the oldest segment lies below the log start, and is needed by nothing: neither by writes
-// that wait, nor by recovery, which looks for the segment of the mark in the journal.
-bool LogImpl::CanDrop(const SyncedMark& journaled) const {
-  return segments_.size() > 1 && segments_[1].base <= journaled.log_start &&
-         segments_[1].base <= journaled.segment_base;
-}
-
-void LogImpl::DropSegments(const SyncedMark& journaled) {
-  std::vector<Offset> dropped;
-  while (CanDrop(journaled)) {
-    dropped.push_back(segments_.front().base);
-    segments_.erase(segments_.begin());
-  }
-  if (dropped.empty()) return;
-  ++drops_running_;
-  directory_.disk().Submit(
-      Lane::kBackground, "log.drop_segments", loop_,
-      [&directory = directory_, id = options_.id, dropped]() -> Result<void> {
-        FileSystem& files = directory.disk().files();
-        // Oldest first, so that a crash leaves no gap.
-        for (const Offset base : dropped) {
-          const std::string path = JoinPath(directory.PathOf(id), SegmentFileName(base, "log"));
-          directory.file_cache().Forget(path);
-          RETURN_IF_ERROR(files.Remove(path));
-          RETURN_IF_ERROR(
-              files.Remove(JoinPath(directory.PathOf(id), SegmentFileName(base, "index"))));
-          RETURN_IF_ERROR(files.SyncDirectory(directory.PathOf(id)));
-        }
-        return {};
-      },
-      [this, alive = alive_, &directory = directory_](Result<void> removed) {
-        if (!removed.ok()) directory.Fail(removed.error());
-        if (!*alive) return;
-        --drops_running_;
-        RunQuietWork();
-      });
-}
-
-void LogImpl::ApplyRetention(Offset limit) {
-  if (!options_.config.cleanup_delete || segments_.size() < 2 || failure().has_value()) return;
-  const LogConfig& config = options_.config;
-  const Timestamp now = loop_.clock().WallNow();
-  uint64_t size = size_bytes();
-  Offset start = ends_.log_start;
-  for (size_t i = 0; i + 1 < segments_.size() && segments_[i + 1].base <= limit; ++i) {
-    const Segment& segment = segments_[i];
-    const bool by_size = config.retention_bytes != LogConfig::kNever &&
-                         size >= segment.size + static_cast<uint64_t>(config.retention_bytes);
-    bool by_time = false;
-    if (config.retention_ms != LogConfig::kNever) {
-      if (segment.max_timestamp == kNoTimestamp && segment.size > 0 && !by_size) return LoadTimes();
-      by_time = segment.max_timestamp != kNoTimestamp &&
-                now - segment.max_timestamp > config.retention_ms;
-    }
-    if (!by_size && !by_time) break;
-    size -= segment.size;
-    start = segments_[i + 1].base;
-  }
-  if (start <= ends_.log_start) return;
-  DeleteBefore(start, [folder = Folder(), start](Result<void> deleted) {
-    LOG_IF(ERROR, !deleted.ok()) << folder << ": retention failed: " << deleted.error();
-    LOG_IF(INFO, deleted.ok()) << folder << ": retention deleted the records before offset "
-                               << start;
-  });
-}
-
-// The largest times of older segments, from their index files, for the next round of retention.
-void LogImpl::LoadTimes() {
-  std::vector<Segment> unknown;
-  for (const Segment& segment : segments_) {
-    if (segment.max_timestamp == kNoTimestamp && segment.index == nullptr)
-      unknown.push_back(segment);
-  }
-  directory_.disk().Submit(
-      Lane::kBackground, "log.load_times", loop_,
-      [&directory = directory_, id = options_.id, unknown, max = options_.recovery_batch_bytes_max,
-       interval = options_.config.index_interval_bytes] {
-        std::vector<std::pair<Offset, Timestamp>> times;
-        for (const Segment& segment : unknown) {
-          const auto index = LoadIndex(directory, id, segment, max, interval);
-          if (index.ok()) times.emplace_back(segment.base, (*index)->max_timestamp());
-        }
-        return times;
-      },
-      [this, alive = alive_](const std::vector<std::pair<Offset, Timestamp>>& times) {
-        if (!*alive) return;
-        for (Segment& segment : segments_) {
-          for (const auto& [base, time] : times) {
-            if (segment.base == base) segment.max_timestamp = std::max(time, Timestamp{0});
-          }
-        }
-      });
 }
 
 void LogImpl::Close(Done done) {
   closing_ = true;
   WhenQuiet([this, done = std::move(done)]() mutable {
-    if (const auto failed = failure(); failed.has_value()) return done(*failed);
+    if (auto failed = failure(); failed.has_value()) return done(*std::move(failed));
     if (segments_.empty() || !changed_) return done({});
-    TakeCheckpoint();
+    const Segment& active = segments_.back();
     directory_.disk().Submit(
         Lane::kBackground, "log.close", loop_,
-        [&directory = directory_, path = PathOf(segments_.back().base),
-         size = segments_.back().size, folder = Folder(),
-         checkpoint = std::exchange(checkpoint_, {})->second]() -> Result<void> {
-          ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
-          RETURN_IF_ERROR(file->Truncate(size));
-          RETURN_IF_ERROR(file->Sync());
-          directory.file_cache().Forget(path);
-          return ReplaceFile(directory.disk().files(), JoinPath(folder, "checkpoint"), checkpoint);
+        [&directory = directory_, path = SegmentPath(directory_, options_.id, active.name),
+         size = active.size, folder = Folder(),
+         content = CheckpointNow().EncodeWith(producers_)]() -> Result<void> {
+          if (size > 0) {
+            ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
+            RETURN_IF_ERROR(file->Truncate(size));
+            RETURN_IF_ERROR(file->Sync());
+            directory.file_cache().Forget(path);
+          }
+          return ReplaceFile(directory.disk().files(), JoinPath(folder, kCheckpointFile), content);
         },
         [done = std::move(done)](Result<void> closed) mutable { done(std::move(closed)); });
   });
@@ -378,17 +299,13 @@ void LogImpl::Remove(Done done) {
   closing_ = true;
   WhenQuiet([this, done = std::move(done)]() mutable {
     std::vector<std::string> paths;
-    for (const Segment& segment : segments_) paths.push_back(PathOf(segment.base));
+    for (const Segment& segment : segments_)
+      paths.push_back(SegmentPath(directory_, options_.id, segment.name));
     directory_.disk().Submit(
         Lane::kBackground, "log.remove", loop_,
         [&directory = directory_, id = options_.id, paths]() -> Result<void> {
           for (const std::string& path : paths) directory.file_cache().Forget(path);
-          ASSIGN_OR_RETURN(const bool exists,
-                           directory.disk().files().Exists(directory.PathOf(id)));
-          if (exists) {
-            RETURN_IF_ERROR(RemoveTree(directory.disk().files(), directory.PathOf(id)));
-            RETURN_IF_ERROR(directory.disk().files().SyncDirectory(directory.options().path));
-          }
+          RETURN_IF_ERROR(directory.RemoveFolder(id));
           directory.group_sync().Forget(id);
           return {};
         },

@@ -20,6 +20,7 @@ constexpr char kLockFile[] = ".lock";
 constexpr char kCleanFile[] = "clean-shutdown";
 constexpr char kJournalFile[] = "synced-marks";
 constexpr char kStraySuffix[] = ".stray";
+constexpr std::string_view kRemovedSuffix = ".removed";
 constexpr int kFormat = 1;
 constexpr Duration kTick = std::chrono::seconds(1);
 constexpr int kIdleTicks = 30;  // files that are not used for so long, up to twice that, are closed
@@ -43,7 +44,8 @@ class Directory final : public LogDirectory {
       : disk_(disk),
         loop_(loop),
         options_(std::move(options)),
-        cache_(disk.files(), options_.open_files_max) {}
+        cache_(disk.files(), options_.open_files_max),
+        compactor_(options_.compaction) {}
   ~Directory() override { *alive_ = false; }
 
   Result<void> Load() {
@@ -136,6 +138,7 @@ class Directory final : public LogDirectory {
 
   GroupSync& group_sync() override { return *sync_; }
   FileCache& file_cache() override { return cache_; }
+  Compactor& compactor() override { return compactor_; }
 
   Result<void> SetAside(const TopicIdPartition& partition) override {
     const std::string path = PathOf(partition);
@@ -147,6 +150,18 @@ class Directory final : public LogDirectory {
     }
     RETURN_IF_ERROR(disk_.files().Rename(path, aside));
     return disk_.files().SyncDirectory(options_.path);
+  }
+
+  Result<void> RemoveFolder(const TopicIdPartition& partition) override {
+    FileSystem& files = disk_.files();
+    const std::string path = PathOf(partition);
+    ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
+    if (!exists) return {};
+    const std::string doomed = path + std::string(kRemovedSuffix);
+    RETURN_IF_ERROR(RemoveTree(files, doomed));
+    RETURN_IF_ERROR(files.Rename(path, doomed));
+    RETURN_IF_ERROR(files.SyncDirectory(options_.path));
+    return RemoveTree(files, doomed);
   }
 
   Result<void> CloseCleanly() override {
@@ -220,6 +235,10 @@ class Directory final : public LogDirectory {
   Result<void> FindFolders() {
     ASSIGN_OR_RETURN(const auto entries, disk_.files().List(options_.path));
     for (const DirectoryEntry& entry : entries) {
+      if (entry.is_directory && entry.name.ends_with(kRemovedSuffix)) {
+        RemoveLater(JoinPath(options_.path, entry.name));
+        continue;
+      }
       const auto id = entry.is_directory ? TopicIdPartition::Parse(entry.name) : std::nullopt;
       const bool known = id.has_value() || entry.name.find(kStraySuffix) != std::string::npos ||
                          !entry.is_directory || entry.name == "lost+found";
@@ -229,6 +248,13 @@ class Directory final : public LogDirectory {
     }
     std::sort(found_.begin(), found_.end());
     return {};
+  }
+
+  void RemoveLater(std::string path) {
+    disk_.Submit(Lane::kBackground, "log_directory.remove", [&files = disk_.files(), path] {
+      const auto removed = RemoveTree(files, path);
+      LOG_IF(WARNING, !removed.ok()) << "Left behind: " << removed.error();
+    });
   }
 
   void SetSpace(const DiskSpace& space) {
@@ -261,6 +287,7 @@ class Directory final : public LogDirectory {
   EventLoop& loop_;
   const Options options_;
   FileCache cache_;
+  Compactor compactor_;
   std::unique_ptr<DirectoryLock> lock_;
   DirectoryId id_;
   bool was_clean_ = false;

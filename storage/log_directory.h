@@ -9,6 +9,7 @@
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "base/types.h"
+#include "storage/compactor.h"
 #include "storage/disk.h"
 
 namespace gregor {
@@ -16,43 +17,51 @@ namespace gregor {
 class FileCache;
 class GroupSync;
 
-// What is known to be durable of one partition's log (D3): everything before `end_offset` was synced, and lies in front of
-// `position` in the segment with base offset `segment_base`; `chain` is the running CRC-32C of that segment's batches (base
-// offset, length, leader epoch, crc of each) up to there. Also carries the log start offset, so that deleted records stay
-// deleted. Kept in the directory's journal of synced marks; trails what was acknowledged by one group sync at most.
+// What is known to be durable of one partition's log (D3): everything before `end_offset` was
+// synced, and lies in front of `position` in the segment with base offset `segment_base`; `chain`
+// is the running CRC-32C of that segment's batches (base offset, length, leader epoch, crc of each)
+// up to there. Also carries the log start offset, so that deleted records stay deleted. Kept in the
+// directory's journal of synced marks; trails what was acknowledged by one group sync at most.
 struct SyncedMark {
   Offset log_start{0};
   Offset end_offset{0};
   Offset segment_base{0};
   uint64_t position = 0;
   uint32_t chain = 0;
+  // The log is being cut to this: what its files have behind it does not belong to it any more.
+  bool is_cut = false;
 
   friend bool operator==(const SyncedMark&, const SyncedMark&) = default;
 };
 
-// One folder that holds partitions' logs on one disk: identity, lock, journal of synced marks, group sync, open files, space.
-// A failed write or sync takes it offline for good (A9): every later write is refused with kStorageError, reads go on where
-// they can. Thread: any, unless said otherwise.
+// One folder that holds partitions' logs on one disk: identity, lock, journal of synced marks,
+// group sync, open files, space. A failed write or sync takes it offline for good (A9): every later
+// write is refused with kStorageError, reads go on where they can. Thread: any, unless said
+// otherwise.
 class LogDirectory {
  public:
   struct Options {
     std::string path;
     ClusterId cluster_id;
     NodeId node_id{-1};
-    bool format_if_empty = true;      // false: an empty folder is refused (a missing mount must not become a fresh disk)
-    uint64_t reserve_bytes = 0;       // appends are refused while less than this is free
-    size_t open_files_max = 1024;     // least recently used ones are closed
-    uint64_t flush_bytes_max = 64u << 20;            // bound of the unsynced tail of all kReplicated logs together
-    Duration flush_interval = std::chrono::seconds(1);  // ... and in time
+    // False: an empty folder is refused (a missing mount must not become a fresh disk).
+    bool format_if_empty = true;
+    uint64_t reserve_bytes = 0;    // appends are refused while less than this is free
+    size_t open_files_max = 1024;  // least recently used ones are closed
+    // Bounds of the unsynced tail of kReplicated logs.
+    uint64_t flush_bytes_max = 64u << 20;
+    Duration flush_interval = std::chrono::seconds(1);
     uint64_t file_step_bytes_max = 16u << 20;  // files grow in steps up to this
     uint64_t checkpoint_bytes = 64u << 20;     // bounds what a start reads of a log after a crash
     uint64_t journal_bytes_min = 1u << 20;     // a smaller journal of marks is not rewritten
-    DirectoryId new_id;                        // of a folder that is formatted; zero: random
+    Compactor::Options compaction;
+    DirectoryId new_id;  // of a folder that is formatted; zero: random
   };
 
-  // Locks the folder, reads or writes its meta.properties, loads the journal. `loop` carries the directory's timers.
-  // Fails with kStorageError (locked; another cluster's or node's; newer format; unreadable), naming what to do.
-  // Thread: a disk thread, or start-up before the loops run.
+  // Locks the folder, reads or writes its meta.properties, loads the journal. `loop` carries the
+  // directory's timers. Fails with kStorageError (locked; another cluster's or node's; newer
+  // format; unreadable), naming what to do. Thread: a disk thread, or start-up before the loops
+  // run.
   static Result<std::unique_ptr<LogDirectory>> Open(Disk& disk, EventLoop& loop, Options options);
   virtual ~LogDirectory() = default;
 
@@ -73,8 +82,8 @@ class LogDirectory {
   virtual void Fail(const Error& error) = 0;
   virtual void OnFailure(EventLoop& loop, UniqueFunction<void(const Error&)> observer) = 0;
 
-  // kDiskFull while the free space is below the reserve (looked up every second while writes go on, not per call), the sticky
-  // failure, or OK.
+  // kDiskFull while the free space is below the reserve (looked up every second while writes go on,
+  // not per call), the sticky failure, or OK.
   virtual Result<void> CheckWritable() const = 0;
   // So many bytes are about to be written: they count as used until the space is looked up again.
   virtual void NoteGrowth(uint64_t bytes) = 0;
@@ -82,11 +91,18 @@ class LogDirectory {
 
   virtual GroupSync& group_sync() = 0;
   virtual FileCache& file_cache() = 0;
+  virtual Compactor& compactor() = 0;
 
-  // Sets a stray partition's folder aside as "<name>.stray" (never deleted by itself). Thread: disk.
+  // Sets a stray partition's folder aside as "<name>.stray" (never deleted by itself). Thread:
+  // disk.
   virtual Result<void> SetAside(const TopicIdPartition& partition) = 0;
+  // Removes a partition's folder, if it is there: first by giving it another name, so that no part
+  // of it is ever taken for a partition. What a crash leaves of it is removed by the next Open().
+  // Thread: disk.
+  virtual Result<void> RemoveFolder(const TopicIdPartition& partition) = 0;
 
-  // After all logs are closed: a last sync of the journal and the clean-shutdown marker. Thread: disk or shutdown.
+  // After all logs are closed: a last sync of the journal and the clean-shutdown marker. Thread:
+  // disk or shutdown.
   virtual Result<void> CloseCleanly() = 0;
 };
 

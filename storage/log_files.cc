@@ -1,157 +1,31 @@
 #include "storage/log_files.h"
 
-#include <algorithm>
-#include <charconv>
-#include <cstdio>
 #include <utility>
 
-#include "base/crc32c.h"
 #include "storage/encoding.h"
+#include "storage/file_cache.h"
+#include "storage/segment_cursor.h"
 
 namespace gregor {
 namespace {
 
-constexpr uint32_t kCheckpointMagic = 0x47434b31;  // "GCK1"
-constexpr uint32_t kIndexMagic = 0x47495831;       // "GIX1"
-constexpr uint64_t kIndexBytesMax = 512u << 20;
-constexpr size_t kWindowBytes = 1u << 20;
-
-uint32_t CrcOf(std::string_view text) {
-  return Crc32c(0, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
-}
-
-// A file's content behind its checksum.
-std::string Seal(uint32_t magic, const std::string& body) {
-  std::string text;
-  PutBigEndian(&text, magic);
-  PutBigEndian(&text, CrcOf(body));
-  return text + body;
-}
-
-std::optional<std::string_view> Unseal(uint32_t magic, std::string_view text) {
-  const auto found = TakeBigEndian<uint32_t>(&text);
-  const auto crc = TakeBigEndian<uint32_t>(&text);
-  if (!crc.has_value() || *found != magic || CrcOf(text) != *crc) return std::nullopt;
-  return text;
-}
-
-void PutText(std::string* out, const std::string& text) {
-  PutBigEndian(out, static_cast<uint32_t>(text.size()));
-  *out += text;
-}
-
-std::optional<std::string_view> TakeText(std::string_view* rest) {
-  const auto size = TakeBigEndian<uint32_t>(rest);
-  if (!size.has_value() || *size > rest->size()) return std::nullopt;
-  const std::string_view text = rest->substr(0, *size);
-  rest->remove_prefix(*size);
-  return text;
-}
-
-// A window of a file that moves forward.
-class Window {
- public:
-  Window(File& file, uint64_t end) : file_(file), end_(end) {}
-
-  // The bytes [position, position + size), fewer at the end. Valid until the next call.
-  Result<std::span<const uint8_t>> At(uint64_t position, size_t size) {
-    size = static_cast<size_t>(std::min<uint64_t>(size, end_ - std::min(end_, position)));
-    if (position < begin_ || position + size > begin_ + used_)
-      RETURN_IF_ERROR(Fill(position, size));
-    const auto skip = static_cast<size_t>(position - begin_);
-    return std::span<const uint8_t>(bytes_.data() + skip,
-                                    std::min(size, used_ - std::min(used_, skip)));
-  }
-
- private:
-  Result<void> Fill(uint64_t position, size_t size) {
-    const auto wanted =
-        static_cast<size_t>(std::min<uint64_t>(std::max(size, kWindowBytes), end_ - position));
-    bytes_.resize(std::max(bytes_.size(), wanted));
-    ASSIGN_OR_RETURN(used_, file_.Read(position, {bytes_.data(), wanted}));
-    begin_ = position;
-    return {};
-  }
-
-  File& file_;
-  const uint64_t end_;
-  std::vector<uint8_t> bytes_;
-  uint64_t begin_ = 0;
-  size_t used_ = 0;
-};
+constexpr uint32_t kIndexMagic = 0x47495831;  // "GIX1"
+constexpr uint64_t kIndexBytesMax = 1u << 20;
 
 }  // namespace
 
-std::string SegmentFileName(Offset base, std::string_view suffix) {
-  char digits[24];
-  std::snprintf(digits, sizeof digits, "%020lld.", static_cast<long long>(base.value));
-  return digits + std::string(suffix);
-}
-
-std::optional<Offset> ParseSegmentFileName(std::string_view name, std::string_view suffix) {
-  constexpr size_t kDigits = 20;
-  if (name.size() != kDigits + 1 + suffix.size() || name[kDigits] != '.' || !name.ends_with(suffix))
-    return std::nullopt;
-  int64_t base = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + kDigits, base);
-  if (error != std::errc() || end != name.data() + kDigits) return std::nullopt;
-  return Offset{base};
-}
-
-uint32_t ChainCrc(uint32_t chain, const BatchHeader& header) {
-  std::string link;
-  PutBigEndian(&link, header.base_offset.value);
-  PutBigEndian(&link, header.length);
-  PutBigEndian(&link, header.leader_epoch.value);
-  PutBigEndian(&link, header.crc);
-  return Crc32c(chain, {reinterpret_cast<const uint8_t*>(link.data()), link.size()});
-}
-
-std::string LogCheckpoint::EncodeWith(const ProducerState& of_log) const {
-  std::string body;
-  PutBigEndian(&body, end.value);
-  PutBigEndian(&body, active.base.value);
-  PutBigEndian(&body, active.size);
-  PutBigEndian(&body, active.chain);
-  active.index->Encode(&body);
-  PutText(&body, epochs.Encode());
-  PutText(&body, of_log.Encode(end));
-  return Seal(kCheckpointMagic, body);
-}
-
-Result<LogCheckpoint> LogCheckpoint::Decode(std::string_view text,
-                                            const ProducerState::Options& options) {
-  const Error damaged(Reason::kStorageError, "the checkpoint is damaged");
-  const auto body = Unseal(kCheckpointMagic, text);
-  if (!body.has_value()) return damaged;
-  std::string_view rest = *body;
-  LogCheckpoint checkpoint;
-  const auto end = TakeBigEndian<int64_t>(&rest);
-  const auto base = TakeBigEndian<int64_t>(&rest);
-  const auto size = TakeBigEndian<uint64_t>(&rest);
-  const auto chain = TakeBigEndian<uint32_t>(&rest);
-  if (!chain.has_value()) return damaged;
-  auto index = SegmentIndex::Take(&rest);
-  const auto epochs = index.has_value() ? TakeText(&rest) : std::nullopt;
-  const auto producers = epochs.has_value() ? TakeText(&rest) : std::nullopt;
-  if (!producers.has_value() || *base < 0 || *end < *base) return damaged;
-  checkpoint.end = Offset{*end};
-  checkpoint.active = {Offset{*base}, *size, *chain,
-                       std::make_shared<SegmentIndex>(std::move(*index)), Timestamp{-1}};
-  ASSIGN_OR_RETURN(checkpoint.epochs, EpochCache::Decode(*epochs));
-  checkpoint.producers = ProducerState(options);
-  RETURN_IF_ERROR(checkpoint.producers.Decode(*producers));
-  return checkpoint;
+std::string SegmentPath(const LogDirectory& directory, const TopicIdPartition& id,
+                        const SegmentName& segment, std::string_view suffix) {
+  return JoinPath(directory.PathOf(id), segment.FileName(suffix));
 }
 
 Result<void> WriteIndexFile(FileSystem& files, const std::string& folder, const Segment& segment) {
   std::string body;
-  PutBigEndian(&body, segment.base.value);
+  PutBigEndian(&body, segment.base().value);
   PutBigEndian(&body, segment.size);
   segment.index->Encode(&body);
-  ASSIGN_OR_RETURN(
-      const FilePtr file,
-      files.Open(JoinPath(folder, SegmentFileName(segment.base, "index")), OpenMode::kCreate));
+  ASSIGN_OR_RETURN(const FilePtr file,
+                   files.Open(JoinPath(folder, segment.name.FileName("index")), OpenMode::kCreate));
   // Not synced: a torn one is noticed, and built again.
   RETURN_IF_ERROR(file->Truncate(0));
   return file->Write(0, Slice::Own(Seal(kIndexMagic, body)));
@@ -159,55 +33,94 @@ Result<void> WriteIndexFile(FileSystem& files, const std::string& folder, const 
 
 std::optional<SegmentIndex> ReadIndexFile(FileSystem& files, const std::string& folder,
                                           const Segment& segment) {
-  const auto text = ReadWholeFile(files, JoinPath(folder, SegmentFileName(segment.base, "index")),
-                                  kIndexBytesMax);
+  const auto text =
+      ReadWholeFile(files, JoinPath(folder, segment.name.FileName("index")), kIndexBytesMax);
   if (!text.ok()) return std::nullopt;
   auto rest = Unseal(kIndexMagic, *text);
   if (!rest.has_value()) return std::nullopt;
   const auto base = TakeBigEndian<int64_t>(&*rest);
   const auto size = TakeBigEndian<uint64_t>(&*rest);
-  if (!size.has_value() || Offset{*base} != segment.base || *size != segment.size)
+  if (!size.has_value() || Offset{*base} != segment.base() || *size != segment.size)
     return std::nullopt;
-  return SegmentIndex::Take(&*rest);
+  auto index = SegmentIndex::Take(&*rest);
+  if (!index.has_value() || !rest->empty()) return std::nullopt;
+  if (!index->entries().empty() && index->entries().back().position >= segment.size)
+    return std::nullopt;
+  return index;
 }
 
-Result<SegmentWalk> WalkSegment(File& file, uint64_t position, uint64_t end, Offset next_offset,
-                                LeaderEpoch epoch, size_t batch_bytes_max,
-                                const std::function<bool(const BatchHeader&, uint64_t)>& visit) {
-  Window window(file, end);
-  SegmentWalk walk{position, false, {}};
-  while (walk.position < end) {
-    ASSIGN_OR_RETURN(const auto front, window.At(walk.position, kBatchHeaderBytes));
-    const auto header = PeekHeader(Slice(nullptr, front.data(), front.size()), batch_bytes_max);
-    if (!header.ok()) {
-      walk.what = header.error().message;
-      return walk;
-    }
-    if (header->size() > end - walk.position) {
-      walk.what = "a batch is cut off";
-      return walk;
-    }
-    if (header->base_offset < next_offset || header->last_offset_delta < 0 ||
-        header->leader_epoch < epoch) {
-      walk.what = "a batch that does not continue the log (offset " +
-                  std::to_string(header->base_offset.value) + " after " +
-                  std::to_string(next_offset.value) + ", epoch " +
-                  std::to_string(header->leader_epoch.value) + ")";
-      return walk;
-    }
-    ASSIGN_OR_RETURN(const auto whole, window.At(walk.position, header->size()));
-    if (whole.size() != header->size() || Crc32c(0, whole.subspan(kBatchCrcStart)) != header->crc) {
-      walk.what = "a batch whose checksum is wrong";
-      return walk;
-    }
-    next_offset = header->next_offset();
-    epoch = header->leader_epoch;
-    const bool go_on = visit(*header, walk.position);
-    walk.position += header->size();
-    if (!go_on) break;
+Result<std::shared_ptr<SegmentIndex>> LoadIndex(LogDirectory& directory, const TopicIdPartition& id,
+                                                const Segment& segment, size_t batch_bytes_max,
+                                                int64_t interval_bytes) {
+  FileSystem& files = directory.disk().files();
+  const std::string folder = directory.PathOf(id);
+  if (auto index = ReadIndexFile(files, folder, segment); index.has_value()) {
+    return std::make_shared<SegmentIndex>(std::move(*index));
   }
-  walk.at_end = true;
-  return walk;
+  ASSIGN_OR_RETURN(const FilePtr file,
+                   directory.file_cache().Get(SegmentPath(directory, id, segment.name), false));
+  Segment built{.name = segment.name, .index = std::make_shared<SegmentIndex>()};
+  SegmentCursor cursor(
+      *file,
+      {.end = segment.size, .next_offset = segment.base(), .batch_bytes_max = batch_bytes_max});
+  while (true) {
+    const Offset next_offset = cursor.next_offset();
+    ASSIGN_OR_RETURN(const auto batch, cursor.Next());
+    if (!batch.has_value()) break;
+    built.Note(batch->header, next_offset, interval_bytes);
+  }
+  // What lies behind damage is found by reading on from before it, which says what is wrong.
+  if (cursor.at_end()) {
+    const auto written = WriteIndexFile(files, folder, built);
+    LOG_IF(WARNING, !written.ok()) << "An index could not be written: " << written.error();
+  }
+  return built.index;
+}
+
+Result<void> WriteAgain(File& file, uint64_t begin, uint64_t end) {
+  constexpr uint64_t kChunkBytes = 1u << 20;
+  while (begin < end) {
+    std::string chunk(std::min(kChunkBytes, end - begin), '\0');
+    ASSIGN_OR_RETURN(const size_t read,
+                     file.Read(begin, {reinterpret_cast<uint8_t*>(chunk.data()), chunk.size()}));
+    if (read == 0) return {};
+    chunk.resize(read);
+    RETURN_IF_ERROR(file.Write(begin, Slice::Own(std::move(chunk))));
+    begin += read;
+  }
+  return {};
+}
+
+Result<void> MarkDeleted(LogDirectory& directory, const TopicIdPartition& id,
+                         const DeletedSegments& segments) {
+  FileSystem& files = directory.disk().files();
+  const std::string producers =
+      SegmentPath(directory, id, {segments.first_left, 0}, kProducersSuffix);
+  ASSIGN_OR_RETURN(const bool has_producers, files.Exists(producers));
+  if (has_producers) {
+    ASSIGN_OR_RETURN(const FilePtr file, files.Open(producers, OpenMode::kReadWrite));
+    RETURN_IF_ERROR(file->Sync());
+    RETURN_IF_ERROR(files.SyncDirectory(directory.PathOf(id)));
+  }
+  for (const SegmentName& segment : segments.names) {
+    const std::string path = SegmentPath(directory, id, segment);
+    directory.file_cache().Forget(path);
+    ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
+    if (exists) RETURN_IF_ERROR(files.Rename(path, path + std::string(kDeletedSuffix)));
+    RETURN_IF_ERROR(files.Remove(SegmentPath(directory, id, segment, kIndexSuffix)));
+  }
+  for (const Offset base : segments.former_bases)
+    RETURN_IF_ERROR(files.Remove(SegmentPath(directory, id, {base, 0}, kProducersSuffix)));
+  return files.SyncDirectory(directory.PathOf(id));
+}
+
+Result<void> RemoveDeleted(LogDirectory& directory, const TopicIdPartition& id,
+                           const std::vector<SegmentName>& segments) {
+  for (const SegmentName& segment : segments) {
+    RETURN_IF_ERROR(directory.disk().files().Remove(SegmentPath(directory, id, segment) +
+                                                    std::string(kDeletedSuffix)));
+  }
+  return {};
 }
 
 }  // namespace gregor

@@ -2,16 +2,20 @@
 #define GREGOR_STORAGE_LOG_IMPL_H_
 
 #include <array>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "storage/file_cache.h"
-#include "storage/group_sync.h"
+#include "storage/compaction.h"
+#include "storage/compactor.h"
+#include "storage/epoch_cache.h"
 #include "storage/log.h"
+#include "storage/log_checkpoint.h"
 #include "storage/log_files.h"
+#include "storage/log_recovery.h"
+#include "storage/producer_state.h"
+#include "storage/segment.h"
 
 namespace gregor {
 
@@ -44,37 +48,63 @@ class LogImpl final : public Log {
   void TruncateTo(Offset end, Done done) override;
   void ResetTo(Offset start, Done done) override;
   void DeleteBefore(Offset start, Done done) override;
-  void SetConfig(const LogConfig& config) override { options_.config = config; }
+  void SetConfig(const LogConfig& config) override;
   void ApplyRetention(Offset limit) override;
   void Close(Done done) override;
   void Remove(Done done) override;
 
-  // Puts the mark of what was recovered into the journal, if it is not there.
-  void PublishRecoveredMark(const std::optional<SyncedMark>& known);
+  // Puts the mark of what was recovered into the journal, if it is not there. `done` is called once
+  // the log may be used.
+  void PublishRecoveredMark(const std::optional<SyncedMark>& known, Done done);
 
  private:
   // Bytes for one segment file that lie together.
   struct Chunk {
-    Offset segment;
+    SegmentName segment;
     uint64_t position = 0;
-    uint64_t allocate_to = 0;
+    uint64_t allocate_to = 0;             // 0: there is room
     bool is_new = false;                  // the file is made
     std::optional<uint64_t> trim;         // no bytes: the file is complete, and cut to this size
     std::shared_ptr<SegmentIndex> index;  // with trim: written beside it
+    Offset next_base{0};                  // with trim: of the segment that follows
+    std::string producers;                // with trim: those in front of it, if there are any
     Bytes bytes;
   };
   using Chunks = std::vector<Chunk>;
   struct ReadPlace {
-    Offset segment;
+    SegmentName segment;
     uint64_t position = 0;
     uint64_t end = 0;       // of the segment's bytes
+    Offset next_offset{0};  // where the batch before `position` ended, or an earlier one
     bool is_exact = false;  // the wanted batch begins at `position`
+    bool has_gaps = false;
   };
-  struct TimeQuery;
+  // What marks in the journal say at least.
+  struct Journaled {
+    Offset segment_base{-1};
+    Offset log_start{0};
+  };
+  // A round of compaction that is on its way. The work is shared with the job that does a step of
+  // it, and the turn lasts as long as that.
+  struct CompactionRun {
+    struct Work {
+      CompactionTurn turn;
+      Compaction compaction;
+    };
+    std::shared_ptr<Work> work;
+    Offset log_start{0};  // when it began
+    bool is_stepping = false;
+    bool is_swapping = false;  // files change their names: the round ends after that only
+    bool is_ending = false;
+  };
 
-  std::string PathOf(Offset segment) const;
   std::string Folder() const { return directory_.PathOf(options_.id); }
+  RecoveryOptions RecoveryOptionsNow() const;
+  const Segment* FindSegment(const SegmentName& name) const;
+  Timestamp Now() const { return loop_.clock().WallNow(); }
+
   bool NeedsRoll(const BatchHeader& header) const;
+  int64_t RollAfterMs() const;
   void Roll(Offset base);
   uint64_t AllocationFor(uint64_t end) const;
   SyncedMark MarkNow() const;  // of everything that was appended
@@ -85,44 +115,86 @@ class LogImpl final : public Log {
   void OnDiskFull(std::shared_ptr<const Chunks> chunks, SyncedMark mark, const Error& error);
   static Result<std::vector<FilePtr>> WriteChunks(LogDirectory& directory,
                                                   const TopicIdPartition& id, const Chunks& chunks);
+  static Result<void> CompleteSegment(LogDirectory& directory, const TopicIdPartition& id,
+                                      const Chunk& chunk, File& file,
+                                      std::vector<FilePtr>& touched);
   void OnWritten(SyncedMark mark, Result<std::vector<FilePtr>> files);
   bool SyncIsDue() const;
   void SetFlushTimer();
   void StartSync();
   void OnSynced(const SyncedMark& mark, Result<void> result);
   void Fail(const Error& error);
-  void TakeCheckpoint();
+  void GiveUp();
+
+  // Checkpoints: one is taken when it is due, and written once everything in it is synced.
+  void MaybeCheckpoint();
+  LogCheckpoint CheckpointNow() const;
   void WriteCheckpoint();
 
-  // Runs `work` once nothing is being written or synced, and nothing else of this kind runs.
+  // Runs `work` once nothing is being written or synced, no file is being changed, and nothing else
+  // of this kind runs.
   void WhenQuiet(Task work);
   void RunQuietWork();
+  void EndQuietWork();
+  // Counts a job that changes files beside the write lane; returns what to call when it has ended.
+  void BeginFileJob() { ++file_jobs_; }
+  void EndFileJob();
   // Makes `mark` durable in the journal before `done`; with `replaces` also where it is lower.
   void JournalMark(const SyncedMark& mark, bool replaces, Done done);
+  void CutTo(SyncedMark mark, std::optional<Offset> forget_producers, Done done);
+  void CutFilesTo(SyncedMark mark, Done done);
+  void EndCut(Done done);
+  void FailQuietWork(Done& done, const Error& error);
+
+  void RollIdle();
+  bool ActiveHasExpired(Offset limit) const;
   void RunDeletions();
-  void FailDeletions(const Error& error);
-  void EndQuietWork();
-  void CutTo(SyncedMark mark, Done done);
+  void NoteJournaled(const SyncedMark& mark);
+  bool CanDrop(const Journaled& journaled) const;
+  void DropSegments();
+  // Takes the files away: at once from the log, after file.delete.delay.ms from the disk.
+  void DeleteFiles(std::vector<SegmentName> names);
+  DeletedSegments Deleted(std::vector<SegmentName> names) const;
 
   uint64_t WrittenSize(const Segment& segment) const;
   std::optional<ReadPlace> PlaceOf(Offset from) const;
+  ReadPlace PlaceAt(const Segment& segment) const;
+  const Segment& SegmentOf(Offset from) const;
+  void LoadIndexThenRead(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done);
   void ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
                 UniqueFunction<void(Result<LogRead>)> done);
   void OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
                UniqueFunction<void(Result<LogRead>)> done);
   Result<std::optional<LogRead>> Parse(const ReadSpec& spec, ReadPlace& place, const Slice& bytes,
                                        size_t* wanted_bytes);
-  Result<std::optional<BatchHeader>> HeaderAt(const ReadPlace& place, const Slice& bytes, size_t at,
-                                              Offset last_end) const;
+  Result<std::optional<BatchHeader>> HeaderAt(const ReadPlace& place, const Slice& bytes) const;
   Error DamagedAt(const ReadPlace& place, const std::string& what) const;
-  static Result<std::optional<TimedOffset>> RunSearch(LogDirectory& directory,
-                                                      const TopicIdPartition& id, TimeQuery query,
-                                                      size_t batch_bytes_max,
-                                                      int64_t interval_bytes);
-  void Search(TimeQuery query, UniqueFunction<void(Result<std::optional<TimedOffset>>)> done);
-  bool CanDrop(const SyncedMark& journaled) const;
-  void DropSegments(const SyncedMark& journaled);
-  void LoadTimes();
+  void Search(std::optional<Timestamp> time, Offset limit,
+              UniqueFunction<void(Result<std::optional<TimedOffset>>)> done);
+
+  // Compaction (log_compaction.cc).
+  struct Dirt {
+    uint64_t clean_bytes = 0, dirty_bytes = 0;
+    Offset end{0};         // what may be compacted now
+    bool is_late = false;  // max.compaction.lag.ms has passed
+    double ratio() const {
+      return dirty_bytes == 0 ? 0
+                              : static_cast<double>(dirty_bytes) /
+                                    static_cast<double>(clean_bytes + dirty_bytes);
+    }
+  };
+  Dirt DirtNow();
+  Offset CleanEnd() const;
+  bool CompactionIsDue(const Dirt& dirt) const;
+  // Asks the directory for a turn if there is enough to do.
+  void ConsiderCompaction();
+  void StartCompaction(CompactionTurn turn);
+  void ContinueCompaction();  // now, or when the rate allows
+  void StepCompaction();
+  void OnCompactionStep(Result<CompactionStep> step);
+  void SwapIn(CompactedGroup group);
+  void AdoptCompacted(const CompactedGroup& group);
+  void EndCompaction(std::optional<Offset> clean_end);
 
   LogDirectory& directory_;
   EventLoop& loop_;
@@ -131,10 +203,8 @@ class LogImpl final : public Log {
   EpochCache epochs_;
   ProducerState producers_;
   std::vector<Segment> segments_;  // oldest first; the last one is active
-  Timestamp active_since_{
-      -1};  // largest time when the active segment got its first batch, for segment.ms
+  Timestamp active_since_{-1};     // when the active segment got its first batch, by the wall clock
   uint64_t active_allocated_ = 0;
-  bool folder_exists_ = false;
 
   Chunks queue_;
   size_t queued_bytes_ = 0;
@@ -142,13 +212,13 @@ class LogImpl final : public Log {
   bool writing_ = false;
   bool syncing_ = false;
   bool sync_wanted_ = false;
+  bool flush_timer_set_ = false;
   std::vector<FilePtr> dirty_;
   SyncedMark written_mark_;
   SyncedMark synced_mark_;
-  MonotonicTime unsynced_since_;
-  bool flush_timer_set_ = false;
+  Journaled journaled_;
 
-  std::deque<Task> quiet_work_;
+  std::vector<Task> quiet_work_;
   bool quiet_running_ = false;
   struct Deletion {
     Offset start;
@@ -156,20 +226,34 @@ class LogImpl final : public Log {
   };
   std::vector<Deletion> deletions_;  // that wait for a sync, or for each other
   bool deleting_ = false;
-  int drops_running_ = 0;  // jobs that remove segments
   bool closing_ = false;
   bool changed_ = false;  // since the last checkpoint that Close() would write
-  std::optional<Error> failure_;
-  std::optional<Error> disk_full_;  // a write waits for space
+  int file_jobs_ = 0;
+  std::unique_ptr<Error> failure_;
+  std::unique_ptr<Error> disk_full_;  // a write waits for space
 
+  struct PendingCheckpoint {
+    Offset end;
+    std::string content;
+    std::vector<SegmentName> replaced;
+  };
   uint64_t bytes_since_checkpoint_ = 0;
-  std::optional<std::pair<Offset, std::string>> checkpoint_;  // taken, written once it is synced
+  bool checkpoint_wanted_ = false;
+  Offset checkpoint_end_{0};  // of the one in the folder; 0: there is none
+  std::unique_ptr<PendingCheckpoint> checkpoint_;
   bool checkpoint_running_ = false;
 
-  // Where the last read ended: a reader that goes on there needs no search.
+  Offset clean_end_{0};
+  // Files that compaction replaced, and that the checkpoint in the folder still names.
+  std::vector<SegmentName> replaced_;
+  std::unique_ptr<CompactionRun> compaction_;
+  uint32_t replacements_ = 0;       // how often segments went or were replaced
+  bool compaction_failed_ = false;  // a segment is damaged: not again before the next start
+
+  // Where the last reads ended: a reader that goes on there needs no search.
   struct Hint {
     Offset offset{-1};
-    Offset segment{0};
+    SegmentName segment;
     uint64_t position = 0;
   };
   std::array<Hint, 4> hints_;

@@ -8,7 +8,7 @@ namespace {
 
 constexpr size_t kRecordBytes = 64;
 constexpr uint64_t kReadBytesMax = uint64_t{1} << 32;
-constexpr uint8_t kMark = 1, kForgotten = 2;
+constexpr uint8_t kMark = 1, kForgotten = 2, kCut = 3;
 
 uint32_t CrcOf(std::string_view text) {
   return Crc32c(0, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
@@ -17,7 +17,8 @@ uint32_t CrcOf(std::string_view text) {
 // checksum, kind, topic id, partition, log start, end, segment base, position, chain, zeros
 void Encode(const TopicIdPartition& id, const std::optional<SyncedMark>& mark, std::string& out) {
   std::string body;
-  PutBigEndian<uint8_t>(&body, mark.has_value() ? kMark : kForgotten);
+  const uint8_t kind = !mark.has_value() ? kForgotten : mark->is_cut ? kCut : kMark;
+  PutBigEndian(&body, kind);
   body.append(reinterpret_cast<const char*>(id.topic_id.bytes.data()), id.topic_id.bytes.size());
   PutBigEndian(&body, id.partition.value);
   const SyncedMark stored = mark.value_or(SyncedMark());
@@ -43,8 +44,9 @@ bool Decode(std::string_view record, MarkJournal::Marks& marks) {
   record.remove_prefix(16);
   id.partition = PartitionIndex{*TakeBigEndian<int32_t>(&record)};
   if (kind == kForgotten) return marks.erase(id), true;
-  if (kind != kMark) return false;
+  if (kind != kMark && kind != kCut) return false;
   SyncedMark mark;
+  mark.is_cut = kind == kCut;
   mark.log_start = Offset{*TakeBigEndian<int64_t>(&record)};
   mark.end_offset = Offset{*TakeBigEndian<int64_t>(&record)};
   mark.segment_base = Offset{*TakeBigEndian<int64_t>(&record)};
@@ -63,8 +65,18 @@ Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path
   if (exists) {
     ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kReadBytesMax));
     std::string_view rest = text;
-    while (rest.size() >= kRecordBytes && Decode(rest.substr(0, kRecordBytes), journal.marks_))
-      rest.remove_prefix(kRecordBytes);
+    // Every record stands for itself: it was written after what it says had become true. So one
+    // that is damaged costs itself alone; at the end that is an append which was torn.
+    size_t damaged = 0, damaged_before = 0;
+    for (; rest.size() >= kRecordBytes; rest.remove_prefix(kRecordBytes)) {
+      if (Decode(rest.substr(0, kRecordBytes), journal.marks_)) {
+        damaged_before = damaged;
+      } else {
+        ++damaged;
+      }
+    }
+    LOG_IF(WARNING, damaged_before > 0)
+        << path << ": " << damaged_before << " synced marks are damaged, and were passed over";
   }
   // What was read may be in the page cache only: nothing is built on it before it is durable.
   RETURN_IF_ERROR(journal.Rewrite());

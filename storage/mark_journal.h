@@ -12,8 +12,8 @@
 namespace gregor {
 
 // The journal of synced marks of a log directory: records of fixed size, appended; rewritten when
-// most of it is stale. A record that is damaged ends it (a torn append): marks may trail, they
-// never run ahead. Format: docs/formats.md "Synced marks". Thread: one at a time, disk.
+// most of it is stale. A damaged record is passed over (at the end it is a torn append): marks may
+// trail, they never run ahead. Format: docs/formats.md "Synced marks". Thread: one at a time, disk.
 class MarkJournal {
  public:
   using Marks = std::unordered_map<TopicIdPartition, SyncedMark>;

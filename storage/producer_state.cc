@@ -259,20 +259,21 @@ size_t ProducerState::memory_bytes() const {
          (requests_ == nullptr ? 0 : requests_->memory_bytes());
 }
 
-std::vector<std::pair<ProducerId, Offset>> ProducerState::LastBatches() const {
-  std::vector<std::pair<ProducerId, Offset>> last;
-  last.reserve(id_count());
+std::vector<Offset> ProducerState::RememberedEnds() const {
+  std::vector<Offset> ends;
+  ends.reserve(id_count());
   if (producers_ != nullptr) {
     for (const Producer& producer : producers_->entries()) {
-      if (producer.count > 0) last.emplace_back(producer.id, Describe(producer.last()).last_offset);
+      for (size_t i = 0; i < producer.count; ++i)
+        ends.push_back(Describe(producer.batches[i]).last_offset);
     }
   }
   if (requests_ != nullptr) {
     for (const RequestIds::Entry& entry : requests_->entries()) {
-      if (entry.id != kNoProducerId) last.emplace_back(entry.id, Describe(entry).last_offset);
+      if (entry.id != kNoProducerId) ends.push_back(Describe(entry).last_offset);
     }
   }
-  return last;
+  return ends;
 }
 
 std::string ProducerState::Encode(Offset end) const {

@@ -76,10 +76,10 @@ class ProducerState {
   uint64_t evicted_count() const { return evicted_; }
   size_t memory_bytes() const;
 
-  // Last offset of each id's last batch, in no order. Compaction keeps these batches, be it without
-  // records: the sequence would be lost otherwise when the state is rebuilt from the log. An old
-  // answer is a safe one: it keeps too much.
-  std::vector<std::pair<ProducerId, Offset>> LastBatches() const;
+  // Last offsets of all batches that are remembered, in no order. Compaction keeps these batches,
+  // be it without records: otherwise a state that is rebuilt from the log would not know them. An
+  // old answer is a safe one: it keeps too much.
+  std::vector<Offset> RememberedEnds() const;
 
   // Snapshot up to (excluding) `end`, with checksum; format: docs/formats.md.
   std::string Encode(Offset end) const;

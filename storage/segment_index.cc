@@ -7,10 +7,18 @@
 namespace gregor {
 
 void SegmentIndex::Note(const BatchHeader& header, uint64_t position, int64_t interval_bytes) {
-  const bool due = entries_.empty() ||
-                   position - entries_.back().position >= static_cast<uint64_t>(interval_bytes);
-  if (due) entries_.push_back({header.base_offset, position, max_timestamp_});
-  max_timestamp_ = std::max(max_timestamp_, header.max_timestamp);
+  const uint64_t spacing = std::max(spacing_, static_cast<uint64_t>(interval_bytes));
+  const bool due = entries_.empty() || position - entries_.back().position >= spacing;
+  if (due && entries_.size() == kEntriesMax) {
+    // Every other one goes, and new ones come half as often.
+    for (size_t i = 0; 2 * i < entries_.size(); ++i) entries_[i] = entries_[2 * i];
+    entries_.resize(kEntriesMax / 2);
+    spacing_ = 2 * std::max<uint64_t>(spacing, position / kEntriesMax);
+  } else if (due) {
+    entries_.push_back({header.base_offset, position, max_timestamp_});
+  }
+  // Batches that compaction emptied have no record to be found.
+  if (header.record_count > 0) max_timestamp_ = std::max(max_timestamp_, header.max_timestamp);
 }
 
 std::optional<SegmentIndex::Entry> SegmentIndex::Floor(Offset offset) const {
@@ -29,13 +37,6 @@ std::optional<SegmentIndex::Entry> SegmentIndex::FloorByTime(Timestamp time) con
   return after == entries_.begin() ? entries_.front() : *std::prev(after);
 }
 
-void SegmentIndex::TruncateTo(uint64_t position) {
-  while (!entries_.empty() && entries_.back().position >= position) {
-    max_timestamp_ = entries_.back().max_before;
-    entries_.pop_back();
-  }
-}
-
 void SegmentIndex::Encode(std::string* out) const {
   PutBigEndian(out, max_timestamp_.value);
   PutBigEndian(out, static_cast<uint32_t>(entries_.size()));
@@ -51,7 +52,8 @@ std::optional<SegmentIndex> SegmentIndex::Take(std::string_view* rest) {
   SegmentIndex index;
   const auto max_timestamp = TakeBigEndian<int64_t>(rest);
   const auto count = TakeBigEndian<uint32_t>(rest);
-  if (!count.has_value() || rest->size() / kEntryBytes < *count) return std::nullopt;
+  if (!count.has_value() || rest->size() / kEntryBytes < *count || *count > kEntriesMax)
+    return std::nullopt;
   index.max_timestamp_ = Timestamp{*max_timestamp};
   index.entries_.reserve(*count);
   for (uint32_t i = 0; i < *count; ++i) {

@@ -14,10 +14,14 @@
 namespace gregor {
 
 // Where batches of one segment lie, by offset and by time: an entry for about every
-// index.interval.bytes. Never needed to find data that is there, only to find it fast; rebuilt from
-// the segment when it is missing or damaged. Format: docs/formats.md. Thread: its owner's.
+// index.interval.bytes, fewer in a segment for which that would be more than kEntriesMax. Never
+// needed to find data that is there, only to find it fast; rebuilt from the segment when it is
+// missing or damaged. Format: docs/formats.md "Segment index". Thread: its owner's.
 class SegmentIndex {
  public:
+  // 384 KiB: what an index costs at most. A segment of 1 GiB gets an entry per 64 to 128 KiB.
+  static constexpr size_t kEntriesMax = 16384;
+
   struct Entry {
     Offset base;               // of the batch
     uint64_t position = 0;     // of its first byte
@@ -32,12 +36,9 @@ class SegmentIndex {
   // The last entry before which no batch has a time of `time` or later; nullopt in an empty
   // segment.
   std::optional<Entry> FloorByTime(Timestamp time) const;
-  // Drops entries at or after `position`.
-  void TruncateTo(uint64_t position);
 
   const std::vector<Entry>& entries() const { return entries_; }
   Timestamp max_timestamp() const { return max_timestamp_; }
-  void set_max_timestamp(Timestamp time) { max_timestamp_ = time; }
   size_t memory_bytes() const { return entries_.capacity() * sizeof(Entry); }
 
   // Appends to / takes from the front of a file's content.
@@ -47,6 +48,7 @@ class SegmentIndex {
  private:
   std::vector<Entry> entries_;
   Timestamp max_timestamp_{-1};
+  uint64_t spacing_ = 0;  // bytes from one entry to the next at least, since it was thinned out
 };
 
 }  // namespace gregor

@@ -182,6 +182,11 @@ void LogChecker::BeginCut(Cut cut, Offset to, Offset still_promised) {
 
 void LogChecker::OnCutDone(const LogEnds& ends) {
   CheckOrder(ends);
+  // A deletion that was under way may have taken what the cut would have left.
+  if (ends.log_start > cut_to_ && ends.log_start <= log_start_max_) {
+    cut_ = Cut::kReset;
+    cut_to_ = ends.log_start;
+  }
   if (ends.log_end != cut_to_ || ends.synced_end != cut_to_)
     Fail("was cut to ", cut_to_, ", and is now: ", Describe(ends));
   if (cut_ == Cut::kReset) Restart(cut_to_);
@@ -230,6 +235,9 @@ void LogChecker::OnEnds(const LogEnds& ends) {
 }
 
 void LogChecker::Restart(Offset start) {
+  for (Known& known : branch_) {
+    if (known.header.has_producer() && known.next() <= start) former_.push_back(std::move(known));
+  }
   branch_.clear();
   branch_begin_ = start;
   log_start_min_ = log_start_max_ = start;
@@ -298,9 +306,12 @@ void LogChecker::OnFoundByTime(Timestamp time, Offset limit,
 
 void LogChecker::OnDuplicate(const BatchHeader& header, const ProducerState::Batch& batch) {
   const size_t index = IndexOf(batch.base_offset);
-  if (index == branch_.size())
+  const auto former = std::find_if(former_.begin(), former_.end(), [&](const Known& known) {
+    return known.header.base_offset == batch.base_offset;
+  });
+  if (index == branch_.size() && former == former_.end())
     return Fail(Describe(header), " is said to be at ", batch.base_offset, ", which is not there");
-  const BatchHeader& known = branch_[index].header;
+  const BatchHeader& known = index < branch_.size() ? branch_[index].header : former->header;
   if (known.producer_id != header.producer_id || known.producer_epoch != header.producer_epoch ||
       known.base_sequence != header.base_sequence || known.crc != header.crc ||
       known.base_offset != batch.base_offset || known.last_offset() != batch.last_offset)
@@ -309,11 +320,14 @@ void LogChecker::OnDuplicate(const BatchHeader& header, const ProducerState::Bat
 
 void LogChecker::OnOutOfOrder(const BatchHeader& header, const Error& error) {
   const Known* last = LastOf(header.producer_id);
-  const bool follows =
-      last == nullptr ||
-      (last->header.producer_epoch == header.producer_epoch &&
-       Advance(last->header.last_sequence(), 1) == header.base_sequence) ||
-      (last->header.producer_epoch < header.producer_epoch && header.base_sequence == Sequence{0});
+  const bool is_former = std::any_of(former_.begin(), former_.end(), [&](const Known& known) {
+    return known.header.producer_id == header.producer_id;
+  });
+  const bool follows = (last == nullptr && !is_former) ||
+                       (last != nullptr && last->header.producer_epoch == header.producer_epoch &&
+                        Advance(last->header.last_sequence(), 1) == header.base_sequence) ||
+                       (last != nullptr && last->header.producer_epoch < header.producer_epoch &&
+                        header.base_sequence == Sequence{0});
   if (follows) Fail("a producer is refused in spite of its order: ", Describe(header), ": ", error);
 }
 

@@ -149,6 +149,8 @@ class LogChecker {
   // What the log may hold at most: all that was appended and not cut off, deleted or not.
   Offset branch_begin_{0};
   std::vector<Known> branch_;
+  // Batches before the branch began, of producers: the log may remember them.
+  std::vector<Known> former_;
   // What was ever appended at an (epoch, base offset), and where each epoch ends.
   std::map<std::pair<int32_t, int64_t>, BatchHeader> history_;
   std::map<int32_t, Offset> epoch_ends_;

@@ -175,8 +175,12 @@ class MutantDirectory final : public LogDirectory {
   DiskSpace space() const override { return inner_->space(); }
   GroupSync& group_sync() override { return sync_; }
   FileCache& file_cache() override { return inner_->file_cache(); }
+  Compactor& compactor() override { return inner_->compactor(); }
   Result<void> SetAside(const TopicIdPartition& partition) override {
     return inner_->SetAside(partition);
+  }
+  Result<void> RemoveFolder(const TopicIdPartition& partition) override {
+    return inner_->RemoveFolder(partition);
   }
   Result<void> CloseCleanly() override { return inner_->CloseCleanly(); }
 

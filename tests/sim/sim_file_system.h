@@ -62,6 +62,8 @@ class SimFileSystem final : public FileSystem {
   const SimFaultCounts& counts() const { return counts_; }
   // The next call of that kind on a path that contains `path_part` fails with EIO.
   void FailNext(SimOperation operation, std::string path_part);
+  // No call fails any more because of FailNext().
+  void Disarm() { armed_.clear(); }
   // Flips a bit of the file, in memory and on the disk. False if it has no such byte.
   bool FlipBit(const std::string& path, uint64_t position, int bit);
   // Files with bytes that a fault made wrong (flipped or misdirected), since the last call.

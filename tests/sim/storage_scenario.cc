@@ -390,6 +390,7 @@ void StorageScenario::Heal() {
   const double cached = files_.faults().cached;
   files_.faults() = SimFaults();
   files_.faults().cached = cached;
+  if (!chaos_) files_.Disarm();
   if (!node_.is_running()) return;
   for (size_t i = 0; i < node_.directory_count(); ++i) {
     node_.disk(i).Resume();

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,21 +23,21 @@ class LogHarness {
       : config_(config), scheduler_(seed), files_(seed, &scheduler_.trace()) {
     Random random(seed);
     id_ = {random.NewUuid<TopicId>(), PartitionIndex{0}};
-    cluster_ = random.NewUuid<ClusterId>();
+    directory_options_.path = "/data";
+    directory_options_.cluster_id = random.NewUuid<ClusterId>();
+    directory_options_.node_id = NodeId{1};
+    directory_options_.file_step_bytes_max = 8192;
   }
   ~LogHarness() { Kill(); }
+
+  // What is committed; all that is synced if it is not set. Counts from the next Start() on.
+  std::function<Offset()> stable_end;
 
   // Starts a process: directory and log. False where one of them refuses; see error().
   bool Start() {
     ++epoch_;
     process_ = std::make_unique<Process>(scheduler_, files_);
-    LogDirectory::Options options;
-    options.path = "/data";
-    options.cluster_id = cluster_;
-    options.node_id = NodeId{1};
-    options.file_step_bytes_max = 8192;
-    options.reserve_bytes = reserve_bytes_;
-    auto directory = LogDirectory::Open(process_->disk, process_->loop, options);
+    auto directory = LogDirectory::Open(process_->disk, process_->loop, directory_options_);
     if (!directory.ok()) return Refused(directory.error());
     process_->directory = std::move(*directory);
     return OpenLog();
@@ -47,6 +48,7 @@ class LogHarness {
     options.id = id_;
     options.config = config_;
     options.recovery_batch_bytes_max = 1 << 20;
+    if (stable_end) options.stable_end = [this] { return stable_end(); };
     options.on_progress = [this] {
       synced_ =
           process_->log == nullptr ? synced_ : std::max(synced_, process_->log->ends().synced_end);
@@ -87,6 +89,10 @@ class LogHarness {
     }
     files_.LosePower();
   }
+  void LosePower(SimSurvival survival) {
+    Kill();
+    files_.LosePower(survival);
+  }
 
   // Appends a batch of `records` records whose values say their offsets, `size` bytes each. False
   // if refused.
@@ -94,6 +100,17 @@ class LogHarness {
     bool appended = false;
     process_->loop.Run([&] {
       RecordBatch batch = Make(log().ends().log_end, LeaderEpoch{epoch_}, records, size, time);
+      appended = log().Append(std::move(batch)).ok();
+    });
+    return appended;
+  }
+  // Appends what `builder` holds, at the end.
+  bool Append(BatchBuilder& builder) {
+    bool appended = false;
+    process_->loop.Run([&] {
+      RecordBatch batch = builder.Build();
+      StampBatch(batch, log().ends().log_end, LeaderEpoch{epoch_}, TimestampType::kCreateTime,
+                 Timestamp{0});
       appended = log().Append(std::move(batch)).ok();
     });
     return appended;
@@ -120,9 +137,21 @@ class LogHarness {
                                    std::chrono::minutes(1));
   }
 
+  struct Record {
+    Offset offset{0};
+    Timestamp timestamp{-1};
+    std::optional<std::string> key, value;
+    friend bool operator==(const Record&, const Record&) = default;
+  };
   // Values of all records from `from` on; stops at an error, which is kept.
   std::vector<std::string> ReadAll(Offset from, size_t bytes_max = 4096) {
     std::vector<std::string> values;
+    for (const Record& record : ReadRecords(from, bytes_max))
+      values.push_back(record.value.value_or("null"));
+    return values;
+  }
+  std::vector<Record> ReadRecords(Offset from, size_t bytes_max = 4096) {
+    std::vector<Record> records;
     while (true) {
       auto read = Await<LogRead>([&](auto done) {
         ReadSpec spec;
@@ -132,10 +161,10 @@ class LogHarness {
       });
       if (!read.ok()) {
         Refused(read.error());
-        return values;
+        return records;
       }
-      if (read->batches.empty()) return values;
-      AddValues(read->batches, from, values);
+      if (read->batches.empty()) return records;
+      AddRecords(read->batches, from, records);
       EXPECT_GT(read->next_offset, from);
       from = read->next_offset;
     }
@@ -163,7 +192,7 @@ class LogHarness {
 
   Log& log() { return *process_->log; }
   // Of directories that are opened from now on.
-  void SetReserve(uint64_t bytes) { reserve_bytes_ = bytes; }
+  void SetReserve(uint64_t bytes) { directory_options_.reserve_bytes = bytes; }
   LogDirectory& directory() { return *process_->directory; }
   SimFileSystem& files() { return files_; }
   Scheduler& scheduler() { return scheduler_; }
@@ -172,7 +201,10 @@ class LogHarness {
   // The highest synced end that was ever reported.
   Offset synced() const { return synced_; }
   int32_t epoch() const { return epoch_; }
+  // Both count from the next Start() on.
   LogConfig& config() { return config_; }
+  LogDirectory::Options& directory_options() { return directory_options_; }
+  SimDisk& disk() { return process_->disk; }
   const TopicIdPartition& id() const { return id_; }
   std::string Path(int64_t base, const char* suffix = "log") const {
     char name[40];
@@ -194,30 +226,35 @@ class LogHarness {
     error_ = error;
     return false;
   }
-  static void AddValues(const Bytes& batches, Offset from, std::vector<std::string>& values) {
+  static void AddRecords(const Bytes& batches, Offset from, std::vector<Record>& records) {
     for (size_t at = 0; at < batches.size();) {
       const Bytes rest = batches.Sub(at, batches.size() - at);
       const auto header = PeekHeader(rest, rest.size());
       ASSERT_TRUE(header.ok());
+      at += header->size();
+      if (header->is_control()) continue;
       const auto batch = CheckBatch(rest.Sub(0, header->size()));
       ASSERT_TRUE(batch.ok());
       auto reader = RecordReader::Open(*batch, 1 << 20);
       while (true) {
         const auto record = reader->Next();
-        ASSERT_TRUE(record.ok());
+        ASSERT_TRUE(record.ok()) << record.error();
         if (!record->has_value()) break;
-        if ((*record)->offset >= from) values.emplace_back(*(*record)->value);
+        if ((*record)->offset < from) continue;
+        Record& added = records.emplace_back();
+        added.offset = (*record)->offset;
+        added.timestamp = (*record)->timestamp;
+        if ((*record)->key.has_value()) added.key = *(*record)->key;
+        if ((*record)->value.has_value()) added.value = *(*record)->value;
       }
-      at += header->size();
     }
   }
 
   LogConfig config_;
   Scheduler scheduler_;
-  uint64_t reserve_bytes_ = 0;
   SimFileSystem files_;
   TopicIdPartition id_;
-  ClusterId cluster_;
+  LogDirectory::Options directory_options_;
   int32_t epoch_ = 0;
   Offset synced_{0};
   std::optional<Error> error_;

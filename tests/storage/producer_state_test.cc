@@ -203,13 +203,16 @@ TEST(ProducerState, MemoryIsSmall) {
   }
 }
 
-TEST(ProducerState, LastBatchesNameWhatCompactionMustKeep) {
+TEST(ProducerState, RememberedEndsNameWhatCompactionMustKeep) {
   ProducerState state;
   state.Note(Header(7, 0, 0, 4, 10), {0});
   state.Note(Header(7, 0, 4, 2, 20), {0});
   state.Note(Header(kRequestIdRange, 0, 9, 3, 30), {0});
-  using Pair = std::pair<ProducerId, Offset>;
-  EXPECT_EQ(state.LastBatches(), (std::vector<Pair>{{{7}, {21}}, {{kRequestIdRange}, {32}}}));
+  EXPECT_EQ(state.RememberedEnds(), (std::vector<Offset>{{13}, {21}, {32}}));
+  for (int i = 0; i < 5; ++i) state.Note(Header(7, 0, 6 + i, 1, 40 + i), {0});
+  EXPECT_EQ(
+      state.RememberedEnds(),
+      (std::vector<Offset>{{40}, {41}, {42}, {43}, {44}, {32}}));  // a retry of these is known
 }
 
 // A state with some of everything.

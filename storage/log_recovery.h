@@ -1,0 +1,47 @@
+#ifndef GREGOR_STORAGE_LOG_RECOVERY_H_
+#define GREGOR_STORAGE_LOG_RECOVERY_H_
+
+#include <optional>
+#include <vector>
+
+#include "storage/epoch_cache.h"
+#include "storage/log_directory.h"
+#include "storage/producer_state.h"
+#include "storage/segment.h"
+
+namespace gregor {
+
+// Everything that Log::Open() finds out.
+struct RecoveredLog {
+  std::vector<Segment> segments;  // oldest first; may be empty; the last one is active
+  Offset log_start{0};
+  Offset log_end{0};
+  Offset clean_end{0};  // how far compaction has been
+  // Of the checkpoint in the folder. 0: there is none; INT64_MAX: it could not be read.
+  Offset checkpoint_end{0};
+  uint64_t active_file_bytes = 0;
+  EpochCache epochs;
+  ProducerState producers;
+  SyncedMark mark;  // of log_end
+};
+
+struct RecoveryOptions {
+  TopicIdPartition id;
+  ProducerState::Options producers;
+  size_t batch_bytes_max = 1u << 30;
+  int64_t index_interval_bytes = 4096;
+  // Whether offsets may be missing in what was appended last (a follower of a compacted log).
+  bool gaps_allowed = false;
+  LeaderEpoch epoch_max{INT32_MAX};  // batches of a later one are not believed
+  Timestamp now{0};
+  std::optional<SyncedMark> mark;  // instead of the one that the journal had at the start
+};
+
+// Finds out where the log ends, cuts a torn tail above the synced mark, removes what compaction and
+// retention left half done, and makes durable what it found (A12). Fails with kStorageError,
+// leaving the files as they are, on damage below the mark (A4, A5). Thread: disk.
+Result<RecoveredLog> RecoverLog(LogDirectory& directory, const RecoveryOptions& options);
+
+}  // namespace gregor
+
+#endif  // GREGOR_STORAGE_LOG_RECOVERY_H_

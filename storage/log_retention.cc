@@ -1,0 +1,173 @@
+// LogImpl: the log's start: deletion, retention, rolls without an append.
+#include <algorithm>
+#include <utility>
+
+#include "storage/log_files.h"
+#include "storage/log_impl.h"
+
+namespace gregor {
+
+void LogImpl::DeleteBefore(Offset start, Done done) {
+  CHECK_LE(start.value, ends_.log_end.value);
+  if (auto failed = failure(); failed.has_value()) return done(*std::move(failed));
+  if (start <= ends_.log_start && !deleting_) return done({});
+  deletions_.push_back({start, std::move(done)});
+  RunDeletions();
+  // What is not synced cannot be deleted: after a power loss the log would end before it begins.
+  if (!deletions_.empty()) RequestSync();
+}
+
+// Raises the log start to the highest one asked for that is synced; one at a time, and not while
+// the log is being cut. Durable in the journal before the files go. Also has the journal follow
+// where only that keeps files from going.
+void LogImpl::RunDeletions() {
+  if (deleting_ || quiet_running_ || failure().has_value()) return;
+  if (CanDrop(journaled_)) DropSegments();
+  const Offset synced = ends_.synced_end;
+  const auto waits =
+      std::stable_partition(deletions_.begin(), deletions_.end(),
+                            [&](const Deletion& each) { return each.start <= synced; });
+  const bool journal_lags =
+      !CanDrop(journaled_) && CanDrop({synced_mark_.segment_base, ends_.log_start});
+  if (waits == deletions_.begin() && !journal_lags) return;
+  std::vector<Deletion> ready(std::move_iterator(deletions_.begin()), std::move_iterator(waits));
+  deletions_.erase(deletions_.begin(), waits);
+  deleting_ = true;
+  changed_ = true;
+  for (const Deletion& each : ready) ends_.log_start = std::max(ends_.log_start, each.start);
+  epochs_.TruncateFromStart(ends_.log_start);
+  SyncedMark mark = synced_mark_;
+  mark.log_start = ends_.log_start;
+  JournalMark(mark, false,
+              [this, alive = alive_, mark, ready = std::move(ready)](Result<void> result) mutable {
+                if (*alive) {
+                  deleting_ = false;
+                  if (result.ok()) NoteJournaled(mark);
+                  if (result.ok()) DropSegments();
+                }
+                for (Deletion& each : ready) each.done(result);
+                if (!*alive) return;
+                if (result.ok()) RunDeletions();
+                RunQuietWork();
+              });
+  if (options_.on_progress) options_.on_progress();
+}
+
+void LogImpl::NoteJournaled(const SyncedMark& mark) {
+  journaled_.segment_base = std::max(journaled_.segment_base, mark.segment_base);
+  journaled_.log_start = std::max(journaled_.log_start, mark.log_start);
+}
+
+// Whether the oldest segment lies below the log start as a whole, and recovery does not look for
+// it: neither for the segment of a mark, nor because a mark says that the log begins there.
+bool LogImpl::CanDrop(const Journaled& journaled) const {
+  return segments_.size() > 1 && segments_[1].base() <= journaled.log_start &&
+         segments_[1].base() <= journaled.segment_base;
+}
+
+void LogImpl::DropSegments() {
+  if (compaction_ != nullptr && compaction_->is_swapping) return;  // when that is through
+  std::vector<SegmentName> dropped;
+  while (CanDrop(journaled_)) {
+    dropped.push_back(segments_.front().name);
+    segments_.erase(segments_.begin());
+  }
+  if (dropped.empty()) return;
+  ++replacements_;
+  DeleteFiles(std::move(dropped));
+}
+
+// REQUIRES: they are not among the segments any more.
+DeletedSegments LogImpl::Deleted(std::vector<SegmentName> names) const {
+  DeletedSegments deleted;
+  if (names.empty()) return deleted;
+  deleted.first_left = segments_.front().base();
+  for (const SegmentName& name : names) {
+    if (SegmentOf(name.base).base() != name.base) deleted.former_bases.push_back(name.base);
+  }
+  deleted.names = std::move(names);
+  return deleted;
+}
+
+void LogImpl::DeleteFiles(std::vector<SegmentName> names) {
+  if (names.empty()) return;
+  BeginFileJob();
+  const int64_t delay_ms = options_.config.file_delete_delay_ms;
+  const auto fail = [&directory = directory_](const Error& error) { directory.Fail(error); };
+  directory_.disk().Submit(
+      Lane::kBackground, "log.mark_deleted", loop_,
+      [&directory = directory_, id = options_.id, deleted = Deleted(names),
+       delay_ms]() -> Result<void> {
+        RETURN_IF_ERROR(MarkDeleted(directory, id, deleted));
+        if (delay_ms > 0) return {};
+        return RemoveDeleted(directory, id, deleted.names);
+      },
+      [this, alive = alive_, names, delay_ms, fail](Result<void> marked) {
+        if (!marked.ok()) fail(marked.error());
+        if (!*alive) return;  // the next start removes them
+        EndFileJob();
+        if (!marked.ok() || delay_ms == 0) return;
+        loop_.After(
+            std::chrono::milliseconds(delay_ms), "log.remove_deleted", [this, alive, names, fail] {
+              if (!*alive || closing_) return;
+              directory_.disk().Submit(Lane::kBackground, "log.remove_deleted",
+                                       [&directory = directory_, id = options_.id, names, fail] {
+                                         const auto removed = RemoveDeleted(directory, id, names);
+                                         if (!removed.ok()) fail(removed.error());
+                                       });
+            });
+      });
+}
+
+// A new active segment without a batch to put into it; it has no file until there is one.
+void LogImpl::RollIdle() {
+  if (disk_full_ != nullptr) return;
+  Roll(ends_.log_end);
+  changed_ = true;
+  if (!writing_) StartWrite();
+  RequestSync();
+}
+
+bool LogImpl::ActiveHasExpired(Offset limit) const {
+  const LogConfig& config = options_.config;
+  const Segment& active = segments_.back();
+  if (active.size == 0) return false;
+  if (config.cleanup_compact && config.max_compaction_lag_ms != LogConfig::kNever &&
+      active.first_timestamp != kNoTimestamp &&
+      Now() - active.first_timestamp > config.max_compaction_lag_ms)
+    return true;
+  return config.cleanup_delete && config.retention_ms != LogConfig::kNever &&
+         ends_.log_end <= limit && active.max_timestamp != kNoTimestamp &&
+         Now() - active.max_timestamp > config.retention_ms;
+}
+
+void LogImpl::ApplyRetention(Offset limit) {
+  if (segments_.empty() || closing_ || quiet_running_ || failure().has_value()) return;
+  RunDeletions();
+  if (ActiveHasExpired(limit)) RollIdle();
+  ConsiderCompaction();
+  const LogConfig& config = options_.config;
+  if (!config.cleanup_delete) return;
+  const Timestamp now = Now();
+  uint64_t size = size_bytes();
+  Offset start = ends_.log_start;
+  for (size_t i = 0; i + 1 < segments_.size() && segments_[i + 1].base() <= limit; ++i) {
+    const Segment& segment = segments_[i];
+    const bool by_size = config.retention_bytes != LogConfig::kNever &&
+                         size >= segment.size + static_cast<uint64_t>(config.retention_bytes);
+    const bool by_time = config.retention_ms != LogConfig::kNever &&
+                         segment.max_timestamp != kNoTimestamp &&
+                         now - segment.max_timestamp > config.retention_ms;
+    if (!by_size && !by_time) break;
+    size -= segment.size;
+    start = segments_[i + 1].base();
+  }
+  if (start <= ends_.log_start) return;
+  DeleteBefore(start, [folder = Folder(), start](Result<void> deleted) {
+    LOG_IF(ERROR, !deleted.ok()) << folder << ": retention failed: " << deleted.error();
+    LOG_IF(INFO, deleted.ok()) << folder << ": retention deleted the records before offset "
+                               << start;
+  });
+}
+
+}  // namespace gregor

@@ -1,0 +1,58 @@
+#include "storage/segment_cursor.h"
+
+#include <algorithm>
+
+#include "base/crc32c.h"
+
+namespace gregor {
+namespace {
+
+constexpr size_t kWindowBytes = 1u << 20;
+constexpr Offset kBaseMax{INT64_MAX - INT32_MAX - 1};  // the offset after a batch must be one, too
+
+}  // namespace
+
+Result<std::span<const uint8_t>> SegmentCursor::Bytes(uint64_t position, size_t size) {
+  const uint64_t left = at_.end - position;
+  size = static_cast<size_t>(std::min<uint64_t>(size, left));
+  if (position < begin_ || position + size > begin_ + used_) {
+    const auto wanted = static_cast<size_t>(std::min<uint64_t>(std::max(size, kWindowBytes), left));
+    if (wanted > window_bytes_) {
+      window_.reset(new uint8_t[wanted]);
+      window_bytes_ = wanted;
+    }
+    ASSIGN_OR_RETURN(used_, file_->Read(position, {window_.get(), wanted}));
+    begin_ = position;
+  }
+  const auto skip = static_cast<size_t>(position - begin_);
+  return std::span<const uint8_t>(window_.get() + skip, std::min(size, used_ - skip));
+}
+
+Result<std::optional<SegmentCursor::Batch>> SegmentCursor::Next() {
+  const auto stop = [this](std::string what) {
+    what_ = std::move(what);
+    return std::optional<Batch>();
+  };
+  if (at_end() || !what_.empty()) return std::optional<Batch>();
+  ASSIGN_OR_RETURN(const auto front, Bytes(at_.position, kBatchHeaderBytes));
+  const auto header = PeekHeader(Slice(nullptr, front.data(), front.size()), at_.batch_bytes_max);
+  if (!header.ok()) return stop(header.error().message);
+  if (header->size() > at_.end - at_.position) return stop("a batch is cut off");
+  if (header->base_offset < at_.next_offset || header->base_offset > kBaseMax ||
+      header->last_offset_delta < 0 || header->leader_epoch < at_.epoch) {
+    return stop("a batch that does not continue the log (offset " +
+                std::to_string(header->base_offset.value) + " after " +
+                std::to_string(at_.next_offset.value) + ", epoch " +
+                std::to_string(header->leader_epoch.value) + ")");
+  }
+  ASSIGN_OR_RETURN(const auto whole, Bytes(at_.position, header->size()));
+  if (whole.size() != header->size() || Crc32c(0, whole.subspan(kBatchCrcStart)) != header->crc)
+    return stop("a batch whose checksum is wrong");
+  const Batch batch{*header, at_.position, whole};
+  at_.position += header->size();
+  at_.next_offset = header->next_offset();
+  at_.epoch = header->leader_epoch;
+  return std::optional(batch);
+}
+
+}  // namespace gregor
