@@ -112,7 +112,9 @@ class Partition {
   std::optional<EpochEnd> FindDivergence(const Fetch& request) const;
   void Locate(const Position& position, UniqueFunction<void(Result<TimedOffset>)> done);
   void ReadAt(WaitingFetch fetch, bool may_wait);
-  void OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, Result<LogRead> read);
+  // `limit`: where the read had to stop.
+  void OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, Offset limit,
+              Result<LogRead> read);
   Fetched DescribeFetch(Offset from) const;
 
   EventLoop& loop_;

@@ -91,7 +91,7 @@ void Partition::ReadAt(WaitingFetch fetch, bool may_wait) {
   if (fetch.from >= high_watermark_) {
     LogRead nothing;
     nothing.base_offset = nothing.next_offset = fetch.from;
-    return OnRead(std::move(fetch), may_wait, {}, std::move(nothing));
+    return OnRead(std::move(fetch), may_wait, {}, high_watermark_, std::move(nothing));
   }
   const size_t bytes_max = std::max<size_t>(fetch.request.bytes_max, 1);
   Budget::Share memory = context_.fetch_memory.TryAcquire(bytes_max);
@@ -105,19 +105,21 @@ void Partition::ReadAt(WaitingFetch fetch, bool may_wait) {
                       .limit = high_watermark_,
                       .bytes_max = bytes_max,
                       .first_batch_may_exceed = fetch.request.first_batch_may_exceed};
-  log_->Read(spec, [this, alive = alive_, fetch = std::move(fetch), may_wait,
+  log_->Read(spec, [this, alive = alive_, fetch = std::move(fetch), may_wait, limit = spec.limit,
                     memory = std::move(memory)](Result<LogRead> read) mutable {
     if (!*alive) return fetch.done(Error(Reason::kServerDraining, "the broker stops"));
-    OnRead(std::move(fetch), may_wait, std::move(memory), std::move(read));
+    OnRead(std::move(fetch), may_wait, std::move(memory), limit, std::move(read));
   });
 }
 
-void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory,
+void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, Offset limit,
                        Result<LogRead> read) {
   if (!read.ok()) return fetch.done(std::move(read).error());
   const bool enough =
       read->batches.size() >= static_cast<size_t>(std::max(fetch.request.bytes_min, 1)) ||
-      read->batches.size() >= fetch.request.bytes_max;
+      read->batches.size() >= fetch.request.bytes_max ||
+      // There was more, and it did not fit: waiting would not change that.
+      (!read->batches.empty() && read->next_offset < limit);
   if (!enough && may_wait && state_ == State::kOpen && fetch.deadline > loop_.clock().Now()) {
     if (purgatory_ == nullptr) {
       purgatory_ = std::make_unique<FetchPurgatory>(

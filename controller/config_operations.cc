@@ -192,7 +192,7 @@ Plan<BrokerEpoch> PlanRegister(const BrokerImage& broker, const MetadataImage& i
     }
   });
   if (taken.has_value()) return *taken;
-  if (broker.feature_level_min > image.feature_level ||
+  if (broker.feature_level_min < 1 || broker.feature_level_min > image.feature_level ||
       broker.feature_level_max < image.feature_level) {
     return refuse("it supports feature levels " + std::to_string(broker.feature_level_min) +
                   " to " + std::to_string(broker.feature_level_max) + ", and the cluster is at " +

@@ -87,10 +87,16 @@ Result<MetadataDelta> ControllerImpl::Append(const std::vector<pb::MetadataRecor
   std::vector<std::string> serialized;
   serialized.reserve(records.size());
   for (const pb::MetadataRecord& record : records) {
+    serialized.push_back(SerializeRecord(record));
+    // What cannot be read again must not get into the log. Partitions have no text.
+    if (!record.has_partitions() && !ParseRecord(serialized.back()).ok()) {
+      return Error(Reason::kInvalidArgument,
+                   "the operation has text that is not UTF-8: names, racks and hosts must be")
+          .With("outcome", "NOT_APPLIED");
+    }
     // The plan was made for this very image: it cannot contradict it.
     const auto applied = replay.Apply(offset, record);
     CHECK(applied.ok()) << applied.error();
-    serialized.push_back(SerializeRecord(record));
     offset = offset + 1;
   }
   ASSIGN_OR_RETURN(const AppendedRecords appended, log_->Append(*leading_, std::move(serialized)));

@@ -109,13 +109,12 @@ Result<std::string> EncodeBootstrap(const NodeIdentity& identity,
   return EncodeSnapshot(*replay.Finish({}).after);
 }
 
-// Writes a file whose name and content are durable when it returns, though not in one step.
-Result<void> WriteFile(FileSystem& files, const std::string& path, const std::string& content) {
-  ASSIGN_OR_RETURN(const FilePtr file, files.Open(path, OpenMode::kCreate));
+// Writes a file, without syncing it.
+Result<FilePtr> WriteFile(FileSystem& files, const std::string& path, const std::string& content) {
+  ASSIGN_OR_RETURN(FilePtr file, files.Open(path, OpenMode::kCreate));
   RETURN_IF_ERROR(file->Truncate(0));
   RETURN_IF_ERROR(file->Write(0, Slice::Copy(content)));
-  RETURN_IF_ERROR(file->Sync());
-  return files.SyncDirectory(ParentPath(path));
+  return file;
 }
 
 }  // namespace
@@ -162,8 +161,12 @@ Result<NodeIdentity> FormatDirectory(FileSystem& files, const std::string& data_
   const std::string meta = EncodeIdentity(identity);
   const std::string log = MetadataLogPath(MetadataPath(data_dir));
   RETURN_IF_ERROR(files.MakeDirectory(log));
-  RETURN_IF_ERROR(WriteFile(files, BootstrapPath(data_dir), bootstrap));
-  RETURN_IF_ERROR(WriteFile(files, JoinPath(log, kMetaFile), meta));
+  std::vector<FilePtr> written(2);
+  ASSIGN_OR_RETURN(written[0], WriteFile(files, BootstrapPath(data_dir), bootstrap));
+  ASSIGN_OR_RETURN(written[1], WriteFile(files, JoinPath(log, kMetaFile), meta));
+  RETURN_IF_ERROR(files.SyncAll(written));
+  RETURN_IF_ERROR(files.SyncDirectory(log));
+  RETURN_IF_ERROR(files.SyncDirectory(ParentPath(log)));
   // From here on it is formatted.
   RETURN_IF_ERROR(ReplaceFile(files, JoinPath(data_dir, kMetaFile), meta));
   return identity;

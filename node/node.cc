@@ -166,6 +166,8 @@ class RunningNode final : public Node {
     options.host = settings_.listen_grpc.host;
     options.port = settings_.listen_grpc.port;
     options.memory_bytes_max = settings_.grpc_memory_bytes;
+    // Streams wait before the broker would refuse; the rest is for single calls.
+    options.produce_bytes_max = settings_.produce_memory_bytes / 2;
     options.metrics = metrics_.get();
     ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(*broker_, std::move(options)));
     RETURN_IF_ERROR(Register());

@@ -8,6 +8,8 @@ namespace {
 
 // What is read ahead of the sending: a message that is being sent, and the next one.
 constexpr size_t kMessagesAhead = 2;
+// Less is not read at a time because of records that take more room than their batch.
+constexpr size_t kReadBytesMin = 64u << 10;
 constexpr size_t kSlotsMax = 32'768;
 constexpr size_t kSlotBytes = 512;  // about what a slot costs
 // A read that waits longer begins anew, so that those which nobody waits for any more end.
@@ -21,6 +23,8 @@ struct FetchPump::State {
   explicit State(Slot slot) : slot(std::move(slot)) {}
   // Of the read or the answer that the slot is in; it is in one at a time.
   Slot slot;
+  // Where messages carry parts of batches: what one of them took lately, or twice of it.
+  size_t read_bytes = SIZE_MAX;
   size_t reserved = 0;        // of the bytes that may be read ahead
   int64_t granted = 0;        // of the credit
   bool is_caught_up = false;  // and the client knows
@@ -162,7 +166,9 @@ std::optional<Fetch> FetchPump::RequestOf(const State& state, bool waits) {
     const bool patient = options_.bytes_min > 1;
     request.bytes_min = options_.bytes_min;
     request.wait_max = patient ? std::clamp(options_.wait_max, kWaitMin, kWaitMax) : kWaitMax;
-  } else if (!options_.splits_batches && state.granted < static_cast<int64_t>(request.bytes_max)) {
+  } else if (options_.splits_batches) {
+    request.bytes_max = std::min(request.bytes_max, state.read_bytes);
+  } else if (state.granted < static_cast<int64_t>(request.bytes_max)) {
     // One batch may overdraw the credit.
     request.bytes_max = static_cast<size_t>(state.granted);
     request.first_batch_may_exceed = true;
@@ -274,11 +280,16 @@ void FetchPump::Charge(const Ticket& ticket, size_t bytes) {
   connection_->Give(give);
 }
 
-void FetchPump::Queued(const Ticket& ticket, Offset next_offset, Offset high_watermark) {
+void FetchPump::Queued(const Ticket& ticket, const Fetched& fetched, Offset next_offset) {
   Release(*ticket);
-  const bool at_end = next_offset >= high_watermark;
+  const bool at_end = next_offset >= fetched.high_watermark;
+  const size_t message = options_.message_bytes_max;
   {
     const MutexLock lock(mutex_);
+    size_t& read = ticket->read_bytes;
+    read = std::min(read, message);
+    read = next_offset < fetched.next_offset ? std::max(read / 2, std::min(message, kReadBytesMin))
+                                             : std::min(2 * read, message);
     ticket->slot.position = {Position::Kind::kOffset, next_offset.value};
     ticket->slot.last_fetched_epoch.reset();
     ticket->is_caught_up = at_end;

@@ -72,8 +72,8 @@ class FetchPump : public std::enable_shared_from_this<FetchPump> {
 
   // What was read is about to be queued, and `bytes` of it count until Sent().
   void Charge(const Ticket& ticket, size_t bytes);
-  // It is queued, charged or not; reading goes on at `next_offset`.
-  void Queued(const Ticket& ticket, Offset next_offset, Offset high_watermark);
+  // It is queued, charged or not, up to `next_offset`, where reading goes on.
+  void Queued(const Ticket& ticket, const Fetched& fetched, Offset next_offset);
   // What was read cannot be sent.
   void FailRead(const Ticket& ticket, const Error& error) { Fail(ticket, error); }
   // So many of the charged bytes have left.

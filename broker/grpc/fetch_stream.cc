@@ -183,7 +183,7 @@ void FetchStream::OnFetched(const FetchPump::Ticket& ticket, const FetchPump::Sl
     const size_t size = fetched.batches.size();
     pump_->Charge(ticket, size);
     Queue(EncodeFetchData(id, fetched), size);
-    pump_->Queued(ticket, fetched.next_offset, fetched.high_watermark);
+    pump_->Queued(ticket, fetched, fetched.next_offset);
     return Flush();
   }
   if (!IsSlowToEncode(fetched.batches)) return DeliverRecords(ticket, id, fetched);
@@ -200,7 +200,7 @@ void FetchStream::DeliverRecords(const FetchPump::Ticket& ticket, int32_t slot,
   if (!records.ok()) return pump_->FailRead(ticket, records.error());
   pump_->Charge(ticket, records->bytes.size());
   Queue(EncodeFetchData(slot, fetched, *records), records->bytes.size());
-  pump_->Queued(ticket, records->next_offset, fetched.high_watermark);
+  pump_->Queued(ticket, fetched, records->next_offset);
   Flush();
 }
 

@@ -208,8 +208,10 @@ void ReadStream::OnFetched(const FetchPump::Ticket& ticket, const FetchPump::Slo
 void ReadStream::Deliver(const FetchPump::Ticket& ticket, int32_t partition,
                          const Fetched& fetched) {
   EncodeLimits limits{.from = fetched.from};
-  if (!BeginDelivery(partition, limits))
-    return pump_->Queued(ticket, fetched.next_offset, fetched.next_offset);
+  if (!BeginDelivery(partition, limits)) {
+    pump_->Remove(partition);
+    return pump_->Queued(ticket, fetched, fetched.next_offset);
+  }
   Result<EncodedRecords> records = EncodedRecords();
   do {
     records = EncodeRecords(fetched.batches, fetched.next_offset, limits, kReadResponseRecords);
@@ -221,7 +223,7 @@ void ReadStream::Deliver(const FetchPump::Ticket& ticket, int32_t partition,
     Queue(EncodeReadResponse(PartitionIndex{partition}, *records, fetched.high_watermark),
           records->bytes.size());
   }
-  pump_->Queued(ticket, records->next_offset, fetched.high_watermark);
+  pump_->Queued(ticket, fetched, records->next_offset);
   Flush();
   StopAt(partition, records->next_offset);
   if (EndDelivery()) End();

@@ -72,22 +72,24 @@ class ControllerApi {
   virtual ~ControllerApi() = default;
 
   // Fails with kInvalidTopic, kTopicAlreadyExists, kInvalidPartitions, kInvalidReplicationFactor,
-  // kInvalidReplicaAssignment, kInvalidConfig. With validate_only the topic is as it would be, with
-  // a zero id.
+  // kInvalidReplicaAssignment, kInvalidConfig, kPolicyViolation (too many topics), kBatchTooLarge,
+  // kInvalidArgument (also for a request_id that was used for something else). With validate_only
+  // the topic is as it would be, with a zero id.
   virtual void Create(CreateTopic operation, Done<TopicPtr> done) = 0;
   // Fails with kTopicNotFound, kUnknownTopicId.
   virtual void Delete(TopicKey topic, Done<void> done) = 0;
   // Fails with kTopicNotFound, kInvalidPartitions, kInvalidReplicaAssignment.
   virtual void Add(AddPartitions operation, Done<TopicPtr> done) = 0;
   // One result per alteration; each alteration is atomic. Items fail with kTopicNotFound,
-  // kInvalidConfig, kInvalidArgument.
+  // kInvalidConfig, kInvalidArgument, kBrokerIdNotRegistered.
   virtual void Alter(std::vector<AlterConfig> alterations, bool validate_only,
                      Done<std::vector<Result<void>>> done) = 0;
   // Registers a started broker, and raises the leader epoch of every partition that it leads, in
   // the same batch, before it serves. Answers with the broker's epoch.
   // Fails with kInvalidArgument.
   virtual void Register(RegisterBroker registration, Done<BrokerEpoch> done) = 0;
-  // A block of producer ids that nobody else gets. REQUIRES: count > 0.
+  // A block of producer ids that nobody else gets. Fails with kInvalidArgument where count < 1,
+  // kQuotaExceeded where none are left.
   virtual void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done) = 0;
 };
 

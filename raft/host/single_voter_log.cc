@@ -93,8 +93,10 @@ class SingleVoterLog final : public MetadataLog {
       if (*alive) Fail(error);
     });
     ++term_.value;
+    // Beside the first records of the term: it leads once both are durable. A term that only the
+    // log remembers is raised above all the same, and nobody else votes.
     options_.disk->Submit(
-        Lane::kWrite, "raft.vote", *options_.loop,
+        Lane::kBackground, "raft.vote", *options_.loop,
         [files = &options_.disk->files(), path = VotePath(options_.path),
          vote = Vote{options_.cluster_id, options_.self, term_, options_.self}] {
           return SaveVote(*files, path, vote);
@@ -103,7 +105,7 @@ class SingleVoterLog final : public MetadataLog {
           if (!*alive) return;
           if (!saved.ok()) return Fail(saved.error());
           is_voted_ = true;
-          Lead();
+          OnProgress();
         });
     ReadOn(from);
   }
@@ -183,10 +185,7 @@ class SingleVoterLog final : public MetadataLog {
   // Delivers what was there at the start, from `from` on. All of it was synced by the recovery, and
   // so is committed.
   void ReadOn(Offset from) {
-    if (from >= recovered_end_) {
-      is_read_ = true;
-      return Lead();
-    }
+    if (from >= recovered_end_) return Lead();
     ReadSpec spec;
     spec.from = from;
     spec.limit = recovered_end_;
@@ -244,9 +243,8 @@ class SingleVoterLog final : public MetadataLog {
                    "runs a quorum of one");
   }
 
-  // Begins the term once all before it is delivered and the vote is durable.
+  // Begins the term, now that all before it is delivered.
   void Lead() {
-    if (!is_voted_ || !is_read_ || failed_ || listener_ == nullptr) return;
     const Timestamp now = options_.loop->clock().WallNow();
     const LeaderChange change{options_.self, {options_.self}};
     const VoterSet voters{{Voter{options_.self, {}}}};
@@ -260,7 +258,7 @@ class SingleVoterLog final : public MetadataLog {
     if (log_ == nullptr || failed_ || listener_ == nullptr) return;
     if (const auto failure = log_->failure()) return Fail(*failure);
     const Offset committed = log_->ends().synced_end;
-    if (!is_leading_ && term_start_end_.has_value() && committed >= *term_start_end_) {
+    if (is_voted_ && term_start_end_.has_value() && committed >= *term_start_end_) {
       term_start_end_.reset();
       is_leading_ = true;
       listener_->OnLeader({options_.self.node, term_});
@@ -280,7 +278,6 @@ class SingleVoterLog final : public MetadataLog {
   Term term_{0};
   Listener* listener_ = nullptr;
   bool is_voted_ = false;
-  bool is_read_ = false;
   std::optional<Offset> term_start_end_;  // end of the records that begin the term
   bool is_leading_ = false;
   bool failed_ = false;

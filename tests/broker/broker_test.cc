@@ -315,6 +315,23 @@ TEST(Broker, ABatchAboveTheLimitIsNotSplitUnlessItMayExceed) {
   EXPECT_GT(harness.Read(fetch)->batches.size(), 5000u);
 }
 
+TEST(Broker, AFetchThatIsFullDoesNotWaitForWhatDoesNotFit) {
+  BrokerHarness harness;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  for (int i = 0; i < 4; ++i)
+    ASSERT_TRUE(harness.Produce("orders", 0, {std::string(700, 'x')}).ok());
+  Fetch fetch = harness.FetchFrom("orders", 0, 0);
+  fetch.bytes_max = 2000;
+  fetch.bytes_min = 2000;  // two batches fit, and have less
+  fetch.wait_max = std::chrono::seconds(30);
+  const MonotonicTime began = harness.scheduler().clock().Now();
+  const auto fetched = harness.Read(fetch);
+  ASSERT_TRUE(fetched.ok());
+  EXPECT_EQ(fetched->next_offset, Offset{2});
+  EXPECT_LT(harness.scheduler().clock().Now() - began, std::chrono::seconds(1));
+}
+
 TEST(Broker, EpochsOfTheRequestAreCompared) {
   BrokerHarness harness;
   harness.Start();

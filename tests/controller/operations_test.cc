@@ -222,6 +222,22 @@ TEST_F(OperationsTest, ADirectoryBelongsToOneBroker) {
                 Reason::kInvalidArgument, "no ids of their own");
 }
 
+TEST_F(OperationsTest, TextThatCouldNotBeReadAgainIsRefused) {
+  BrokerImage broker = node_.Broker(4);
+  broker.rack = "\xff\xfe";
+  const auto registered = node_.Await<BrokerEpoch>(
+      [&](auto done) { node_.controller().Register({broker}, std::move(done)); });
+  ExpectRefused(registered, Reason::kInvalidArgument, "not UTF-8");
+  broker.rack = "r\xc3\xbc";
+  broker.feature_level_min = 0;
+  ExpectRefused(node_.Await<BrokerEpoch>(
+                    [&](auto done) { node_.controller().Register({broker}, std::move(done)); }),
+                Reason::kInvalidArgument, "supports feature levels 0 to 1");
+  EXPECT_TRUE(node_.Create("after").ok());
+  node_.Kill();
+  EXPECT_TRUE(node_.Open());
+}
+
 TEST_F(OperationsTest, ProducerIdsEndBelowThoseOfRequests) {
   ExpectRefused(node_.ProducerIds(0), Reason::kInvalidArgument, "needs a size");
   ASSERT_TRUE(node_.ProducerIds((int64_t{1} << 62) - 10).ok());
