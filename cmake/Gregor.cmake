@@ -146,8 +146,9 @@ function(gregor_pytest name)
   cmake_parse_arguments(arg "" "TIMEOUT" "LABELS;NEEDS;FILES" ${ARGN})
   set(needs "")
   foreach(target ${arg_NEEDS})
-    # Of folders that come later, too.
-    string(APPEND needs " $<$<TARGET_EXISTS:${target}>:${target}>")
+    if(TARGET ${target})
+      string(APPEND needs " ${target}")
+    endif()
   endforeach()
   add_test(NAME ${name} COMMAND /usr/bin/python3 -m pytest -q -p no:cacheprovider
            --junitxml=${CMAKE_BINARY_DIR}/results/${name}.xml ${arg_FILES}
