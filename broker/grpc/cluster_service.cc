@@ -305,7 +305,14 @@ void ClusterService::LogDirs(const v1::DescribeLogDirsRequest& request,
     reply(std::move(response));
   };
   if (!here) return finish(std::vector<LogDirUsage>());
-  broker_.DescribeLogDirs({request.topics().begin(), request.topics().end()}, std::move(finish));
+  // The answer comes on the thread of some partitions, which a list of many replicas would hold up.
+  broker_.DescribeLogDirs(
+      {request.topics().begin(), request.topics().end()},
+      [finish = std::move(finish)](std::vector<LogDirUsage> dirs) mutable {
+        RunOnGrpcThread([finish = std::move(finish), dirs = std::move(dirs)]() mutable {
+          finish(std::move(dirs));
+        });
+      });
 }
 
 }  // namespace

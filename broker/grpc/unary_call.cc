@@ -15,6 +15,19 @@ gpr_timespec InThe(Duration future) {
 
 }  // namespace
 
+void RunOnGrpcThread(Task task) {
+  struct Hop {
+    grpc::Alarm alarm;
+    Task task;
+  };
+  auto* const hop = new Hop{.alarm = {}, .task = std::move(task)};
+  // Frees itself, whether gRPC runs or cancels it.
+  hop->alarm.Set(InThe(Duration{0}), [hop](bool) {
+    const std::unique_ptr<Hop> owner(hop);
+    owner->task();
+  });
+}
+
 UnaryCall* UnaryCall::Handle::Take() {
   const MutexLock lock(mutex_);
   return std::exchange(call_, nullptr);

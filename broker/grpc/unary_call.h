@@ -65,6 +65,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   std::unique_ptr<grpc::Alarm> timeout_;
 };
 
+// Runs `task` on one of gRPC's threads: for work that would hold up the caller's.
+void RunOnGrpcThread(Task task);
+
 // Calls `start(reply)` and returns what a method of the callback API has to.
 template <typename Response, typename Start>
 grpc::ServerUnaryReactor* AnswerLater(grpc::CallbackServerContext* context, Response* response,

@@ -286,7 +286,7 @@ TEST_F(MetadataWatchTest, AClientThatWentIsForgotten) {
 }
 
 TEST_F(MetadataWatchTest, AClientThatTakesNothingIsCutOff) {
-  for (int i = 0; i < 20; ++i) broker_.AddTopic("t" + std::to_string(i), 20'000);
+  for (int i = 0; i < 3; ++i) broker_.AddTopic("t" + std::to_string(i), 20'000);
   Start({.heartbeat_interval = milliseconds(20), .stalled_after = milliseconds(100)});
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
