@@ -321,11 +321,15 @@ void LogImpl::OnSynced(const SyncedMark& mark, Result<void> result) {
 }
 
 void LogImpl::Fail(const Error& error) {
-  if (failure_.has_value()) return;
-  failure_ = error;
-  directory_.Fail(error);
-  FailDeletions(error);
-  if (options_.on_progress) options_.on_progress();
+  if (!failure_.has_value()) {
+    failure_ = error;
+    // What waits will not be written any more, and nothing waits for it.
+    queue_.clear();
+    queued_bytes_ = 0;
+    directory_.Fail(error);
+    FailDeletions(error);
+    if (options_.on_progress) options_.on_progress();
+  }
   RunQuietWork();
 }
 

@@ -16,6 +16,7 @@ void LogImpl::RunQuietWork() {
   if (quiet_running_ || quiet_work_.empty() || writing_ || syncing_ || checkpoint_running_ ||
       deleting_ || drops_running_ > 0 || !queue_.empty())
     return;
+  if (closing_ && reads_running_ > 0) return;
   // Everything written is synced first, unless that is not possible any more.
   if (ends_.synced_end != ends_.written_end && !failure().has_value()) return;
   quiet_running_ = true;
@@ -332,8 +333,8 @@ void LogImpl::LoadTimes() {
     if (segment.max_timestamp == kNoTimestamp && segment.index == nullptr)
       unknown.push_back(segment);
   }
-  directory_.disk().Submit(
-      Lane::kBackground, "log.load_times", loop_,
+  SubmitRead(
+      Lane::kBackground, "log.load_times",
       [&directory = directory_, id = options_.id, unknown, max = options_.recovery_batch_bytes_max,
        interval = options_.config.index_interval_bytes] {
         std::vector<std::pair<Offset, Timestamp>> times;

@@ -86,7 +86,8 @@ class LogDirectory {
   // Sets a stray partition's folder aside as "<name>.stray" (never deleted by itself). Thread: disk.
   virtual Result<void> SetAside(const TopicIdPartition& partition) = 0;
 
-  // After all logs are closed: a last sync of the journal and the clean-shutdown marker. Thread: disk or shutdown.
+  // After all logs are closed: a last sync of the journal and the clean-shutdown marker. Thread: the
+  // sync lane of its disk, so that no group runs beside it.
   virtual Result<void> CloseCleanly() = 0;
 };
 

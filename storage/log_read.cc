@@ -117,8 +117,8 @@ void LogImpl::Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> d
   const Segment& segment = *std::prev(
       std::upper_bound(segments_.begin(), segments_.end(), spec.from,
                        [](Offset offset, const Segment& each) { return offset < each.base; }));
-  directory_.disk().Submit(
-      Lane::kRead, "log.load_index", loop_,
+  SubmitRead(
+      Lane::kRead, "log.load_index",
       [&directory = directory_, id = options_.id, segment, max = options_.recovery_batch_bytes_max,
        interval = options_.config.index_interval_bytes] {
         return LoadIndex(directory, id, segment, max, interval);
@@ -126,6 +126,8 @@ void LogImpl::Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> d
       [this, alive = alive_, base = segment.base, bounded,
        done = std::move(done)](Result<std::shared_ptr<SegmentIndex>> index) mutable {
         if (!*alive) return done(Error(Reason::kServerDraining, "the log was closed"));
+        if (!index.ok() && bounded.from < ends_.log_start)
+          return done(OutOfRange(bounded.from, ends_));
         if (!index.ok()) return done(std::move(index).error());
         // One at a time is kept, so that readers of old data do not fill the memory.
         for (Segment& each : segments_) {
@@ -146,8 +148,8 @@ void LogImpl::ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
       file->ReadCached(place.position, buffer.span()) == static_cast<int64_t>(size)) {
     return OnBytes(spec, place, AsSlice(buffer, size), std::move(done));
   }
-  directory_.disk().Submit(
-      Lane::kRead, "log.read", loop_,
+  SubmitRead(
+      Lane::kRead, "log.read",
       [&directory = directory_, path, position = place.position,
        buffer]() mutable -> Result<Slice> {
         ASSIGN_OR_RETURN(const FilePtr opened, directory.file_cache().Get(path, false));
@@ -156,6 +158,8 @@ void LogImpl::ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
       },
       [this, alive = alive_, spec, place, done = std::move(done)](Result<Slice> got) mutable {
         if (!*alive) return done(Error(Reason::kServerDraining, "the log was closed"));
+        // A segment that was deleted meanwhile is no damage.
+        if (!got.ok() && spec.from < ends_.log_start) return done(OutOfRange(spec.from, ends_));
         if (!got.ok()) return done(std::move(got).error());
         OnBytes(spec, place, std::move(*got), std::move(done));
       });
@@ -303,8 +307,8 @@ void LogImpl::Search(TimeQuery query,
   // The active one's index goes on changing.
   query.segments.back().index = std::make_shared<SegmentIndex>(*query.segments.back().index);
   std::erase_if(query.segments, [](const Segment& segment) { return segment.size == 0; });
-  directory_.disk().Submit(
-      Lane::kRead, "log.search", loop_,
+  SubmitRead(
+      Lane::kRead, "log.search",
       [&directory = directory_, id = options_.id, max = options_.recovery_batch_bytes_max,
        interval = options_.config.index_interval_bytes, query = std::move(query)]() mutable {
         return RunSearch(directory, id, std::move(query), max, interval);

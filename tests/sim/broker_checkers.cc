@@ -209,8 +209,7 @@ void TopicsChecker::Compare(const MetadataImage& image) {
 }
 
 void TopicsChecker::OnProducerId(ProducerId id) {
-  if (!producer_ids_.insert(id.value).second)
-    verdict_.Fail("producer id ", id, " was given twice");
+  if (!producer_ids_.insert(id.value).second) verdict_.Fail("producer id ", id, " was given twice");
 }
 
 }  // namespace gregor

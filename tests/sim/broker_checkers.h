@@ -39,8 +39,8 @@ class PartitionChecker {
   // It was refused: it must not come, unless it is sent again.
   void OnNeverAppended(uint64_t value);
   void OnAcknowledged(const Produced& produced, const std::vector<uint64_t>& values);
-  // What a fetch gave that began when acknowledged_end() was `acknowledged`. `from`: the offset that
-  // was asked for.
+  // What a fetch gave that began when acknowledged_end() was `acknowledged`. `from`: the offset
+  // that was asked for.
   void OnFetched(Offset from, Offset acknowledged, const Fetched& fetched);
   void OnDelete(Offset before);
   void OnDeleted(Offset log_start);

@@ -110,23 +110,26 @@ void BrokerScenario::ProducePlain() {
   request.partition = id->partition;
   request.batch = builder.Build().bytes;
   const bool unacknowledged = random_.Chance(0.2);
-  request.ack.acks = unacknowledged             ? Acks::kNone
+  request.ack.acks = unacknowledged        ? Acks::kNone
                      : random_.Chance(0.5) ? Acks::kAll
                                            : Acks::kLeader;
   node_.broker().Produce(
       std::move(request),
-      Expect<Result<Produced>>("produce", [this, id = *id, values,
-                                           unacknowledged](Result<Produced> produced) {
-        if (produced.ok()) {
-          Count(unacknowledged ? "accepted" : "acknowledged");
-          if (!unacknowledged) CheckerOf(id).OnAcknowledged(*produced, values);
-          return;
-        }
-        Count("refused produces");
-        if (!IsGone(id.topic_id, produced.error())) Unexpected("a produce", produced.error());
-        if (IsUnknown(produced.error())) return;
-        for (const uint64_t value : values) CheckerOf(id).OnNeverAppended(value);
-      }));
+      Expect<Result<Produced>>("produce",
+                               [this, id = *id, values, unacknowledged](Result<Produced> produced) {
+                                 if (produced.ok()) {
+                                   Count(unacknowledged ? "accepted" : "acknowledged");
+                                   if (!unacknowledged)
+                                     CheckerOf(id).OnAcknowledged(*produced, values);
+                                   return;
+                                 }
+                                 Count("refused produces");
+                                 if (!IsGone(id.topic_id, produced.error()))
+                                   Unexpected("a produce", produced.error());
+                                 if (IsUnknown(produced.error())) return;
+                                 for (const uint64_t value : values)
+                                   CheckerOf(id).OnNeverAppended(value);
+                               }));
 }
 
 void BrokerScenario::Begin(Producer& producer) {
@@ -254,8 +257,8 @@ int32_t BrokerScenario::PartitionsOf(const TopicId& topic) const {
 void BrokerScenario::ProduceRequest() {
   // A topic with more partitions would spread a repetition otherwise (docs/formats.md).
   std::erase_if(requests_, [this](const auto& request) {
-    return request->done || (!request->in_flight && PartitionsOf(request->topic) !=
-                                                        request->partitions);
+    return request->done ||
+           (!request->in_flight && PartitionsOf(request->topic) != request->partitions);
   });
   if (!requests_.empty() && (random_.Chance(0.5) || requests_.size() >= kRequestsMax)) {
     const auto request = Pick(random_, requests_);
@@ -447,8 +450,9 @@ void BrokerScenario::EndOperation(const std::string& name, const char* what,
   const TopicPtr topic = node_.broker().image()->Topic(name);
   const auto& known = topics_.At(name);
   if (known.id.has_value() != (topic != nullptr) ||
-      (topic != nullptr && (topic->id != *known.id || topic->partition_count() != known.partitions ||
-                            *topic->configs != known.configs)))
+      (topic != nullptr &&
+       (topic->id != *known.id || topic->partition_count() != known.partitions ||
+        *topic->configs != known.configs)))
     return verdict_.Fail(what, " of ", name, " was answered, and the node serves something else");
   if (topic != nullptr) AddCheckers(*topic, topic->partition_count());
 }
@@ -508,8 +512,7 @@ void BrokerScenario::AddPartitions() {
       std::move(operation),
       Expect<Result<TopicPtr>>("add partitions", [this, name = *name](Result<TopicPtr> added) {
         if (added.ok()) topics_.OnDone(name);
-        EndOperation(name, "an addition",
-                     added.ok() ? std::nullopt : std::optional(added.error()));
+        EndOperation(name, "an addition", added.ok() ? std::nullopt : std::optional(added.error()));
       }));
 }
 
@@ -570,11 +573,10 @@ void BrokerScenario::AskDeleted() {
   if (random_.Chance(0.5)) {
     Fetch fetch;
     fetch.topic.id = id;
-    node_.broker().Read(std::move(fetch),
-                        Expect<Result<Fetched>>("late fetch", [refused](Result<Fetched> fetched) {
-                          refused("a fetch", fetched.ok(),
-                                  fetched.ok() ? nullptr : &fetched.error());
-                        }));
+    node_.broker().Read(
+        std::move(fetch), Expect<Result<Fetched>>("late fetch", [refused](Result<Fetched> fetched) {
+          refused("a fetch", fetched.ok(), fetched.ok() ? nullptr : &fetched.error());
+        }));
     return;
   }
   BatchBuilder builder;
@@ -585,10 +587,10 @@ void BrokerScenario::AskDeleted() {
   ProduceBatch request;
   request.topic.id = id;
   request.batch = builder.Build().bytes;
-  node_.broker().Produce(
-      std::move(request), Expect<Result<Produced>>("late produce", [refused](Result<Produced> p) {
-        refused("a produce", p.ok(), p.ok() ? nullptr : &p.error());
-      }));
+  node_.broker().Produce(std::move(request),
+                         Expect<Result<Produced>>("late produce", [refused](Result<Produced> p) {
+                           refused("a produce", p.ok(), p.ok() ? nullptr : &p.error());
+                         }));
 }
 
 }  // namespace gregor

@@ -125,8 +125,8 @@ void BrokerNode::OnController(Result<std::unique_ptr<Controller>> opened) {
 }
 
 void BrokerNode::OnRegistered() {
-  process_->watch = process_->controller->Watch(
-      [this](const MetadataDelta& delta) { OnMetadata(delta); });
+  process_->watch =
+      process_->controller->Watch([this](const MetadataDelta& delta) { OnMetadata(delta); });
 }
 
 // The first one is where the broker begins to serve.
@@ -151,20 +151,25 @@ void BrokerNode::OnMetadata(const MetadataDelta& delta) {
 void BrokerNode::Close(UniqueFunction<void(Result<void>)> done) {
   process_->broker->Close([this, done = std::move(done)](int64_t failures) mutable {
     process_->watch.reset();
-    process_->controller->Close(
-        [this, failures, done = std::move(done)](Result<void> closed) mutable {
-          if (!closed.ok()) return done(std::move(closed));
-          if (failures == 0) return done(CloseDirectories());
-          done(Error(Reason::kStorageError,
-                     std::to_string(failures) + " logs could not be closed"));
-        });
+    process_->controller->Close([this, failures,
+                                 done = std::move(done)](Result<void> closed) mutable {
+      if (!closed.ok()) return done(std::move(closed));
+      if (failures == 0) return CloseDirectories(0, std::move(done));
+      done(Error(Reason::kStorageError, std::to_string(failures) + " logs could not be closed"));
+    });
   });
 }
 
-Result<void> BrokerNode::CloseDirectories() {
-  for (size_t i = 0; i < storage_.directory_count(); ++i)
-    RETURN_IF_ERROR(storage_.directory(i).CloseCleanly());
-  return {};
+void BrokerNode::CloseDirectories(size_t first, UniqueFunction<void(Result<void>)> done) {
+  if (first == storage_.directory_count()) return done({});
+  LogDirectory& directory = storage_.directory(first);
+  directory.disk().Submit(
+      Lane::kSync, "node.close_directory", *process_->loop,
+      [&directory] { return directory.CloseCleanly(); },
+      [this, first, done = std::move(done)](Result<void> closed) mutable {
+        if (!closed.ok()) return done(std::move(closed));
+        CloseDirectories(first + 1, std::move(done));
+      });
 }
 
 void BrokerNode::Stop(StopKind stop) {

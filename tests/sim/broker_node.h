@@ -67,7 +67,8 @@ class BrokerNode {
   void OnRegistered();
   void OnMetadata(const MetadataDelta& delta);
   void EndStart(Result<void> result);
-  Result<void> CloseDirectories();
+  // Those from `first` on.
+  void CloseDirectories(size_t first, UniqueFunction<void(Result<void>)> done);
 
   Scheduler& scheduler_;
   SimFileSystem& files_;

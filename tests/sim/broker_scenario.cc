@@ -95,8 +95,8 @@ bool BrokerScenario::MayFail() const {
 }
 
 bool BrokerScenario::IsExcused(const Error& error) const {
-  if (stopping_ && (error.reason == Reason::kServerDraining ||
-                    error.reason == Reason::kNotController))
+  if (stopping_ &&
+      (error.reason == Reason::kServerDraining || error.reason == Reason::kNotController))
     return true;
   return MayFail();
 }
@@ -117,8 +117,8 @@ void BrokerScenario::Unexpected(const char* what, const Error& error) {
 void BrokerScenario::AddCheckers(const TopicImage& topic, int32_t partitions) {
   const auto durability = topic.configs->find("durability");
   const bool synced = durability == topic.configs->end() || durability->second == "synced";
-  const bool retention = topic.configs->contains("retention.ms") ||
-                         topic.configs->contains("retention.bytes");
+  const bool retention =
+      topic.configs->contains("retention.ms") || topic.configs->contains("retention.bytes");
   for (int32_t i = 0; i < partitions; ++i) {
     auto& checker = checkers_[{topic.id, PartitionIndex{i}}];
     if (checker != nullptr) continue;
@@ -146,10 +146,9 @@ void BrokerScenario::OnServing() {
   Note("serving", life_, 0);
   const ImagePtr image = node_.broker().image();
   topics_.Compare(*image);
-  image->topics.VisitAll(
-      [&](const std::string&, const TopicPtr& topic) {
-        AddCheckers(*topic, topic->partition_count());
-      });
+  image->topics.VisitAll([&](const std::string&, const TopicPtr& topic) {
+    AddCheckers(*topic, topic->partition_count());
+  });
 }
 
 void BrokerScenario::OnStarted(Result<void> result) {
@@ -173,7 +172,8 @@ void BrokerScenario::CrashSoon() {
 void BrokerScenario::Crash(StopKind stop) {
   Note("stop", static_cast<uint64_t>(stop), 0);
   Count(stop == StopKind::kPowerLoss ? "power losses"
-                                     : stop == StopKind::kKill ? "kills" : "clean stops");
+        : stop == StopKind::kKill    ? "kills"
+                                     : "clean stops");
   node_.Stop(stop);
   ready_ = false;
   ++life_;
@@ -251,10 +251,10 @@ void BrokerScenario::Inject(BrokerSwarm::Fault fault) {
 
 void BrokerScenario::ArmFailure() {
   static const std::vector<std::pair<SimOperation, const char*>> kCalls = {
-      {SimOperation::kSync, ".log"},      {SimOperation::kSync, "synced-marks"},
-      {SimOperation::kWrite, ".log"},     {SimOperation::kSync, "/metadata/"},
+      {SimOperation::kSync, ".log"},        {SimOperation::kSync, "synced-marks"},
+      {SimOperation::kWrite, ".log"},       {SimOperation::kSync, "/metadata/"},
       {SimOperation::kWrite, "/metadata/"}, {SimOperation::kRead, ".log"},
-      {SimOperation::kSyncFolder, ""},    {SimOperation::kName, ""},
+      {SimOperation::kSyncFolder, ""},      {SimOperation::kName, ""},
   };
   const auto& [operation, path] = Pick(random_, kCalls);
   files_.FailNext(operation, path);
@@ -325,13 +325,13 @@ void BrokerScenario::CheckAllPartitions() {
       request.batch = builder.Build().bytes;
       node_.broker().Produce(
           std::move(request),
-          Expect<Result<Produced>>("last produce", [this, id, values, &open](
-                                                       Result<Produced> produced) {
-            if (!produced.ok())
-              return verdict_.Fail("a partition takes nothing any more: ", produced.error());
-            CheckerOf(id).OnAcknowledged(*produced, values);
-            ReadAll(id, {Position::Kind::kEarliest, 0}, [&open] { --open; });
-          }));
+          Expect<Result<Produced>>(
+              "last produce", [this, id, values, &open](Result<Produced> produced) {
+                if (!produced.ok())
+                  return verdict_.Fail("a partition takes nothing any more: ", produced.error());
+                CheckerOf(id).OnAcknowledged(*produced, values);
+                ReadAll(id, {Position::Kind::kEarliest, 0}, [&open] { --open; });
+              }));
     }
   }
   const auto done = [&] { return open == 0 && calls_.empty(); };

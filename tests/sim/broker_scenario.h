@@ -181,7 +181,7 @@ class BrokerScenario {
   size_t steps_done_ = 0;
   bool chaos_ = true;
   bool stopping_ = false;
-  bool ready_ = false;  // all logs are open
+  bool ready_ = false;         // all logs are open
   bool disk_trouble_ = false;  // full, slow or hanging in this life
   bool crash_due_ = false;
   uint64_t life_errors_ = 0;
