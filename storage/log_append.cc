@@ -49,6 +49,7 @@ void LogImpl::Adopt(RecoveredLog recovered) {
   producers_ = std::move(recovered.producers);
   ends_ = {recovered.log_start, recovered.log_end, recovered.log_end, recovered.log_end};
   written_mark_ = synced_mark_ = recovered.mark;
+  durable_log_start_ = recovered.log_start;
   folder_exists_ = !segments_.empty();
   active_allocated_ = segments_.empty() ? 0 : segments_.back().size;
   active_since_ = kNoTimestamp;

@@ -218,7 +218,7 @@ void LogImpl::CutTo(SyncedMark mark, Done done) {
 void LogImpl::DeleteBefore(Offset start, Done done) {
   CHECK_LE(start.value, ends_.log_end.value);
   if (const auto failed = failure(); failed.has_value()) return done(*failed);
-  if (start <= ends_.log_start && !deleting_) return done({});
+  if (start <= durable_log_start_) return done({});
   deletions_.push_back({start, std::move(done)});
   RunDeletions();
   // What is not synced cannot be deleted: after a power loss the log would end before it begins.
@@ -246,6 +246,7 @@ void LogImpl::RunDeletions() {
               [this, alive = alive_, mark, ready = std::move(ready)](Result<void> result) mutable {
                 if (*alive) {
                   deleting_ = false;
+                  if (result.ok()) durable_log_start_ = std::max(durable_log_start_, mark.log_start);
                   if (result.ok()) DropSegments(mark);
                 }
                 for (Deletion& each : ready) each.done(result);

@@ -168,6 +168,7 @@ class LogImpl final : public Log {
   };
   std::vector<Deletion> deletions_;  // that wait for a sync, or for each other
   bool deleting_ = false;
+  Offset durable_log_start_{0};  // that the journal has
   int drops_running_ = 0;  // jobs that remove segments
   int reads_running_ = 0;  // jobs that read
   bool closing_ = false;

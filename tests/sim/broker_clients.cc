@@ -270,6 +270,7 @@ void BrokerScenario::ProduceRequest() {
   auto request = std::make_shared<Request>();
   request->topic = id->topic_id;
   request->partitions = PartitionsOf(request->topic);
+  if (request->partitions == 0) request->partitions = -1;  // will not be repeated
   for (int64_t i = random_.Between(1, 3); i > 0; --i)
     request->texts.push_back(NewValue(&request->values));
   request->id = "request-" + std::to_string(request->values[0]);
@@ -362,8 +363,10 @@ void BrokerScenario::FetchFrom(const TopicIdPartition& id, Position position, Du
           return then(more ? std::optional(fetched->next_offset) : std::nullopt);
         }
         Count("failed fetches");
-        const bool deleted = fetched.error().reason == Reason::kOffsetOutOfRange &&
-                             CheckerOf(id).MayBeGone(Offset{position.value});
+        const bool by_offset = position.kind == Position::Kind::kOffset;
+        const Offset asked = by_offset ? Offset{position.value} : Offset{-1};
+        const bool deleted =
+            fetched.error().reason == Reason::kOffsetOutOfRange && CheckerOf(id).MayBeGone(asked);
         if (!deleted && !IsGone(id.topic_id, fetched.error()))
           Unexpected("a fetch", fetched.error());
         then(std::nullopt);
@@ -417,7 +420,10 @@ void BrokerScenario::DeleteSome() {
                   "delete records", [this, id = *id, before](std::vector<Result<Offset>> deleted) {
                     if (deleted[0].ok()) {
                       Count("deletions");
-                      return CheckerOf(id).OnDeleted(std::max(before, *deleted[0]));
+                      if (*deleted[0] < before)
+                        return verdict_.Fail("deleted up to ", before, ", begins at ", *deleted[0]);
+                      // It may begin later because of another deletion, which is not done yet.
+                      return CheckerOf(id).OnDeleted(before);
                     }
                     const Error& error = deleted[0].error();
                     const bool lost = error.reason == Reason::kOffsetOutOfRange &&
@@ -447,6 +453,7 @@ void BrokerScenario::EndOperation(const std::string& name, const char* what,
                                   const std::optional<Error>& error) {
   if (error.has_value()) return Unexpected(what, *error);
   Count("operations");
+  if (stopping_) return;  // the broker follows no more
   const TopicPtr topic = node_.broker().image()->Topic(name);
   const auto& known = topics_.At(name);
   if (known.id.has_value() != (topic != nullptr) ||

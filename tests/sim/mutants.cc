@@ -240,7 +240,7 @@ bool MutantFileSystem::SkipsSync(const std::string& path) const {
     case Mutant::kMarksNotSynced:
       return path.ends_with("synced-marks");
     case Mutant::kMetadataNotSynced:
-      return path.find("/metadata/") != std::string::npos;
+      return path.find("/metadata/log/") != std::string::npos;
     default:
       return false;
   }
