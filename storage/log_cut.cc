@@ -246,7 +246,8 @@ void LogImpl::RunDeletions() {
               [this, alive = alive_, mark, ready = std::move(ready)](Result<void> result) mutable {
                 if (*alive) {
                   deleting_ = false;
-                  if (result.ok()) durable_log_start_ = std::max(durable_log_start_, mark.log_start);
+                  if (result.ok())
+                    durable_log_start_ = std::max(durable_log_start_, mark.log_start);
                   if (result.ok()) DropSegments(mark);
                 }
                 for (Deletion& each : ready) each.done(result);

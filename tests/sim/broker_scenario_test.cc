@@ -6,6 +6,7 @@
 namespace gregor {
 namespace {
 
+constexpr uint64_t kFirstSeed = 30;
 constexpr uint64_t kSeeds = 100;
 
 TEST(BrokerScenario, TheSameSeedIsTheSameRun) {
@@ -24,17 +25,18 @@ TEST(BrokerScenario, TheSameSeedIsTheSameRun) {
 // happen does.
 TEST(BrokerScenario, ItsClientsMissNothing) {
   std::map<std::string, uint64_t> counts;
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  for (uint64_t seed = kFirstSeed; seed < kFirstSeed + kSeeds; ++seed) {
     const SimReport report = RunBrokerScenario({.seed = seed});
     EXPECT_FALSE(report.failed()) << "./dev sim --scenario broker --seed " << seed << ": "
                                   << report.failure;
     AddCounts(report, &counts);
   }
-  for (const char* what :
-       {"accepted", "acknowledged", "calls without answer", "clean stops", "deletions",
-        "duplicates", "failed fetches", "failed nodes", "fetches", "full disk", "hanging disks",
-        "io errors", "kills", "late requests", "operations", "out of order", "power losses",
-        "producers", "refused produces", "searches", "slow disks", "starts"})
+  for (const char* what : {"accepted",     "acknowledged",  "calls without answer", "clean stops",
+                           "deletions",    "duplicates",    "failed fetches",       "failed nodes",
+                           "fetches",      "full disk",     "hanging disks",        "io errors",
+                           "kills",        "late requests", "operations",           "out of order",
+                           "power losses", "producers",     "refused produces",     "searches",
+                           "slow disks",   "starts"})
     EXPECT_GT(counts[what], 0u) << what;
 }
 
