@@ -13,7 +13,12 @@ Partition::Partition(EventLoop& loop, const PartitionContext& context, TopicIdPa
                      Metadata metadata)
     : loop_(loop), context_(context), id_(id), metadata_(std::move(metadata)) {}
 
-Partition::~Partition() { *alive_ = false; }
+Partition::~Partition() { life_->alive = false; }
+
+Error Partition::Ended(const Life& life) {
+  if (life.removed) return Error(Reason::kUnknownTopicId, "the topic was deleted");
+  return Error(Reason::kServerDraining, "the broker stops: try another one");
+}
 
 void Partition::Open(LogDirectory& directory) {
   CHECK(state_ == State::kNew);
@@ -25,13 +30,13 @@ void Partition::Open(LogDirectory& directory) {
   options.epoch_max = metadata_.leader_epoch;
   options.producer_id_expiration_ms = context_.producer_id_expiration_ms;
   options.producer_ids_max = context_.producer_ids_max;
-  options.on_progress = [this, alive = alive_] {
-    if (*alive) OnProgress();
+  options.on_progress = [this, life = life_] {
+    if (life->alive) OnProgress();
   };
   options.stable_end = [this, alive = alive_] { return *alive ? high_watermark_ : Offset{0}; };
   Log::Open(directory, loop_, std::move(options),
-            [this, alive = alive_](Result<std::unique_ptr<Log>> log) {
-              if (!*alive) return;
+            [this, life = life_](Result<std::unique_ptr<Log>> log) {
+              if (!life->alive) return;
               if (!log.ok()) {
                 SetOffline(std::move(log).error());
                 return;
@@ -72,7 +77,8 @@ std::optional<Error> Partition::failure() const {
 }
 
 Result<void> Partition::CheckServing(std::optional<LeaderEpoch> current_leader_epoch) const {
-  if (state_ == State::kGone) {
+  if (state_ == State::kClosing) return Ended(*life_);
+  if (state_ == State::kRemoved) {
     return Error(Reason::kUnknownTopicId,
                  "topic " + metadata_.topic + " (" + id_.topic_id.ToString() + ") was deleted");
   }
@@ -211,7 +217,7 @@ void Partition::Acknowledge(PendingAck pending, const AckRule& ack) {
 }
 
 void Partition::OnProgress() {
-  if (log_ == nullptr || state_ == State::kGone) return;
+  if (log_ == nullptr || state_ == State::kRemoved) return;
   if (const auto failure = log_->failure(); failure.has_value()) {
     FailPending(*failure);
     return;
@@ -250,15 +256,13 @@ void Partition::ApplyRetention() {
 void Partition::Close(UniqueFunction<void(Result<void>)> done) {
   WhenOpen([this, done = std::move(done)]() mutable {
     if (purgatory_ != nullptr) purgatory_->DrainAll();
-    if (log_ == nullptr) {
-      state_ = State::kGone;
-      return done({});
-    }
-    log_->Close([this, alive = alive_, done = std::move(done)](Result<void> closed) mutable {
-      if (*alive) {
+    // From here on the log takes nothing, and calls may still come that were on their way.
+    state_ = State::kClosing;
+    if (log_ == nullptr) return done({});
+    log_->Close([this, life = life_, done = std::move(done)](Result<void> closed) mutable {
+      if (life->alive) {
         OnProgress();
-        state_ = State::kGone;
-        FailPending(Error(Reason::kServerDraining, "the broker stops"));
+        FailPending(Ended(*life));
       }
       done(std::move(closed));
     });
@@ -267,7 +271,8 @@ void Partition::Close(UniqueFunction<void(Result<void>)> done) {
 
 void Partition::Remove(UniqueFunction<void(Result<void>)> done) {
   WhenOpen([this, done = std::move(done)]() mutable {
-    state_ = State::kGone;
+    state_ = State::kRemoved;
+    life_->removed = true;
     FailPending(CheckServing({}).error());
     if (log_ == nullptr) return done({});
     log_->Remove(std::move(done));

@@ -86,7 +86,12 @@ class Partition {
   Offset high_watermark() const { return high_watermark_; }
 
  private:
-  enum class State { kNew, kOpening, kOpen, kOffline, kGone };
+  enum class State { kNew, kOpening, kOpen, kOffline, kClosing, kRemoved };
+  // Seen by callbacks of the log that come after the partition has gone.
+  struct Life {
+    bool alive = true;
+    bool removed = false;  // its topic was deleted
+  };
   struct PendingAck {
     Offset end;        // answered once the high watermark is here
     size_t bytes = 0;  // appended; 0 for a duplicate
@@ -96,6 +101,8 @@ class Partition {
   };
   using WaitingFetch = FetchPurgatory::Waiting;
 
+  // What a call is answered whose partition has gone.
+  static Error Ended(const Life& life);
   // Fails with what every call fails with: offline, gone, not the leader, epoch too old or unknown.
   Result<void> CheckServing(std::optional<LeaderEpoch> current_leader_epoch) const;
   Result<void> CheckAcks(const AckRule& ack) const;
@@ -115,6 +122,7 @@ class Partition {
   // `limit`: where the read had to stop.
   void OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, Offset limit,
               Result<LogRead> read);
+  void FailRead(WaitingFetch fetch, Error error);
   Fetched DescribeFetch(Offset from) const;
 
   EventLoop& loop_;
@@ -131,8 +139,7 @@ class Partition {
   std::vector<PendingAck> acks_;
   size_t acks_done_ = 0;
   std::unique_ptr<FetchPurgatory> purgatory_;  // while something waits or waited lately
-  std::shared_ptr<bool> alive_ =
-      std::make_shared<bool>(true);  // seen by callbacks of the log that come late
+  std::shared_ptr<Life> life_ = std::make_shared<Life>();
 };
 
 }  // namespace gregor

@@ -60,9 +60,9 @@ void Partition::Read(Fetch request, BrokerApi::Done<Fetched> done) {
     return ReadAt(std::move(fetch), true);
   }
   Locate(position,
-         [this, alive = alive_, fetch = std::move(fetch)](Result<TimedOffset> found) mutable {
-           if (!found.ok()) return fetch.done(std::move(found).error());
-           if (!*alive) return fetch.done(Error(Reason::kServerDraining, "the broker stops"));
+         [this, life = life_, fetch = std::move(fetch)](Result<TimedOffset> found) mutable {
+           if (!life->alive) return fetch.done(Ended(*life));
+           if (!found.ok()) return FailRead(std::move(fetch), std::move(found).error());
            // Nothing that late yet: from the end on, as a consumer that seeks by time does.
            fetch.from = found->offset.value < 0 ? high_watermark_ : found->offset;
            ReadAt(std::move(fetch), true);
@@ -105,16 +105,22 @@ void Partition::ReadAt(WaitingFetch fetch, bool may_wait) {
                       .limit = high_watermark_,
                       .bytes_max = bytes_max,
                       .first_batch_may_exceed = fetch.request.first_batch_may_exceed};
-  log_->Read(spec, [this, alive = alive_, fetch = std::move(fetch), may_wait, limit = spec.limit,
+  log_->Read(spec, [this, life = life_, fetch = std::move(fetch), may_wait, limit = spec.limit,
                     memory = std::move(memory)](Result<LogRead> read) mutable {
-    if (!*alive) return fetch.done(Error(Reason::kServerDraining, "the broker stops"));
+    if (!life->alive) return fetch.done(Ended(*life));
     OnRead(std::move(fetch), may_wait, std::move(memory), limit, std::move(read));
   });
 }
 
+// What went wrong is of no interest where the topic was deleted, or the broker stops.
+void Partition::FailRead(WaitingFetch fetch, Error error) {
+  const auto serving = CheckServing({});
+  fetch.done(serving.ok() ? std::move(error) : serving.error());
+}
+
 void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, Offset limit,
                        Result<LogRead> read) {
-  if (!read.ok()) return fetch.done(std::move(read).error());
+  if (!read.ok()) return FailRead(std::move(fetch), std::move(read).error());
   const bool enough =
       read->batches.size() >= static_cast<size_t>(std::max(fetch.request.bytes_min, 1)) ||
       read->batches.size() >= fetch.request.bytes_max ||
@@ -200,9 +206,9 @@ void Partition::DeleteRecords(Offset before, BrokerApi::Done<Offset> done) {
   const Offset start = before.value < 0 ? high_watermark_ : before;
   if (start > high_watermark_) return done(OutOfRange(start, log_->ends(), high_watermark_));
   log_->DeleteBefore(start,
-                     [this, alive = alive_, done = std::move(done)](Result<void> deleted) mutable {
+                     [this, life = life_, done = std::move(done)](Result<void> deleted) mutable {
+                       if (!life->alive) return done(Ended(*life));
                        if (!deleted.ok()) return done(std::move(deleted).error());
-                       if (!*alive) return done(Error(Reason::kServerDraining, "the broker stops"));
                        done(log_->ends().log_start);
                      });
 }

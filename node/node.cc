@@ -230,8 +230,16 @@ class RunningNode final : public Node {
     }
     for (const auto& directory : directories_) {
       if (!logs_closed) break;
-      auto closed = directory->CloseCleanly();
-      if (!closed.ok()) fail(std::move(closed).error());
+      const auto closed = deadline.WaitFor<Result<void>>([&](auto done) {
+        directory->disk().Submit(Lane::kSync, "node.close_directory",
+                                 [directory = directory.get(), done = std::move(done)]() mutable {
+                                   done(directory->CloseCleanly());
+                                 });
+      });
+      if (!closed.has_value())
+        fail(Error(Reason::kStorageError,
+                   "log directory " + directory->options().path + " could not be closed in time"));
+      if (closed.has_value() && !closed->ok()) fail(closed->error());
     }
     return result;
   }

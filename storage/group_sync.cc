@@ -6,7 +6,9 @@
 namespace gregor {
 
 void JournaledGroupSync::Start() {
-  directory_.disk().Submit(Lane::kSync, "group_sync", [this] { RunGroup(); });
+  directory_.disk().Submit(Lane::kSync, "group_sync", [this, open = open_] {
+    if (*open) RunGroup();
+  });
 }
 
 void JournaledGroupSync::Add(Part part) {
@@ -124,7 +126,8 @@ JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const std::vector<
   return result;
 }
 
-Result<void> JournaledGroupSync::FlushMarks() {
+Result<void> JournaledGroupSync::Close() {
+  *open_ = false;
   Changes changes;
   {
     const MutexLock lock(mutex_);

@@ -1,6 +1,8 @@
 #ifndef GREGOR_STORAGE_GROUP_SYNC_IMPL_H_
 #define GREGOR_STORAGE_GROUP_SYNC_IMPL_H_
 
+#include <atomic>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -25,8 +27,9 @@ class JournaledGroupSync final : public GroupSync {
   // since, be it in the journal yet or not. Thread: any.
   std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const;
 
-  // Writes and syncs the marks that no later group took along. Thread: the sync lane.
-  Result<void> FlushMarks();
+  // Writes and syncs the marks that no later group took along; no group runs afterwards. Thread:
+  // the sync lane.
+  Result<void> Close();
   // Starts a group for them, if there are any. Thread: any.
   void FlushMarksSoon();
 
@@ -43,6 +46,8 @@ class JournaledGroupSync final : public GroupSync {
 
   LogDirectory& directory_;
   MarkJournal journal_;  // sync lane
+  // False once closed: jobs that are still in the lane may come when this has gone.
+  std::shared_ptr<std::atomic<bool>> open_ = std::make_shared<std::atomic<bool>>(true);
   mutable Mutex mutex_;
   std::vector<Part> parts_ TS_GUARDED_BY(mutex_);
   MarkJournal::Marks marks_ TS_GUARDED_BY(mutex_);

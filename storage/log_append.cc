@@ -405,7 +405,7 @@ void LogImpl::OnSynced(const SyncedMark& mark, Result<void> result) {
 }
 
 void LogImpl::Fail(const Error& error) {
-  if (failure_ != nullptr) return;
+  if (failure_ != nullptr) return RunQuietWork();
   failure_ = std::make_unique<Error>(error);
   directory_.Fail(error);
   GiveUp();

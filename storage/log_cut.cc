@@ -21,6 +21,7 @@ void LogImpl::RunQuietWork() {
   if (quiet_running_ || quiet_work_.empty() || writing_ || syncing_ || deleting_ ||
       file_jobs_ > 0 || !queue_.empty())
     return;
+  if (closing_ && reads_running_ > 0) return;
   // Everything written is synced first, unless that is not possible any more.
   if (ends_.synced_end != ends_.written_end && !failure().has_value()) return;
   quiet_running_ = true;

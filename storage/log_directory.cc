@@ -44,7 +44,7 @@ class Directory final : public LogDirectory {
       : disk_(disk),
         loop_(loop),
         options_(std::move(options)),
-        cache_(disk.files(), options_.open_files_max),
+        cache_(std::make_shared<FileCache>(disk.files(), options_.open_files_max)),
         compactor_(options_.compaction) {}
   ~Directory() override { *alive_ = false; }
 
@@ -65,7 +65,7 @@ class Directory final : public LogDirectory {
       RETURN_IF_ERROR(files.SyncDirectory(options_.path));
     }
     ASSIGN_OR_RETURN(const DiskSpace space, files.Space(options_.path));
-    SetSpace(space);
+    space_->Set(space);
     ScheduleTick();
     return {};
   }
@@ -119,7 +119,7 @@ class Directory final : public LogDirectory {
   Result<void> CheckWritable() const override {
     if (const auto failed = failure(); failed.has_value()) return *failed;
     looked_at_.store(true, std::memory_order_relaxed);
-    const uint64_t free = free_bytes_.load(std::memory_order_relaxed);
+    const uint64_t free = space_->free_bytes.load(std::memory_order_relaxed);
     if (free >= options_.reserve_bytes) return {};
     return Error(Reason::kDiskFull, "the disk of " + options_.path + " has " +
                                         std::to_string(free) + " bytes left, and its reserve is " +
@@ -129,15 +129,18 @@ class Directory final : public LogDirectory {
         .With("reserve_bytes", std::to_string(options_.reserve_bytes));
   }
   void NoteGrowth(uint64_t bytes) override {
-    uint64_t free = free_bytes_.load(std::memory_order_relaxed);
-    while (!free_bytes_.compare_exchange_weak(free, free - std::min(free, bytes),
-                                              std::memory_order_relaxed)) {
+    std::atomic<uint64_t>& free_bytes = space_->free_bytes;
+    uint64_t free = free_bytes.load(std::memory_order_relaxed);
+    while (!free_bytes.compare_exchange_weak(free, free - std::min(free, bytes),
+                                             std::memory_order_relaxed)) {
     }
   }
-  DiskSpace space() const override { return {total_bytes_.load(), free_bytes_.load()}; }
+  DiskSpace space() const override {
+    return {space_->total_bytes.load(), space_->free_bytes.load()};
+  }
 
   GroupSync& group_sync() override { return *sync_; }
-  FileCache& file_cache() override { return cache_; }
+  FileCache& file_cache() override { return *cache_; }
   Compactor& compactor() override { return compactor_; }
 
   Result<void> SetAside(const TopicIdPartition& partition) override {
@@ -167,11 +170,20 @@ class Directory final : public LogDirectory {
   Result<void> CloseCleanly() override {
     *alive_ = false;
     if (const auto failed = failure(); failed.has_value()) return *failed;
-    RETURN_IF_ERROR(sync_->FlushMarks());
+    RETURN_IF_ERROR(sync_->Close());
     return ReplaceFile(disk_.files(), JoinPath(options_.path, kCleanFile), "");
   }
 
  private:
+  // As last looked at. Thread: any.
+  struct Space {
+    std::atomic<uint64_t> free_bytes{0};
+    std::atomic<uint64_t> total_bytes{0};
+    void Set(const DiskSpace& space) {
+      free_bytes.store(space.free_bytes);
+      total_bytes.store(space.total_bytes);
+    }
+  };
   struct Observer {
     EventLoop* loop;
     UniqueFunction<void(const Error&)> call;
@@ -257,11 +269,6 @@ class Directory final : public LogDirectory {
     });
   }
 
-  void SetSpace(const DiskSpace& space) {
-    free_bytes_.store(space.free_bytes);
-    total_bytes_.store(space.total_bytes);
-  }
-
   void ScheduleTick() {
     loop_.After(kTick, "log_directory.tick", [this, alive = alive_] {
       if (*alive) Tick();
@@ -272,13 +279,16 @@ class Directory final : public LogDirectory {
   // writes go on.
   void Tick() {
     sync_->FlushMarksSoon();
-    const bool close_idle = ++ticks_ % kIdleTicks == 0 && cache_.size() > 0;
+    const bool close_idle = ++ticks_ % kIdleTicks == 0 && cache_->size() > 0;
     const bool look = looked_at_.exchange(false) || ticks_ % kIdleTicks == 0;
     if (close_idle || look) {
-      disk_.Submit(Lane::kBackground, "log_directory.look", [this, close_idle] {
-        if (close_idle) cache_.CloseIdle();
-        if (const auto space = disk_.files().Space(options_.path); space.ok()) SetSpace(*space);
-      });
+      // The directory may have gone when it runs.
+      disk_.Submit(Lane::kBackground, "log_directory.look",
+                   [&files = disk_.files(), path = options_.path, cache = cache_, space = space_,
+                    close_idle] {
+                     if (close_idle) cache->CloseIdle();
+                     if (const auto now = files.Space(path); now.ok()) space->Set(*now);
+                   });
     }
     ScheduleTick();
   }
@@ -286,8 +296,9 @@ class Directory final : public LogDirectory {
   Disk& disk_;
   EventLoop& loop_;
   const Options options_;
-  FileCache cache_;
+  const std::shared_ptr<FileCache> cache_;
   Compactor compactor_;
+  const std::shared_ptr<Space> space_ = std::make_shared<Space>();
   std::unique_ptr<DirectoryLock> lock_;
   DirectoryId id_;
   bool was_clean_ = false;
@@ -297,8 +308,6 @@ class Directory final : public LogDirectory {
   std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);
 
   mutable std::atomic<bool> looked_at_{false};
-  std::atomic<uint64_t> free_bytes_{0};
-  std::atomic<uint64_t> total_bytes_{0};
   std::atomic<bool> failed_{false};
   mutable Mutex mutex_;
   std::optional<Error> failure_ TS_GUARDED_BY(mutex_);

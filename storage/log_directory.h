@@ -102,7 +102,7 @@ class LogDirectory {
   virtual Result<void> RemoveFolder(const TopicIdPartition& partition) = 0;
 
   // After all logs are closed: a last sync of the journal and the clean-shutdown marker. Thread:
-  // disk or shutdown.
+  // the sync lane of its disk, so that no group runs beside it.
   virtual Result<void> CloseCleanly() = 0;
 };
 

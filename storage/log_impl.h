@@ -156,6 +156,18 @@ class LogImpl final : public Log {
   void DeleteFiles(std::vector<SegmentName> names);
   DeletedSegments Deleted(std::vector<SegmentName> names) const;
 
+  // Submits a job that reads; Close() and Remove() wait until it has ended.
+  template <typename Job, typename Finish>
+  void SubmitRead(Lane lane, const char* name, Job job, Finish finish) {
+    ++reads_running_;
+    directory_.disk().Submit(
+        lane, name, loop_, std::move(job),
+        [this, alive = alive_, finish = std::move(finish)](auto result) mutable {
+          if (*alive) --reads_running_;
+          finish(std::move(result));
+          if (*alive) RunQuietWork();
+        });
+  }
   uint64_t WrittenSize(const Segment& segment) const;
   std::optional<ReadPlace> PlaceOf(Offset from) const;
   ReadPlace PlaceAt(const Segment& segment) const;
@@ -226,6 +238,7 @@ class LogImpl final : public Log {
   };
   std::vector<Deletion> deletions_;  // that wait for a sync, or for each other
   bool deleting_ = false;
+  int reads_running_ = 0;  // jobs that read
   bool closing_ = false;
   bool changed_ = false;  // since the last checkpoint that Close() would write
   int file_jobs_ = 0;

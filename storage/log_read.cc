@@ -109,8 +109,8 @@ void LogImpl::Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> d
 
 // An older segment, whose index is not in memory.
 void LogImpl::LoadIndexThenRead(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done) {
-  directory_.disk().Submit(
-      Lane::kRead, "log.load_index", loop_,
+  SubmitRead(
+      Lane::kRead, "log.load_index",
       [&directory = directory_, id = options_.id, segment = SegmentOf(spec.from),
        max = options_.recovery_batch_bytes_max, interval = options_.config.index_interval_bytes] {
         return LoadIndex(directory, id, segment, max, interval);
@@ -137,8 +137,8 @@ void LogImpl::ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
       file->ReadCached(place.position, buffer.span()) == static_cast<int64_t>(size)) {
     return OnBytes(spec, place, AsSlice(buffer, size), std::move(done));
   }
-  directory_.disk().Submit(
-      Lane::kRead, "log.read", loop_,
+  SubmitRead(
+      Lane::kRead, "log.read",
       [&directory = directory_, path, position = place.position,
        buffer]() mutable -> Result<Slice> {
         ASSIGN_OR_RETURN(const FilePtr opened, directory.file_cache().Get(path, false));

@@ -10,7 +10,7 @@ namespace gregor {
 void LogImpl::DeleteBefore(Offset start, Done done) {
   CHECK_LE(start.value, ends_.log_end.value);
   if (auto failed = failure(); failed.has_value()) return done(*std::move(failed));
-  if (start <= ends_.log_start && !deleting_) return done({});
+  if (start <= journaled_.log_start && !deleting_) return done({});
   deletions_.push_back({start, std::move(done)});
   RunDeletions();
   // What is not synced cannot be deleted: after a power loss the log would end before it begins.

@@ -123,8 +123,8 @@ void LogImpl::Search(std::optional<Timestamp> time, Offset limit,
   for (Segment& segment : search.segments) segment.size = WrittenSize(segment);
   // The active one's index goes on changing.
   search.segments.back().index = std::make_shared<SegmentIndex>(*segments_.back().index);
-  directory_.disk().Submit(
-      Lane::kRead, "log.search", loop_,
+  SubmitRead(
+      Lane::kRead, "log.search",
       [search = TimeSearch(directory_, std::move(search)), time]() mutable {
         return time.has_value() ? search.First(*time) : search.Latest();
       },

@@ -161,7 +161,7 @@ class SingleVoterLog final : public MetadataLog {
     log_->Close([this, done = std::move(done)](Result<void> closed) mutable {
       // In both cases not inside of a call of the log, which `done` may destroy.
       options_.disk->Submit(
-          Lane::kBackground, "raft.close", *options_.loop,
+          Lane::kSync, "raft.close", *options_.loop,
           [directory = directory_.get(), closed = std::move(closed)] {
             return closed.ok() ? directory->CloseCleanly() : closed;
           },

@@ -150,8 +150,11 @@ class MutantGroupSync final : public GroupSync {
 
 class MutantDirectory final : public LogDirectory {
  public:
-  MutantDirectory(std::unique_ptr<LogDirectory> inner, Mutant mutant)
-      : inner_(std::move(inner)), mutant_(mutant), sync_(inner_->group_sync(), mutant) {}
+  MutantDirectory(std::unique_ptr<LogDirectory> inner, Mutant mutant, PartitionAlias alias)
+      : inner_(std::move(inner)),
+        mutant_(mutant),
+        alias_(std::move(alias)),
+        sync_(inner_->group_sync(), mutant) {}
 
   DirectoryId id() const override { return inner_->id(); }
   const Options& options() const override { return inner_->options(); }
@@ -163,6 +166,7 @@ class MutantDirectory final : public LogDirectory {
     return inner_->MarkOf(partition);
   }
   std::string PathOf(const TopicIdPartition& partition) const override {
+    if (mutant_ == Mutant::kFilesReused) return inner_->PathOf(alias_(partition));
     return inner_->PathOf(partition);
   }
   std::optional<Error> failure() const override { return inner_->failure(); }
@@ -187,6 +191,7 @@ class MutantDirectory final : public LogDirectory {
  private:
   const std::unique_ptr<LogDirectory> inner_;
   const Mutant mutant_;
+  const PartitionAlias alias_;
   MutantGroupSync sync_;
 };
 
@@ -208,6 +213,12 @@ const std::vector<MutantInfo>& AllMutants() {
       {Mutant::kDamageServed, "damage-served", "storage"},
       {Mutant::kEpochKept, "epoch-kept", "storage"},
       {Mutant::kProducersForgotten, "producers-forgotten", "storage"},
+      {Mutant::kAckBeforeSync, "ack-before-sync", "broker"},
+      {Mutant::kCutBelowMark, "cut-below-mark", "broker"},
+      {Mutant::kServedUnsynced, "served-unsynced", "broker"},
+      {Mutant::kLeaderEpochKept, "leader-epoch-kept", "broker"},
+      {Mutant::kMetadataNotSynced, "metadata-not-synced", "broker"},
+      {Mutant::kFilesReused, "files-reused", "broker"},
   };
   return mutants;
 }
@@ -232,9 +243,16 @@ bool MutantFileSystem::SkipsSync(const std::string& path) const {
       return job_ == "log.cut";
     case Mutant::kMarksNotSynced:
       return path.ends_with("synced-marks");
+    case Mutant::kMetadataNotSynced:
+      return path.find("/metadata/log/") != std::string::npos;
     default:
       return false;
   }
+}
+
+Result<void> MutantFileSystem::Remove(const std::string& path) {
+  if (mutant_ == Mutant::kFilesReused && job_ == "log.remove") return {};
+  return inner_.Remove(path);
 }
 
 Result<void> MutantFileSystem::SyncDirectory(const std::string& path) {
@@ -264,9 +282,10 @@ void MutantDisk::Submit(Lane lane, const char* name, Task job) {
   });
 }
 
-std::unique_ptr<LogDirectory> MutateDirectory(std::unique_ptr<LogDirectory> inner, Mutant mutant) {
+std::unique_ptr<LogDirectory> MutateDirectory(std::unique_ptr<LogDirectory> inner, Mutant mutant,
+                                              PartitionAlias alias) {
   if (mutant == Mutant::kNone) return inner;
-  return std::make_unique<MutantDirectory>(std::move(inner), mutant);
+  return std::make_unique<MutantDirectory>(std::move(inner), mutant, std::move(alias));
 }
 
 }  // namespace gregor

@@ -1,6 +1,7 @@
 #ifndef GREGOR_TESTS_SIM_MUTANTS_H_
 #define GREGOR_TESTS_SIM_MUTANTS_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -34,6 +35,9 @@ enum class Mutant {
   kDamageServed,          // reads believe in bytes with a wrong checksum
   kEpochKept,             // the leader epoch does not rise at a start (4)
   kProducersForgotten,    // the table of idempotent producers is lost at a start (35)
+  kLeaderEpochKept,       // the same as kEpochKept, in what the controller tells the broker (4)
+  kMetadataNotSynced,     // operations are answered before their records are on the disk (18)
+  kFilesReused,           // a new topic gets the files of a deleted one of its name (40)
 };
 
 struct MutantInfo {
@@ -61,7 +65,7 @@ class MutantFileSystem final : public FileSystem {
   Result<void> Rename(const std::string& from, const std::string& to) override {
     return inner_.Rename(from, to);
   }
-  Result<void> Remove(const std::string& path) override { return inner_.Remove(path); }
+  Result<void> Remove(const std::string& path) override;
   Result<void> SyncDirectory(const std::string& path) override;
   Result<DiskSpace> Space(const std::string& path) override { return inner_.Space(path); }
   Result<std::unique_ptr<DirectoryLock>> Lock(const std::string& path) override {
@@ -94,8 +98,12 @@ class MutantDisk final : public Disk {
   MutantFileSystem& files_;
 };
 
-// `inner` with the group sync and the marks of `mutant`.
-std::unique_ptr<LogDirectory> MutateDirectory(std::unique_ptr<LogDirectory> inner, Mutant mutant);
+// For kFilesReused: whose files a partition gets.
+using PartitionAlias = std::function<TopicIdPartition(const TopicIdPartition&)>;
+
+// `inner` with the group sync, the marks and the paths of `mutant`.
+std::unique_ptr<LogDirectory> MutateDirectory(std::unique_ptr<LogDirectory> inner, Mutant mutant,
+                                              PartitionAlias alias);
 
 }  // namespace gregor
 

@@ -92,6 +92,7 @@ TimerId SimLoop::After(Duration delay, const char* name, Task task) {
 }
 
 void SimLoop::Cancel(TimerId timer) {
+  if (killed_) return;  // by what is destroyed after the loop has stopped
   CHECK(InLoop());
   auto found = waiting_.find(timer.value);
   if (found == waiting_.end()) return;

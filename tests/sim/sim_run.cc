@@ -6,6 +6,8 @@ const std::vector<Scenario>& AllScenarios() {
   static const std::vector<Scenario> scenarios = {
       {"storage", "logs on simulated disks: appends, cuts, deletions, crashes, faults",
        RunStorageScenario},
+      {"broker", "a node without its doors: topics, producers, readers, restarts",
+       RunBrokerScenario},
   };
   return scenarios;
 }

@@ -34,6 +34,9 @@ struct SimReport {
 // A few logs on one or two disks, their callers, and crashes and faults of every kind.
 SimReport RunStorageScenario(const SimRun& run);
 
+// A node of controller and broker, its clients and its administrator.
+SimReport RunBrokerScenario(const SimRun& run);
+
 struct Scenario {
   std::string_view name;
   std::string_view about;

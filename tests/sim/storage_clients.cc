@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "tests/sim/storage_scenario.h"
+#include "tests/sim/swarm.h"
 
 namespace gregor {
 namespace {
@@ -10,21 +11,10 @@ namespace {
 constexpr size_t kInFlightMax = ProducerState::kBatchesMax;
 constexpr size_t kRequestsKept = 10;
 
-size_t PickWeighted(Random& random, const std::vector<uint64_t>& weights) {
-  uint64_t sum = 0;
-  for (const uint64_t weight : weights) sum += weight;
-  uint64_t drawn = random.Below(sum);
-  for (size_t i = 0;; ++i) {
-    if (drawn < weights[i]) return i;
-    drawn -= weights[i];
-  }
-}
-
 }  // namespace
 
 void StorageScenario::ScheduleStep() {
-  const Duration wait(random_.Between(1, 2 * swarm_.step_interval.count()));
-  scheduler_.After(wait, "client", [this] {
+  scheduler_.After(About(random_, swarm_.step_interval), "client", [this] {
     if (!chaos_) return;
     ++steps_done_;
     Step();

@@ -30,7 +30,7 @@ Result<void> StorageNode::Open(Process& process, size_t index) {
   options.new_id = ids_[index];
   ASSIGN_OR_RETURN(auto directory, LogDirectory::Open(*disk, *process.loops[0], options));
   opened.unaltered = directory.get();
-  opened.directory = MutateDirectory(std::move(directory), options_.mutant);
+  opened.directory = MutateDirectory(std::move(directory), options_.mutant, options_.alias);
   return {};
 }
 
@@ -48,10 +48,15 @@ Result<void> StorageNode::Start() {
   return {};
 }
 
+void StorageNode::Halt() {
+  if (process_ == nullptr) return;
+  for (const auto& loop : process_->loops) loop->Kill();
+  for (const OpenDirectory& opened : process_->directories) opened.disk->Kill();
+}
+
 void StorageNode::Stop(StopKind stop) {
+  Halt();
   if (process_ != nullptr) {
-    for (const auto& loop : process_->loops) loop->Kill();
-    for (const OpenDirectory& opened : process_->directories) opened.disk->Kill();
     for (OpenDirectory& opened : process_->directories) opened.directory.reset();
     process_.reset();
   }

@@ -24,6 +24,7 @@ class StorageNode {
     size_t directory_count = 1;       // "/data0", "/data1" ...
     LogDirectory::Options directory;  // path and id are set here
     Mutant mutant = Mutant::kNone;
+    PartitionAlias alias = [](const TopicIdPartition& partition) { return partition; };
   };
 
   StorageNode(Scheduler& scheduler, SimFileSystem& files, Options options);
@@ -31,6 +32,8 @@ class StorageNode {
 
   // REQUIRES: stopped. On failure it is stopped again, as if killed.
   Result<void> Start();
+  // Loops and disks do nothing any more, as if the process was killed; what uses them can go.
+  void Halt();
   // REQUIRES: nobody uses loops, disks and directories any more. No effect if it does not run; a
   // power loss loses what was not synced in any case. kClean is as kKill here: what makes a stop
   // clean has happened before.
@@ -42,7 +45,7 @@ class StorageNode {
   std::string PathOf(size_t directory) const { return "/data" + std::to_string(directory); }
   SimLoop& loop(size_t index) { return *process_->loops[index]; }
   SimDisk& disk(size_t index) { return *process_->directories[index].disk; }
-  LogDirectory& directory(size_t index) { return *process_->directories[index].directory; }
+  LogDirectory& directory(size_t index) const { return *process_->directories[index].directory; }
   // What the journal had for the partition at the start, whatever the mutant makes of it.
   std::optional<SyncedMark> MarkOf(size_t index, const TopicIdPartition& id) const;
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "tests/sim/swarm.h"
 
 namespace gregor {
 namespace {
@@ -14,33 +15,6 @@ using std::chrono::seconds;
 
 constexpr uint64_t kPlenty = uint64_t{1} << 40;
 constexpr Duration kSettleLimit = std::chrono::minutes(5);
-
-template <typename T>
-const T& Pick(Random& random, const std::vector<T>& choices) {
-  return choices[random.Below(choices.size())];
-}
-
-// Most values near the low end, some near the high one.
-int64_t LogUniform(Random& random, int64_t low, int64_t high) {
-  const int64_t doublings = 63 - __builtin_clzll(static_cast<uint64_t>(high / low));
-  const int64_t bound = low << random.Between(0, doublings);
-  return random.Between(bound, std::min(high, 2 * bound));
-}
-
-// An interval that is `mean` on average, and now and then much longer.
-Duration About(Random& random, Duration mean) {
-  return Duration(random.Between(1, 2 * mean.count()));
-}
-
-size_t PickWeighted(Random& random, const std::vector<uint64_t>& weights) {
-  uint64_t sum = 0;
-  for (const uint64_t weight : weights) sum += weight;
-  uint64_t drawn = random.Below(sum);
-  for (size_t i = 0;; ++i) {
-    if (drawn < weights[i]) return i;
-    drawn -= weights[i];
-  }
-}
 
 }  // namespace
 

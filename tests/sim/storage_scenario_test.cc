@@ -6,7 +6,7 @@
 namespace gregor {
 namespace {
 
-constexpr uint64_t kSeeds = 300;
+constexpr uint64_t kSeeds = 130;
 
 SimReport RunSeed(uint64_t seed) { return RunStorageScenario({.seed = seed}); }
 
