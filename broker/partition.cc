@@ -33,7 +33,7 @@ void Partition::Open(LogDirectory& directory) {
   options.on_progress = [this, life = life_] {
     if (life->alive) OnProgress();
   };
-  options.stable_end = [this, alive = alive_] { return *alive ? high_watermark_ : Offset{0}; };
+  options.stable_end = [this, life = life_] { return life->alive ? high_watermark_ : Offset{0}; };
   Log::Open(directory, loop_, std::move(options),
             [this, life = life_](Result<std::unique_ptr<Log>> log) {
               if (!life->alive) return;
