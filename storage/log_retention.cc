@@ -92,7 +92,9 @@ DeletedSegments LogImpl::Deleted(std::vector<SegmentName> names) const {
 void LogImpl::DeleteFiles(std::vector<SegmentName> names) {
   if (names.empty()) return;
   BeginFileJob();
-  const int64_t delay_ms = options_.config.file_delete_delay_ms;
+  // On a disk that is full the space is wanted now.
+  const int64_t delay_ms =
+      directory_.CheckWritable().ok() ? options_.config.file_delete_delay_ms : 0;
   const auto fail = [&directory = directory_](const Error& error) { directory.Fail(error); };
   directory_.disk().Submit(
       Lane::kBackground, "log.mark_deleted", loop_,

@@ -350,7 +350,7 @@ void StorageScenario::InjectDisk(StorageSwarm::Fault fault) {
       faults.bit_flip = 0.03;
       break;
     case StorageSwarm::kMisdirectWrites:
-      faults.misdirect = 0.05;
+      faults.misdirect = 0.3;
       break;
     default:
       LOG(FATAL) << "no fault " << fault;
