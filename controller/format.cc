@@ -164,7 +164,7 @@ Result<NodeIdentity> FormatDirectory(FileSystem& files, const std::string& data_
   std::vector<FilePtr> written(2);
   ASSIGN_OR_RETURN(written[0], WriteFile(files, BootstrapPath(data_dir), bootstrap));
   ASSIGN_OR_RETURN(written[1], WriteFile(files, JoinPath(log, kMetaFile), meta));
-  RETURN_IF_ERROR(files.SyncAll(written));
+  RETURN_IF_ERROR(files.SyncAll(written, {}));
   RETURN_IF_ERROR(files.SyncDirectory(log));
   RETURN_IF_ERROR(files.SyncDirectory(ParentPath(log)));
   // From here on it is formatted.

@@ -43,6 +43,9 @@ class File {
   // Extends the file to `size` with zeros that have their place on the disk, so that later syncs
   // inside of it need little or no file-system metadata. A no-op where the file is as long already.
   virtual Result<void> Allocate(uint64_t size) = 0;
+  // Whether all from `position` on is such room, in which nothing was ever written. False where the
+  // file system does not tell.
+  virtual Result<bool> IsBlank(uint64_t position) = 0;
   virtual Result<uint64_t> Size() = 0;
   // The bytes in [position, position + size) will not be needed soon; clean pages may go.
   virtual void DropCache(uint64_t position, uint64_t size) = 0;
@@ -77,9 +80,12 @@ class FileSystem {
   virtual Result<bool> Exists(const std::string& path) = 0;
   // Sorted by name.
   virtual Result<std::vector<DirectoryEntry>> List(const std::string& path) = 0;
-  // Makes `path` and its missing parents; OK if it is there. Names are durable after SyncDirectory
-  // of each parent: this call does that.
+  // Makes `path` and its missing parents; OK if it is there. Names are durable after SyncDirectory of
+  // each parent: this call does that.
   virtual Result<void> MakeDirectory(const std::string& path) = 0;
+  // Makes `path` in a parent that is there; OK if it is there. Durable after SyncDirectory of the
+  // parent, which the caller owes.
+  virtual Result<void> AddDirectory(const std::string& path) = 0;
   // Atomic; replaces `to`.
   virtual Result<void> Rename(const std::string& from, const std::string& to) = 0;
   // A file or an empty directory; OK if it is missing.
@@ -89,9 +95,12 @@ class FileSystem {
   // Fails with kStorageError naming the holder's process id where `path` (a file, made if missing)
   // is locked.
   virtual Result<std::unique_ptr<DirectoryLock>> Lock(const std::string& path) = 0;
-  // Makes everything written to `files` durable, as Sync() of each does; the implementation picks
-  // the fastest way for so many (measured: docs/adr/0003). All or error.
-  virtual Result<void> SyncAll(std::span<const FilePtr> files) = 0;
+  // Makes everything written to `files` durable, as Sync() of each does, and the names in `folders`,
+  // as SyncDirectory(); the implementation picks the fastest way for so many (measured:
+  // docs/adr/0003). All or error. REQUIRES: `files` are this file system's.
+  virtual Result<void> SyncAll(std::span<const FilePtr> files,
+                               std::span<const std::string> folders) = 0;
+  
 };
 
 // Helpers over the interface. Thread: disk.

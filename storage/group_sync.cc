@@ -26,7 +26,7 @@ void JournaledGroupSync::Forget(const TopicIdPartition& partition) {
   {
     const MutexLock lock(mutex_);
     unwritten_.emplace_back(partition, std::nullopt);
-    marks_.erase(partition);
+    lowered_ = marks_.erase(partition) > 0 || lowered_;
     flush_wanted_ = true;
     start = !std::exchange(running_, true);
   }
@@ -51,37 +51,61 @@ void JournaledGroupSync::FlushMarksSoon() {
   if (start) Start();
 }
 
+JournaledGroupSync::Group JournaledGroupSync::TakeGroup() {
+  Group group;
+  group.parts.swap(parts_);
+  group.changes.swap(unwritten_);
+  flush_wanted_ = false;
+  if (group.changes.empty()) return group;
+  if (std::exchange(lowered_, false) || journal_.IsFull(group.changes.size(), marks_.size()))
+    group.rewrite = marks_;
+  return group;
+}
+
 // One group; another one follows if something has gathered meanwhile.
 void JournaledGroupSync::RunGroup() {
-  std::vector<Part> parts;
-  Changes changes;
+  Group group;
   {
     const MutexLock lock(mutex_);
-    parts.swap(parts_);
-    changes.swap(unwritten_);
-    flush_wanted_ = false;
+    group = TakeGroup();
   }
-  const GroupResult result = SyncGroup(parts, changes);
+  const GroupResult result = SyncGroup(group);
   {
     const MutexLock lock(mutex_);
-    if (!result.journal.ok()) unwritten_.insert(unwritten_.begin(), changes.begin(), changes.end());
+    if (!result.journal.ok()) {
+      unwritten_.insert(unwritten_.begin(), group.changes.begin(), group.changes.end());
+      lowered_ = lowered_ || group.rewrite.has_value();
+    }
     if (result.files.ok()) {
-      for (const Part& part : parts) NoteMark(part);
+      for (const Part& part : group.parts) NoteMark(part);
     }
   }
-  for (Part& part : parts) {
-    const bool journal_failed = part.needs_journal && result.files.ok();
-    part.reply->Post(
-        "log.synced",
-        [done = std::move(part.done),
-         of_part = journal_failed ? result.journal : result.files]() mutable { done(of_part); });
-  }
+  Answer(group.parts, result);
   bool again;
   {
     const MutexLock lock(mutex_);
     again = running_ = !parts_.empty() || flush_wanted_;
   }
   if (again) Start();
+}
+
+// One task for all parts of a loop.
+void JournaledGroupSync::Answer(std::vector<Part>& parts, const GroupResult& result) {
+  using Answers = std::vector<std::pair<UniqueFunction<void(Result<void>)>, Result<void>>>;
+  std::vector<std::pair<EventLoop*, Answers>> loops;
+  for (Part& part : parts) {
+    const auto is_its = [&](const auto& loop) { return loop.first == part.reply; };
+    auto loop = std::find_if(loops.begin(), loops.end(), is_its);
+    if (loop == loops.end()) loop = loops.insert(loop, {part.reply, Answers()});
+    const bool journal_failed = part.needs_journal && result.files.ok();
+    loop->second.emplace_back(std::move(part.done),
+                              journal_failed ? result.journal : result.files);
+  }
+  for (auto& [loop, answers] : loops) {
+    loop->Post("log.synced", [answers = std::move(answers)]() mutable {
+      for (auto& [done, of_part] : answers) done(std::move(of_part));
+    });
+  }
 }
 
 // Parts of one log may be in another order than their marks: what is synced stays so until a part
@@ -98,21 +122,31 @@ void JournaledGroupSync::NoteMark(const Part& part) {
     if (place(known->second) > place(mark)) mark = known->second;
     mark.log_start = log_start;
   }
+  lowered_ = lowered_ || (known != marks_.end() && (mark.log_start < known->second.log_start ||
+                                                    mark.end_offset < known->second.end_offset));
   marks_[part.partition] = mark;
   unwritten_.emplace_back(part.partition, mark);
 }
 
-JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const std::vector<Part>& parts,
-                                                              const Changes& changes) {
+Result<void> JournaledGroupSync::WriteJournal(const Group& group) {
+  if (group.rewrite.has_value()) return journal_.Rewrite(*group.rewrite);
+  return journal_.Append(group.changes);
+}
+
+JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const Group& group) {
   GroupResult result;
   if (const auto failure = directory_.failure(); failure.has_value()) {
     result.files = result.journal = *failure;
     return result;
   }
   std::vector<FilePtr> files;
-  for (const Part& part : parts) files.insert(files.end(), part.files.begin(), part.files.end());
-  if (!changes.empty()) {
-    result.journal = journal_.Append(changes);
+  std::vector<std::string> folders;
+  for (const Part& part : group.parts) {
+    files.insert(files.end(), part.files.begin(), part.files.end());
+    folders.insert(folders.end(), part.folders.begin(), part.folders.end());
+  }
+  if (!group.changes.empty()) {
+    result.journal = WriteJournal(group);
     if (result.journal.ok()) files.push_back(journal_.file());
   }
   const bool journal_broken =
@@ -120,7 +154,9 @@ JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const std::vector<
   if (journal_broken) result.files = result.journal;
   std::sort(files.begin(), files.end());
   files.erase(std::unique(files.begin(), files.end()), files.end());
-  if (!journal_broken) result.files = directory_.disk().files().SyncAll(files);
+  std::sort(folders.begin(), folders.end());
+  folders.erase(std::unique(folders.begin(), folders.end()), folders.end());
+  if (!journal_broken) result.files = directory_.disk().files().SyncAll(files, folders);
   // Sticky: what a failed sync left behind nobody knows, so it is not tried again (D3, A9).
   if (!result.files.ok()) directory_.Fail(result.files.error());
   return result;
@@ -128,12 +164,13 @@ JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const std::vector<
 
 Result<void> JournaledGroupSync::Close() {
   *open_ = false;
-  Changes changes;
+  Group group;
   {
     const MutexLock lock(mutex_);
-    changes.swap(unwritten_);
+    group = TakeGroup();
   }
-  const GroupResult result = SyncGroup({}, changes);
+  group.parts.clear();
+  const GroupResult result = SyncGroup(group);
   return result.files.ok() ? result.journal : result.files;
 }
 

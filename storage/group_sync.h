@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -21,15 +22,17 @@ class GroupSync {
   // synced).
   struct Part {
     TopicIdPartition partition;
-    std::vector<FilePtr> files;
-    std::optional<SyncedMark> mark;  // none: only to have the marks before it in the journal
+    std::vector<FilePtr> files = {};
+    std::vector<std::string> folders = {};  // whose names are to be durable, too
+    // None: only to have the marks before it in the journal.
+    std::optional<SyncedMark> mark = std::nullopt;
     bool replaces = false;           // the mark counts even where it is lower than the last one
     // Done only once the marks of all groups before it are durable, too. Fails with kDiskFull where
     // there is no space for them; without this they just trail then.
     bool needs_journal = false;
     // Called on `reply` once durable, or with the directory's failure.
     EventLoop* reply = nullptr;
-    UniqueFunction<void(Result<void>)> done;
+    UniqueFunction<void(Result<void>)> done = {};
   };
 
   virtual ~GroupSync() = default;

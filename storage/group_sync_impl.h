@@ -17,8 +17,8 @@ namespace gregor {
 class JournaledGroupSync final : public GroupSync {
  public:
   // REQUIRES: all outlive it; its jobs have run when it goes.
-  JournaledGroupSync(LogDirectory& directory, MarkJournal journal)
-      : directory_(directory), journal_(std::move(journal)), marks_(journal_.marks()) {}
+  JournaledGroupSync(LogDirectory& directory, MarkJournal journal, MarkJournal::Marks marks)
+      : directory_(directory), journal_(std::move(journal)), marks_(std::move(marks)) {}
 
   void Add(Part part) override;
   void Forget(const TopicIdPartition& partition) override;
@@ -34,7 +34,12 @@ class JournaledGroupSync final : public GroupSync {
   void FlushMarksSoon();
 
  private:
-  using Changes = std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>;
+  // What a group takes along.
+  struct Group {
+    std::vector<Part> parts;
+    MarkJournal::Changes changes;              // for the journal
+    std::optional<MarkJournal::Marks> rewrite;  // ... or all of them
+  };
   void Start();
   void RunGroup();
   void NoteMark(const Part& part) TS_REQUIRES(mutex_);
@@ -42,7 +47,10 @@ class JournaledGroupSync final : public GroupSync {
     Result<void> files;
     Result<void> journal;  // kDiskFull alone is no failure of the directory
   };
-  GroupResult SyncGroup(const std::vector<Part>& parts, const Changes& changes);
+  Group TakeGroup() TS_REQUIRES(mutex_);
+  GroupResult SyncGroup(const Group& group);
+  Result<void> WriteJournal(const Group& group);
+  static void Answer(std::vector<Part>& parts, const GroupResult& result);
 
   LogDirectory& directory_;
   MarkJournal journal_;  // sync lane
@@ -51,7 +59,10 @@ class JournaledGroupSync final : public GroupSync {
   mutable Mutex mutex_;
   std::vector<Part> parts_ TS_GUARDED_BY(mutex_);
   MarkJournal::Marks marks_ TS_GUARDED_BY(mutex_);
-  Changes unwritten_ TS_GUARDED_BY(mutex_);  // marks of groups that are durable themselves
+  MarkJournal::Changes unwritten_ TS_GUARDED_BY(mutex_);  // of groups that are durable themselves
+  // A mark was taken back. It must not return when the record that says so is damaged: nothing
+  // would be known of what was synced since.
+  bool lowered_ TS_GUARDED_BY(mutex_) = false;
   bool running_ TS_GUARDED_BY(mutex_) = false;
   bool flush_wanted_ TS_GUARDED_BY(mutex_) = false;
 };

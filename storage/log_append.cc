@@ -1,8 +1,10 @@
 // LogImpl: appending, writing, syncing, checkpoints.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/siphash.h"
+#include "storage/checkpoint_save.h"
 #include "storage/file_cache.h"
 #include "storage/group_sync.h"
 #include "storage/log_files.h"
@@ -11,7 +13,7 @@
 namespace gregor {
 namespace {
 
-constexpr uint64_t kAllocationMin = 64u << 10;
+constexpr uint64_t kAllocationMin = 16u << 10;
 constexpr Duration kDiskFullRetry = std::chrono::seconds(1);
 constexpr int64_t kOffsetSpanMax = INT32_MAX;
 
@@ -63,6 +65,7 @@ LogImpl::LogImpl(LogDirectory& directory, EventLoop& loop, Options options, Reco
 
 LogImpl::~LogImpl() {
   *alive_ = false;
+  CountUnread(0);
   directory_.compactor().Withdraw(options_.id);
 }
 
@@ -77,12 +80,13 @@ void LogImpl::Adopt(RecoveredLog recovered) {
   clean_end_ = recovered.clean_end;
   checkpoint_end_ = recovered.checkpoint_end;
 
-  active_allocated_ = segments_.empty() ? 0 : segments_.back().size;
+  has_folder_ = has_folder_ || !segments_.empty();
+  active_allocated_ = recovered.active_file_bytes;
   active_since_ = kNoTimestamp;
   hints_ = {};
   ++replacements_;
   checkpoint_.reset();
-  bytes_since_checkpoint_ = 0;
+  CountUnread(0);
 }
 
 void LogImpl::PublishRecoveredMark(const std::optional<SyncedMark>& known, Done done) {
@@ -153,6 +157,8 @@ bool LogImpl::NeedsRoll(const BatchHeader& header) const {
   if (active.size + header.size() > static_cast<uint64_t>(options_.config.segment_bytes))
     return true;
   if (header.last_offset() - active.base() > kOffsetSpanMax) return true;
+  if (active.index->memory_bytes() > static_cast<uint64_t>(options_.config.segment_index_bytes))
+    return true;
   // By the records' time, so that it is the same on every replica; by the clock where they have
   // none.
   const bool timed = active.first_timestamp != kNoTimestamp && header.max_timestamp != kNoTimestamp;
@@ -180,6 +186,8 @@ void LogImpl::Roll(Offset base) {
 
 uint64_t LogImpl::AllocationFor(uint64_t end) const {
   if (end <= active_allocated_) return active_allocated_;
+  if (options_.config.preallocate)
+    return std::max(end, static_cast<uint64_t>(options_.config.segment_bytes));
   const uint64_t step = std::clamp(
       end, kAllocationMin, std::max(kAllocationMin, directory_.options().file_step_bytes_max));
   return std::max<uint64_t>(
@@ -210,6 +218,7 @@ Result<void> LogImpl::Append(RecordBatch batch) {
     chunk.segment = active.name;
     chunk.position = active.size;
     chunk.is_new = active.size == 0;
+    chunk.makes_folder = chunk.is_new && !has_folder_;
     queue_.push_back(std::move(chunk));
   }
   if (active.size + size > active_allocated_) {
@@ -225,7 +234,7 @@ Result<void> LogImpl::Append(RecordBatch batch) {
   producers_.Note(header, Now());
   ends_.log_end = header.next_offset();
   changed_ = true;
-  bytes_since_checkpoint_ += size;
+  CountUnread(bytes_since_checkpoint_ + size);
   MaybeCheckpoint();
   if (!writing_) StartWrite();
   return {};
@@ -244,11 +253,11 @@ void LogImpl::SubmitWrite(std::shared_ptr<const Chunks> chunks, SyncedMark mark)
       [&directory = directory_, id = options_.id, chunks] {
         return WriteChunks(directory, id, *chunks);
       },
-      [this, alive = alive_, chunks, mark](Result<std::vector<FilePtr>> files) {
+      [this, alive = alive_, chunks, mark](Result<Touched> touched) {
         if (!*alive) return;
-        if (!files.ok() && files.error().reason == Reason::kDiskFull)
-          return OnDiskFull(chunks, mark, files.error());
-        OnWritten(mark, std::move(files));
+        if (!touched.ok() && touched.error().reason == Reason::kDiskFull)
+          return OnDiskFull(chunks, mark, touched.error());
+        OnWritten(mark, std::move(touched));
       });
 }
 
@@ -270,23 +279,23 @@ void LogImpl::OnDiskFull(std::shared_ptr<const Chunks> chunks, SyncedMark mark,
   });
 }
 
-Result<std::vector<FilePtr>> LogImpl::WriteChunks(LogDirectory& directory,
-                                                  const TopicIdPartition& id,
-                                                  const Chunks& chunks) {
+Result<LogImpl::Touched> LogImpl::WriteChunks(LogDirectory& directory, const TopicIdPartition& id,
+                                              const Chunks& chunks) {
   FileSystem& files = directory.disk().files();
-  const std::string folder = directory.PathOf(id);
-  std::vector<FilePtr> touched;
+  Touched touched;
   if (auto failure = directory.failure(); failure.has_value()) return *std::move(failure);
   for (const Chunk& chunk : chunks) {
     const std::string path = SegmentPath(directory, id, chunk.segment);
+    if (chunk.makes_folder) {
+      RETURN_IF_ERROR(files.AddDirectory(directory.PathOf(id)));
+      touched.folders.push_back(directory.options().path);
+    }
     if (chunk.is_new) {
-      RETURN_IF_ERROR(files.MakeDirectory(folder));
       directory.file_cache().Forget(path);  // of that name before; a reader may have opened it
+      touched.folders.push_back(directory.PathOf(id));
     }
     ASSIGN_OR_RETURN(FilePtr file, directory.file_cache().Get(path, chunk.is_new));
-    // The name must be durable before anything in the file is promised.
-    if (chunk.is_new) RETURN_IF_ERROR(files.SyncDirectory(folder));
-    touched.push_back(file);
+    touched.files.push_back(file);
     if (chunk.trim.has_value()) {
       RETURN_IF_ERROR(CompleteSegment(directory, id, chunk, *file, touched));
       continue;
@@ -298,8 +307,7 @@ Result<std::vector<FilePtr>> LogImpl::WriteChunks(LogDirectory& directory,
 }
 
 Result<void> LogImpl::CompleteSegment(LogDirectory& directory, const TopicIdPartition& id,
-                                      const Chunk& chunk, File& file,
-                                      std::vector<FilePtr>& touched) {
+                                      const Chunk& chunk, File& file, Touched& touched) {
   FileSystem& files = directory.disk().files();
   RETURN_IF_ERROR(file.Truncate(*chunk.trim));
   const Segment complete{.name = chunk.segment, .size = *chunk.trim, .index = chunk.index};
@@ -309,20 +317,21 @@ Result<void> LogImpl::CompleteSegment(LogDirectory& directory, const TopicIdPart
   ASSIGN_OR_RETURN(FilePtr producers, files.Open(path, OpenMode::kCreate));
   RETURN_IF_ERROR(producers->Truncate(0));
   RETURN_IF_ERROR(UnlessFull(producers->Write(0, Slice::Copy(chunk.producers))));
-  touched.push_back(std::move(producers));
+  touched.files.push_back(std::move(producers));
   return {};
 }
 
-void LogImpl::OnWritten(SyncedMark mark, Result<std::vector<FilePtr>> files) {
+void LogImpl::OnWritten(SyncedMark mark, Result<Touched> touched) {
   writing_ = false;
   writing_bytes_ = 0;
-  if (!files.ok()) return Fail(files.error());
+  if (!touched.ok()) return Fail(touched.error());
   disk_full_.reset();
 
-  for (FilePtr& file : *files) {
-    if (std::find(dirty_.begin(), dirty_.end(), file) == dirty_.end())
-      dirty_.push_back(std::move(file));
+  for (FilePtr& file : touched->files) {
+    if (std::find(dirty_.files.begin(), dirty_.files.end(), file) == dirty_.files.end())
+      dirty_.files.push_back(std::move(file));
   }
+  std::move(touched->folders.begin(), touched->folders.end(), std::back_inserter(dirty_.folders));
   ends_.written_end = mark.end_offset;
   // Indexes of segments that are complete now are read back when they are needed.
   for (size_t i = segments_.size(); i-- > 0 && segments_[i].base() >= written_mark_.segment_base;) {
@@ -379,7 +388,8 @@ void LogImpl::StartSync() {
   sync_wanted_ = sync_wanted_ && (writing_ || !queue_.empty());
   GroupSync::Part part;
   part.partition = options_.id;
-  part.files = std::exchange(dirty_, {});
+  part.files = std::exchange(dirty_.files, {});
+  part.folders = std::exchange(dirty_.folders, {});
   part.mark = written_mark_;
   part.mark->log_start = ends_.log_start;
   part.reply = &loop_;
@@ -395,6 +405,7 @@ void LogImpl::OnSynced(const SyncedMark& mark, Result<void> result) {
   const bool rolled = synced_mark_.segment_base != mark.segment_base;
   ends_.synced_end = mark.end_offset;
   synced_mark_ = mark;
+  has_folder_ = true;
   if (SyncIsDue()) StartSync();
   if (!syncing_) SetFlushTimer();
   RunDeletions();
@@ -432,10 +443,9 @@ LogCheckpoint LogImpl::CheckpointNow() const {
 }
 
 void LogImpl::MaybeCheckpoint() {
-  const bool due =
-      bytes_since_checkpoint_ >= directory_.options().checkpoint_bytes || checkpoint_wanted_;
+  const bool due = bytes_since_checkpoint_ >= directory_.CheckpointBytes() || checkpoint_wanted_;
   if (due && checkpoint_ == nullptr && !checkpoint_running_ && !segments_.empty()) {
-    bytes_since_checkpoint_ = 0;
+    CountUnread(0);
     checkpoint_wanted_ = false;
     const LogCheckpoint checkpoint = CheckpointNow();
     checkpoint_ = std::make_unique<PendingCheckpoint>(PendingCheckpoint{
@@ -449,31 +459,38 @@ void LogImpl::MaybeCheckpoint() {
   }
 }
 
+// What a start would have to read of this log; the directory knows how many logs have some.
+void LogImpl::CountUnread(uint64_t bytes) {
+  const bool had_some = bytes_since_checkpoint_ > 0;
+  bytes_since_checkpoint_ = bytes;
+  if (had_some != (bytes > 0)) directory_.CountUnreadLog(bytes > 0 ? 1 : -1);
+}
+
 void LogImpl::WriteCheckpoint() {
   checkpoint_running_ = true;
   BeginFileJob();
   std::unique_ptr<PendingCheckpoint> pending = std::move(checkpoint_);
-  directory_.disk().Submit(
-      Lane::kBackground, "log.checkpoint", loop_,
-      [&directory = directory_, folder = Folder(), content = std::move(pending->content)] {
-        return ReplaceFile(directory.disk().files(), JoinPath(folder, kCheckpointFile), content);
-      },
-      [this, &directory = directory_, alive = alive_, end = pending->end,
-       replaced = std::move(pending->replaced)](Result<void> written) mutable {
-        const bool broken = !written.ok() && written.error().reason != Reason::kDiskFull;
-        if (broken) directory.Fail(written.error());
-        if (!*alive) return;
-        checkpoint_running_ = false;
-        if (broken) Fail(written.error());
-        if (written.ok()) {
-          checkpoint_end_ = end;
-          DeleteFiles(std::move(replaced));
-        } else {
-          // They are named by the one before; the next one that is due has another try.
-          replaced_.insert(replaced_.end(), replaced.begin(), replaced.end());
-        }
-        EndFileJob();
-      });
+  // Files go only once it is known that this one names them no more.
+  const bool is_awaited = !pending->replaced.empty();
+  CheckpointSave save{directory_, loop_, options_.id, std::move(pending->content)};
+  save.sync_name = is_awaited;
+  SaveCheckpoint(std::move(save),
+                 [this, &directory = directory_, alive = alive_, end = pending->end,
+                  replaced = std::move(pending->replaced)](Result<void> saved) mutable {
+                   const bool broken = !saved.ok() && saved.error().reason != Reason::kDiskFull;
+                   if (broken) directory.Fail(saved.error());
+                   if (!*alive) return;
+                   checkpoint_running_ = false;
+                   if (broken) Fail(saved.error());
+                   if (saved.ok()) {
+                     checkpoint_end_ = end;
+                     DeleteFiles(std::move(replaced));
+                   } else {
+                     // They are named by the one before; the next one has another try.
+                     replaced_.insert(replaced_.end(), replaced.begin(), replaced.end());
+                   }
+                   EndFileJob();
+                 });
 }
 
 }  // namespace gregor

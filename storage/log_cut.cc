@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/checkpoint_save.h"
 #include "storage/file_cache.h"
 #include "storage/group_sync.h"
 #include "storage/log_files.h"
@@ -279,20 +280,10 @@ void LogImpl::Close(Done done) {
     if (auto failed = failure(); failed.has_value()) return done(*std::move(failed));
     if (segments_.empty() || !changed_) return done({});
     const Segment& active = segments_.back();
-    directory_.disk().Submit(
-        Lane::kBackground, "log.close", loop_,
-        [&directory = directory_, path = SegmentPath(directory_, options_.id, active.name),
-         size = active.size, folder = Folder(),
-         content = CheckpointNow().EncodeWith(producers_)]() -> Result<void> {
-          if (size > 0) {
-            ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
-            RETURN_IF_ERROR(file->Truncate(size));
-            RETURN_IF_ERROR(file->Sync());
-            directory.file_cache().Forget(path);
-          }
-          return ReplaceFile(directory.disk().files(), JoinPath(folder, kCheckpointFile), content);
-        },
-        [done = std::move(done)](Result<void> closed) mutable { done(std::move(closed)); });
+    CheckpointSave save{directory_, loop_, options_.id, CheckpointNow().EncodeWith(producers_)};
+    save.sync_name = true;
+    if (active.size > 0) save.trim = {active.name, active.size};
+    SaveCheckpoint(std::move(save), std::move(done));
   });
 }
 

@@ -22,6 +22,7 @@ constexpr char kJournalFile[] = "synced-marks";
 constexpr char kStraySuffix[] = ".stray";
 constexpr std::string_view kRemovedSuffix = ".removed";
 constexpr int kFormat = 1;
+constexpr uint64_t kCheckpointBytesMin = 1u << 20;
 constexpr Duration kTick = std::chrono::seconds(1);
 constexpr int kIdleTicks = 30;  // files that are not used for so long, up to twice that, are closed
 
@@ -54,10 +55,11 @@ class Directory final : public LogDirectory {
     ASSIGN_OR_RETURN(lock_, files.Lock(JoinPath(options_.path, kLockFile)));
     RETURN_IF_ERROR(LoadMeta());
     RETURN_IF_ERROR(FindFolders());
+    MarkJournal::Marks marks;
     ASSIGN_OR_RETURN(MarkJournal journal,
                      MarkJournal::Open(files, JoinPath(options_.path, kJournalFile),
-                                       options_.journal_bytes_min));
-    sync_ = std::make_unique<JournaledGroupSync>(*this, std::move(journal));
+                                       options_.journal_bytes_min, marks));
+    sync_ = std::make_unique<JournaledGroupSync>(*this, std::move(journal), std::move(marks));
     const std::string clean = JoinPath(options_.path, kCleanFile);
     ASSIGN_OR_RETURN(was_clean_, files.Exists(clean));
     if (was_clean_) {
@@ -137,6 +139,16 @@ class Directory final : public LogDirectory {
   }
   DiskSpace space() const override {
     return {space_->total_bytes.load(), space_->free_bytes.load()};
+  }
+
+  uint64_t CheckpointBytes() const override {
+    // As much as four logs with the whole of it, but no less than is worth a file.
+    const auto logs = static_cast<uint64_t>(std::max(4, unread_logs_.load(std::memory_order_relaxed)));
+    return std::min(options_.checkpoint_bytes,
+                    std::max(kCheckpointBytesMin, 4 * options_.checkpoint_bytes / logs));
+  }
+  void CountUnreadLog(int change) override {
+    unread_logs_.fetch_add(change, std::memory_order_relaxed);
   }
 
   GroupSync& group_sync() override { return *sync_; }
@@ -307,6 +319,7 @@ class Directory final : public LogDirectory {
   int ticks_ = 0;
   std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);
 
+  std::atomic<int> unread_logs_{0};
   mutable std::atomic<bool> looked_at_{false};
   std::atomic<bool> failed_{false};
   mutable Mutex mutex_;

@@ -89,6 +89,12 @@ class LogDirectory {
   virtual void NoteGrowth(uint64_t bytes) = 0;
   virtual DiskSpace space() const = 0;
 
+  // How many bytes a log appends at most before it takes a checkpoint: the less the more logs have
+  // some that are in none, so that a start after a crash has a bounded number to read in all.
+  virtual uint64_t CheckpointBytes() const = 0;
+  // A log has such bytes now (1), or has none any more (-1).
+  virtual void CountUnreadLog(int change) = 0;
+
   virtual GroupSync& group_sync() = 0;
   virtual FileCache& file_cache() = 0;
   virtual Compactor& compactor() = 0;

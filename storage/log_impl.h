@@ -64,6 +64,7 @@ class LogImpl final : public Log {
     uint64_t position = 0;
     uint64_t allocate_to = 0;             // 0: there is room
     bool is_new = false;                  // the file is made
+    bool makes_folder = false;            // ... and the log's folder, unless it is there
     std::optional<uint64_t> trim;         // no bytes: the file is complete, and cut to this size
     std::shared_ptr<SegmentIndex> index;  // with trim: written beside it
     Offset next_base{0};                  // with trim: of the segment that follows
@@ -71,6 +72,11 @@ class LogImpl final : public Log {
     Bytes bytes;
   };
   using Chunks = std::vector<Chunk>;
+  // What has to be synced.
+  struct Touched {
+    std::vector<FilePtr> files;
+    std::vector<std::string> folders;
+  };
   struct ReadPlace {
     SegmentName segment;
     uint64_t position = 0;
@@ -113,12 +119,11 @@ class LogImpl final : public Log {
   void StartWrite();
   void SubmitWrite(std::shared_ptr<const Chunks> chunks, SyncedMark mark);
   void OnDiskFull(std::shared_ptr<const Chunks> chunks, SyncedMark mark, const Error& error);
-  static Result<std::vector<FilePtr>> WriteChunks(LogDirectory& directory,
-                                                  const TopicIdPartition& id, const Chunks& chunks);
+  static Result<Touched> WriteChunks(LogDirectory& directory, const TopicIdPartition& id,
+                                     const Chunks& chunks);
   static Result<void> CompleteSegment(LogDirectory& directory, const TopicIdPartition& id,
-                                      const Chunk& chunk, File& file,
-                                      std::vector<FilePtr>& touched);
-  void OnWritten(SyncedMark mark, Result<std::vector<FilePtr>> files);
+                                      const Chunk& chunk, File& file, Touched& touched);
+  void OnWritten(SyncedMark mark, Result<Touched> touched);
   bool SyncIsDue() const;
   void SetFlushTimer();
   void StartSync();
@@ -130,6 +135,7 @@ class LogImpl final : public Log {
   void MaybeCheckpoint();
   LogCheckpoint CheckpointNow() const;
   void WriteCheckpoint();
+  void CountUnread(uint64_t bytes);
 
   // Runs `work` once nothing is being written or synced, no file is being changed, and nothing else
   // of this kind runs.
@@ -225,7 +231,8 @@ class LogImpl final : public Log {
   bool syncing_ = false;
   bool sync_wanted_ = false;
   bool flush_timer_set_ = false;
-  std::vector<FilePtr> dirty_;
+  bool has_folder_ = false;  // and its name is durable
+  Touched dirty_;
   SyncedMark written_mark_;
   SyncedMark synced_mark_;
   Journaled journaled_;

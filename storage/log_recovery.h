@@ -19,7 +19,7 @@ struct RecoveredLog {
   Offset clean_end{0};  // how far compaction has been
   // Of the checkpoint in the folder. 0: there is none; INT64_MAX: it could not be read.
   Offset checkpoint_end{0};
-  uint64_t active_file_bytes = 0;
+  uint64_t active_file_bytes = 0;  // the last segment, and room behind it
   EpochCache epochs;
   ProducerState producers;
   SyncedMark mark;  // of log_end

@@ -59,7 +59,7 @@ bool Decode(std::string_view record, MarkJournal::Marks& marks) {
 }  // namespace
 
 Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path,
-                                      uint64_t rewrite_bytes_min) {
+                                      uint64_t rewrite_bytes_min, Marks& marks) {
   MarkJournal journal(files, path, rewrite_bytes_min);
   ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
   if (exists) {
@@ -69,7 +69,7 @@ Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path
     // that is damaged costs itself alone; at the end that is an append which was torn.
     size_t damaged = 0, damaged_before = 0;
     for (; rest.size() >= kRecordBytes; rest.remove_prefix(kRecordBytes)) {
-      if (Decode(rest.substr(0, kRecordBytes), journal.marks_)) {
+      if (Decode(rest.substr(0, kRecordBytes), marks)) {
         damaged_before = damaged;
       } else {
         ++damaged;
@@ -79,42 +79,29 @@ Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path
         << path << ": " << damaged_before << " synced marks are damaged, and were passed over";
   }
   // What was read may be in the page cache only: nothing is built on it before it is durable.
-  RETURN_IF_ERROR(journal.Rewrite());
+  RETURN_IF_ERROR(journal.Rewrite(marks));
   return journal;
 }
 
-Result<void> MarkJournal::Rewrite() {
+Result<void> MarkJournal::Rewrite(const Marks& marks) {
   std::string text;
-  text.reserve(marks_.size() * kRecordBytes);
-  for (const auto& [id, mark] : marks_) Encode(id, mark, text);
+  text.reserve(marks.size() * kRecordBytes);
+  for (const auto& [id, mark] : marks) Encode(id, mark, text);
   RETURN_IF_ERROR(ReplaceFile(*files_, path_, text));
   ASSIGN_OR_RETURN(file_, files_->Open(path_, OpenMode::kReadWrite));
   size_ = text.size();
   return {};
 }
 
-Result<void> MarkJournal::Append(
-    const std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>& changes) {
+bool MarkJournal::IsFull(size_t more, size_t partitions) const {
+  return size_ + more * kRecordBytes >
+         std::max<uint64_t>(rewrite_bytes_min_, 8 * partitions * kRecordBytes);
+}
+
+Result<void> MarkJournal::Append(const Changes& changes) {
   std::string text;
   text.reserve(changes.size() * kRecordBytes);
-  // A mark that was taken back must not return when the record that says so is damaged: nothing
-  // would be known of what was synced since.
-  bool lowers = false;
-  for (const auto& [id, mark] : changes) {
-    Encode(id, mark, text);
-    const auto known = marks_.find(id);
-    if (!mark.has_value()) {
-      lowers = lowers || known != marks_.end();
-      marks_.erase(id);
-      continue;
-    }
-    lowers = lowers || (known != marks_.end() && (mark->log_start < known->second.log_start ||
-                                                  mark->end_offset < known->second.end_offset));
-    marks_[id] = *mark;
-  }
-  if (lowers) return Rewrite();
-  if (size_ + text.size() > std::max(rewrite_bytes_min_, 8 * marks_.size() * kRecordBytes))
-    return Rewrite();
+  for (const auto& [id, mark] : changes) Encode(id, mark, text);
   const size_t size = text.size();
   RETURN_IF_ERROR(file_->Write(size_, Slice::Own(std::move(text))));
   size_ += size;

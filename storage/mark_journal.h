@@ -1,6 +1,7 @@
 #ifndef GREGOR_STORAGE_MARK_JOURNAL_H_
 #define GREGOR_STORAGE_MARK_JOURNAL_H_
 
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -18,29 +19,31 @@ class MarkJournal {
  public:
   using Marks = std::unordered_map<TopicIdPartition, SyncedMark>;
 
-  // Reads what is there, and makes the file if it is missing. Fails with kStorageError where it
-  // cannot be read or made.
-  static Result<MarkJournal> Open(FileSystem& files, const std::string& path,
-                                  uint64_t rewrite_bytes_min);
+  using Changes = std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>;
 
-  const Marks& marks() const { return marks_; }
+  // Reads what is there into `marks`, and makes the file if it is missing. Fails with kStorageError
+  // where it cannot be read or made.
+  static Result<MarkJournal> Open(FileSystem& files, const std::string& path,
+                                  uint64_t rewrite_bytes_min, Marks& marks);
+
   // Adds marks, to be synced by the caller; nullopt: the partition is forgotten. Durable when
   // file() is synced afterwards.
-  Result<void> Append(
-      const std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>& changes);
+  Result<void> Append(const Changes& changes);
+  // Whether most of it would be stale with so many more records, of so many partitions.
+  bool IsFull(size_t more, size_t partitions) const;
+  // Begins anew with `marks`. Durable when it returns.
+  Result<void> Rewrite(const Marks& marks);
   const FilePtr& file() const { return file_; }
 
  private:
   MarkJournal(FileSystem& files, std::string path, uint64_t rewrite_bytes_min)
       : files_(&files), path_(std::move(path)), rewrite_bytes_min_(rewrite_bytes_min) {}
-  Result<void> Rewrite();
 
   FileSystem* files_;
   std::string path_;
   uint64_t rewrite_bytes_min_;
   FilePtr file_;
   uint64_t size_ = 0;
-  Marks marks_;
 };
 
 }  // namespace gregor

@@ -16,7 +16,8 @@ Result<std::span<const uint8_t>> SegmentCursor::Bytes(uint64_t position, size_t 
   const uint64_t left = at_.end - position;
   size = static_cast<size_t>(std::min<uint64_t>(size, left));
   if (position < begin_ || position + size > begin_ + used_) {
-    const auto wanted = static_cast<size_t>(std::min<uint64_t>(std::max(size, kWindowBytes), left));
+    const auto wanted = static_cast<size_t>(std::min<uint64_t>(std::max(size, next_bytes_), left));
+    next_bytes_ = std::min(4 * next_bytes_, kWindowBytes);
     if (wanted > window_bytes_) {
       window_.reset(new uint8_t[wanted]);
       window_bytes_ = wanted;

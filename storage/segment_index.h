@@ -39,7 +39,7 @@ class SegmentIndex {
 
   const std::vector<Entry>& entries() const { return entries_; }
   Timestamp max_timestamp() const { return max_timestamp_; }
-  size_t memory_bytes() const { return entries_.capacity() * sizeof(Entry); }
+  size_t memory_bytes() const { return entries_.size() * sizeof(Entry); }
 
   // Appends to / takes from the front of a file's content.
   void Encode(std::string* out) const;

@@ -78,6 +78,7 @@ class MutantFile final : public File {
     return inner_->Truncate(size);
   }
   Result<void> Allocate(uint64_t size) override { return inner_->Allocate(size); }
+  Result<bool> IsBlank(uint64_t position) override { return inner_->IsBlank(position); }
   Result<uint64_t> Size() override { return inner_->Size(); }
   void DropCache(uint64_t position, uint64_t size) override { inner_->DropCache(position, size); }
 
@@ -177,6 +178,8 @@ class MutantDirectory final : public LogDirectory {
   Result<void> CheckWritable() const override { return inner_->CheckWritable(); }
   void NoteGrowth(uint64_t bytes) override { inner_->NoteGrowth(bytes); }
   DiskSpace space() const override { return inner_->space(); }
+  uint64_t CheckpointBytes() const override { return inner_->CheckpointBytes(); }
+  void CountUnreadLog(int change) override { inner_->CountUnreadLog(change); }
   GroupSync& group_sync() override { return sync_; }
   FileCache& file_cache() override { return inner_->file_cache(); }
   Compactor& compactor() override { return inner_->compactor(); }
@@ -262,14 +265,18 @@ Result<void> MutantFileSystem::SyncDirectory(const std::string& path) {
   return inner_.SyncDirectory(path);
 }
 
-Result<void> MutantFileSystem::SyncAll(std::span<const FilePtr> files) {
+Result<void> MutantFileSystem::SyncAll(std::span<const FilePtr> files,
+                                       std::span<const std::string> folders) {
   std::vector<FilePtr> inner;
   for (const FilePtr& file : files) {
     const auto& mutant = static_cast<MutantFile&>(*file);
     if (!SkipsSync(mutant.path())) inner.push_back(mutant.inner());
   }
-  Result<void> synced = inner_.SyncAll(inner);
-  if (!synced.ok() && mutant_ == Mutant::kFailedSyncRepeated) return inner_.SyncAll(inner);
+  Result<void> synced = inner_.SyncAll(inner, {});
+  if (!synced.ok() && mutant_ == Mutant::kFailedSyncRepeated) synced = inner_.SyncAll(inner, {});
+  for (const std::string& folder : folders) {
+    if (synced.ok()) synced = SyncDirectory(folder);
+  }
   return synced;
 }
 

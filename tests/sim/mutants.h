@@ -62,6 +62,7 @@ class MutantFileSystem final : public FileSystem {
   Result<void> MakeDirectory(const std::string& path) override {
     return inner_.MakeDirectory(path);
   }
+  Result<void> AddDirectory(const std::string& path) override { return inner_.AddDirectory(path); }
   Result<void> Rename(const std::string& from, const std::string& to) override {
     return inner_.Rename(from, to);
   }
@@ -71,7 +72,9 @@ class MutantFileSystem final : public FileSystem {
   Result<std::unique_ptr<DirectoryLock>> Lock(const std::string& path) override {
     return inner_.Lock(path);
   }
-  Result<void> SyncAll(std::span<const FilePtr> files) override;
+  Result<void> SyncAll(std::span<const FilePtr> files,
+                       std::span<const std::string> folders) override;
+  
 
   Mutant mutant() const { return mutant_; }
   void set_job(std::string_view name) { job_ = name; }

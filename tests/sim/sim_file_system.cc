@@ -96,6 +96,14 @@ class SimFile final : public File {
     return Resize(size);
   }
 
+  Result<bool> IsBlank(uint64_t position) override {
+    if (Draw(SimOperation::kRead, position) != SimFileSystem::Fate::kDone)
+      return SimError("EIO", path_);
+    std::string rest(inode_->content.seen().size(), '\0');
+    inode_->content.seen().Read(0, {reinterpret_cast<uint8_t*>(rest.data()), rest.size()});
+    return rest.find_first_not_of('\0', position) == std::string::npos;
+  }
+
   Result<uint64_t> Size() override {
     if (generation_ != files_.generation_ || files_.powerless_) return SimError("EIO", path_);
     return inode_->content.seen().size();
@@ -313,6 +321,19 @@ Result<void> SimFileSystem::MakeDirectory(const std::string& path) {
   return {};
 }
 
+Result<void> SimFileSystem::AddDirectory(const std::string& path) {
+  const SimTree::Found found = tree_.Find(path);
+  if (found.inode != nullptr && found.inode->is_directory) return {};
+  if (found.inode != nullptr) return SimError("ENOTDIR", path);
+  if (found.parent == nullptr) return SimError(found.problem, path);
+  return Do(SimOperation::kName, path, [&]() -> Result<void> {
+    auto inode = std::make_shared<SimInode>();
+    inode->is_directory = true;
+    tree_.Change({{found.parent, found.name, inode}});
+    return {};
+  });
+}
+
 Result<void> SimFileSystem::Rename(const std::string& from, const std::string& to) {
   const SimTree::Found source = tree_.Find(from);
   if (source.inode == nullptr) return SimError(source.problem, from);
@@ -380,20 +401,24 @@ Result<std::unique_ptr<DirectoryLock>> SimFileSystem::Lock(const std::string& pa
   return std::unique_ptr<DirectoryLock>(std::make_unique<SimLock>(*this, path, last_lock_));
 }
 
-Result<void> SimFileSystem::SyncAll(std::span<const FilePtr> files) {
+Result<void> SimFileSystem::SyncAll(std::span<const FilePtr> files,
+                                    std::span<const std::string> folders) {
   // In any order, as several threads would: by chance, and not by where the files lie in memory.
   std::vector<std::pair<std::string, File*>> left;
   for (const FilePtr& file : files) {
     left.emplace_back(static_cast<SimFile&>(*file).path(), file.get());
   }
+  for (const std::string& folder : folders) left.emplace_back(folder, nullptr);
   std::sort(left.begin(), left.end());
   while (!left.empty()) {
     const auto next = left.begin() + static_cast<ptrdiff_t>(random_.Below(left.size()));
-    RETURN_IF_ERROR(next->second->Sync());
+    RETURN_IF_ERROR(next->second != nullptr ? next->second->Sync() : SyncDirectory(next->first));
     left.erase(next);
   }
   return {};
 }
+
+
 
 void SimFileSystem::FailNext(SimOperation operation, std::string path_part) {
   armed_.emplace_back(operation, std::move(path_part));

@@ -51,12 +51,14 @@ class SimFileSystem final : public FileSystem {
   Result<bool> Exists(const std::string& path) override;
   Result<std::vector<DirectoryEntry>> List(const std::string& path) override;
   Result<void> MakeDirectory(const std::string& path) override;
+  Result<void> AddDirectory(const std::string& path) override;
   Result<void> Rename(const std::string& from, const std::string& to) override;
   Result<void> Remove(const std::string& path) override;
   Result<void> SyncDirectory(const std::string& path) override;
   Result<DiskSpace> Space(const std::string& path) override;
   Result<std::unique_ptr<DirectoryLock>> Lock(const std::string& path) override;
-  Result<void> SyncAll(std::span<const FilePtr> files) override;
+  Result<void> SyncAll(std::span<const FilePtr> files,
+                       std::span<const std::string> folders) override;
 
   SimFaults& faults() { return faults_; }
   const SimFaultCounts& counts() const { return counts_; }

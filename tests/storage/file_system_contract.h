@@ -201,6 +201,26 @@ TEST_P(FileSystemContract, AllocateExtendsWithZerosAndKeepsContent) {
   EXPECT_EQ(Get(*file, 0, 10), std::string("01234567\0\0", 10));
 }
 
+TEST_P(FileSystemContract, RoomIsBlankUntilItIsWritten) {
+  FilePtr file = Create("a", "0123");
+  EXPECT_TRUE(*file->IsBlank(4));  // the end of the file
+  EXPECT_TRUE(*file->IsBlank(100));
+  EXPECT_FALSE(*file->IsBlank(3));
+  ASSERT_TRUE(file->Allocate(1 << 20).ok());
+  // A file system may not know it, and then says so of everything.
+  const bool knows = *file->IsBlank(4);
+  EXPECT_FALSE(*file->IsBlank(0));
+  // In the same block, in one that is far away, and synced.
+  for (const uint64_t position : {5u, 500000u}) {
+    Put(*file, position, "x");
+    EXPECT_FALSE(*file->IsBlank(4));
+    ASSERT_TRUE(file->Sync().ok());
+    EXPECT_FALSE(*file->IsBlank(4));
+    EXPECT_FALSE(*file->IsBlank(position));
+    EXPECT_EQ(*file->IsBlank(position + 1), knows);
+  }
+}
+
 TEST_P(FileSystemContract, ListIsSortedAndTellsSizesAndFolders) {
   Create("b", "12345");
   Create("a");
@@ -226,6 +246,15 @@ TEST_P(FileSystemContract, MakeDirectoryMakesParentsAndMayBeRepeated) {
   EXPECT_EQ(Content("x/y/z/file"), "in");
   EXPECT_EQ(ErrnoOf(files().MakeDirectory(Path("x/y/z/file"))), "ENOTDIR");
   EXPECT_EQ(ErrnoOf(files().MakeDirectory(Path("x/y/z/file/more"))), "ENOTDIR");
+}
+
+TEST_P(FileSystemContract, AddDirectoryMakesOneFolderAndMayBeRepeated) {
+  ASSERT_TRUE(files().AddDirectory(Path("x")).ok());
+  ASSERT_TRUE(files().AddDirectory(Path("x")).ok());
+  Create("x/file", "in");
+  EXPECT_EQ(ErrnoOf(files().AddDirectory(Path("x/file"))), "ENOTDIR");
+  EXPECT_EQ(ErrnoOf(files().AddDirectory(Path("y/z"))), "ENOENT");
+  EXPECT_FALSE(Exists("y"));
 }
 
 TEST_P(FileSystemContract, RenameReplacesAndHandlesFollowTheFile) {
@@ -287,15 +316,30 @@ TEST_P(FileSystemContract, SyncsFilesAndFolders) {
 }
 
 TEST_P(FileSystemContract, SyncAllTakesAnyNumberOfFiles) {
-  EXPECT_TRUE(files().SyncAll({}).ok());
+  EXPECT_TRUE(files().SyncAll({}, {}).ok());
   for (size_t count : {1u, 2u, 40u, 300u}) {
     std::vector<FilePtr> many;
     for (size_t i = 0; i < count; ++i) {
       many.push_back(Create("f" + std::to_string(i), std::to_string(i)));
     }
-    EXPECT_TRUE(files().SyncAll(many).ok()) << count;
+    EXPECT_TRUE(files().SyncAll(many, {}).ok()) << count;
   }
   EXPECT_EQ(Content("f299"), "299");
+}
+
+TEST_P(FileSystemContract, SyncAllTakesFoldersToo) {
+  std::vector<FilePtr> many;
+  std::vector<std::string> folders = {Path("")};
+  for (int i = 0; i < 40; ++i) {
+    const std::string folder = "d" + std::to_string(i);
+    ASSERT_TRUE(files().AddDirectory(Path(folder)).ok());
+    many.push_back(Create(folder + "/f", "x"));
+    folders.push_back(Path(folder));
+  }
+  EXPECT_TRUE(files().SyncAll(many, folders).ok());
+  EXPECT_TRUE(files().SyncAll({}, folders).ok());
+  const std::vector<std::string> missing = {Path("nowhere")};
+  EXPECT_EQ(ErrnoOf(files().SyncAll({}, missing)), "ENOENT");
 }
 
 TEST_P(FileSystemContract, SpaceIsMoreThanNothing) {

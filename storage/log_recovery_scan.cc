@@ -1,0 +1,142 @@
+// LogRecovery: reading what no checkpoint tells.
+#include <algorithm>
+#include <utility>
+
+#include "storage/log_files.h"
+#include "storage/log_recovery_impl.h"
+#include "storage/segment_cursor.h"
+
+namespace gregor {
+
+Result<void> LogRecovery::Scan() {
+  for (Found& file : to_scan_) {
+    if (emptied_ && file.name.base < mark_.segment_base) {
+      // Deleted, or about to be: nothing of it is needed.
+      log_.segments.push_back({.name = file.name, .size = file.size});
+      from_checkpoint_.reset();
+      file.scanned = true;
+      log_.log_end = mark_.end_offset;
+      continue;
+    }
+    if (IsReplaced(file)) {
+      Leave(file);
+      file.scanned = true;
+      continue;
+    }
+    if (!FollowsOn(file)) break;
+    file.scanned = true;
+    ASSIGN_OR_RETURN(const bool whole, ScanFile(file));
+    if (!whole) break;
+  }
+  return {};
+}
+
+bool LogRecovery::IsReplaced(const Found& file) const {
+  return !checkpoint_.has_value() && !log_.segments.empty() && file.name.base < log_.log_end &&
+         file.name.generation < log_.segments.back().name.generation;
+}
+
+bool LogRecovery::FollowsOn(const Found& file) {
+  const bool is_first = checkpoint_.has_value() ? file.name == checkpoint_->active.name
+                                                : &file == &to_scan_.front();
+  if (is_first || file.name.base <= mark_.segment_base || file.name.base == log_.log_end)
+    return true;
+  what_ = "segment " + file.name.FileName("log") + " begins behind a gap";
+  return false;
+}
+
+uint64_t LogRecovery::EndOf(const Found& file) const {
+  return mark_.is_cut && file.name.base == mark_.segment_base ? mark_.position : file.size;
+}
+
+Result<bool> LogRecovery::ScanFile(const Found& found) {
+  Segment segment{.name = found.name, .index = std::make_shared<SegmentIndex>()};
+  if (from_checkpoint_.has_value()) segment = *std::exchange(from_checkpoint_, std::nullopt);
+  if (segment.size == 0 && found.name.base < log_.log_end)
+    return Damaged("segments overlap at offset " + std::to_string(found.name.base.value));
+  if (segment.size == 0) log_.log_end = std::max(log_.log_end, found.name.base);
+  RETURN_IF_ERROR(CheckAgainstMark(segment));
+  what_.clear();
+  if (segment.size < EndOf(found)) RETURN_IF_ERROR(ReadOn(found, segment));
+  const bool whole = what_.empty() && !has_room_;
+  const bool is_last = &found == &to_scan_.back();
+  if (whole && !is_last) RETURN_IF_ERROR(WriteIndexFile(files_, folder_, segment));
+  log_.segments.push_back(std::move(segment));
+  return whole;
+}
+
+Result<void> LogRecovery::ReadOn(const Found& found, Segment& segment) {
+  ASSIGN_OR_RETURN(const FilePtr file,
+                   files_.Open(JoinPath(folder_, found.name.FileName("log")), OpenMode::kRead));
+  // Most often a log that was idle has nothing there but room.
+  if (segment.size > 0) {
+    ASSIGN_OR_RETURN(has_room_, file->IsBlank(segment.size));
+    if (has_room_) return {};
+  }
+  const auto last_epoch = log_.epochs.last();
+  SegmentCursor cursor(*file,
+                       {.position = segment.size,
+                        .end = EndOf(found),
+                        .next_offset = log_.log_end,
+                        .epoch = last_epoch.has_value() ? last_epoch->epoch : kNoLeaderEpoch,
+                        .batch_bytes_max = options_.batch_bytes_max});
+  while (true) {
+    ASSIGN_OR_RETURN(const auto batch, cursor.Next());
+    if (!batch.has_value()) break;
+    what_ = ReasonToDoubt(segment, batch->header);
+    if (!what_.empty()) return {};
+    Note(segment, batch->header);
+    RETURN_IF_ERROR(CheckAgainstMark(segment));
+  }
+  what_ = cursor.what();
+  if (!what_.empty()) {
+    ASSIGN_OR_RETURN(has_room_, file->IsBlank(segment.size));
+    if (has_room_) what_.clear();
+  }
+  return {};
+}
+
+std::string LogRecovery::ReasonToDoubt(const Segment& segment, const BatchHeader& header) const {
+  if (header.leader_epoch > options_.epoch_max)
+    return "a batch of an epoch that no leader has had yet";
+  const bool is_above_mark =
+      marked_.has_value() && (segment.base() > mark_.segment_base ||
+                              (segment.base() == mark_.segment_base && !needs_mark_check_));
+  const bool is_gap = header.base_offset != log_.log_end && is_above_mark &&
+                      segment.name.generation == 0 && !options_.gaps_allowed;
+  return is_gap ? "a batch behind a gap" : "";
+}
+
+void LogRecovery::Note(Segment& segment, const BatchHeader& header) {
+  segment.Note(header, log_.log_end, options_.index_interval_bytes);
+  log_.epochs.Assign(header.leader_epoch, header.base_offset);
+  log_.producers.Note(header, options_.now);
+  log_.log_end = header.next_offset();
+}
+
+Result<void> LogRecovery::CheckAgainstMark(const Segment& segment) {
+  if (!needs_mark_check_ || segment.base() != mark_.segment_base || segment.size < mark_.position)
+    return {};
+  needs_mark_check_ = false;
+  if (segment.size == mark_.position && segment.chain == mark_.chain &&
+      log_.log_end == mark_.end_offset)
+    return {};
+  return Damaged("the batches in " + segment.name.FileName("log") + " before position " +
+                 std::to_string(mark_.position) + " are not those that were synced");
+}
+
+Result<void> LogRecovery::CheckReachedMark() const {
+  if (!marked_.has_value()) return {};
+  const bool reached = !needs_mark_check_ && log_.log_end >= mark_.end_offset;
+  if (reached) return {};
+  std::string where = "there are no segment files";
+  if (!log_.segments.empty()) {
+    const Segment& last = log_.segments.back();
+    where = "in " + last.name.FileName("log") + " at position " + std::to_string(last.size) +
+            " lies " + (what_.empty() ? "the end of the file" : what_);
+  }
+  return Damaged(where + ", and everything up to offset " +
+                 std::to_string(mark_.end_offset.value) + " was synced");
+}
+
+}  // namespace gregor

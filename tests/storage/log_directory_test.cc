@@ -1,0 +1,351 @@
+#include "storage/log_directory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "storage/file_cache.h"
+#include "storage/group_sync.h"
+#include "storage/log.h"
+#include "tests/sim/scheduler.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_file_system.h"
+
+namespace gregor {
+namespace {
+
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class LogDirectoryTest : public testing::Test {
+ protected:
+  LogDirectoryTest() {
+    Random random(1);
+    options_.path = "/data";
+    options_.cluster_id = random.NewUuid<ClusterId>();
+    options_.node_id = NodeId{1};
+    topic_ = random.NewUuid<TopicId>();
+    CHECK(files_.MakeDirectory("/data").ok());
+  }
+  ~LogDirectoryTest() override {
+    disk_.Kill();
+    loop_.Kill();
+  }
+
+  Result<std::unique_ptr<LogDirectory>> Open() {
+    return LogDirectory::Open(disk_, loop_, options_);
+  }
+  std::unique_ptr<LogDirectory> MustOpen() {
+    auto directory = Open();
+    CHECK(directory.ok()) << directory.error();
+    return *std::move(directory);
+  }
+  TopicIdPartition Id(int32_t partition) const { return {topic_, PartitionIndex{partition}}; }
+  void MakeFolder(const std::string& name) {
+    CHECK(files_.MakeDirectory("/data/" + name).ok());
+    CHECK(files_.Open("/data/" + name + "/file", OpenMode::kCreate).ok());
+  }
+  bool Exists(const std::string& path) { return *files_.Exists(path); }
+
+  Result<void> Sync(LogDirectory& directory, GroupSync::Part part) {
+    std::optional<Result<void>> result;
+    part.reply = &loop_;
+    part.done = [&](Result<void> done) { result = std::move(done); };
+    loop_.Run([&] { directory.group_sync().Add(std::move(part)); });
+    CHECK(scheduler_.RunUntil([&] { return result.has_value(); }, seconds(60)));
+    return *std::move(result);
+  }
+  static SyncedMark Mark(int64_t start, int64_t end) {
+    return {Offset{start}, Offset{end}, Offset{0}, static_cast<uint64_t>(10 * end), 7};
+  }
+
+  Scheduler scheduler_{1};
+  SimFileSystem files_{1, nullptr};
+  SimLoop loop_{scheduler_, "loop"};
+  SimDisk disk_{scheduler_, files_};
+  LogDirectory::Options options_;
+  TopicId topic_;
+};
+
+TEST_F(LogDirectoryTest, KnowsItselfAgain) {
+  DirectoryId id;
+  {
+    const auto directory = MustOpen();
+    id = directory->id();
+    EXPECT_FALSE(id.IsZero());
+    EXPECT_FALSE(directory->was_clean());
+  }
+  const auto directory = MustOpen();
+  EXPECT_EQ(directory->id(), id);
+  EXPECT_FALSE(directory->was_clean());
+}
+
+TEST_F(LogDirectoryTest, RefusesWhatIsNotItsOwn) {
+  MustOpen().reset();
+  const LogDirectory::Options own = options_;
+  options_.node_id = NodeId{2};
+  EXPECT_THAT(Open().error().message, HasSubstr("belongs to node 1, this is node 2"));
+  options_ = own;
+  options_.cluster_id = Random(9).NewUuid<ClusterId>();
+  EXPECT_EQ(Open().error().reason, Reason::kInconsistentClusterId);
+  options_ = own;
+  const auto file = files_.Open("/data/meta.properties", OpenMode::kReadWrite);
+  ASSERT_TRUE((*file)->Write(0, Slice::Static("version=9")).ok());
+  EXPECT_THAT(Open().error().message, HasSubstr("format version \"9\""));
+}
+
+TEST_F(LogDirectoryTest, RefusesAFolderOfOtherThings) {
+  MakeFolder("holiday-pictures");
+  EXPECT_THAT(Open().error().message, HasSubstr("is it the right folder?"));
+}
+
+TEST_F(LogDirectoryTest, AMissingMountIsNoFreshDisk) {
+  options_.format_if_empty = false;
+  EXPECT_THAT(Open().error().message, HasSubstr("is its disk mounted?"));
+  options_.format_if_empty = true;
+  EXPECT_TRUE(Open().ok());
+}
+
+TEST_F(LogDirectoryTest, IsLockedWhileItIsOpen) {
+  auto directory = MustOpen();
+  EXPECT_THAT(Open().error().message, HasSubstr("is locked by process"));
+  directory.reset();
+  EXPECT_TRUE(Open().ok());
+}
+
+TEST_F(LogDirectoryTest, FindsTheFoldersOfItsPartitionsAndLeavesOthersAlone) {
+  MustOpen().reset();
+  MakeFolder(Id(3).ToString());
+  MakeFolder(Id(1).ToString());
+  MakeFolder(Id(2).ToString() + ".stray");
+  MakeFolder("lost+found");
+  MakeFolder("something");
+  EXPECT_THAT(MustOpen()->found(), ElementsAre(Id(1), Id(3)));
+  EXPECT_TRUE(Exists("/data/something/file"));
+  EXPECT_TRUE(Exists("/data/" + Id(2).ToString() + ".stray/file"));
+}
+
+TEST_F(LogDirectoryTest, StraysAreSetAsideUnderNamesOfTheirOwn) {
+  const auto directory = MustOpen();
+  for (int i = 0; i < 3; ++i) {
+    MakeFolder(Id(0).ToString());
+    ASSERT_TRUE(directory->SetAside(Id(0)).ok());
+    EXPECT_FALSE(Exists(directory->PathOf(Id(0))));
+  }
+  for (const char* suffix : {".stray", ".stray.1", ".stray.2"})
+    EXPECT_TRUE(Exists(directory->PathOf(Id(0)) + suffix + "/file")) << suffix;
+}
+
+TEST_F(LogDirectoryTest, ARemovedFolderGoesAsAWholeWhateverHappens) {
+  for (uint64_t step = 1; step < 12; ++step) {
+    SimFileSystem files(step, nullptr);
+    SimDisk disk(scheduler_, files);
+    CHECK(files.MakeDirectory("/data").ok());
+    {
+      auto directory = LogDirectory::Open(disk, loop_, options_);
+      ASSERT_TRUE(directory.ok());
+      const std::string path = (*directory)->PathOf(Id(0));
+      ASSERT_TRUE(files.MakeDirectory(path).ok());
+      for (const char* name : {"/a", "/b"}) {
+        const auto file = files.Open(path + name, OpenMode::kCreate);
+        ASSERT_TRUE((*file)->Sync().ok());
+      }
+      ASSERT_TRUE(files.SyncDirectory(path).ok());
+      files.FailPowerAt(files.mutation_count() + step);
+      (void)(*directory)->RemoveFolder(Id(0));
+    }
+    files.LosePower();
+    auto directory = LogDirectory::Open(disk, loop_, options_);
+    ASSERT_TRUE(directory.ok()) << directory.error();
+    const std::string path = (*directory)->PathOf(Id(0));
+    if (!(*directory)->found().empty()) {
+      EXPECT_TRUE(*files.Exists(path + "/a") && *files.Exists(path + "/b")) << step;
+    }
+    scheduler_.RunFor(seconds(1));
+    EXPECT_FALSE(*files.Exists(path + ".removed")) << step;
+    disk.Kill();
+  }
+}
+
+TEST_F(LogDirectoryTest, OnlyACleanStopLeavesItsSign) {
+  {
+    const auto directory = MustOpen();
+    ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5)}).ok());
+    ASSERT_TRUE(directory->CloseCleanly().ok());
+  }
+  const auto directory = MustOpen();
+  EXPECT_TRUE(directory->was_clean());
+  EXPECT_EQ(directory->MarkOf(Id(0)), Mark(0, 5));
+  EXPECT_FALSE(Exists("/data/clean-shutdown"));
+}
+
+TEST_F(LogDirectoryTest, ItsFailureIsToldToEachObserverOnceAndEndsAllWrites) {
+  const auto directory = MustOpen();
+  std::vector<std::string> told;
+  directory->OnFailure(loop_, [&](const Error& error) { told.push_back("a: " + error.message); });
+  directory->Fail(Error(Reason::kStorageError, "first"));
+  directory->Fail(Error(Reason::kStorageError, "second"));
+  directory->OnFailure(loop_, [&](const Error& error) { told.push_back("b: " + error.message); });
+  scheduler_.RunFor(seconds(1));
+  EXPECT_THAT(told, ElementsAre("a: first", "b: first"));
+  EXPECT_EQ(directory->CheckWritable().error().message, "first");
+  EXPECT_EQ(Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5)}).error().message, "first");
+  EXPECT_FALSE(directory->CloseCleanly().ok());
+}
+
+TEST_F(LogDirectoryTest, AnotherDirectoryGoesOnWhenOneFails) {
+  LogDirectory::Options options = options_;
+  options.path = "/other";
+  const auto first = MustOpen();
+  auto second = LogDirectory::Open(disk_, loop_, options);
+  ASSERT_TRUE(second.ok());
+  std::vector<std::unique_ptr<Log>> logs;
+  for (LogDirectory* directory : {first.get(), second->get()}) {
+    loop_.Run([&] {
+      Log::Options log_options;
+      log_options.id = Id(0);
+      Log::Open(*directory, loop_, std::move(log_options), [&](Result<std::unique_ptr<Log>> log) {
+        ASSERT_TRUE(log.ok()) << log.error();
+        logs.push_back(*std::move(log));
+      });
+    });
+    scheduler_.RunFor(seconds(1));
+  }
+  ASSERT_EQ(logs.size(), 2u);
+  files_.FailNext(SimOperation::kSync, "/data/");
+  for (const auto& log : logs) {
+    loop_.Run([&] {
+      BatchBuilder builder;
+      NewRecord record;
+      record.value = "value";
+      builder.Add(record);
+      RecordBatch batch = builder.Build();
+      StampBatch(batch, Offset{0}, LeaderEpoch{1}, TimestampType::kCreateTime, Timestamp{0});
+      ASSERT_TRUE(log->Append(std::move(batch)).ok());
+    });
+  }
+  scheduler_.RunFor(seconds(1));
+  EXPECT_TRUE(first->failure().has_value());
+  EXPECT_TRUE(logs[0]->failure().has_value());
+  EXPECT_EQ(logs[0]->ends().synced_end, Offset{0});
+  EXPECT_FALSE((*second)->failure().has_value());
+  EXPECT_EQ(logs[1]->ends().synced_end, Offset{1});
+  logs.clear();
+}
+
+TEST_F(LogDirectoryTest, TheMoreLogsAreBehindTheSoonerTheyTakeCheckpoints) {
+  options_.checkpoint_bytes = 64 << 20;
+  const auto directory = MustOpen();
+  EXPECT_EQ(directory->CheckpointBytes(), 64u << 20);
+  for (int i = 0; i < 16; ++i) directory->CountUnreadLog(1);
+  EXPECT_EQ(directory->CheckpointBytes(), 16u << 20);
+  for (int i = 0; i < 10'000; ++i) directory->CountUnreadLog(1);
+  EXPECT_EQ(directory->CheckpointBytes(), 1u << 20);
+  for (int i = 0; i < 10'014; ++i) directory->CountUnreadLog(-1);
+  EXPECT_EQ(directory->CheckpointBytes(), 64u << 20);
+}
+
+// ---- its group sync
+
+TEST_F(LogDirectoryTest, MarksAreKnownAtOnceAndFollowInTheJournal) {
+  {
+    const auto directory = MustOpen();
+    ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5)}).ok());
+    EXPECT_EQ(directory->MarkOf(Id(0)), Mark(0, 5));
+    EXPECT_FALSE(directory->MarkOf(Id(1)).has_value());
+    scheduler_.RunFor(seconds(3));  // nothing else is synced: its turn comes by time
+    disk_.Kill();
+  }
+  files_.LosePower(SimSurvival::kNothing);
+  SimDisk disk(scheduler_, files_);
+  const auto directory = LogDirectory::Open(disk, loop_, options_);
+  ASSERT_TRUE(directory.ok());
+  EXPECT_EQ((*directory)->MarkOf(Id(0)), Mark(0, 5));
+  disk.Kill();
+}
+
+TEST_F(LogDirectoryTest, MarksOnlyRiseUnlessTheyReplace) {
+  const auto directory = MustOpen();
+  ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(3, 9)}).ok());
+  ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5)}).ok());
+  EXPECT_EQ(directory->MarkOf(Id(0)), Mark(3, 9));
+  ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(4, 5)}).ok());
+  EXPECT_EQ(directory->MarkOf(Id(0))->log_start, Offset{4});
+  EXPECT_EQ(directory->MarkOf(Id(0))->end_offset, Offset{9});
+  ASSERT_TRUE(
+      Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5), .replaces = true}).ok());
+  EXPECT_EQ(directory->MarkOf(Id(0)), Mark(0, 5));
+}
+
+TEST_F(LogDirectoryTest, WhoNeedsTheJournalWaitsForIt) {
+  {
+    const auto directory = MustOpen();
+    ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5)}).ok());
+    ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .needs_journal = true}).ok());
+    disk_.Kill();
+  }
+  files_.LosePower(SimSurvival::kNothing);
+  SimDisk disk(scheduler_, files_);
+  const auto directory = LogDirectory::Open(disk, loop_, options_);
+  ASSERT_TRUE(directory.ok());
+  EXPECT_EQ((*directory)->MarkOf(Id(0)), Mark(0, 5));
+  disk.Kill();
+}
+
+TEST_F(LogDirectoryTest, AForgottenMarkDoesNotComeBack) {
+  {
+    const auto directory = MustOpen();
+    ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5)}).ok());
+    ASSERT_TRUE(Sync(*directory, {.partition = Id(1), .mark = Mark(0, 6)}).ok());
+    directory->group_sync().Forget(Id(0));
+    EXPECT_FALSE(directory->MarkOf(Id(0)).has_value());
+    ASSERT_TRUE(Sync(*directory, {.partition = Id(1), .needs_journal = true}).ok());
+    disk_.Kill();
+  }
+  files_.LosePower(SimSurvival::kNothing);
+  SimDisk disk(scheduler_, files_);
+  const auto directory = LogDirectory::Open(disk, loop_, options_);
+  ASSERT_TRUE(directory.ok());
+  EXPECT_FALSE((*directory)->MarkOf(Id(0)).has_value());
+  EXPECT_EQ((*directory)->MarkOf(Id(1)), Mark(0, 6));
+  disk.Kill();
+}
+
+TEST_F(LogDirectoryTest, AFullDiskDelaysTheJournalAndNotTheData) {
+  const auto directory = MustOpen();
+  const auto file = files_.Open("/data/file", OpenMode::kCreate);
+  ASSERT_TRUE((*file)->Write(0, Slice::Static("data")).ok());
+  ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5)}).ok());
+  const uint64_t capacity = files_.faults().capacity_bytes;
+  files_.faults().capacity_bytes = 1;
+  ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .files = {*file}, .mark = Mark(0, 6)}).ok());
+  const auto needed = Sync(*directory, {.partition = Id(0), .needs_journal = true});
+  ASSERT_FALSE(needed.ok());
+  EXPECT_EQ(needed.error().reason, Reason::kDiskFull);
+  EXPECT_FALSE(directory->failure().has_value());
+  files_.faults().capacity_bytes = capacity;
+  EXPECT_TRUE(Sync(*directory, {.partition = Id(0), .needs_journal = true}).ok());
+  EXPECT_EQ(directory->MarkOf(Id(0)), Mark(0, 6));
+}
+
+TEST_F(LogDirectoryTest, AFailedSyncTakesItOffline) {
+  const auto directory = MustOpen();
+  const auto file = files_.Open("/data/file", OpenMode::kCreate);
+  ASSERT_TRUE((*file)->Write(0, Slice::Static("data")).ok());
+  files_.FailNext(SimOperation::kSync, "/data/file");
+  EXPECT_FALSE(
+      Sync(*directory, {.partition = Id(0), .files = {*file}, .mark = Mark(0, 6)}).ok());
+  EXPECT_TRUE(directory->failure().has_value());
+  EXPECT_FALSE(directory->MarkOf(Id(0)).has_value());
+  // Nothing is synced again, so nothing can be said to be durable that is not.
+  EXPECT_FALSE(Sync(*directory, {.partition = Id(1), .mark = Mark(0, 1)}).ok());
+}
+
+}  // namespace
+}  // namespace gregor

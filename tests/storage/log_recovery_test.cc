@@ -1,0 +1,339 @@
+// What a start makes of the files that a crash left (scenarios A3, A4, A5, A12).
+#include "storage/log_recovery.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "storage/epoch_cache.h"
+#include "storage/file_cache.h"
+#include "storage/log_files.h"
+#include "storage/producer_state.h"
+#include "tests/storage/log_harness.h"
+
+namespace gregor {
+namespace {
+
+using testing::HasSubstr;
+using testing::SizeIs;
+using testing::StartsWith;
+
+constexpr size_t kBatch = 200;  // about
+
+LogConfig SmallSegments() {
+  LogConfig config;
+  config.segment_bytes = 1000;
+  config.index_interval_bytes = 200;
+  return config;
+}
+
+std::string Folder(LogHarness& harness) { return "/data/" + harness.id().ToString(); }
+
+bool AppendSome(LogHarness& harness, int batches) {
+  for (int i = 0; i < batches; ++i) {
+    if (!harness.Append(1, kBatch - 70)) return false;
+  }
+  return true;
+}
+bool WriteUnsynced(LogHarness& harness, int batches) {
+  harness.config().durability = Durability::kReplicated;
+  harness.loop().Run([&] { harness.log().SetConfig(harness.config()); });
+  if (!AppendSome(harness, batches)) return false;
+  return harness.loop().RunUntil(
+      [] {}, [&] { return harness.log().ends().written_end == harness.log().ends().log_end; },
+      std::chrono::minutes(1));
+}
+void Overwrite(LogHarness& harness, const std::string& path, uint64_t position,
+               std::string_view bytes) {
+  const auto file = harness.files().Open(path, OpenMode::kReadWrite);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE((*file)->Write(position, Slice::Copy(bytes)).ok());
+}
+// Where each batch of the first segment begins.
+std::vector<uint64_t> Positions(LogHarness& harness) {
+  const auto text = *ReadWholeFile(harness.files(), harness.Path(0), 1 << 20);
+  std::vector<uint64_t> positions;
+  for (size_t at = 0; at + kBatchHeaderBytes < text.size();) {
+    const auto header = BatchHeader::Decode(reinterpret_cast<const uint8_t*>(text.data()) + at);
+    if (header.length <= 0) break;
+    positions.push_back(at);
+    at += header.size();
+  }
+  return positions;
+}
+
+TEST(LogRecovery, AStaleBatchBehindATearNeverComesBack) {
+  LogHarness harness(1);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 2));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(WriteUnsynced(harness, 4));
+  harness.Kill();
+  const std::vector<uint64_t> positions = Positions(harness);
+  ASSERT_THAT(positions, SizeIs(6));
+  // The third never reached the disk; those behind it did.
+  Overwrite(harness, harness.Path(0), positions[2],
+            std::string(positions[3] - positions[2], '\0'));
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_EQ(harness.log().ends().log_end, Offset{2});
+  // A batch of the same size in its place, and those behind it would go on from it.
+  ASSERT_TRUE(AppendSome(harness, 1));
+  ASSERT_TRUE(harness.Sync());
+  for (const bool power : {false, true}) {
+    power ? harness.LosePower() : harness.Kill();
+    ASSERT_TRUE(harness.Start()) << *harness.error();
+    EXPECT_EQ(harness.log().ends().log_end, Offset{3});
+    EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(3));
+  }
+}
+
+TEST(LogRecovery, WhatWasFoundIsDurableBeforeItIsServed) {
+  for (const uint64_t seed : {1u, 2u, 3u, 4u}) {
+    LogHarness harness(seed, SmallSegments());
+    ASSERT_TRUE(harness.Start());
+    ASSERT_TRUE(WriteUnsynced(harness, 13));
+    harness.Kill();
+    ASSERT_TRUE(harness.Start()) << *harness.error();
+    ASSERT_EQ(harness.log().ends().log_end, Offset{13});
+    ASSERT_EQ(harness.log().ends().synced_end, Offset{13});
+    harness.LosePower();
+    ASSERT_TRUE(harness.Start()) << *harness.error();
+    EXPECT_EQ(harness.log().ends().log_end, Offset{13});
+    EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(13));
+  }
+}
+
+TEST(LogRecovery, ATornWriteAboveTheMarkIsCutOff) {
+  LogHarness harness(2);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 3));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(WriteUnsynced(harness, 3));
+  harness.Kill();
+  const std::vector<uint64_t> positions = Positions(harness);
+  ASSERT_TRUE(harness.files().FlipBit(harness.Path(0), positions[4] + 100, 0));
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_EQ(harness.log().ends().log_end, Offset{4});
+}
+
+TEST(LogRecovery, TheSameDamageBelowTheMarkIsNot) {
+  LogHarness harness(2);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 6));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(AppendSome(harness, 1));
+  ASSERT_TRUE(harness.Sync());  // has the journal follow
+  harness.Kill();
+  const std::vector<uint64_t> positions = Positions(harness);
+  const std::string before = *ReadWholeFile(harness.files(), harness.Path(0), 1 << 20);
+  ASSERT_TRUE(harness.files().FlipBit(harness.Path(0), positions[4] + 100, 0));
+  EXPECT_FALSE(harness.Start());
+  EXPECT_THAT(harness.error()->message, HasSubstr("00000000000000000000.log at position " +
+                                                  std::to_string(positions[4])));
+  EXPECT_EQ(ReadWholeFile(harness.files(), harness.Path(0), 1 << 20)->size(), before.size());
+}
+
+// Another log's segment, or an older state of this one, is sound in itself.
+TEST(LogRecovery, SoundBatchesThatWereNotTheSyncedOnesAreDamage) {
+  LogHarness harness(3);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 3));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(AppendSome(harness, 1));
+  ASSERT_TRUE(harness.Sync());
+  harness.Kill();
+  RecordBatch other = LogHarness::Make(Offset{1}, LeaderEpoch{1}, 1, kBatch - 70, Timestamp{77});
+  const std::vector<uint64_t> positions = Positions(harness);
+  ASSERT_EQ(other.bytes.size(), positions[2] - positions[1]);
+  Overwrite(harness, harness.Path(0), positions[1], other.bytes.ToString());
+  EXPECT_FALSE(harness.Start());
+  EXPECT_THAT(harness.error()->message, HasSubstr("not those that were synced"));
+}
+
+TEST(LogRecovery, IsTheSameWithoutTheCheckpointAndWithADamagedOne) {
+  enum class What { kWhole, kMissing, kFlipped, kShort, kEmpty, kTemporary };
+  for (const What what : {What::kWhole, What::kMissing, What::kFlipped, What::kShort, What::kEmpty,
+                          What::kTemporary}) {
+    LogHarness harness(4, SmallSegments());
+    ASSERT_TRUE(harness.Start());
+    ASSERT_TRUE(AppendSome(harness, 12));
+    ASSERT_TRUE(harness.Sync());
+    ASSERT_TRUE(harness.CloseCleanly());
+    ASSERT_TRUE(harness.Start());
+    ASSERT_TRUE(AppendSome(harness, 2));
+    ASSERT_TRUE(harness.Sync());
+    harness.Kill();
+    const std::string path = Folder(harness) + "/checkpoint";
+    ASSERT_TRUE(*harness.files().Exists(path));
+    if (what == What::kMissing) ASSERT_TRUE(harness.files().Remove(path).ok());
+    if (what == What::kFlipped) ASSERT_TRUE(harness.files().FlipBit(path, 40, 3));
+    const auto file = harness.files().Open(path, OpenMode::kReadWrite);
+    if (what == What::kShort) ASSERT_TRUE((*file)->Truncate(*(*file)->Size() - 1).ok());
+    if (what == What::kEmpty) ASSERT_TRUE((*file)->Truncate(0).ok());
+    if (what == What::kTemporary) {
+      ASSERT_TRUE((*harness.files().Open(path + ".tmp", OpenMode::kCreate))
+                      ->Write(0, Slice::Static("half a checkp"))
+                      .ok());
+    }
+    ASSERT_TRUE(harness.Start()) << *harness.error();
+    EXPECT_EQ(harness.log().ends().log_end, Offset{14});
+    EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(14));
+    const auto& epochs = harness.log().epochs().entries();
+    ASSERT_THAT(epochs, SizeIs(2));
+    EXPECT_EQ(epochs[1].start, Offset{12});
+    EXPECT_FALSE(*harness.files().Exists(path + ".tmp"));
+  }
+}
+
+TEST(LogRecovery, ACheckpointOfFilesThatAreGoneIsLostData) {
+  LogHarness harness(5, SmallSegments());
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 20));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(harness.CloseCleanly());
+  ASSERT_TRUE(harness.files().Remove(harness.Path(4)).ok());
+  EXPECT_FALSE(harness.Start());
+  EXPECT_THAT(harness.error()->message, HasSubstr("00000000000000000004.log is missing"));
+}
+
+TEST(LogRecovery, MarksTrailAndNeverRunAheadWhenTheirJournalIsDamaged) {
+  for (const bool torn : {false, true}) {
+    LogHarness harness(6);
+    ASSERT_TRUE(harness.Start());
+    for (int i = 0; i < 6; ++i) {
+      ASSERT_TRUE(AppendSome(harness, 1));
+      ASSERT_TRUE(harness.Sync());
+    }
+    harness.Kill();
+    const std::string journal = "/data/synced-marks";
+    const auto file = harness.files().Open(journal, OpenMode::kReadWrite);
+    const uint64_t size = *(*file)->Size();
+    ASSERT_GE(size, 5 * 64u);
+    if (torn) {
+      ASSERT_TRUE((*file)->Truncate(size - 10).ok());
+    } else {
+      ASSERT_TRUE(harness.files().FlipBit(journal, size - 10, 1));
+    }
+    // What no mark covers is found by its checksums.
+    ASSERT_TRUE(harness.Start()) << *harness.error();
+    EXPECT_EQ(harness.log().ends().log_end, Offset{6});
+    EXPECT_EQ(harness.directory().MarkOf(harness.id())->end_offset, Offset{6});
+  }
+}
+
+TEST(LogRecovery, ABatchOfAnEpochThatNoLeaderHadIsNotBelieved) {
+  LogHarness harness(7);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 2));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(WriteUnsynced(harness, 2));
+  const TopicIdPartition id = harness.id();
+  RecoveryOptions options;
+  options.id = id;
+  options.epoch_max = LeaderEpoch{1};
+  harness.Kill();
+  const std::vector<uint64_t> positions = Positions(harness);
+  // The epoch is not under the checksum.
+  ASSERT_TRUE(harness.files().FlipBit(harness.Path(0), positions[3] + 15, 3));
+  ASSERT_TRUE(harness.Start()) << *harness.error();  // any epoch will do
+  EXPECT_EQ(harness.log().ends().log_end, Offset{4});
+  EXPECT_EQ(harness.log().last_epoch(), LeaderEpoch{1 ^ 8});
+  const SyncedMark mark{Offset{0}, Offset{0}, Offset{0}, 0, 0};
+  options.mark = mark;
+  const auto recovered = RecoverLog(harness.directory(), options);
+  ASSERT_TRUE(recovered.ok()) << recovered.error();
+  EXPECT_EQ(recovered->log_end, Offset{3});
+}
+
+TEST(LogRecovery, ALogThatHasNothingNewIsNeitherWrittenNorSynced) {
+  for (const bool clean : {true, false}) {
+    LogHarness harness(8, SmallSegments());
+    ASSERT_TRUE(harness.Start());
+    ASSERT_TRUE(AppendSome(harness, 12));
+    ASSERT_TRUE(harness.Sync());
+    ASSERT_TRUE(harness.CloseCleanly());
+    if (!clean) {
+      // The second kill: what the first start found out is in the journal now.
+      for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(harness.Start());
+        harness.scheduler().RunFor(std::chrono::seconds(5));
+        harness.Kill();
+      }
+    }
+    ASSERT_TRUE(harness.Start());
+    RecoveryOptions options;
+    options.id = harness.id();
+    harness.scheduler().RunFor(std::chrono::seconds(5));
+    const uint64_t before = harness.files().mutation_count();
+    const auto recovered = RecoverLog(harness.directory(), options);
+    ASSERT_TRUE(recovered.ok()) << recovered.error();
+    EXPECT_EQ(recovered->log_end, Offset{12});
+    EXPECT_EQ(harness.files().mutation_count(), before);
+    EXPECT_EQ(harness.directory().file_cache().size(), 0u);
+  }
+}
+
+TEST(LogRecovery, AnErrorOfTheDiskIsNoDamage) {
+  LogHarness harness(9, SmallSegments());
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 12));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(WriteUnsynced(harness, 2));
+  harness.Kill();
+  harness.files().FailNext(SimOperation::kRead, ".log");
+  EXPECT_FALSE(harness.Start());
+  EXPECT_EQ(harness.error()->reason, Reason::kStorageError);
+  harness.Kill();
+  harness.files().Disarm();
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_EQ(harness.log().ends().log_end, Offset{14});
+}
+
+TEST(LogRecovery, SegmentsOfWhichOneIsMissingAboveTheMarkEndBeforeIt) {
+  LogHarness harness(10, SmallSegments());
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 2));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(WriteUnsynced(harness, 18));
+  harness.Kill();
+  std::vector<std::string> segments;
+  for (const DirectoryEntry& entry : *harness.files().List(Folder(harness))) {
+    if (entry.name.ends_with(".log")) segments.push_back(entry.name);
+  }
+  ASSERT_GT(segments.size(), 4u);
+  const auto lost = SegmentName::Parse(segments[2], "log");
+  ASSERT_TRUE(harness.files().Remove(Folder(harness) + "/" + segments[2]).ok());
+  ASSERT_TRUE(harness.files().Remove(Folder(harness) + "/checkpoint").ok());
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_EQ(harness.log().ends().log_end, lost->base);
+  // What lay behind it is gone for good.
+  ASSERT_TRUE(AppendSome(harness, 18));
+  ASSERT_TRUE(harness.Sync());
+  harness.LosePower();
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  const auto values = harness.ReadAll(Offset{0});
+  ASSERT_EQ(Offset{static_cast<int64_t>(values.size())}, harness.log().ends().log_end);
+  for (size_t i = static_cast<size_t>(lost->base.value); i < values.size(); ++i)
+    EXPECT_THAT(values[i], StartsWith(std::to_string(i) + "/2/"));
+}
+
+TEST(LogRecovery, HowMuchACrashLeavesToReadIsBounded) {
+  LogHarness harness(11);
+  harness.directory_options().checkpoint_bytes = 4000;
+  ASSERT_TRUE(harness.Start());
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(AppendSome(harness, 1));
+    ASSERT_TRUE(harness.Sync());
+  }
+  harness.scheduler().RunFor(std::chrono::seconds(5));
+  harness.Kill();
+  ASSERT_TRUE(harness.Start());
+  // The checkpoint in the folder is not long ago.
+  const auto text = ReadWholeFile(harness.files(), Folder(harness) + "/checkpoint", 1 << 20);
+  ASSERT_TRUE(text.ok());
+  const auto checkpoint = LogCheckpoint::Decode(*text, {});
+  ASSERT_TRUE(checkpoint.ok());
+  EXPECT_GT(checkpoint->end, Offset{60});
+}
+
+}  // namespace
+}  // namespace gregor

@@ -1,0 +1,219 @@
+// How a log writes and syncs: room in its files, flushes, full disks, open files.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "storage/file_cache.h"
+#include "storage/segment.h"
+#include "tests/storage/log_harness.h"
+
+namespace gregor {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::SizeIs;
+
+uint64_t SizeOf(LogHarness& harness, const std::string& path) {
+  const auto file = harness.files().Open(path, OpenMode::kRead);
+  return file.ok() ? *(*file)->Size() : 0;
+}
+
+bool Written(LogHarness& harness) {
+  return harness.loop().RunUntil(
+      [] {}, [&] { return harness.log().ends().written_end == harness.log().ends().log_end; },
+      std::chrono::minutes(1));
+}
+
+TEST(LogWrite, AFileGrowsInStepsAndIsCutToItsBatchesWhenItIsComplete) {
+  LogConfig config;
+  config.segment_bytes = 100'000;
+  LogHarness harness(1, config);
+  harness.directory_options().file_step_bytes_max = 40'000;
+  ASSERT_TRUE(harness.Start());
+  std::set<uint64_t> sizes;
+  uint64_t appended = 0;
+  while (harness.log().segment_count() < 2) {
+    ASSERT_TRUE(harness.Append(1, 500));
+    ASSERT_TRUE(harness.Sync());
+    const uint64_t size = SizeOf(harness, harness.Path(0));
+    if (harness.log().segment_count() == 1) {
+      sizes.insert(size);
+      appended = harness.log().size_bytes();
+      ASSERT_GE(size, appended);
+      ASSERT_LE(size, 100'000u);
+    }
+  }
+  // Not once per append, of which there were more than a hundred.
+  EXPECT_LE(sizes.size(), 5u);
+  EXPECT_GE(sizes.size(), 3u);
+  EXPECT_EQ(SizeOf(harness, harness.Path(0)), appended);
+}
+
+TEST(LogWrite, PreallocateGivesASegmentItsFullSizeAtOnce) {
+  LogConfig config;
+  config.segment_bytes = 100'000;
+  config.preallocate = true;
+  LogHarness harness(2, config);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(harness.Append(1, 500));
+  ASSERT_TRUE(harness.Sync());
+  EXPECT_EQ(SizeOf(harness, harness.Path(0)), 100'000u);
+  ASSERT_TRUE(harness.CloseCleanly());
+  EXPECT_LT(SizeOf(harness, harness.Path(0)), 1000u);
+}
+
+TEST(LogWrite, RoomThatIsLeftFromBeforeIsUsed) {
+  LogHarness harness(3);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(harness.Append(1, 100));
+  ASSERT_TRUE(harness.Sync());
+  const uint64_t size = SizeOf(harness, harness.Path(0));
+  EXPECT_GT(size, 10'000u);
+  for (int i = 0; i < 3; ++i) {
+    harness.Kill();
+    ASSERT_TRUE(harness.Start());
+    EXPECT_EQ(SizeOf(harness, harness.Path(0)), size);
+    ASSERT_TRUE(harness.Append(1, 100));
+    ASSERT_TRUE(harness.Sync());
+    EXPECT_EQ(SizeOf(harness, harness.Path(0)), size);
+  }
+  EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(4));
+}
+
+TEST(LogWrite, ASegmentEndsOnceItsIndexIsLarge) {
+  LogConfig config;
+  config.index_interval_bytes = 100;
+  config.segment_index_bytes = 5 * sizeof(SegmentIndex::Entry);
+  LogHarness harness(4, config);
+  ASSERT_TRUE(harness.Start());
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(harness.Append(1, 100));
+  EXPECT_EQ(harness.log().segment_count(), 5u);  // six entries in each
+}
+
+LogConfig Replicated() {
+  LogConfig config;
+  config.durability = Durability::kReplicated;
+  return config;
+}
+
+TEST(LogWrite, AReplicatedLogIsSyncedInTheBackground) {
+  LogHarness harness(5, Replicated());
+  harness.directory_options().flush_interval = seconds(2);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(harness.Append());
+  ASSERT_TRUE(Written(harness));
+  harness.scheduler().RunFor(milliseconds(1900));
+  EXPECT_EQ(harness.log().ends().synced_end, Offset{0});
+  harness.scheduler().RunFor(milliseconds(300));
+  EXPECT_EQ(harness.log().ends().synced_end, Offset{1});
+}
+
+TEST(LogWrite, FlushMsBringsItForward) {
+  LogConfig config = Replicated();
+  config.flush_ms = 100;
+  LogHarness harness(6, config);
+  harness.directory_options().flush_interval = seconds(60);
+  ASSERT_TRUE(harness.Start());
+  for (int i = 1; i < 4; ++i) {
+    ASSERT_TRUE(harness.Append());
+    harness.scheduler().RunFor(milliseconds(200));
+    EXPECT_EQ(harness.log().ends().synced_end, Offset{i});
+  }
+}
+
+TEST(LogWrite, FlushMessagesBoundsTheRecordsThatAreNotSynced) {
+  LogConfig config = Replicated();
+  config.flush_messages = 10;
+  LogHarness harness(7, config);
+  harness.directory_options().flush_interval = seconds(60);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(harness.Append(9));
+  harness.scheduler().RunFor(seconds(1));
+  EXPECT_EQ(harness.log().ends().synced_end, Offset{0});
+  ASSERT_TRUE(harness.Append(1));
+  harness.scheduler().RunFor(seconds(1));
+  EXPECT_EQ(harness.log().ends().synced_end, Offset{10});
+}
+
+TEST(LogWrite, SoDoBytesOverSegmentsToo) {
+  LogConfig config = Replicated();
+  config.segment_bytes = 4000;
+  LogHarness harness(8, config);
+  harness.directory_options().flush_interval = seconds(60);
+  harness.directory_options().flush_bytes_max = 10'000;
+  ASSERT_TRUE(harness.Start());
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(harness.Append(1, 1000));
+    harness.scheduler().RunFor(milliseconds(100));
+    const LogEnds ends = harness.log().ends();
+    ASSERT_LE(ends.log_end - ends.synced_end, 11) << i;
+  }
+  // And not after every one.
+  EXPECT_GT(harness.log().ends().synced_end, Offset{80});
+}
+
+TEST(LogWrite, AnIdleLogHasNoTimer) {
+  LogHarness harness(9, Replicated());
+  ASSERT_TRUE(harness.Start());
+  harness.scheduler().RunFor(seconds(5));
+  const size_t waiting = harness.scheduler().waiting_count();
+  ASSERT_TRUE(harness.Append());
+  ASSERT_TRUE(harness.Sync());
+  harness.scheduler().RunFor(seconds(5));
+  EXPECT_EQ(harness.scheduler().waiting_count(), waiting);
+}
+
+TEST(LogWrite, AStopDoesNotWaitForSpace) {
+  LogHarness harness(10);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(harness.Append());
+  ASSERT_TRUE(harness.Sync());
+  harness.files().faults().capacity_bytes = 1;
+  ASSERT_TRUE(harness.Append(1, 100'000));
+  harness.scheduler().RunFor(seconds(3));
+  EXPECT_FALSE(harness.CloseCleanly());
+  harness.files().faults().capacity_bytes = uint64_t{1} << 30;
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(1));
+}
+
+TEST(LogWrite, AFullDiskKeepsNobodyFromReadingOrDeleting) {
+  LogConfig config;
+  config.segment_bytes = 2000;
+  LogHarness harness(11, config);
+  ASSERT_TRUE(harness.Start());
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(harness.Append(1, 500));
+  ASSERT_TRUE(harness.Sync());
+  const uint64_t used = harness.files().Space("/data")->total_bytes -
+                        harness.files().Space("/data")->free_bytes;
+  harness.files().faults().capacity_bytes = used + 100;
+  ASSERT_TRUE(harness.Append(1, 5000));
+  harness.scheduler().RunFor(seconds(3));
+  EXPECT_FALSE(harness.Append());
+  EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(20));
+  ASSERT_TRUE(harness.Await<void>([&](auto done) {
+                       harness.log().DeleteBefore(Offset{18}, std::move(done));
+                     }).ok());
+  // What that frees at once is enough for the append that waits.
+  harness.scheduler().RunFor(seconds(5));
+  EXPECT_EQ(harness.log().ends().synced_end, Offset{21});
+  EXPECT_TRUE(harness.Append());
+}
+
+TEST(LogWrite, KeepsToTheNumberOfOpenFiles) {
+  LogConfig config;
+  config.segment_bytes = 1000;
+  LogHarness harness(12, config);
+  harness.directory_options().open_files_max = 3;
+  ASSERT_TRUE(harness.Start());
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(harness.Append(1, 400));
+  ASSERT_TRUE(harness.Sync());
+  EXPECT_GT(harness.log().segment_count(), 15u);
+  EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(40));
+  EXPECT_LE(harness.directory().file_cache().size(), 3u);
+}
+
+}  // namespace
+}  // namespace gregor

@@ -1,0 +1,126 @@
+#include "storage/mark_journal.h"
+
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+#include "tests/sim/sim_file_system.h"
+
+namespace gregor {
+namespace {
+
+constexpr char kPath[] = "/marks";
+
+class MarkJournalTest : public testing::Test {
+ protected:
+  MarkJournal Open(uint64_t rewrite_bytes_min = 1 << 20) {
+    marks_.clear();
+    auto journal = MarkJournal::Open(files_, kPath, rewrite_bytes_min, marks_);
+    CHECK(journal.ok()) << journal.error();
+    return *std::move(journal);
+  }
+  TopicIdPartition Id(int32_t partition) const { return {topic_, PartitionIndex{partition}}; }
+  static SyncedMark Mark(int64_t end) {
+    return {Offset{end / 2}, Offset{end}, Offset{end / 3}, static_cast<uint64_t>(100 * end),
+            static_cast<uint32_t>(end * 7), end % 5 == 0};
+  }
+  uint64_t Size() { return ReadWholeFile(files_, kPath, 1 << 24)->size(); }
+
+  SimFileSystem files_{1, nullptr};
+  TopicId topic_ = Random(1).NewUuid<TopicId>();
+  MarkJournal::Marks marks_;
+};
+
+TEST_F(MarkJournalTest, KeepsTheLastMarkOfEachPartition) {
+  {
+    MarkJournal journal = Open();
+    EXPECT_TRUE(marks_.empty());
+    ASSERT_TRUE(journal.Append({{Id(0), Mark(10)}, {Id(1), Mark(20)}}).ok());
+    ASSERT_TRUE(journal.Append({{Id(0), Mark(30)}, {Id(2), Mark(1)}}).ok());
+    ASSERT_TRUE(journal.Append({{Id(1), std::nullopt}}).ok());
+  }
+  Open();
+  EXPECT_EQ(marks_.size(), 2u);
+  EXPECT_EQ(marks_[Id(0)], Mark(30));
+  EXPECT_EQ(marks_[Id(2)], Mark(1));
+}
+
+TEST_F(MarkJournalTest, IsDurableOnceItsFileIsSynced) {
+  {
+    MarkJournal journal = Open();
+    ASSERT_TRUE(journal.Append({{Id(0), Mark(10)}}).ok());
+    ASSERT_TRUE(journal.file()->Sync().ok());
+    ASSERT_TRUE(journal.Append({{Id(0), Mark(20)}}).ok());
+  }
+  files_.LosePower(SimSurvival::kNothing);
+  Open();
+  EXPECT_EQ(marks_[Id(0)], Mark(10));
+}
+
+TEST_F(MarkJournalTest, PassesDamagedRecordsOver) {
+  for (const uint64_t damaged : {0u, 1u, 2u, 3u}) {
+    ASSERT_TRUE(files_.Remove(kPath).ok());
+    {
+      MarkJournal journal = Open();
+      for (int64_t i = 0; i < 4; ++i) ASSERT_TRUE(journal.Append({{Id(0), Mark(i + 1)}}).ok());
+    }
+    ASSERT_TRUE(files_.FlipBit(kPath, 64 * damaged + 37, 5));
+    Open();
+    EXPECT_EQ(marks_[Id(0)], Mark(damaged == 3 ? 3 : 4));
+  }
+}
+
+TEST_F(MarkJournalTest, ATornAppendCostsItselfAlone) {
+  {
+    MarkJournal journal = Open();
+    ASSERT_TRUE(journal.Append({{Id(0), Mark(1)}, {Id(1), Mark(2)}}).ok());
+  }
+  ASSERT_TRUE((*files_.Open(kPath, OpenMode::kReadWrite))->Truncate(100).ok());
+  MarkJournal journal = Open();
+  EXPECT_EQ(marks_.size(), 1u);
+  // What is appended then is read back.
+  ASSERT_TRUE(journal.Append({{Id(1), Mark(3)}}).ok());
+  Open();
+  EXPECT_EQ(marks_[Id(1)], Mark(3));
+}
+
+TEST_F(MarkJournalTest, IsWrittenAnewWhenMostOfItIsStale) {
+  MarkJournal journal = Open(1000);
+  int64_t end = 0;
+  while (!journal.IsFull(2, 2)) {
+    ASSERT_TRUE(journal.Append({{Id(0), Mark(++end)}, {Id(1), Mark(end)}}).ok());
+    ASSERT_LT(end, 1000);
+  }
+  EXPECT_GT(end, 4);
+  ASSERT_TRUE(journal.Rewrite({{Id(0), Mark(end)}, {Id(1), Mark(end)}}).ok());
+  EXPECT_EQ(Size(), 2 * 64u);
+  EXPECT_FALSE(journal.IsFull(2, 2));
+  // As long as nothing is stale it is not full, however many partitions there are.
+  EXPECT_FALSE(journal.IsFull(1000, 1000));
+  Open();
+  EXPECT_EQ(marks_[Id(1)], Mark(end));
+}
+
+TEST_F(MarkJournalTest, WritingAnewHoldsThroughAPowerLossAtEveryStep) {
+  for (uint64_t step = 1; step < 30; ++step) {
+    SimFileSystem files(step, nullptr);
+    MarkJournal::Marks marks;
+    {
+      auto journal = MarkJournal::Open(files, kPath, 1000, marks);
+      ASSERT_TRUE(journal.ok());
+      ASSERT_TRUE(journal->Append({{Id(0), Mark(1)}, {Id(1), Mark(2)}}).ok());
+      ASSERT_TRUE(journal->file()->Sync().ok());
+      files.FailPowerAt(files.mutation_count() + step);
+      (void)journal->Rewrite({{Id(0), Mark(3)}, {Id(1), Mark(4)}});
+    }
+    files.LosePower();
+    marks.clear();
+    ASSERT_TRUE(MarkJournal::Open(files, kPath, 1000, marks).ok());
+    ASSERT_EQ(marks.size(), 2u);
+    const bool is_old = marks[Id(0)] == Mark(1) && marks[Id(1)] == Mark(2);
+    const bool is_new = marks[Id(0)] == Mark(3) && marks[Id(1)] == Mark(4);
+    ASSERT_TRUE(is_old || is_new) << step;
+  }
+}
+
+}  // namespace
+}  // namespace gregor
