@@ -308,7 +308,9 @@ Result<void> LogImpl::CompleteSegment(LogDirectory& directory, const TopicIdPart
   const std::string path = SegmentPath(directory, id, {chunk.next_base, 0}, kProducersSuffix);
   ASSIGN_OR_RETURN(FilePtr producers, files.Open(path, OpenMode::kCreate));
   RETURN_IF_ERROR(producers->Truncate(0));
-  RETURN_IF_ERROR(UnlessFull(producers->Write(0, Slice::Copy(chunk.producers))));
+  // Not left out on a full disk: once the segments before it are deleted nothing else knows.
+  RETURN_IF_ERROR(producers->Write(0, Slice::Copy(chunk.producers)));
+  RETURN_IF_ERROR(files.SyncDirectory(directory.PathOf(id)));
   touched.push_back(std::move(producers));
   return {};
 }

@@ -282,6 +282,8 @@ class Recovery {
     ASSIGN_OR_RETURN(const FilePtr file,
                      files_.Open(JoinPath(folder_, found.name.FileName("log")), OpenMode::kRead));
     if (segment.size == 0) log_.log_end = std::max(log_.log_end, found.name.base);
+    if (segment.size == 0 && found.name.base > mark_.segment_base && &found != &to_scan_.front())
+      RETURN_IF_ERROR(WriteProducers());
     RETURN_IF_ERROR(CheckAgainstMark(segment));
     const auto last_epoch = log_.epochs.last();
     SegmentCursor cursor(*file,
@@ -293,6 +295,10 @@ class Recovery {
     while (true) {
       ASSIGN_OR_RETURN(const auto batch, cursor.Next());
       if (!batch.has_value()) break;
+      // Nothing says how far it was synced, and no torn write has a right checksum.
+      if (!marked_.has_value() && IsGap(segment, batch->header))
+        return Damaged("offset " + std::to_string(batch->header.base_offset.value) + " follows " +
+                       std::to_string(log_.log_end.value));
       what_ = ReasonToDoubt(segment, batch->header);
       if (!what_.empty()) break;
       Note(segment, batch->header);
@@ -306,6 +312,22 @@ class Recovery {
     return whole;
   }
 
+  // The snapshot of producers in front of a segment is synced with the segment: above the mark it
+  // may be torn, and what it should say is known only now, not once the segments before it are
+  // deleted.
+  Result<void> WriteProducers() {
+    if (log_.producers.id_count() == 0) return {};
+    const std::string name = SegmentName{log_.log_end}.FileName(kProducersSuffix);
+    ASSIGN_OR_RETURN(FilePtr file, files_.Open(JoinPath(folder_, name), OpenMode::kCreate));
+    RETURN_IF_ERROR(file->Truncate(0));
+    const auto written = file->Write(0, Slice::Own(log_.producers.Encode(log_.log_end)));
+    // A full disk is no reason not to serve the log.
+    if (!written.ok() && written.error().reason != Reason::kDiskFull) return written.error();
+    LOG_IF(WARNING, !written.ok()) << written.error();
+    dirty_.push_back(std::move(file));
+    return {};
+  }
+
   // A bit may have flipped that no checksum covers: in the epoch, or in the offset, since what was
   // appended last continues without a gap.
   std::string ReasonToDoubt(const Segment& segment, const BatchHeader& header) const {
@@ -314,9 +336,12 @@ class Recovery {
     const bool is_above_mark =
         marked_.has_value() && (segment.base() > mark_.segment_base ||
                                 (segment.base() == mark_.segment_base && !needs_mark_check_));
-    const bool is_gap = header.base_offset != log_.log_end && is_above_mark &&
-                        segment.name.generation == 0 && !options_.gaps_allowed;
-    return is_gap ? "a batch behind a gap" : "";
+    return is_above_mark && IsGap(segment, header) ? "a batch behind a gap" : "";
+  }
+
+  bool IsGap(const Segment& segment, const BatchHeader& header) const {
+    return header.base_offset != log_.log_end && segment.name.generation == 0 &&
+           !options_.gaps_allowed;
   }
 
   void Note(Segment& segment, const BatchHeader& header) {
@@ -381,7 +406,11 @@ class Recovery {
       cut_bytes += file.size;
       RETURN_IF_ERROR(Remove(file.name.FileName("log")));
     }
-    std::vector<FilePtr> dirty;
+    // Of a segment that has no file yet.
+    if (log_.log_end > mark_.segment_base &&
+        std::find(snapshots_.begin(), snapshots_.end(), log_.log_end) != snapshots_.end())
+      RETURN_IF_ERROR(WriteProducers());
+    std::vector<FilePtr> dirty = std::move(dirty_);
     for (const Found& found : to_scan_) {
       const auto segment =
           std::find_if(log_.segments.begin(), log_.segments.end(),
@@ -473,6 +502,7 @@ class Recovery {
   std::vector<Found> found_;
   std::vector<SegmentName> indexes_;
   std::vector<Offset> snapshots_;       // of producers, at these offsets
+  std::vector<FilePtr> dirty_;          // of those, what was written
   std::vector<std::string> leftovers_;  // names of files
   std::optional<LogCheckpoint> checkpoint_;
   std::optional<Segment> from_checkpoint_;  // the first of to_scan_, as far as it is known
