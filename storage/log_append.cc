@@ -316,8 +316,10 @@ Result<void> LogImpl::CompleteSegment(LogDirectory& directory, const TopicIdPart
   const std::string path = SegmentPath(directory, id, {chunk.next_base, 0}, kProducersSuffix);
   ASSIGN_OR_RETURN(FilePtr producers, files.Open(path, OpenMode::kCreate));
   RETURN_IF_ERROR(producers->Truncate(0));
-  RETURN_IF_ERROR(UnlessFull(producers->Write(0, Slice::Copy(chunk.producers))));
+  // Not left out on a full disk: once the segments before it are deleted nothing else knows.
+  RETURN_IF_ERROR(producers->Write(0, Slice::Copy(chunk.producers)));
   touched.files.push_back(std::move(producers));
+  touched.folders.push_back(directory.PathOf(id));
   return {};
 }
 

@@ -197,8 +197,10 @@ Result<std::optional<BatchHeader>> LogImpl::HeaderAt(const ReadPlace& place,
     return DamagedAt(place, "a batch has the offset " + std::to_string(header->base_offset.value) +
                                 " where " + std::to_string(place.next_offset.value) + " follows");
   }
-  const auto epoch = epochs_.EpochAt(header->base_offset);
-  if (epoch.has_value() && *epoch != header->leader_epoch) {
+  // The log may begin inside of a batch; nothing is known of what lies before.
+  const auto epoch = epochs_.EpochAt(std::max(header->base_offset, ends_.log_start));
+  if (epoch.has_value() && header->next_offset() > ends_.log_start &&
+      *epoch != header->leader_epoch) {
     return DamagedAt(place, "a batch has the leader epoch " +
                                 std::to_string(header->leader_epoch.value) + " instead of " +
                                 std::to_string(epoch->value));

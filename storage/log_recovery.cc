@@ -206,6 +206,19 @@ Result<void> LogRecovery::LoadProducers() {
   return {};
 }
 
+Result<void> LogRecovery::WriteProducers() {
+  if (log_.producers.id_count() == 0) return {};
+  const std::string name = SegmentName{log_.log_end}.FileName(kProducersSuffix);
+  ASSIGN_OR_RETURN(FilePtr file, files_.Open(JoinPath(folder_, name), OpenMode::kCreate));
+  RETURN_IF_ERROR(file->Truncate(0));
+  const auto written = file->Write(0, Slice::Own(log_.producers.Encode(log_.log_end)));
+  // A full disk is no reason not to serve the log.
+  if (!written.ok() && written.error().reason != Reason::kDiskFull) return written.error();
+  LOG_IF(WARNING, !written.ok()) << written.error();
+  dirty_.push_back(std::move(file));
+  return {};
+}
+
 void LogRecovery::ChooseActive() {
   std::vector<Segment>& segments = log_.segments;
   while (segments.size() > 1 && segments.back().size == 0) segments.pop_back();
@@ -236,11 +249,16 @@ uint64_t LogRecovery::KnownSynced(const Segment& segment) const {
 Result<void> LogRecovery::CutAndSync() {
   if (!folder_exists_) return {};
   bool names_changed = !torn_.empty() || mark_.is_cut;
+  // Of a segment that has no file yet.
+  if (log_.log_end > mark_.segment_base &&
+      std::find(snapshots_.begin(), snapshots_.end(), log_.log_end) != snapshots_.end())
+    RETURN_IF_ERROR(WriteProducers());
   for (const Found& file : torn_) {
     cut_bytes_ += file.size;
     RETURN_IF_ERROR(Remove(file.name.FileName("log")));
   }
-  std::vector<FilePtr> dirty;
+  std::vector<FilePtr> dirty = std::move(dirty_);
+  names_changed = names_changed || !dirty.empty();
   for (const Found& found : to_scan_) {
     const auto segment =
         std::find_if(log_.segments.begin(), log_.segments.end(),

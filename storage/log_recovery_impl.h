@@ -69,11 +69,17 @@ class LogRecovery {
   // A bit may have flipped that no checksum covers: in the epoch, or in the offset, since what was
   // appended last continues without a gap.
   std::string ReasonToDoubt(const Segment& segment, const BatchHeader& header) const;
+  bool IsGap(const Segment& segment, const BatchHeader& header) const;
   void Note(Segment& segment, const BatchHeader& header);
   // Reading has come to the mark's position, or beyond it in one step: it must be what was synced
   // there.
   Result<void> CheckAgainstMark(const Segment& segment);
   Result<void> CheckReachedMark() const;
+
+  // The snapshot of producers in front of a segment is synced with the segment: above the mark it
+  // may be torn, and what it should say is known only now, not once the segments before it are
+  // deleted.
+  Result<void> WriteProducers();
 
   // The last segment that has batches, unless only its checkpoint is known of it: then an empty one
   // follows.
@@ -104,6 +110,7 @@ class LogRecovery {
   std::vector<Found> found_;
   std::vector<SegmentName> indexes_;
   std::vector<Offset> snapshots_;       // of producers, at these offsets
+  std::vector<FilePtr> dirty_;          // of those, what was written
   std::vector<std::string> leftovers_;  // names of files
   std::optional<LogCheckpoint> checkpoint_;
   std::optional<Segment> from_checkpoint_;  // the first of to_scan_, as far as it is known

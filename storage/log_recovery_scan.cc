@@ -55,6 +55,8 @@ Result<bool> LogRecovery::ScanFile(const Found& found) {
   if (segment.size == 0 && found.name.base < log_.log_end)
     return Damaged("segments overlap at offset " + std::to_string(found.name.base.value));
   if (segment.size == 0) log_.log_end = std::max(log_.log_end, found.name.base);
+  if (segment.size == 0 && found.name.base > mark_.segment_base && &found != &to_scan_.front())
+    RETURN_IF_ERROR(WriteProducers());
   RETURN_IF_ERROR(CheckAgainstMark(segment));
   what_.clear();
   if (segment.size < EndOf(found)) RETURN_IF_ERROR(ReadOn(found, segment));
@@ -83,6 +85,10 @@ Result<void> LogRecovery::ReadOn(const Found& found, Segment& segment) {
   while (true) {
     ASSIGN_OR_RETURN(const auto batch, cursor.Next());
     if (!batch.has_value()) break;
+    // Nothing says how far it was synced, and no torn write has a right checksum.
+    if (!marked_.has_value() && IsGap(segment, batch->header))
+      return Damaged("offset " + std::to_string(batch->header.base_offset.value) + " follows " +
+                     std::to_string(log_.log_end.value));
     what_ = ReasonToDoubt(segment, batch->header);
     if (!what_.empty()) return {};
     Note(segment, batch->header);
@@ -102,9 +108,12 @@ std::string LogRecovery::ReasonToDoubt(const Segment& segment, const BatchHeader
   const bool is_above_mark =
       marked_.has_value() && (segment.base() > mark_.segment_base ||
                               (segment.base() == mark_.segment_base && !needs_mark_check_));
-  const bool is_gap = header.base_offset != log_.log_end && is_above_mark &&
-                      segment.name.generation == 0 && !options_.gaps_allowed;
-  return is_gap ? "a batch behind a gap" : "";
+  return is_above_mark && IsGap(segment, header) ? "a batch behind a gap" : "";
+}
+
+bool LogRecovery::IsGap(const Segment& segment, const BatchHeader& header) const {
+  return header.base_offset != log_.log_end && segment.name.generation == 0 &&
+         !options_.gaps_allowed;
 }
 
 void LogRecovery::Note(Segment& segment, const BatchHeader& header) {

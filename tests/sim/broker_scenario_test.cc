@@ -43,12 +43,13 @@ TEST(BrokerScenario, ItsClientsMissNothing) {
 // Seeds that failed once, and what was wrong.
 TEST(BrokerScenario, WhatWasFoundStaysMended) {
   for (const uint64_t seed : {
-           23,    // a fetch from a topic that was deleted meanwhile was told that the broker stops
-           40,    // a log whose write had failed could not be closed while others waited
-           55,    // a fetch from a segment that was deleted meanwhile looked like a broken disk
-           187,   // ... nor one whose sync had failed while a write ran
-           529,   // a read outlived the log directory that it read from
-           1171,  // a deletion that had failed was acknowledged when it was asked for again
+           23,     // a fetch from a topic that was deleted meanwhile was told that the broker stops
+           40,     // a log whose write had failed could not be closed while others waited
+           55,     // a fetch from a segment that was deleted meanwhile looked like a broken disk
+           187,    // ... nor one whose sync had failed while a write ran
+           529,    // a read outlived the log directory that it read from
+           1171,   // a deletion that had failed was acknowledged when it was asked for again
+           10354,  // a full disk cost the snapshot of producers, and a retry was appended twice
        })
     EXPECT_EQ(RunBrokerScenario({.seed = seed}).failure, "") << seed;
 }
@@ -75,3 +76,7 @@ INSTANTIATE_TEST_SUITE_P(All, BrokerMutants, testing::ValuesIn(MutantsOfBroker()
 
 }  // namespace
 }  // namespace gregor
+
+// A process that is killed while its controller opens leaves what only the controller's own
+// callbacks, which never come, would have let go.
+extern "C" const char* __lsan_default_suppressions() { return "leak:gregor::ControllerImpl\n"; }

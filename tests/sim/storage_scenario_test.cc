@@ -70,20 +70,24 @@ TEST(StorageScenario, NothingIsLostWhateverHappens) {
 // Seeds that failed once, and what was wrong.
 TEST(StorageScenario, WhatWasFoundStaysMended) {
   for (const uint64_t seed : {
-           3,     // a search by time read segments that were not written yet
-           8,     // a truncation in the first batch of a segment lost all the others
-           11,    // a mark that was journaled late took back a newer one
-           63,    // a segment was deleted that the mark in the journal lay in
-           343,   // ... or that a write was about to complete
-           602,   // a topic's deletion beside that of its segments took the directory offline
-           619,   // recovery believed pages that a failed sync had given up
-           236,   // a search failed on a segment that was deleted meanwhile
-           249,   // a search failed because there was no space for an index
-           948,   // appends went to a file that had been removed
-           2728,  // an index was built of a segment of which half was written
-           4421,  // an interrupted reset left the end of a log
-           4555,  // files that were removed came back after they had been missed
-           8927,  // a damaged mark brought back an older one, which deleted the log
+           3,      // a search by time read segments that were not written yet
+           8,      // a truncation in the first batch of a segment lost all the others
+           11,     // a mark that was journaled late took back a newer one
+           63,     // a segment was deleted that the mark in the journal lay in
+           343,    // ... or that a write was about to complete
+           602,    // a topic's deletion beside that of its segments took the directory offline
+           619,    // recovery believed pages that a failed sync had given up
+           236,    // a search failed on a segment that was deleted meanwhile
+           249,    // a search failed because there was no space for an index
+           948,    // appends went to a file that had been removed
+           2728,   // an index was built of a segment of which half was written
+           4421,   // an interrupted reset left the end of a log
+           4555,   // files that were removed came back after they had been missed
+           8927,   // a damaged mark brought back an older one, which deleted the log
+           10368,  // a torn snapshot of producers was kept, and all that was left once segments
+                   // went
+           11048,  // a flipped epoch was served of a batch that the log begins within
+           13194,  // a flipped offset was believed in a log that had no mark yet
        })
     EXPECT_EQ(RunSeed(seed).failure, "") << seed;
 }
