@@ -1,7 +1,7 @@
 // Links: gregor_storage
-// What the log layer costs on this machine's disk: ./dev bench storage. Works in a folder of its own
-// in GREGOR_BENCH_DIR (default /tmp), which should be on the disk that is asked about. Figures that
-// decided something: docs/adr/0003.
+// What the log layer costs on this machine's disk: ./dev bench storage. Works in a folder of its
+// own in GREGOR_BENCH_DIR (default /tmp), which should be on the disk that is asked about. Figures
+// that decided something: docs/adr/0003.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -41,8 +41,13 @@ class Folder {
 // ---- ways to sync many files
 
 enum Way { kEach, kThreads4, kThreads16, kWriteback, kUring, kWhole, kDefault };
-constexpr const char* kWayNames[] = {"each",  "4 threads", "16 threads", "writeback first, 4 threads",
-                                     "io_uring", "syncfs", "what the file system picks"};
+constexpr const char* kWayNames[] = {"each",
+                                     "4 threads",
+                                     "16 threads",
+                                     "writeback first, 4 threads",
+                                     "io_uring",
+                                     "syncfs",
+                                     "what the file system picks"};
 
 // As many fdatasync() calls at a time as there are files.
 class Uring {
@@ -51,14 +56,14 @@ class Uring {
     io_uring_params params = {};
     fd_ = static_cast<int>(syscall(SYS_io_uring_setup, kEntries, &params));
     if (fd_ < 0) return;
-    const size_t ring_bytes = std::max(
-        params.sq_off.array + params.sq_entries * sizeof(uint32_t),
-        params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe));
-    ring_ = static_cast<char*>(mmap(nullptr, ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_,
-                                    IORING_OFF_SQ_RING));
-    entries_ = static_cast<io_uring_sqe*>(mmap(nullptr, params.sq_entries * sizeof(io_uring_sqe),
-                                               PROT_READ | PROT_WRITE, MAP_SHARED, fd_,
-                                               IORING_OFF_SQES));
+    const size_t ring_bytes =
+        std::max(params.sq_off.array + params.sq_entries * sizeof(uint32_t),
+                 params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe));
+    ring_ = static_cast<char*>(
+        mmap(nullptr, ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, IORING_OFF_SQ_RING));
+    entries_ =
+        static_cast<io_uring_sqe*>(mmap(nullptr, params.sq_entries * sizeof(io_uring_sqe),
+                                        PROT_READ | PROT_WRITE, MAP_SHARED, fd_, IORING_OFF_SQES));
     params_ = params;
   }
   ~Uring() {
@@ -153,7 +158,9 @@ void SyncFiles(benchmark::State& state) {
 }
 BENCHMARK(SyncFiles)
     ->ArgNames({"files", "way", "room"})
-    ->ArgsProduct({{2, 4, 8, 16, 64, 256, 1000}, benchmark::CreateDenseRange(kEach, kDefault, 1), {1}})
+    ->ArgsProduct({{2, 4, 8, 16, 64, 256, 1000},
+                   benchmark::CreateDenseRange(kEach, kDefault, 1),
+                   {1}})
     ->ArgsProduct({{4, 64}, {kThreads4, kWhole}, {0}})
     ->Unit(benchmark::kMicrosecond)
     ->UseRealTime();

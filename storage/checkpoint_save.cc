@@ -28,8 +28,8 @@ Result<std::vector<FilePtr>> WriteFiles(const CheckpointSave& save) {
     cache.Forget(path);
     written.push_back(std::move(file));
   }
-  ASSIGN_OR_RETURN(FilePtr file, save.directory.disk().files().Open(PathOf(save) + ".tmp",
-                                                                    OpenMode::kCreate));
+  ASSIGN_OR_RETURN(FilePtr file,
+                   save.directory.disk().files().Open(PathOf(save) + ".tmp", OpenMode::kCreate));
   RETURN_IF_ERROR(file->Truncate(0));
   RETURN_IF_ERROR(file->Write(0, Slice::Copy(save.content)));
   written.push_back(std::move(file));
@@ -50,7 +50,9 @@ void Sync(const SharedSave& save, std::vector<FilePtr> files, std::vector<std::s
 void Name(const SharedSave& save, Done done) {
   save->directory.disk().Submit(
       Lane::kBackground, "log.name_checkpoint", save->loop,
-      [save] { return save->directory.disk().files().Rename(PathOf(*save) + ".tmp", PathOf(*save)); },
+      [save] {
+        return save->directory.disk().files().Rename(PathOf(*save) + ".tmp", PathOf(*save));
+      },
       [save, done = std::move(done)](Result<void> named) mutable {
         if (!named.ok() || !save->sync_name) return done(std::move(named));
         Sync(save, {}, {save->directory.PathOf(save->id)}, std::move(done));
@@ -65,10 +67,11 @@ void SaveCheckpoint(CheckpointSave to_save, Done done) {
       Lane::kBackground, "log.checkpoint", save->loop, [save] { return WriteFiles(*save); },
       [save, done = std::move(done)](Result<std::vector<FilePtr>> written) mutable {
         if (!written.ok()) return done(std::move(written).error());
-        Sync(save, std::move(*written), {}, [save, done = std::move(done)](Result<void> synced) mutable {
-          if (!synced.ok()) return done(std::move(synced));
-          Name(save, std::move(done));
-        });
+        Sync(save, std::move(*written), {},
+             [save, done = std::move(done)](Result<void> synced) mutable {
+               if (!synced.ok()) return done(std::move(synced));
+               Name(save, std::move(done));
+             });
       });
 }
 

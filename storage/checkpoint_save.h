@@ -13,8 +13,8 @@
 
 namespace gregor {
 
-// Replaces the checkpoint of a log, with the group syncs instead of syncs of its own: many logs that
-// close at the same time cost a few. Needs nothing of the log.
+// Replaces the checkpoint of a log, with the group syncs instead of syncs of its own: many logs
+// that close at the same time cost a few. Needs nothing of the log.
 struct CheckpointSave {
   LogDirectory& directory;
   EventLoop& loop;

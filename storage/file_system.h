@@ -80,8 +80,8 @@ class FileSystem {
   virtual Result<bool> Exists(const std::string& path) = 0;
   // Sorted by name.
   virtual Result<std::vector<DirectoryEntry>> List(const std::string& path) = 0;
-  // Makes `path` and its missing parents; OK if it is there. Names are durable after SyncDirectory of
-  // each parent: this call does that.
+  // Makes `path` and its missing parents; OK if it is there. Names are durable after SyncDirectory
+  // of each parent: this call does that.
   virtual Result<void> MakeDirectory(const std::string& path) = 0;
   // Makes `path` in a parent that is there; OK if it is there. Durable after SyncDirectory of the
   // parent, which the caller owes.
@@ -95,12 +95,11 @@ class FileSystem {
   // Fails with kStorageError naming the holder's process id where `path` (a file, made if missing)
   // is locked.
   virtual Result<std::unique_ptr<DirectoryLock>> Lock(const std::string& path) = 0;
-  // Makes everything written to `files` durable, as Sync() of each does, and the names in `folders`,
-  // as SyncDirectory(); the implementation picks the fastest way for so many (measured:
+  // Makes everything written to `files` durable, as Sync() of each does, and the names in
+  // `folders`, as SyncDirectory(); the implementation picks the fastest way for so many (measured:
   // docs/adr/0003). All or error. REQUIRES: `files` are this file system's.
   virtual Result<void> SyncAll(std::span<const FilePtr> files,
                                std::span<const std::string> folders) = 0;
-  
 };
 
 // Helpers over the interface. Thread: disk.

@@ -98,8 +98,7 @@ void JournaledGroupSync::Answer(std::vector<Part>& parts, const GroupResult& res
     auto loop = std::find_if(loops.begin(), loops.end(), is_its);
     if (loop == loops.end()) loop = loops.insert(loop, {part.reply, Answers()});
     const bool journal_failed = part.needs_journal && result.files.ok();
-    loop->second.emplace_back(std::move(part.done),
-                              journal_failed ? result.journal : result.files);
+    loop->second.emplace_back(std::move(part.done), journal_failed ? result.journal : result.files);
   }
   for (auto& [loop, answers] : loops) {
     loop->Post("log.synced", [answers = std::move(answers)]() mutable {

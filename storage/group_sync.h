@@ -26,7 +26,7 @@ class GroupSync {
     std::vector<std::string> folders = {};  // whose names are to be durable, too
     // None: only to have the marks before it in the journal.
     std::optional<SyncedMark> mark = std::nullopt;
-    bool replaces = false;           // the mark counts even where it is lower than the last one
+    bool replaces = false;  // the mark counts even where it is lower than the last one
     // Done only once the marks of all groups before it are durable, too. Fails with kDiskFull where
     // there is no space for them; without this they just trail then.
     bool needs_journal = false;

@@ -37,7 +37,7 @@ class JournaledGroupSync final : public GroupSync {
   // What a group takes along.
   struct Group {
     std::vector<Part> parts;
-    MarkJournal::Changes changes;              // for the journal
+    MarkJournal::Changes changes;               // for the journal
     std::optional<MarkJournal::Marks> rewrite;  // ... or all of them
   };
   void Start();

@@ -143,7 +143,8 @@ class Directory final : public LogDirectory {
 
   uint64_t CheckpointBytes() const override {
     // As much as four logs with the whole of it, but no less than is worth a file.
-    const auto logs = static_cast<uint64_t>(std::max(4, unread_logs_.load(std::memory_order_relaxed)));
+    const auto logs =
+        static_cast<uint64_t>(std::max(4, unread_logs_.load(std::memory_order_relaxed)));
     return std::min(options_.checkpoint_bytes,
                     std::max(kCheckpointBytesMin, 4 * options_.checkpoint_bytes / logs));
   }

@@ -108,9 +108,7 @@ Result<void> LogRecovery::CheckMarkedFile() const {
   return {};
 }
 
-void LogRecovery::Leave(const Found& file) {
-  leftovers_.push_back(file.name.FileName("log"));
-}
+void LogRecovery::Leave(const Found& file) { leftovers_.push_back(file.name.FileName("log")); }
 
 Result<void> LogRecovery::ChooseFiles() {
   emptied_ = marked_.has_value() && mark_.position == 0 && mark_.log_start == mark_.segment_base;
@@ -260,12 +258,10 @@ Result<void> LogRecovery::CutAndSync() {
   std::vector<FilePtr> dirty = std::move(dirty_);
   names_changed = names_changed || !dirty.empty();
   for (const Found& found : to_scan_) {
-    const auto segment =
-        std::find_if(log_.segments.begin(), log_.segments.end(),
-                     [&](const Segment& each) { return each.name == found.name; });
-    const bool is_torn = std::any_of(torn_.begin(), torn_.end(), [&](const Found& torn) {
-      return torn.name == found.name;
-    });
+    const auto segment = std::find_if(log_.segments.begin(), log_.segments.end(),
+                                      [&](const Segment& each) { return each.name == found.name; });
+    const bool is_torn = std::any_of(torn_.begin(), torn_.end(),
+                                     [&](const Found& torn) { return torn.name == found.name; });
     if (segment == log_.segments.end() || is_torn) continue;
     RETURN_IF_ERROR(FinishFile(found, *segment, dirty));
     names_changed = names_changed || (segment->size > 0 && KnownSynced(*segment) == 0);
@@ -279,7 +275,8 @@ Result<void> LogRecovery::CutAndSync() {
   return {};
 }
 
-Result<void> LogRecovery::FinishFile(const Found& found, const Segment& segment, std::vector<FilePtr>& dirty) {
+Result<void> LogRecovery::FinishFile(const Found& found, const Segment& segment,
+                                     std::vector<FilePtr>& dirty) {
   const bool is_last = segment.name == log_.segments.back().name;
   const bool has_tail = is_last && found.size > segment.size;
   // What was cut already is perhaps not cut on the disk: as with what is written again.
@@ -310,10 +307,9 @@ Result<void> LogRecovery::RemoveLeftovers() {
     if (!used) leftovers_.push_back(index.FileName("index"));
   }
   for (const Offset offset : snapshots_) {
-    const bool used =
-        offset == log_.log_end ||
-        std::any_of(log_.segments.begin(), log_.segments.end(),
-                    [&](const Segment& segment) { return segment.base() == offset; });
+    const bool used = offset == log_.log_end ||
+                      std::any_of(log_.segments.begin(), log_.segments.end(),
+                                  [&](const Segment& segment) { return segment.base() == offset; });
     if (!used) leftovers_.push_back(SegmentName{offset}.FileName(kProducersSuffix));
   }
   if (leftovers_.empty()) return {};
@@ -333,8 +329,7 @@ Result<RecoveredLog> LogRecovery::Finish() {
     log_.mark = {log_.log_end, log_.log_end, log_.log_end, 0, 0};
   } else {
     const Segment& last = log_.segments.back();
-    log_.log_start =
-        std::min(std::max(log_.log_start, log_.segments.front().base()), log_.log_end);
+    log_.log_start = std::min(std::max(log_.log_start, log_.segments.front().base()), log_.log_end);
     log_.mark = {log_.log_start, log_.log_end, last.base(), last.size, last.chain};
   }
   log_.clean_end = std::min(std::max(log_.clean_end, log_.log_start), log_.log_end);

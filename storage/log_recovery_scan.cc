@@ -37,8 +37,8 @@ bool LogRecovery::IsReplaced(const Found& file) const {
 }
 
 bool LogRecovery::FollowsOn(const Found& file) {
-  const bool is_first = checkpoint_.has_value() ? file.name == checkpoint_->active.name
-                                                : &file == &to_scan_.front();
+  const bool is_first =
+      checkpoint_.has_value() ? file.name == checkpoint_->active.name : &file == &to_scan_.front();
   if (is_first || file.name.base <= mark_.segment_base || file.name.base == log_.log_end)
     return true;
   what_ = "segment " + file.name.FileName("log") + " begins behind a gap";
@@ -62,7 +62,11 @@ Result<bool> LogRecovery::ScanFile(const Found& found) {
   if (segment.size < EndOf(found)) RETURN_IF_ERROR(ReadOn(found, segment));
   const bool whole = what_.empty() && !has_room_;
   const bool is_last = &found == &to_scan_.back();
-  if (whole && !is_last) RETURN_IF_ERROR(WriteIndexFile(files_, folder_, segment));
+  if (whole && !is_last) {
+    // It is built again when it is needed.
+    const auto written = WriteIndexFile(files_, folder_, segment);
+    if (!written.ok() && written.error().reason != Reason::kDiskFull) return written.error();
+  }
   log_.segments.push_back(std::move(segment));
   return whole;
 }
@@ -76,12 +80,11 @@ Result<void> LogRecovery::ReadOn(const Found& found, Segment& segment) {
     if (has_room_) return {};
   }
   const auto last_epoch = log_.epochs.last();
-  SegmentCursor cursor(*file,
-                       {.position = segment.size,
-                        .end = EndOf(found),
-                        .next_offset = log_.log_end,
-                        .epoch = last_epoch.has_value() ? last_epoch->epoch : kNoLeaderEpoch,
-                        .batch_bytes_max = options_.batch_bytes_max});
+  SegmentCursor cursor(*file, {.position = segment.size,
+                               .end = EndOf(found),
+                               .next_offset = log_.log_end,
+                               .epoch = last_epoch.has_value() ? last_epoch->epoch : kNoLeaderEpoch,
+                               .batch_bytes_max = options_.batch_bytes_max});
   while (true) {
     ASSIGN_OR_RETURN(const auto batch, cursor.Next());
     if (!batch.has_value()) break;
@@ -144,8 +147,8 @@ Result<void> LogRecovery::CheckReachedMark() const {
     where = "in " + last.name.FileName("log") + " at position " + std::to_string(last.size) +
             " lies " + (what_.empty() ? "the end of the file" : what_);
   }
-  return Damaged(where + ", and everything up to offset " +
-                 std::to_string(mark_.end_offset.value) + " was synced");
+  return Damaged(where + ", and everything up to offset " + std::to_string(mark_.end_offset.value) +
+                 " was synced");
 }
 
 }  // namespace gregor

@@ -76,8 +76,7 @@ Result<size_t> PosixFile::Read(uint64_t position, std::span<uint8_t> out) {
   size_t done = 0;
   while (done < out.size()) {
     const ssize_t got = Uninterrupted([&] {
-      return pread(fd(), out.data() + done, out.size() - done,
-                   static_cast<off_t>(position + done));
+      return pread(fd(), out.data() + done, out.size() - done, static_cast<off_t>(position + done));
     });
     if (got < 0) return ErrnoError(errno, "read", path_);
     if (got == 0) break;
@@ -121,9 +120,7 @@ Error PosixFile::SyncFailed(int number) {
   return ErrnoError(number, "sync", path_);
 }
 
-void PosixFile::StartWriteback() {
-  (void)sync_file_range(fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
-}
+void PosixFile::StartWriteback() { (void)sync_file_range(fd(), 0, 0, SYNC_FILE_RANGE_WRITE); }
 
 Result<void> PosixFile::Truncate(uint64_t size) {
   if (Uninterrupted([&] { return ftruncate(fd(), static_cast<off_t>(size)); }) != 0) {

@@ -70,9 +70,8 @@ void PosixSync::NoteDisk(const PosixFile& file, const std::string& path) {
 PosixSync::Disk* PosixSync::DiskOf(const std::vector<PosixFile*>& files) {
   if (files.empty()) return nullptr;
   const dev_t device = files.front()->device();
-  const bool is_one = std::all_of(files.begin(), files.end(), [&](const PosixFile* file) {
-    return file->device() == device;
-  });
+  const bool is_one = std::all_of(files.begin(), files.end(),
+                                  [&](const PosixFile* file) { return file->device() == device; });
   if (!is_one) return nullptr;
   const MutexLock lock(mutex_);
   const auto found = disks_.find(device);

@@ -51,10 +51,10 @@ class SegmentCursor {
   Options at_;
   std::string what_;
   std::unique_ptr<uint8_t[]> window_;
-  size_t window_bytes_ = 0;  // its size
+  size_t window_bytes_ = 0;        // its size
   size_t next_bytes_ = 16u << 10;  // to be read at the next time; grows, as most logs are small
-  uint64_t begin_ = 0;       // of the file's bytes in it
-  size_t used_ = 0;          // how many those are
+  uint64_t begin_ = 0;             // of the file's bytes in it
+  size_t used_ = 0;                // how many those are
 };
 
 }  // namespace gregor

@@ -1,7 +1,7 @@
 // Links: gregor_sim gregor_storage gregor_base
 // The index of a segment, from its file or from the segment. The first byte of the input says what
-// the rest is: 0 an index file of a sound segment as the disk gives it, 1 the same with its checksum
-// made right, 2 a segment whose index file is missing.
+// the rest is: 0 an index file of a sound segment as the disk gives it, 1 the same with its
+// checksum made right, 2 a segment whose index file is missing.
 #include <algorithm>
 #include <cstdint>
 #include <memory>

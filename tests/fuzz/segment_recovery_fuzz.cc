@@ -52,8 +52,8 @@ std::string Repaired(std::string bytes, bool number) {
     const size_t left = bytes.size() - at;
     BatchHeader header = BatchHeader::Decode(data);
     const auto length = static_cast<size_t>(static_cast<uint32_t>(header.length));
-    const bool fits = length <= left - kBatchLengthEnd &&
-                      length >= kBatchHeaderBytes - kBatchLengthEnd;
+    const bool fits =
+        length <= left - kBatchLengthEnd && length >= kBatchHeaderBytes - kBatchLengthEnd;
     header.length = static_cast<int32_t>((fits ? length : left) - (fits ? 0 : kBatchLengthEnd));
     header.magic = 2;
     if (number) {
@@ -129,8 +129,7 @@ class World {
         CHECK(&segment == &log.segments.back());
         continue;
       }
-      const auto file =
-          files_.Open(SegmentPath(*directory_, id_, segment.name), OpenMode::kRead);
+      const auto file = files_.Open(SegmentPath(*directory_, id_, segment.name), OpenMode::kRead);
       CHECK(file.ok()) << file.error();
       SegmentCursor cursor(**file, {.end = segment.size,
                                     .next_offset = next,

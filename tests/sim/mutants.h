@@ -74,7 +74,6 @@ class MutantFileSystem final : public FileSystem {
   }
   Result<void> SyncAll(std::span<const FilePtr> files,
                        std::span<const std::string> folders) override;
-  
 
   Mutant mutant() const { return mutant_; }
   void set_job(std::string_view name) { job_ = name; }

@@ -418,8 +418,6 @@ Result<void> SimFileSystem::SyncAll(std::span<const FilePtr> files,
   return {};
 }
 
-
-
 void SimFileSystem::FailNext(SimOperation operation, std::string path_part) {
   armed_.emplace_back(operation, std::move(path_part));
 }

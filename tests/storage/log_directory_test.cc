@@ -278,8 +278,7 @@ TEST_F(LogDirectoryTest, MarksOnlyRiseUnlessTheyReplace) {
   ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(4, 5)}).ok());
   EXPECT_EQ(directory->MarkOf(Id(0))->log_start, Offset{4});
   EXPECT_EQ(directory->MarkOf(Id(0))->end_offset, Offset{9});
-  ASSERT_TRUE(
-      Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5), .replaces = true}).ok());
+  ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5), .replaces = true}).ok());
   EXPECT_EQ(directory->MarkOf(Id(0)), Mark(0, 5));
 }
 
@@ -339,8 +338,7 @@ TEST_F(LogDirectoryTest, AFailedSyncTakesItOffline) {
   const auto file = files_.Open("/data/file", OpenMode::kCreate);
   ASSERT_TRUE((*file)->Write(0, Slice::Static("data")).ok());
   files_.FailNext(SimOperation::kSync, "/data/file");
-  EXPECT_FALSE(
-      Sync(*directory, {.partition = Id(0), .files = {*file}, .mark = Mark(0, 6)}).ok());
+  EXPECT_FALSE(Sync(*directory, {.partition = Id(0), .files = {*file}, .mark = Mark(0, 6)}).ok());
   EXPECT_TRUE(directory->failure().has_value());
   EXPECT_FALSE(directory->MarkOf(Id(0)).has_value());
   // Nothing is synced again, so nothing can be said to be durable that is not.

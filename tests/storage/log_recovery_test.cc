@@ -71,8 +71,7 @@ TEST(LogRecovery, AStaleBatchBehindATearNeverComesBack) {
   const std::vector<uint64_t> positions = Positions(harness);
   ASSERT_THAT(positions, SizeIs(6));
   // The third never reached the disk; those behind it did.
-  Overwrite(harness, harness.Path(0), positions[2],
-            std::string(positions[3] - positions[2], '\0'));
+  Overwrite(harness, harness.Path(0), positions[2], std::string(positions[3] - positions[2], '\0'));
   ASSERT_TRUE(harness.Start()) << *harness.error();
   EXPECT_EQ(harness.log().ends().log_end, Offset{2});
   // A batch of the same size in its place, and those behind it would go on from it.
@@ -127,8 +126,8 @@ TEST(LogRecovery, TheSameDamageBelowTheMarkIsNot) {
   const std::string before = *ReadWholeFile(harness.files(), harness.Path(0), 1 << 20);
   ASSERT_TRUE(harness.files().FlipBit(harness.Path(0), positions[4] + 100, 0));
   EXPECT_FALSE(harness.Start());
-  EXPECT_THAT(harness.error()->message, HasSubstr("00000000000000000000.log at position " +
-                                                  std::to_string(positions[4])));
+  EXPECT_THAT(harness.error()->message,
+              HasSubstr("00000000000000000000.log at position " + std::to_string(positions[4])));
   EXPECT_EQ(ReadWholeFile(harness.files(), harness.Path(0), 1 << 20)->size(), before.size());
 }
 

@@ -133,9 +133,10 @@ TEST(LogRetention, FilesGoAfterTheirDelay) {
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(harness.Append(1, 400));
   ASSERT_TRUE(harness.Sync());
   const size_t before = Names(harness, ".log").size();
-  ASSERT_TRUE(harness.Await<void>([&](auto done) {
-                       harness.log().DeleteBefore(Offset{11}, std::move(done));
-                     }).ok());
+  ASSERT_TRUE(
+      harness
+          .Await<void>([&](auto done) { harness.log().DeleteBefore(Offset{11}, std::move(done)); })
+          .ok());
   harness.scheduler().RunFor(seconds(20));
   const size_t deleted = Names(harness, ".deleted").size();
   EXPECT_GE(deleted, 4u);
@@ -152,9 +153,10 @@ TEST(LogRetention, AStartRemovesWhatWaitedForItsDelay) {
   ASSERT_TRUE(harness.Start());
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(harness.Append(1, 400));
   ASSERT_TRUE(harness.Sync());
-  ASSERT_TRUE(harness.Await<void>([&](auto done) {
-                       harness.log().DeleteBefore(Offset{11}, std::move(done));
-                     }).ok());
+  ASSERT_TRUE(
+      harness
+          .Await<void>([&](auto done) { harness.log().DeleteBefore(Offset{11}, std::move(done)); })
+          .ok());
   harness.scheduler().RunFor(seconds(5));
   EXPECT_THAT(Names(harness, ".deleted"), testing::Not(IsEmpty()));
   harness.Kill();
@@ -180,9 +182,10 @@ TEST(LogRetention, ProducersAreKnownAfterTheirBatchesWereDeleted) {
   ASSERT_TRUE(harness.Append(builder));
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(harness.Append(1, 400));
   ASSERT_TRUE(harness.Sync());
-  ASSERT_TRUE(harness.Await<void>([&](auto done) {
-                       harness.log().DeleteBefore(Offset{11}, std::move(done));
-                     }).ok());
+  ASSERT_TRUE(
+      harness
+          .Await<void>([&](auto done) { harness.log().DeleteBefore(Offset{11}, std::move(done)); })
+          .ok());
   harness.scheduler().RunFor(seconds(5));
   // From the checkpoint, and without one.
   for (const bool with_checkpoint : {true, false}) {

@@ -47,9 +47,8 @@ class TimedLog : public LogHarness {
   }
 
   Result<std::optional<TimedOffset>> Find(int64_t time, Offset limit) {
-    return Await<std::optional<TimedOffset>>([&](auto done) {
-      log().FindByTime(Timestamp{time}, limit, std::move(done));
-    });
+    return Await<std::optional<TimedOffset>>(
+        [&](auto done) { log().FindByTime(Timestamp{time}, limit, std::move(done)); });
   }
   Result<std::optional<TimedOffset>> FindMax(Offset limit) {
     return Await<std::optional<TimedOffset>>(
@@ -59,7 +58,8 @@ class TimedLog : public LogHarness {
     const LogEnds ends = log().ends();
     for (int64_t time = -1; time <= 1001; time += 13) {
       Check(time, ends.log_end);
-      Check(time, Offset{ends.log_start + static_cast<int64_t>(random_.Below(
+      Check(time, Offset{ends.log_start +
+                         static_cast<int64_t>(random_.Below(
                              static_cast<uint64_t>(ends.log_end - ends.log_start) + 1))});
     }
     const auto begin = times_.begin() + ends.log_start.value;
@@ -140,9 +140,9 @@ TEST(LogTime, WhatWasDeletedOrIsBehindTheLimitIsNotFound) {
   ASSERT_TRUE(log.Sync());
   // In the middle of a segment, and of a batch.
   for (const int64_t start : {1, 20, 57, 90}) {
-    ASSERT_TRUE(log.Await<void>([&](auto done) {
-                     log.log().DeleteBefore(Offset{start}, std::move(done));
-                   }).ok());
+    ASSERT_TRUE(
+        log.Await<void>([&](auto done) { log.log().DeleteBefore(Offset{start}, std::move(done)); })
+            .ok());
     for (int64_t time = -1; time <= 1001; time += 50) {
       log.Check(time, log.log().ends().log_end);
       log.Check(time, Offset{start});

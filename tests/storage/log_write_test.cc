@@ -186,16 +186,17 @@ TEST(LogWrite, AFullDiskKeepsNobodyFromReadingOrDeleting) {
   ASSERT_TRUE(harness.Start());
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(harness.Append(1, 500));
   ASSERT_TRUE(harness.Sync());
-  const uint64_t used = harness.files().Space("/data")->total_bytes -
-                        harness.files().Space("/data")->free_bytes;
+  const uint64_t used =
+      harness.files().Space("/data")->total_bytes - harness.files().Space("/data")->free_bytes;
   harness.files().faults().capacity_bytes = used + 100;
   ASSERT_TRUE(harness.Append(1, 5000));
   harness.scheduler().RunFor(seconds(3));
   EXPECT_FALSE(harness.Append());
   EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(20));
-  ASSERT_TRUE(harness.Await<void>([&](auto done) {
-                       harness.log().DeleteBefore(Offset{18}, std::move(done));
-                     }).ok());
+  ASSERT_TRUE(
+      harness
+          .Await<void>([&](auto done) { harness.log().DeleteBefore(Offset{18}, std::move(done)); })
+          .ok());
   // What that frees at once is enough for the append that waits.
   harness.scheduler().RunFor(seconds(5));
   EXPECT_EQ(harness.log().ends().synced_end, Offset{21});

@@ -20,8 +20,12 @@ class MarkJournalTest : public testing::Test {
   }
   TopicIdPartition Id(int32_t partition) const { return {topic_, PartitionIndex{partition}}; }
   static SyncedMark Mark(int64_t end) {
-    return {Offset{end / 2}, Offset{end}, Offset{end / 3}, static_cast<uint64_t>(100 * end),
-            static_cast<uint32_t>(end * 7), end % 5 == 0};
+    return {Offset{end / 2},
+            Offset{end},
+            Offset{end / 3},
+            static_cast<uint64_t>(100 * end),
+            static_cast<uint32_t>(end * 7),
+            end % 5 == 0};
   }
   uint64_t Size() { return ReadWholeFile(files_, kPath, 1 << 24)->size(); }
 
