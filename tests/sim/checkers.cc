@@ -145,7 +145,6 @@ void LogChecker::CheckSequence(const BatchHeader& header) {
   const Known* last = LastOf(header.producer_id);
   if (last == nullptr) return;
   const BatchHeader& known = last->header;
-  if (last->next() <= ends_.log_start) return;  // the log knows only producers of what is in it
   if (IsRequestId(header.producer_id)) {
     Fail("a request is in the log twice: ", Describe(header), " and ", Describe(known));
   } else if (header.producer_epoch < known.producer_epoch) {
