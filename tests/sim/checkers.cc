@@ -319,9 +319,10 @@ void LogChecker::OnRead(Offset from, Offset limit, const LogRead& read, uint64_t
     if (header->base_offset >= limit) Fail("served ", Describe(*header), " above ", limit);
     const bool begins = next.has_value() || header->base_offset == read.base_offset;
     const bool has_gap = header->base_offset > next.value_or(from);
-    const bool repeats = next.has_value() ? header->base_offset < *next
-                                          : header->next_offset() <= from;
-    if (!begins || repeats || (has_gap && !is_compacted_)) Fail("read at ", from, " has a gap before ", Describe(*header));
+    const bool repeats =
+        next.has_value() ? header->base_offset < *next : header->next_offset() <= from;
+    if (!begins || repeats || (has_gap && !is_compacted_))
+      Fail("read at ", from, " has a gap before ", Describe(*header));
     next = header->next_offset();
     at += header->size();
   }
@@ -340,8 +341,7 @@ void LogChecker::OnFoundByTime(Timestamp time, Offset limit,
   for (const Known& known : branch_) {
     for (size_t i = 0; i < known.records.size() && !expected.has_value(); ++i) {
       const Offset offset = known.header.base_offset + static_cast<int64_t>(i);
-      if (offset >= ends_.log_start && offset < limit &&
-          known.records[i].time >= time.value)
+      if (offset >= ends_.log_start && offset < limit && known.records[i].time >= time.value)
         expected = offset;
     }
   }

@@ -50,7 +50,8 @@ StorageSwarm::StorageSwarm(Random& random) {
   directory.file_step_bytes_max = LogUniform(random, 4096, 1 << 20);
   if (random.Chance(0.7)) directory.checkpoint_bytes = LogUniform(random, 300, 30'000);
   directory.compaction.memory_bytes = LogUniform(random, 200, 1 << 20);
-  if (random.Chance(0.3)) directory.compaction.bytes_per_second = LogUniform(random, 10'000, 1 << 20);
+  if (random.Chance(0.3))
+    directory.compaction.bytes_per_second = LogUniform(random, 10'000, 1 << 20);
   compacts = !tears && random.Chance(0.4);
   if (tears) directory.flush_interval = seconds(1);
   if (random.Chance(0.7)) directory.journal_bytes_min = LogUniform(random, 64, 8192);
@@ -152,8 +153,7 @@ void StorageScenario::AddLog() {
                             PartitionIndex{static_cast<int32_t>(random_.Below(3))}};
   logs_.push_back(std::make_unique<SimLog>(logs_.size(), id, DrawConfig(), verdict_));
   SimLog& log = *logs_.back();
-  if (log.config.cleanup_compact)
-    log.checker.SetCompacted(log.config.delete_retention_ms == 0);
+  if (log.config.cleanup_compact) log.checker.SetCompacted(log.config.delete_retention_ms == 0);
   log.directory = random_.Below(node_.directory_count());
   log.loop = random_.Below(node_.loop_count());
   for (int64_t i = random_.Between(1, 3); i > 0; --i) {

@@ -62,7 +62,7 @@ struct StorageSwarm {
   Duration fault_interval{0};  // mean
   size_t log_count = 1;
   bool compacts = false;  // most logs are compacted
-  bool tears = false;  // the run is about torn tails alone
+  bool tears = false;     // the run is about torn tails alone
   StorageNode::Options node;
   // All values of this size, one a batch, so that stale batches fit where others were; 0: any.
   size_t uniform_bytes = 0;
