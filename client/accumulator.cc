@@ -17,6 +17,9 @@ constexpr Duration kTopicAgeMax = std::chrono::minutes(5);
 // Who is told that a topic's metadata is old refreshes it; others go on with it meanwhile.
 constexpr Duration kRefreshPatience = std::chrono::seconds(10);
 
+// Before everything, but far enough from the first time there is to add to it.
+constexpr MonotonicTime kLongAgo = MonotonicTime() - std::chrono::hours(24);
+
 Error NoPartition(const std::string& topic, PartitionIndex partition, size_t count) {
   return Error(Reason::kPartitionNotFound,
                "topic \"" + topic + "\" has no partition " + std::to_string(partition.value) +
@@ -55,12 +58,13 @@ Result<Accumulator::Added> Accumulator::Add(const std::string& name,
     const MutexLock lock(mutex_);
     Topic* const topic = FindTopic(name);
     if (topic == nullptr) return Added::kTopicUnknown;
-    ASSIGN_OR_RETURN(Lane* const lane, ChooseLane(*topic, partition, record));
-    BatchBuilder& filling = lane->filling;
-    const size_t room = std::min(filling.capacity(), topic->batch_bytes);
-    if (filling.record_count() > 0 && filling.size() + bound <= room) {
-      filling.Add(record);
-      return Added::kYes;
+    if (const auto lane = ChooseLane(*topic, partition, record); lane.ok()) {
+      BatchBuilder& filling = (*lane)->filling;
+      const size_t room = std::min(filling.capacity(), topic->batch_bytes);
+      if (filling.record_count() > 0 && filling.size() + bound <= room) {
+        filling.Add(record);
+        return Added::kYes;
+      }
     }
   }
   return AddSlowly(name, partition, record, bound);
@@ -93,12 +97,13 @@ std::optional<Result<Accumulator::Added>> Accumulator::TryAdd(
   if (stopped_.has_value()) return *stopped_;
   Topic* const topic = FindTopic(name);
   const MonotonicTime now = clock_.Now();
-  if (topic == nullptr || topic->refresh_at <= now) {
-    if (topic != nullptr) topic->refresh_at = now + kRefreshPatience;
+  if (topic == nullptr || (topic->refresh_at <= now && IsOutdated(*topic, now)))
     return Added::kTopicUnknown;
-  }
   auto chosen = ChooseLane(*topic, partition, record);
-  if (!chosen.ok()) return std::move(chosen).error();
+  if (!chosen.ok()) {
+    if (IsOutdated(*topic, now)) return Added::kTopicUnknown;  // there may be more partitions now
+    return std::move(chosen).error();
+  }
   Lane& lane = **chosen;
   const bool fits = lane.filling.size() + bound <= topic->batch_bytes;
   if (lane.filling.record_count() > 0 && !fits) {
@@ -110,8 +115,10 @@ std::optional<Result<Accumulator::Added>> Accumulator::TryAdd(
   }
   const size_t needed = lane.filling.size() + bound;
   if (needed > topic->batch_bytes_max && options_.codec == Codec::kNone) {
-    if (const size_t size = SizeAlone(record); size > topic->batch_bytes_max)
+    if (const size_t size = SizeAlone(record); size > topic->batch_bytes_max) {
+      if (IsOutdated(*topic, now)) return Added::kTopicUnknown;  // the limit may be higher now
       return RecordTooLarge(name, size, topic->batch_bytes_max);
+    }
   }
   const bool empty = lane.filling.record_count() == 0;
   const size_t capacity = lane.filling.capacity();
@@ -126,6 +133,13 @@ std::optional<Result<Accumulator::Added>> Accumulator::TryAdd(
     MarkDue(lane);
   }
   return Added::kYes;
+}
+
+bool Accumulator::IsOutdated(Topic& topic, MonotonicTime now) {
+  if (topic.asked_at + kRefreshPatience > now) return false;
+  topic.asked_at = now;
+  topic.refresh_at = now + kRefreshPatience;
+  return true;
 }
 
 Accumulator::Topic* Accumulator::FindTopic(const std::string& name) {
@@ -199,7 +213,8 @@ void Accumulator::SetTopic(const std::string& name, const TopicInfo& info) {
   }
   topic->batch_bytes_max = info.batch_bytes_max;
   topic->batch_bytes = std::min(options_.batch_bytes, info.batch_bytes_max);
-  topic->refresh_at = clock_.Now() + kTopicAgeMax;
+  topic->asked_at = clock_.Now();
+  topic->refresh_at = topic->asked_at + kTopicAgeMax;
   while (topic->lanes.size() < static_cast<size_t>(info.partition_count)) {
     Lane& lane = topic->lanes.emplace_back();
     lane.topic = name;
@@ -218,7 +233,7 @@ bool Accumulator::KnowsTopic(const std::string& topic) const {
 
 void Accumulator::ForgetTopic(const std::string& name) {
   const MutexLock lock(mutex_);
-  if (Topic* const topic = FindTopic(name)) topic->refresh_at = MonotonicTime::min();
+  if (Topic* const topic = FindTopic(name)) topic->asked_at = topic->refresh_at = kLongAgo;
 }
 
 // --- sending ---

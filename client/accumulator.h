@@ -60,8 +60,9 @@ class Accumulator {
 
   // Copies the record into its partition's batch: the one asked for, else by murmur2 of the key,
   // else the topic's sticky one, which changes with every batch. Waits while memory_bytes are in
-  // use. kTopicUnknown: SetTopic() has to come first; also said, once, when what is known is old.
-  // Fails with kPartitionNotFound, with kBatchTooLarge, and with what Stop() was given.
+  // use. kTopicUnknown: SetTopic() has to come first; also said, now and then, when what is known
+  // is old, or stands in the record's way. Fails with kPartitionNotFound, with kBatchTooLarge, and
+  // with what Stop() was given.
   Result<Added> Add(const std::string& topic, std::optional<PartitionIndex> partition,
                     const NewRecord& record);
   // A topic as of now. Partitions do not become fewer.
@@ -75,6 +76,7 @@ class Accumulator {
   // The next batch to send: one that is full, or has waited for `linger`, or is small while nothing
   // is on its way (`idle`), or any while callers wait for memory or for Flush(). A partition for
   // which `can_send` says no is passed over until Unblock(); its batch goes on being filled.
+  // `can_send` looks at what belongs to the loop, and nothing else: it is called under the lock.
   std::optional<FilledBatch> Take(MonotonicTime now, bool idle,
                                   const std::function<bool(const ProducerPartition&)>& can_send);
   void Unblock(const Partitions& partitions);
@@ -110,6 +112,7 @@ class Accumulator {
     size_t sticky = 0;
     size_t batch_bytes = 0;
     size_t batch_bytes_max = 0;
+    MonotonicTime asked_at;
     MonotonicTime refresh_at;
   };
   struct Lingering {
@@ -126,6 +129,8 @@ class Accumulator {
   std::optional<Result<Added>> TryAdd(const std::string& name,
                                       std::optional<PartitionIndex> partition,
                                       const NewRecord& record, size_t bound) TS_REQUIRES(mutex_);
+  // Whether what is known of the topic is to be asked for again before it is relied on.
+  bool IsOutdated(Topic& topic, MonotonicTime now) TS_REQUIRES(mutex_);
   void Open(Lane& lane, MonotonicTime now) TS_REQUIRES(mutex_);
   void Append(Lane& lane, const NewRecord& record) TS_REQUIRES(mutex_);
   FilledBatch Close(Lane& lane) TS_REQUIRES(mutex_);

@@ -119,6 +119,8 @@ class StreamProducer final : public Producer, private IoStream::Events {
     const Admin admin(channel_);
     Accumulator::TopicInfo info;
     ASSIGN_OR_RETURN(info.partition_count, admin.PartitionCount(name));
+    if (info.partition_count <= 0)
+      return Error(Reason::kUnspecified, "the server gives topic \"" + name + "\" no partitions");
     info.batch_bytes_max = ProduceRules().batch_bytes_max;
     const auto limit = admin.TopicConfig(name, "max.message.bytes");
     if (!limit.ok()) {
@@ -251,6 +253,7 @@ class StreamProducer final : public Producer, private IoStream::Events {
     state_ = State::kClosed;
     const MonotonicTime now = SystemClock().Now();
     if (broken_.has_value()) end = *std::exchange(broken_, std::nullopt);
+    if (std::exchange(on_purpose_, false)) end = Result<void>();
     core_.OnBroken(end.ok() ? nullptr : &end.error());
     reopen_at_ = now + backoff_;
     next_expiry_ = now;  // what was stuck on the stream can be given up now
@@ -265,6 +268,7 @@ class StreamProducer final : public Producer, private IoStream::Events {
   void BeginSession(IoLoop& loop, MonotonicTime now) {
     if (state_ == State::kOpen || state_ == State::kOpening) {
       state_ = State::kEnding;
+      on_purpose_ = true;
       stream_->Cancel();
     }
     if (state_ != State::kClosed || now < reopen_at_) return;
@@ -340,6 +344,7 @@ class StreamProducer final : public Producer, private IoStream::Events {
   IoStream* stream_ = nullptr;
   bool writing_ = false;
   std::optional<Error> broken_;  // why we broke the stream
+  bool on_purpose_ = false;      // we ended it without a reason to complain
   MonotonicTime reopen_at_ = MonotonicTime::min();
   Duration backoff_ = kBackoffMin;
   MonotonicTime next_expiry_ = MonotonicTime::min();

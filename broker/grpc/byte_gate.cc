@@ -24,6 +24,11 @@ bool ByteGate::TryTake(size_t bytes) {
   return true;
 }
 
+void ByteGate::TakeAnyway(size_t bytes) {
+  const MutexLock lock(mutex_);
+  used_ += bytes;
+}
+
 void ByteGate::Give(size_t bytes) {
   std::vector<Task> granted;
   {

@@ -19,6 +19,8 @@ class ByteGate {
   bool Take(size_t bytes, Task granted);
   // False where it would have to wait.
   bool TryTake(size_t bytes);
+  // Takes them without waiting, also where there is no room.
+  void TakeAnyway(size_t bytes);
   void Give(size_t bytes);
   size_t used() const;
 

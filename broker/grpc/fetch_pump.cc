@@ -265,19 +265,19 @@ void FetchPump::OnEmpty(const StatePtr& state, const Fetched& fetched) {
 }
 
 void FetchPump::Charge(const Ticket& ticket, size_t bytes) {
-  size_t give;
+  size_t reserved, charged;
   {
     const MutexLock lock(mutex_);
-    CHECK_GE(ticket->reserved, bytes);
-    reading_ -= ticket->reserved;
-    credit_ += ticket->granted - static_cast<int64_t>(bytes);
+    reserved = std::exchange(ticket->reserved, 0);
     // Once the stream is closed nobody says when it leaves.
-    give = ticket->reserved - (closed_ ? 0 : bytes);
-    if (!closed_) unsent_ += bytes;
-    ticket->reserved = 0;
-    ticket->granted = 0;
+    charged = closed_ ? 0 : bytes;
+    reading_ -= reserved;
+    unsent_ += charged;
+    credit_ += std::exchange(ticket->granted, 0) - static_cast<int64_t>(bytes);
+    // One record may need more than was expected of a message.
+    if (charged > reserved) connection_->TakeAnyway(charged - reserved);
   }
-  connection_->Give(give);
+  if (reserved > charged) connection_->Give(reserved - charged);
 }
 
 void FetchPump::Queued(const Ticket& ticket, const Fetched& fetched, Offset next_offset) {

@@ -17,6 +17,10 @@ namespace gregor {
 namespace {
 
 constexpr int64_t kCreditWithoutEnd = int64_t{1} << 40;
+constexpr size_t kBytesDefault = 1u << 20;
+// With the rest of the response below 3 MiB, which all clients take.
+constexpr size_t kRecordBytesDefault = (3u << 20) - 64;
+constexpr size_t kBytesMin = 4096;
 constexpr Duration kHeartbeatMin = std::chrono::seconds(1);
 
 class ReadStream final : public HotStream, public FetchPump::Sink {
@@ -65,6 +69,7 @@ class ReadStream final : public HotStream, public FetchPump::Sink {
   void OnFailed(const FetchPump::Slot& slot, const Error& error) override { End(error); }
   void OnDiverged(const FetchPump::Slot& slot, const EpochEnd& end) override {}
   void Deliver(const FetchPump::Ticket& ticket, int32_t partition, const Fetched& fetched);
+  Result<EncodedRecords> Encode(const Fetched& fetched, EncodeLimits limits) const;
   bool BeginDelivery(int32_t partition, EncodeLimits& limits);
   bool TakeRecords(int64_t count, EncodeLimits& limits);
   bool EndDelivery();
@@ -84,6 +89,8 @@ class ReadStream final : public HotStream, public FetchPump::Sink {
   Position start_;
   Isolation isolation_ = Isolation::kReadCommitted;
   bool stop_at_end_ = false;
+  size_t bytes_max_ = kBytesDefault;
+  size_t record_bytes_max_ = 0;  // where one record may have more, or 0
   std::shared_ptr<FetchPump> pump_;
   bool closed_ = false;
 
@@ -130,9 +137,15 @@ Result<void> ReadStream::Take(const Bytes& message) {
   if (!request.ParseFromArray(flat.data(), static_cast<int>(flat.size())))
     return Error(Reason::kInvalidArgument, "the bytes are no ReadRequest");
   if (request.topic().empty()) return Error(Reason::kInvalidArgument, "topic is missing: name one");
-  if (request.max_records() < 0 || request.heartbeat_ms() < 0) {
+  if (request.max_records() < 0 || request.heartbeat_ms() < 0 || request.max_bytes() < 0) {
     return Error(Reason::kInvalidArgument,
-                 "max_records and heartbeat_ms cannot be negative: 0 is the default");
+                 "max_records, heartbeat_ms and max_bytes cannot be negative: 0 is the default");
+  }
+  const size_t bytes_limit = std::max(kRecordBytesDefault, door().broker.message_bytes_limit());
+  if (request.max_bytes() == 0) {
+    record_bytes_max_ = kRecordBytesDefault;
+  } else {
+    bytes_max_ = std::clamp(static_cast<size_t>(request.max_bytes()), kBytesMin, bytes_limit);
   }
   ASSIGN_OR_RETURN(start_, PositionOf(request.start()));
   ASSIGN_OR_RETURN(isolation_, IsolationOf(request.isolation()));
@@ -176,6 +189,7 @@ void ReadStream::Begin(const std::vector<Result<FoundOffset>>& ends) {
   FetchPump::Options options;
   options.isolation = isolation_;
   options.splits_batches = true;
+  options.message_bytes_max = bytes_max_;
   options.credit_bytes = kCreditWithoutEnd;
   pump_ = std::make_shared<FetchPump>(shared_door(), door().ConnectionOf(context().peer()), options,
                                       std::weak_ptr<FetchPump::Sink>(Self()));
@@ -214,7 +228,7 @@ void ReadStream::Deliver(const FetchPump::Ticket& ticket, int32_t partition,
   }
   Result<EncodedRecords> records = EncodedRecords();
   do {
-    records = EncodeRecords(fetched.batches, fetched.next_offset, limits, kReadResponseRecords);
+    records = Encode(fetched, limits);
     // Again with less where another partition has meanwhile taken of what max_records leaves.
   } while (records.ok() && !TakeRecords(records->count, limits));
   if (!records.ok()) return pump_->FailRead(ticket, records.error());
@@ -227,6 +241,17 @@ void ReadStream::Deliver(const FetchPump::Ticket& ticket, int32_t partition,
   Flush();
   StopAt(partition, records->next_offset);
   if (EndDelivery()) End();
+}
+
+Result<EncodedRecords> ReadStream::Encode(const Fetched& fetched, EncodeLimits limits) const {
+  limits.bytes_max = bytes_max_;
+  auto records = EncodeRecords(fetched.batches, fetched.next_offset, limits, kReadResponseRecords);
+  if (records.ok() || records.error().reason != Reason::kFetchTooSmall || record_bytes_max_ == 0)
+    return records;
+  // One record alone.
+  limits.bytes_max = record_bytes_max_;
+  limits.records_max = 1;
+  return EncodeRecords(fetched.batches, fetched.next_offset, limits, kReadResponseRecords);
 }
 
 bool ReadStream::BeginDelivery(int32_t partition, EncodeLimits& limits) {

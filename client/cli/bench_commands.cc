@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "client/admin.h"
 #include "client/cli/bench.h"
+#include "client/cli/help.h"
 
 namespace gregor {
 namespace {
@@ -27,21 +28,19 @@ void AddTopic(CLI::App* command, const Arguments& arguments, const char* help) {
 
 void AddRecords(CLI::App* command, const Arguments& arguments, const char* help, int64_t records) {
   arguments->records = records;
-  command->add_option("--records", arguments->records, help)
-      ->check(CLI::PositiveNumber)
-      ->type_name("N");
+  command->add_option("--records", arguments->records, help)->check(AtLeast(1))->type_name("N");
 }
 
 void AddRecordSize(CLI::App* command, const Arguments& arguments) {
   command->add_option("--record-size", arguments->record_size, "Bytes of a record's value")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->type_name("BYTES")
       ->capture_default_str();
 }
 
 void AddRate(CLI::App* command, const Arguments& arguments, const char* help) {
   command->add_option("--rate", arguments->rate, help)
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->type_name("N")
       ->capture_default_str();
 }

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "client/admin.h"
+#include "client/cli/help.h"
 #include "client/cli/output.h"
 
 namespace gregor {
@@ -95,7 +96,7 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
   const auto partition = std::make_shared<int32_t>(-1);
   offsets->add_option("TOPIC", *topic, "Topic")->required();
   offsets->add_option("--partition", *partition, "Only this partition (default: all)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->type_name("N");
   AddExamples(*offsets, {"gregor offsets orders", "gregor --output json offsets orders"},
               "`end` is the offset of the next record. Where compaction removed records there are "

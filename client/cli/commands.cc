@@ -1,8 +1,11 @@
 #include "client/cli/commands.h"
 
+#include "client/cli/help.h"
+
 namespace gregor {
 
 void AddClientCommands(CLI::App& app, GlobalOptions& global) {
+  SetUpHelp(app);
   app.add_option("--server", global.server, "Address of a server's gRPC API")
       ->envname("GREGOR_SERVER")
       ->type_name("HOST:PORT")

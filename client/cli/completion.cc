@@ -21,7 +21,7 @@ void CollectWords(const CLI::App& app, const std::string& path, const std::strin
     CollectWords(*command, path + " " + command->get_name(),
                  path == "gregor" ? "--server --output " : inherited, cases);
   }
-  cases += "      \"" + path + "\") words=\"" + words + "\" ;;\n";
+  cases += "    \"" + path + "\") echo \"" + words + "\" ;;\n";
 }
 
 // One function serves both shells: zsh runs bash's completions after bashcompinit.
@@ -31,19 +31,19 @@ void PrintScript(const CLI::App& app, const std::string& shell) {
   std::cout << "# completion of gregor; load it with: source <(gregor completion " << shell
             << ")\n";
   if (shell == "zsh") std::cout << "autoload -U +X bashcompinit && bashcompinit\n";
-  std::cout << "_gregor() {\n"
-               "  local path=gregor word words=\n"
-               "  for word in \"${COMP_WORDS[@]:1:$((COMP_CWORD-1))}\"; do\n"
-               "    [[ $word == [a-z]* ]] && path+=\" $word\"\n"
-               "  done\n"
-               "  while :; do\n"
-               "    case $path in\n"
+  std::cout << "_gregor_words() {\n"
+               "  case $1 in\n"
             << cases
-            << "    esac\n"
-               "    [[ -n $words || $path != *' '* ]] && break\n"
-               "    path=${path% *}  # an argument is no command\n"
+            << "    *) return 1 ;;\n"
+               "  esac\n"
+               "}\n"
+               "_gregor() {\n"
+               "  local path=gregor word\n"
+               "  for word in \"${COMP_WORDS[@]:1:$((COMP_CWORD-1))}\"; do\n"
+               "    _gregor_words \"$path $word\" > /dev/null && path+=\" $word\"\n"
                "  done\n"
-               "  COMPREPLY=( $(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\") )\n"
+               "  COMPREPLY=( $(compgen -W \"$(_gregor_words \"$path\")\" -- "
+               "\"${COMP_WORDS[COMP_CWORD]}\") )\n"
                "}\n"
                "complete -o default -F _gregor gregor\n";
 }

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "client/admin.h"
+#include "client/cli/help.h"
 #include "client/cli/output.h"
 #include "client/cli/record_format.h"
 #include "client/cli/trouble_watch.h"
@@ -183,10 +184,10 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
           "Default: end, or beginning with --exit-at-end")
       ->type_name("POSITION");
   command->add_option("--partition", arguments->partition, "Only this partition (default: all)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->type_name("N");
   command->add_option("--max-records", arguments->records_max, "Stop after so many records")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->type_name("N");
   command->add_flag("--exit-at-end", arguments->exit_at_end,
                     "Stop where the topic ended when the command began");

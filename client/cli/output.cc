@@ -108,6 +108,7 @@ void AddExamples(CLI::App& command, const std::vector<std::string>& examples,
   if (!remark.empty()) text += remark + "\n\n";
   text += examples.size() == 1 ? "Example:" : "Examples:";
   for (const std::string& example : examples) text += "\n  " + example;
+  text += "\n\nExit codes: 0 done, 1 refused or failed, 2 bad arguments.";
   command.footer(text);
 }
 

@@ -5,13 +5,13 @@ namespace gregor {
 void ProducerArguments::AddOptions(CLI::App& command) {
   command
       .add_option("--acks", acks,
-                  "When a record counts as written: all (in-sync replicas have it), leader, none")
+                  "When a record counts as written: all (in-sync replicas have it), leader or none")
       ->check(CLI::IsMember({"all", "leader", "none"}))
       ->type_name("ACKS")
       ->capture_default_str();
   command
       .add_option("--compression", compression,
-                  "Compression of the batches: none, gzip, snappy, lz4, zstd")
+                  "Compression of the batches: none, gzip, snappy, lz4 or zstd")
       ->check(CLI::IsMember({"none", "gzip", "snappy", "lz4", "zstd"}))
       ->type_name("CODEC")
       ->capture_default_str();

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "client/admin.h"
+#include "client/cli/help.h"
 #include "client/cli/output.h"
 
 namespace gregor {
@@ -103,6 +104,7 @@ Result<void> DescribeTopic(GlobalOptions& global, const TopicArguments& argument
   Json json = Describe(topic);
   if (global.output == "json") {
     json["configs"] = configs;
+    json["partition_count"] = topic.partition_count();
     json["partitions"] = DescribePartitions(topic);
     std::cout << Dump(json, 2) << std::endl;
     return {};
@@ -176,7 +178,9 @@ Result<void> DeleteRecords(GlobalOptions& global, const TopicArguments& argument
     }
     list.push_back(row);
   }
-  PrintList(global, list, {"partition", "log_start_offset", "error"});
+  std::vector<std::string> members = {"partition", "log_start_offset"};
+  if (failed.has_value()) members.push_back("error");
+  PrintList(global, list, members);
   if (failed.has_value()) return *failed;
   return {};
 }
@@ -206,12 +210,12 @@ void AddCreate(CLI::App& topic, GlobalOptions& global,
   command
       ->add_option("--partitions", arguments->partitions,
                    "Partitions (default: the cluster's num.partitions)")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->type_name("N");
   command
       ->add_option("--replication-factor", arguments->replication_factor,
                    "Replicas of each partition (default: the cluster's)")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->type_name("N");
   command->add_option("--config", arguments->configs, "Topic config, may be given several times")
       ->type_name("NAME=VALUE")
@@ -266,7 +270,7 @@ void AddOthers(CLI::App& topic, GlobalOptions& global,
   AddName(command, arguments);
   command->add_option("--total", arguments->partitions, "How many there shall be afterwards")
       ->required()
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->type_name("N");
   AddValidateOnly(command, arguments);
   AddExamples(*command, {"gregor topic add-partitions orders --total 8"},
@@ -277,7 +281,7 @@ void AddOthers(CLI::App& topic, GlobalOptions& global,
                 DeleteRecords, arguments);
   AddName(command, arguments);
   command->add_option("--partition", arguments->partition, "Only this partition (default: all)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->type_name("N");
   command
       ->add_option("--before", arguments->before, "First offset to keep; -1: delete all there is")

@@ -147,6 +147,26 @@ TEST_F(ReadStreamTest, ALargeTopicComesWholeAndInOrder) {
   EXPECT_EQ(read, values);
 }
 
+TEST_F(ReadStreamTest, LargeRecordsComeWhereTheClientTakesThem) {
+  Start();
+  Append(1, {"small", std::string(2'500'000, 'a'), "small too"});
+  Append(1, {std::string(6'000'000, 'b')}, Codec::kZstd);
+  auto request = RequestOf({1});
+  request.set_stop_at_end(true);
+  Open(request);
+  EXPECT_EQ(ReadAll().size(), 3u);
+  EXPECT_EQ(ReasonOf(status_), Reason::kFetchTooSmall);
+  EXPECT_GT(std::stoi(DetailOf(status_, "needed_bytes")), 6'000'000);
+  request.set_max_bytes(std::stoi(DetailOf(status_, "needed_bytes")));
+  Open(request);
+  EXPECT_EQ(ReadAll().size(), 4u);
+  EXPECT_TRUE(status_.ok());
+  request.set_max_bytes(2'000'000);
+  Open(request);
+  EXPECT_EQ(ReadAll().size(), 1u);
+  EXPECT_EQ(ReasonOf(status_), Reason::kFetchTooSmall);
+}
+
 TEST_F(ReadStreamTest, AClientThatDoesNotReadHoldsLittle) {
   Start();
   for (int i = 0; i < 100; ++i) Append(1, {std::string(900'000, 'v')});

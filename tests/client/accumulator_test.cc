@@ -269,5 +269,22 @@ TEST_F(AccumulatorTest, OldMetadataIsSaidOnceAndUsedMeanwhile) {
   EXPECT_EQ(*accumulator_->Add("t", PartitionIndex{3}, record), Added::kTopicUnknown);
 }
 
+TEST_F(AccumulatorTest, WhatStandsInTheWayIsAskedForAgainFirst) {
+  Start(1, 500);
+  NewRecord record;
+  const std::string large(600, 'x');
+  record.value = large;
+  EXPECT_FALSE(accumulator_->Add("t", std::nullopt, record).ok());  // just asked for
+  EXPECT_FALSE(accumulator_->Add("t", PartitionIndex{1}, {}).ok());
+  Pass(std::chrono::seconds(11));
+  EXPECT_EQ(*accumulator_->Add("t", std::nullopt, record), Added::kTopicUnknown);
+  accumulator_->SetTopic("t", {2, 1000});
+  EXPECT_EQ(*accumulator_->Add("t", std::nullopt, record), Added::kYes);
+  EXPECT_EQ(*accumulator_->Add("t", PartitionIndex{1}, {}), Added::kYes);
+  Pass(std::chrono::seconds(11));
+  EXPECT_EQ(*accumulator_->Add("t", PartitionIndex{2}, {}), Added::kTopicUnknown);
+  EXPECT_FALSE(accumulator_->Add("t", PartitionIndex{2}, {}).ok());
+}
+
 }  // namespace
 }  // namespace gregor

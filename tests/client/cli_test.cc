@@ -290,7 +290,7 @@ TEST(Cli, TheServerMayBeGivenByTheEnvironment) {
 TEST(Cli, CompletionKnowsCommandsAndOptions) {
   const Ran bash = RunCommand({"completion", "bash"});
   EXPECT_EQ(bash.code, 0);
-  EXPECT_NE(bash.out.find("\"gregor topic create\") words="), std::string::npos);
+  EXPECT_NE(bash.out.find("\"gregor topic create\") echo "), std::string::npos);
   EXPECT_NE(bash.out.find("--replication-factor"), std::string::npos);
   EXPECT_NE(RunCommand({"completion", "zsh"}).out.find("bashcompinit"), std::string::npos);
 }

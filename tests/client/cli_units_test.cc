@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "client/cli/help.h"
 #include "client/cli/histogram.h"
 #include "client/cli/line_reader.h"
 #include "client/cli/output.h"
@@ -239,6 +240,14 @@ TEST(Histogram, OctavesHoldEveryValueOnce) {
 }
 
 // --- arguments and output ---
+
+TEST(Help, TextIsWrappedAtSpacesAndExamplesAreLeftAlone) {
+  EXPECT_EQ(Wrap("one two three four", 9), "one two\nthree\nfour");
+  EXPECT_EQ(Wrap("a line that is long\n\n  gregor with a long example", 10),
+            "a line\nthat is\nlong\n\n  gregor with a long example");
+  EXPECT_EQ(Wrap("unbreakableunbreakable word", 5), "unbreakableunbreakable\nword");
+  EXPECT_EQ(Wrap("", 5), "");
+}
 
 TEST(Output, PairsAreCutAtTheFirstEqualsSign) {
   const auto pairs = SplitPairs({"a=1", "b=", "c=d=e"});

@@ -117,7 +117,7 @@ void LogChecker::OnStopped(StopKind stop) {
   kept_by_kill_ = kept_by_power_loss_ = ends_.log_end;
 }
 
-void LogChecker::OnAppended(const BatchHeader& header, std::vector<int64_t> times) {
+void LogChecker::OnAppended(const BatchHeader& header, std::vector<KnownRecord> records) {
   if (header.base_offset != branch_end())
     Fail("appended ", Describe(header), " behind offset ", branch_end());
   auto [end, is_new] = epoch_ends_.try_emplace(header.leader_epoch.value, header.base_offset);
@@ -126,7 +126,10 @@ void LogChecker::OnAppended(const BatchHeader& header, std::vector<int64_t> time
          end->second, " before");
   end->second = std::max(end->second, header.next_offset());
   CheckSequence(header);
-  branch_.push_back({header, std::move(times)});
+  for (size_t i = 0; is_compacted_ && i < records.size(); ++i)
+    records_[{header.leader_epoch.value, header.base_offset.value + static_cast<int64_t>(i)}] =
+        records[i];
+  branch_.push_back({header, std::move(records)});
   history_[{header.leader_epoch.value, header.base_offset.value}] = header;
 }
 
@@ -142,7 +145,6 @@ void LogChecker::CheckSequence(const BatchHeader& header) {
   const Known* last = LastOf(header.producer_id);
   if (last == nullptr) return;
   const BatchHeader& known = last->header;
-  if (last->next() <= ends_.log_start) return;  // the log knows only producers of what is in it
   if (IsRequestId(header.producer_id)) {
     Fail("a request is in the log twice: ", Describe(header), " and ", Describe(known));
   } else if (header.producer_epoch < known.producer_epoch) {
@@ -257,6 +259,44 @@ void LogChecker::CheckServed(const BatchHeader& served, bool is_current) {
     Fail("served what is not in the log: ", Describe(served));
 }
 
+void LogChecker::CheckRecords(const RecordBatch& batch, std::set<Offset>* seen) {
+  auto reader = RecordReader::Open(batch, 1 << 20);
+  if (!reader.ok()) return Fail("served a batch that cannot be read: ", reader.error());
+  for (auto record = reader->Next();; record = reader->Next()) {
+    if (!record.ok()) return Fail("served a bad record: ", record.error());
+    if (!record->has_value()) return;
+    const RecordView& view = **record;
+    const auto known = records_.find({batch.header.leader_epoch.value, view.offset.value});
+    if (known == records_.end()) return Fail("served at ", view.offset, " what nobody appended");
+    const KnownRecord& was = known->second;
+    const bool same_value = view.value.has_value()
+                                ? was.value > 0 && view.value->starts_with(TextOf(was.value))
+                                : was.value == 0;
+    if (!same_value || view.key != KeyOf(was.key) || view.timestamp.value != was.time)
+      return Fail("served at ", view.offset, " another record than was appended");
+    seen->insert(view.offset);
+  }
+}
+
+void LogChecker::CheckMissing(Offset from, Offset end, const std::set<Offset>& seen) {
+  std::map<int32_t, Offset> last;  // by key, of what readers may see
+  for (const Known& known : branch_) {
+    for (size_t i = 0; i < known.records.size(); ++i) {
+      const Offset offset = known.header.base_offset + static_cast<int64_t>(i);
+      if (offset < visible_end_) last[known.records[i].key] = offset;
+    }
+  }
+  for (Offset offset = std::max(from, ends_.log_start); offset < end; offset = offset + 1) {
+    const size_t index = IndexOf(offset);
+    if (seen.contains(offset) || index == branch_.size()) continue;
+    const Known& known = branch_[index];
+    const KnownRecord& record =
+        known.records[static_cast<size_t>(offset - known.header.base_offset)];
+    const bool may_go = last[record.key] > offset || (record.value == 0 && tombstones_go_);
+    if (!may_go) Fail("the last record of a key, at ", offset, ", is not served");
+  }
+}
+
 void LogChecker::OnRead(Offset from, Offset limit, const LogRead& read, uint64_t cuts) {
   const bool is_current = cuts == cuts_ && cut_ == Cut::kNone;
   if (read.batches.empty()) {
@@ -264,23 +304,30 @@ void LogChecker::OnRead(Offset from, Offset limit, const LogRead& read, uint64_t
     return;
   }
   std::optional<Offset> next;
+  std::set<Offset> seen;
   for (size_t at = 0; at < read.batches.size();) {
     const Bytes rest = read.batches.Sub(at, read.batches.size() - at);
     const auto header = PeekHeader(rest, rest.size());
     if (!header.ok()) return Fail("served at ", from, " what is no batch: ", header.error());
     const auto batch = CheckBatch(rest.Sub(0, header->size()));
     if (!batch.ok()) return Fail("served a damaged batch at ", from, ": ", batch.error());
-    CheckServed(*header, is_current);
+    if (is_compacted_) {
+      CheckRecords(*batch, &seen);
+    } else {
+      CheckServed(*header, is_current);
+    }
     if (header->base_offset >= limit) Fail("served ", Describe(*header), " above ", limit);
-    const bool follows = next.has_value()
-                             ? header->base_offset == *next
-                             : header->base_offset <= from && from < header->next_offset() &&
-                                   header->base_offset == read.base_offset;
-    if (!follows) Fail("read at ", from, " has a gap before ", Describe(*header));
+    const bool begins = next.has_value() || header->base_offset == read.base_offset;
+    const bool has_gap = header->base_offset > next.value_or(from);
+    const bool repeats =
+        next.has_value() ? header->base_offset < *next : header->next_offset() <= from;
+    if (!begins || repeats || (has_gap && !is_compacted_))
+      Fail("read at ", from, " has a gap before ", Describe(*header));
     next = header->next_offset();
     at += header->size();
   }
   if (read.next_offset != *next) Fail("read at ", from, " goes on at ", read.next_offset);
+  if (is_compacted_ && is_current) CheckMissing(from, *next, seen);
 }
 
 void LogChecker::OnReadFailed(Offset from, const Error& error) {
@@ -292,9 +339,9 @@ void LogChecker::OnFoundByTime(Timestamp time, Offset limit,
   if (cuts != cuts_ || cut_ != Cut::kNone) return;
   std::optional<Offset> expected;
   for (const Known& known : branch_) {
-    for (size_t i = 0; i < known.times.size() && !expected.has_value(); ++i) {
+    for (size_t i = 0; i < known.records.size() && !expected.has_value(); ++i) {
       const Offset offset = known.header.base_offset + static_cast<int64_t>(i);
-      if (offset >= ends_.log_start && offset < limit && known.times[i] >= time.value)
+      if (offset >= ends_.log_start && offset < limit && known.records[i].time >= time.value)
         expected = offset;
     }
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -40,6 +41,13 @@ enum class StopKind {
   kPowerLoss,  // what was synced
 };
 
+// A record as it was appended.
+struct KnownRecord {
+  int64_t time = 0;
+  int32_t key = -1;    // -1: none
+  uint64_t value = 0;  // 0: none, a tombstone where the log is compacted
+};
+
 // What one log has to be, as those know it who use it: what was appended and promised, against what
 // is seen of it at any later time, over crashes and damage. Everything that is checked of a log in
 // the simulator is checked here (numbers of reference scenarios in brackets):
@@ -54,6 +62,15 @@ enum class StopKind {
 class LogChecker {
  public:
   LogChecker(std::string name, Durability durability, Verdict& verdict);
+
+  // It is compacted: a record may go once a later one has its key, and a tombstone by itself if
+  // `tombstones_go`. Its values and keys are those that TextOf() and KeyOf() make.
+  void SetCompacted(bool tombstones_go) {
+    is_compacted_ = true;
+    tombstones_go_ = tombstones_go;
+  }
+  static std::string TextOf(uint64_t value) { return std::to_string(value) + "/"; }
+  static std::string KeyOf(int32_t key) { return "k" + std::to_string(key); }
 
   // --- its life
   // `journaled`: the mark that the journal had at the start; null if this is not the first time
@@ -70,7 +87,7 @@ class LogChecker {
   void OnJournalDamaged() { marks_lost_ = journal_damaged_ = true; }
 
   // --- what was done
-  void OnAppended(const BatchHeader& header, std::vector<int64_t> times);
+  void OnAppended(const BatchHeader& header, std::vector<KnownRecord> records);
   // A truncation begins; and is done.
   void OnTruncate(Offset end);
   void OnReset(Offset start);
@@ -110,7 +127,7 @@ class LogChecker {
   enum class Cut { kNone, kTruncate, kReset };
   struct Known {
     BatchHeader header;
-    std::vector<int64_t> times;  // of its records
+    std::vector<KnownRecord> records;
     Offset next() const { return header.next_offset(); }
   };
 
@@ -130,6 +147,10 @@ class LogChecker {
   void Restart(Offset start);
   void CutBranch(Offset end);
   void CheckServed(const BatchHeader& served, bool is_current);
+  // Of a compacted log: each record of a batch is what was appended there; collects their offsets.
+  void CheckRecords(const RecordBatch& batch, std::set<Offset>* seen);
+  // ... and those of [from, end) that are not among `seen` were allowed to go.
+  void CheckMissing(Offset from, Offset end, const std::set<Offset>& seen);
   // The last batch of the producer, by place in the log; nullptr if it has none.
   const Known* LastOf(ProducerId id) const;
 
@@ -139,6 +160,8 @@ class LogChecker {
 
   bool open_ = false;
   StopKind stop_ = StopKind::kClean;
+  bool is_compacted_ = false;
+  bool tombstones_go_ = false;
   bool damaged_ = false;
   bool marks_lost_ = false;
   bool journal_damaged_ = false;
@@ -154,6 +177,7 @@ class LogChecker {
   // What was ever appended at an (epoch, base offset), and where each epoch ends.
   std::map<std::pair<int32_t, int64_t>, BatchHeader> history_;
   std::map<int32_t, Offset> epoch_ends_;
+  std::map<std::pair<int32_t, int64_t>, KnownRecord> records_;  // of a compacted log, by offset
 
   LogEnds ends_;  // as last seen
   Offset visible_end_{0};

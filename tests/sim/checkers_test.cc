@@ -40,9 +40,9 @@ class CheckersTest : public testing::Test {
   void Append(int64_t base, int count, int32_t epoch, int64_t producer = -1,
               int32_t sequence = -1) {
     const RecordBatch batch = MakeBatch(base, count, epoch, producer, sequence);
-    std::vector<int64_t> times;
-    for (int i = 0; i < count; ++i) times.push_back(1000 + base + i);
-    checker_.OnAppended(batch.header, times);
+    std::vector<KnownRecord> records;
+    for (int i = 0; i < count; ++i) records.push_back({.time = 1000 + base + i});
+    checker_.OnAppended(batch.header, records);
   }
   void Fill(int batches, int32_t epoch = 1) {
     for (int i = 0; i < batches; ++i) {
@@ -201,7 +201,7 @@ TEST_F(CheckersTest, ACutThatIsNotDoneLeavesEitherState) {
     Verdict verdict;
     LogChecker checker("log", Durability::kSynced, verdict);
     checker.OnOpened(Ends(0, 0, 0, 0), &nothing_);
-    for (int i = 0; i < 3; ++i) checker.OnAppended(MakeBatch(2 * i, 2, 1).header, {1, 1});
+    for (int i = 0; i < 3; ++i) checker.OnAppended(MakeBatch(2 * i, 2, 1).header, {{}, {}});
     checker.OnEnds(Ends(0, 6, 6, 6));
     checker.OnTruncate(Offset{3});
     checker.OnStopped(StopKind::kPowerLoss);

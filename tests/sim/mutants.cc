@@ -213,6 +213,7 @@ const std::vector<MutantInfo>& AllMutants() {
       {Mutant::kStaleAccepted, "stale-accepted", "storage"},
       {Mutant::kCutNotSynced, "cut-not-synced", "storage"},
       {Mutant::kDeletionNotJournaled, "deletion-not-journaled", "storage"},
+      {Mutant::kCompactedNotSynced, "compacted-not-synced", "storage"},
       {Mutant::kDamageServed, "damage-served", "storage"},
       {Mutant::kEpochKept, "epoch-kept", "storage"},
       {Mutant::kProducersForgotten, "producers-forgotten", "storage"},
@@ -244,6 +245,8 @@ bool MutantFileSystem::SkipsSync(const std::string& path) const {
       return in_recovery();
     case Mutant::kCutNotSynced:
       return job_ == "log.cut";
+    case Mutant::kCompactedNotSynced:
+      return job_ == "log.compact" || job_ == "log.swap";
     case Mutant::kMarksNotSynced:
       return path.ends_with("synced-marks");
     case Mutant::kMetadataNotSynced:

@@ -32,6 +32,7 @@ enum class Mutant {
                           // follows although its epoch says that it is older (34)
   kCutNotSynced,          // a truncation is not synced before appends go on
   kDeletionNotJournaled,  // DeleteBefore() is acknowledged before it is durable
+  kCompactedNotSynced,    // what compaction wrote takes its place before it is on the disk
   kDamageServed,          // reads believe in bytes with a wrong checksum
   kEpochKept,             // the leader epoch does not rise at a start (4)
   kProducersForgotten,    // the table of idempotent producers is lost at a start (35)

@@ -74,7 +74,7 @@ void StorageScenario::Do(StorageSwarm::Op op, SimLog& log) {
   }
 }
 
-StorageScenario::Pending StorageScenario::MakeBatch(ProducerId id, ProducerEpoch epoch,
+StorageScenario::Pending StorageScenario::MakeBatch(SimLog& log, ProducerId id, ProducerEpoch epoch,
                                                     Sequence sequence) {
   BatchBuilder::Options options;
   options.producer_id = id;
@@ -91,7 +91,19 @@ StorageScenario::Pending StorageScenario::MakeBatch(ProducerId id, ProducerEpoch
     NewRecord record;
     record.value = value;
     record.timestamp = uniform > 0 ? now : now + random_.Between(-50, 50);
-    pending.times.push_back(record.timestamp.value);
+    pending.records.push_back({.time = record.timestamp.value});
+    std::string key;
+    if (log.config.cleanup_compact) {
+      KnownRecord& known = pending.records.back();
+      known.key = static_cast<int32_t>(random_.Below(6));
+      key = LogChecker::KeyOf(known.key);
+      record.key = key;
+      known.value = last_nonce_;
+      if (random_.Chance(0.1)) {
+        record.value.reset();
+        known.value = 0;
+      }
+    }
     builder.Add(record);
   }
   pending.batch = builder.Build();
@@ -115,12 +127,12 @@ std::optional<Offset> StorageScenario::Append(SimLog& log, const Pending& pendin
     return std::nullopt;
   }
   Count("appends");
-  log.checker.OnAppended(header, pending.times);
+  log.checker.OnAppended(header, pending.records);
   return header.next_offset();
 }
 
 void StorageScenario::AppendPlain(SimLog& log) {
-  Append(log, MakeBatch(kNoProducerId, kNoProducerEpoch, kNoSequence));
+  Append(log, MakeBatch(log, kNoProducerId, kNoProducerEpoch, kNoSequence));
 }
 
 // As a leader does with what a producer sends, for the first time or again.
@@ -150,7 +162,7 @@ void StorageScenario::AppendIdempotent(SimLog& log) {
   const bool resend = std::any_of(producer.pending.begin(), producer.pending.end(),
                                   [](const Pending& pending) { return !pending.sent; });
   if (!resend && producer.pending.size() < kInFlightMax && !random_.Chance(0.1)) {
-    producer.pending.push_back(MakeBatch(producer.id, producer.epoch, producer.next));
+    producer.pending.push_back(MakeBatch(log, producer.id, producer.epoch, producer.next));
     producer.next = Advance(producer.pending.back().batch.header.last_sequence(), 1);
   }
   for (Pending& pending : producer.pending) {
@@ -173,7 +185,7 @@ void StorageScenario::AppendRequest(SimLog& log) {
   }
   const ProducerId id{kRequestIdRange + static_cast<int64_t>(++last_nonce_)};
   const Sequence content{static_cast<int32_t>(random_.Below(1u << 31))};
-  log.requests.push_back(MakeBatch(id, ProducerEpoch{0}, content));
+  log.requests.push_back(MakeBatch(log, id, ProducerEpoch{0}, content));
   Send(log, log.requests.back());
   if (log.requests.size() > kRequestsKept) log.requests.erase(log.requests.begin());
 }
@@ -255,7 +267,8 @@ void StorageScenario::FindByTime(SimLog& log) {
         if (found.ok()) {
           Count("searches");
           // Where damage hides the times of records, a search may miss them.
-          if (!log.checker.is_damaged()) log.checker.OnFoundByTime(time, limit, *found, cuts);
+          if (!log.checker.is_damaged() && !log.config.cleanup_compact)
+            log.checker.OnFoundByTime(time, limit, *found, cuts);
         } else if (!MayFail(errors) && cuts == log.checker.cut_count() && log.log != nullptr &&
                    log.state == State::kOpen) {
           log.checker.OnReadFailed(limit, found.error());
@@ -291,8 +304,10 @@ void StorageScenario::Cut(SimLog& log, std::function<void(Log::Done)> cut) {
 
 void StorageScenario::Truncate(SimLog& log) {
   const LogEnds ends = log.log->ends();
-  if (ends.log_start >= ends.log_end) return;
-  const Offset end{random_.Between(ends.log_start.value, ends.log_end.value - 1)};
+  // What is compacted is never cut: it is committed.
+  const Offset begin = log.config.cleanup_compact ? log.checker.visible_end() : ends.log_start;
+  if (begin >= ends.log_end) return;
+  const Offset end{random_.Between(begin.value, ends.log_end.value - 1)};
   // Whether deletions that run come before the cut is not known.
   const Offset start_max = log.checker.log_start_max();
   if (log.checker.CutPlace(end) <= start_max && ends.log_start < start_max) return;
@@ -332,9 +347,12 @@ void StorageScenario::Delete(SimLog& log) {
 }
 
 void StorageScenario::SetConfig(SimLog& log) {
-  const Durability durability = log.config.durability;
+  const LogConfig before = log.config;
   log.config = DrawConfig();
-  log.config.durability = durability;
+  log.config.durability = before.durability;
+  log.config.cleanup_compact = before.cleanup_compact;
+  log.config.cleanup_delete = before.cleanup_delete;
+  log.config.delete_retention_ms = before.delete_retention_ms;
   log.log->SetConfig(log.config);
 }
 

@@ -49,6 +49,10 @@ StorageSwarm::StorageSwarm(Random& random) {
   directory.flush_interval = milliseconds(LogUniform(random, 2, 1000));
   directory.file_step_bytes_max = LogUniform(random, 4096, 1 << 20);
   if (random.Chance(0.7)) directory.checkpoint_bytes = LogUniform(random, 300, 30'000);
+  directory.compaction.memory_bytes = LogUniform(random, 200, 1 << 20);
+  if (random.Chance(0.3))
+    directory.compaction.bytes_per_second = LogUniform(random, 10'000, 1 << 20);
+  compacts = !tears && random.Chance(0.4);
   if (tears) directory.flush_interval = seconds(1);
   if (random.Chance(0.7)) directory.journal_bytes_min = LogUniform(random, 64, 8192);
 }
@@ -99,6 +103,7 @@ SimReport StorageScenario::Run() {
   report_.counts["full disk"] = faults.full;
   report_.counts["flipped bits"] = faults.flipped;
   report_.counts["misdirected writes"] = faults.misdirected;
+  CountCompactions();
   for (const auto& log : logs_) {
     report_.counts["tolerated losses"] += log->checker.tolerated_losses();
     report_.counts["lost appends"] += log->checker.lost_appends();
@@ -124,6 +129,16 @@ LogConfig StorageScenario::DrawConfig() {
   if (random_.Chance(0.3)) config.retention_bytes = config.segment_bytes * random_.Between(1, 4);
   if (random_.Chance(0.3)) config.retention_ms = LogUniform(random_, 50, 5000);
   if (random_.Chance(0.3)) config.segment_ms = LogUniform(random_, 10, 2000);
+  config.file_delete_delay_ms = Pick<int64_t>(random_, {0, 5, 500});
+  if (swarm_.compacts && random_.Chance(0.7)) {
+    config.cleanup_compact = true;
+    config.cleanup_delete = random_.Chance(0.3);
+    config.segment_bytes = Pick<int64_t>(random_, {300, 1000, 4000});
+    config.min_cleanable_dirty_ratio = Pick<double>(random_, {0, 0.2, 0.6});
+    config.delete_retention_ms = random_.Chance(0.5) ? 0 : LogConfig::kNever / 2;
+    if (random_.Chance(0.2)) config.min_compaction_lag_ms = LogUniform(random_, 1, 1000);
+    if (random_.Chance(0.2)) config.max_compaction_lag_ms = LogUniform(random_, 1, 1000);
+  }
   if (swarm_.tears) {
     config.durability = Durability::kReplicated;
     config.segment_bytes = 100'000;
@@ -138,6 +153,7 @@ void StorageScenario::AddLog() {
                             PartitionIndex{static_cast<int32_t>(random_.Below(3))}};
   logs_.push_back(std::make_unique<SimLog>(logs_.size(), id, DrawConfig(), verdict_));
   SimLog& log = *logs_.back();
+  if (log.config.cleanup_compact) log.checker.SetCompacted(log.config.delete_retention_ms == 0);
   log.directory = random_.Below(node_.directory_count());
   log.loop = random_.Below(node_.loop_count());
   for (int64_t i = random_.Between(1, 3); i > 0; --i) {
@@ -192,6 +208,7 @@ void StorageScenario::Open(SimLog& log) {
   options.config = log.config;
   options.recovery_batch_bytes_max = 1 << 20;
   options.epoch_max = log.epoch;
+  options.stable_end = [&log] { return log.checker.visible_end(); };
   const uint64_t errors = files_.counts().io_errors;
   node_.loop(log.loop).Run([&] {
     Log::Open(node_.directory(log.directory), node_.loop(log.loop), std::move(options),
@@ -256,6 +273,7 @@ void StorageScenario::Crash(StopKind stop) {
         : stop == StopKind::kKill    ? "kills"
                                      : "clean stops");
   NoteDamage();
+  CountCompactions();
   for (const auto& log : logs_) {
     log->checker.OnStopped(stop);
     if (log->state == State::kRemoving) log->state = State::kGone;
@@ -266,6 +284,11 @@ void StorageScenario::Crash(StopKind stop) {
   scheduler_.After(About(random_, milliseconds(5)), "start", [this] {
     if (!node_.is_running()) Start();
   });
+}
+
+void StorageScenario::CountCompactions() {
+  for (size_t i = 0; node_.is_running() && i < node_.directory_count(); ++i)
+    report_.counts["compactions"] += node_.directory(i).compactor().stats().rounds;
 }
 
 void StorageScenario::RestartCleanly() {

@@ -61,7 +61,8 @@ struct StorageSwarm {
   Duration step_interval{0};   // mean
   Duration fault_interval{0};  // mean
   size_t log_count = 1;
-  bool tears = false;  // the run is about torn tails alone
+  bool compacts = false;  // most logs are compacted
+  bool tears = false;     // the run is about torn tails alone
   StorageNode::Options node;
   // All values of this size, one a batch, so that stale batches fit where others were; 0: any.
   size_t uniform_bytes = 0;
@@ -77,7 +78,7 @@ class StorageScenario {
  private:
   struct Pending {
     RecordBatch batch;  // as the producer sends it
-    std::vector<int64_t> times;
+    std::vector<KnownRecord> records;
     bool sent = false;  // in this life of the log
     Offset end{0};      // where it lies, if so
   };
@@ -118,6 +119,7 @@ class StorageScenario {
   void OnOpened(SimLog& log, uint64_t io_errors, Result<std::unique_ptr<Log>> opened);
   void OnRefused(SimLog& log, uint64_t io_errors, const Error& error);
   void Crash(StopKind stop);
+  void CountCompactions();  // of this life
   void RestartCleanly();
   void FinishCleanStop();
   void ScheduleFault();
@@ -143,7 +145,7 @@ class StorageScenario {
   void Step();
   void Do(StorageSwarm::Op op, SimLog& log);
   SimLog* PickOpen();
-  Pending MakeBatch(ProducerId id, ProducerEpoch epoch, Sequence sequence);
+  Pending MakeBatch(SimLog& log, ProducerId id, ProducerEpoch epoch, Sequence sequence);
   std::optional<Offset> Append(SimLog& log, const Pending& pending);
   bool Send(SimLog& log, Pending& pending);
   void AppendPlain(SimLog& log);

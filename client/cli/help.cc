@@ -1,0 +1,105 @@
+#include "client/cli/help.h"
+
+#include <algorithm>
+#include <memory>
+#include <regex>
+
+namespace gregor {
+namespace {
+
+constexpr size_t kColumns = 90;
+constexpr size_t kFirstColumn = 30;
+
+// What CLI11 appends to a type's name for each check of its value: ":POSITIVE", ":INT in [1 - 5]".
+std::string WithoutChecks(const std::string& type) {
+  static const std::regex kChecks(
+      R"(:(POSITIVE|NONNEGATIVE|NUMBER|\{.*\}|U?INT in .*|FLOAT in .*)$)");
+  return std::regex_replace(type, kChecks, "");
+}
+
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(kFirstColumn); }
+
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_type_size() == 0) return "";
+    const std::string type = WithoutChecks(option->get_type_name());
+    std::string text = type.empty() ? "" : " " + type;
+    if (option->get_expected_max() > 1 && option->get_positional()) text += " ...";
+    return text;
+  }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    std::string text = option->get_description();
+    if (!option->get_default_str().empty()) text += " (default: " + option->get_default_str() + ")";
+    if (!option->get_envname().empty()) text += "; also by $" + option->get_envname();
+    return Wrap(text, kColumns - kFirstColumn);
+  }
+  std::string make_footer(const CLI::App* app) const override {
+    const std::string footer = app->get_footer();
+    return footer.empty() ? "" : Wrap(footer, kColumns) + "\n";
+  }
+};
+
+// The command that a command line got to, "gregor topic create".
+const CLI::App* DeepestParsed(const CLI::App* app, std::string* path) {
+  *path = app->get_name();
+  while (!app->get_subcommands().empty()) {
+    app = app->get_subcommands().back();
+    *path += " " + app->get_name();
+  }
+  return app;
+}
+
+std::string OnFailure(const CLI::App* root, const CLI::Error& error) {
+  std::string path;
+  const CLI::App* const app = DeepestParsed(root, &path);
+  const auto commands = app->get_subcommands([](const CLI::App*) { return true; });
+  const auto rest = root->remaining(true);
+  std::string text = "gregor: " + std::string(error.what()) + "\n";
+  if (!commands.empty() && !rest.empty())
+    text = "gregor: there is no command `" + path + " " + rest.front() + "`\n";
+  if (!commands.empty()) {
+    text += "Commands of `" + path + "`:";
+    for (const CLI::App* const command : commands) text += " " + command->get_name();
+    text += "\n";
+  }
+  return text + "`" + path + " --help` tells more.\n";
+}
+
+}  // namespace
+
+CLI::Validator AtLeast(int64_t least) {
+  return CLI::Validator(
+      [least](const std::string& text) -> std::string {
+        int64_t value = 0;
+        if (CLI::detail::lexical_cast(text, value) && value >= least) return "";
+        return "\"" + text + "\" is no whole number of at least " + std::to_string(least);
+      },
+      "");
+}
+
+std::string Wrap(const std::string& text, size_t width) {
+  std::string wrapped;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
+    if (begin > 0) wrapped += "\n";
+    while (line.size() > width && line[0] != ' ') {
+      size_t cut = line.rfind(' ', width);
+      if (cut == std::string::npos) cut = line.find(' ');
+      if (cut == std::string::npos) break;
+      wrapped += line.substr(0, cut) + "\n";
+      line.erase(0, cut + 1);
+    }
+    wrapped += line;
+    begin = end + 1;
+  }
+  return wrapped;
+}
+
+void SetUpHelp(CLI::App& app) {
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.failure_message(OnFailure);
+}
+
+}  // namespace gregor

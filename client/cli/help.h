@@ -1,0 +1,24 @@
+#ifndef GREGOR_CLIENT_CLI_HELP_H_
+#define GREGOR_CLIENT_CLI_HELP_H_
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+
+namespace gregor {
+
+// Makes the help of `app`, and of commands that are added to it afterwards, readable on a terminal:
+// lines are wrapped, defaults are words. A command line that is wrong is answered with what is
+// wrong and where help is. Thread: main.
+void SetUpHelp(CLI::App& app);
+
+// A check of a number: `least` or more.
+CLI::Validator AtLeast(int64_t least);
+
+// `text` in lines of at most `width` characters, cut at spaces; line ends stay, and lines that
+// begin with a space are left as they are.
+std::string Wrap(const std::string& text, size_t width);
+
+}  // namespace gregor
+
+#endif  // GREGOR_CLIENT_CLI_HELP_H_

@@ -1,0 +1,376 @@
+"""The `gregor` command on a real node: every command once, and what scripts rely on."""
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from node import BINARY, command, eventually
+
+CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+
+
+@pytest.fixture
+def gregor(node):
+    """Runs a command on the node; fails where its exit code is not `code`."""
+    def run(*arguments, code=0, **options):
+        ran = command("--server", node.grpc, *arguments, **options)
+        assert ran.returncode == code, (arguments, ran.returncode, ran.stdout, ran.stderr)
+        return ran
+    return run
+
+
+def rows(ran):
+    """The lines of a table as {heading: cell}."""
+    heading, *lines = ran.stdout.splitlines()
+    names = re.split(r"\s{2,}", heading)
+    return [dict(zip(names, re.split(r"\s{2,}", line))) for line in lines]
+
+
+def documents(ran):
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+# --- records ---
+
+def sample_text():
+    """Some megabytes of what files have in them: long and empty lines, carriage returns, bytes that are no text, NUL."""
+    chance = random.Random(4)
+    lines = []
+    for number in range(40000):
+        kind = chance.randrange(20)
+        if kind == 0:
+            lines.append(b"")
+        elif kind == 1:
+            lines.append(b"dos line\r")
+        elif kind == 2:
+            lines.append(bytes(chance.choices(range(256), k=chance.randrange(200))).replace(b"\n", b"?"))
+        elif kind == 3 and number % 50 == 0:
+            lines.append(b"x" * chance.randrange(500_000))
+        else:
+            lines.append(f"2026-01-31 INFO request {number} took {chance.random():.3f} ms".encode())
+    return b"\n".join(lines) + b"\n"
+
+
+def test_a_file_comes_back_as_it_was_with_every_codec(gregor, tmp_path):
+    text = sample_text()
+    (tmp_path / "file").write_bytes(text)
+    for codec in CODECS:
+        gregor("topic", "create", codec, "--partitions", "1")
+        written = gregor("produce", codec, "--file", str(tmp_path / "file"), "--compression", codec)
+        assert written.stdout == ""
+        assert written.stderr.startswith(f"{text.count(10)} records written to {codec}")
+        read = gregor("consume", codec, "--exit-at-end", text=False)
+        assert read.stdout == text
+        assert read.stderr == b""
+
+
+def test_lines_come_from_stdin_too(gregor):
+    gregor("topic", "create", "orders")
+    gregor("produce", "orders", input="a\n\nlast without end")
+    assert gregor("consume", "orders", "--exit-at-end").stdout == "a\n\nlast without end\n"
+    gregor("produce", "orders", input="")
+    assert gregor("offsets", "orders", "--output", "json").stdout.count('"end": 3') == 1
+
+
+def test_keys_keep_their_partition_and_their_order(gregor):
+    gregor("topic", "create", "users", "--partitions", "5")
+    lines = "".join(f"user{n % 17}|{n}\n" for n in range(1000))
+    gregor("produce", "users", "--key-separator", "|", input=lines)
+    seen, partitions = {}, {}
+    for record in documents(gregor("consume", "users", "--exit-at-end", "--format", "json")):
+        assert partitions.setdefault(record["key"], record["partition"]) == record["partition"]
+        seen.setdefault(record["key"], []).append(int(record["value"]))
+    assert len(set(partitions.values())) > 1
+    assert {key: values for key, values in seen.items()} == {f"user{k}": list(range(k, 1000, 17)) for k in range(17)}
+
+
+def test_every_field_is_written_and_shown(gregor):
+    gregor("topic", "create", "orders")
+    before = int(time.time() * 1000)
+    gregor("produce", "orders", "--key-separator", ":", "--null-value", "NULL", "--header", "source=test", "--header",
+           "empty=", "--partition", "0", "--acks", "leader", input="k:v\nk:NULL\n")
+    value, tombstone = documents(gregor("consume", "orders", "--exit-at-end", "--format", "json"))
+    assert before <= value.pop("timestamp") <= int(time.time() * 1000)
+    assert value == {"topic": "orders", "partition": 0, "offset": 0, "key": "k", "value": "v",
+                     "headers": [{"key": "source", "value": "test"}, {"key": "empty", "value": ""}]}
+    assert tombstone["value"] is None
+    shown = gregor("consume", "orders", "--exit-at-end", "--format", "{partition}:{offset}\\t{key}={value} {headers}\\n")
+    assert shown.stdout == "0:0\tk=v source=test,empty=\n0:1\tk= source=test,empty=\n"
+
+
+def test_consume_begins_where_it_is_told(gregor):
+    gregor("topic", "create", "orders")
+    gregor("produce", "orders", input="0\n1\n2\n")
+    time.sleep(0.05)  # so that the times differ
+    between = int(time.time() * 1000)
+    gregor("produce", "orders", input="3\n4\n")
+    for start, expected in [("beginning", "01234"), ("3", "34"), ("-2", "34"), ("-100", "01234"), ("end", ""),
+                            ("5", ""), (f"@{between}", "34"), ("@0", "01234"), ("@2999-01-01T00:00:00Z", "")]:
+        assert gregor("consume", "orders", "--exit-at-end", "--from", start, "--format", "{value}").stdout == expected, start
+    assert gregor("consume", "orders", "--from", "1", "--max-records", "2").stdout == "1\n2\n"
+    gregor("topic", "delete-records", "orders", "--before", "2")
+    assert gregor("consume", "orders", "--exit-at-end", "--format", "{offset}").stdout == "234"
+    assert "OFFSET_OUT_OF_RANGE" in gregor("consume", "orders", "--from", "1", "--exit-at-end", code=1).stderr
+    assert "OFFSET_OUT_OF_RANGE" in gregor("consume", "orders", "--from", "100", "--exit-at-end", code=1).stderr
+
+
+def follow(node, *arguments):
+    return subprocess.Popen([BINARY, "--server", node.grpc, "consume", *arguments], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def test_consume_follows_a_topic_and_shows_records_at_once(node, gregor):
+    gregor("topic", "create", "orders", "--partitions", "2")
+    gregor("produce", "orders", "--partition", "1", input="before\n")
+    process = follow(node, "orders", "--from", "beginning")
+    assert process.stdout.readline() == "before\n"
+    for number in range(5):
+        gregor("produce", "orders", "--partition", str(number % 2), input=f"{number}\n")
+        assert process.stdout.readline() == f"{number}\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+
+
+def test_consume_goes_on_after_a_restart_of_the_node(node, gregor):
+    gregor("topic", "create", "orders")
+    gregor("produce", "orders", input="before\n")
+    process = follow(node, "orders", "--from", "beginning")
+    assert process.stdout.readline() == "before\n"
+    address = node.grpc
+    node.kill()
+    time.sleep(2.5)  # long enough to be told
+    node.start(grpc_listen=address)
+    gregor("produce", "orders", input="after\n")
+    assert process.stdout.readline() == "after\n"
+    process.terminate()
+    told = process.communicate(timeout=10)[1]
+    assert f"no server answers at {address}" in told
+    assert "trying again" in told
+
+
+def test_produce_goes_on_after_a_restart_of_the_node(node, gregor):
+    gregor("topic", "create", "orders")
+    address = node.grpc
+    process = subprocess.Popen([BINARY, "--server", address, "produce", "orders"], stdin=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    process.stdin.write("one\n")
+    process.stdin.flush()
+    eventually(lambda: node.read("orders") == [(0, b"one")])
+    node.kill()
+    process.stdin.write("two\n")
+    process.stdin.flush()
+    node.start(grpc_listen=address)
+    process.stdin.write("three\n")
+    process.stdin.close()
+    assert process.wait(timeout=30) == 0
+    assert "3 records written" in process.stderr.read()
+    process.stderr.close()
+    assert node.read("orders") == [(0, b"one"), (1, b"two"), (2, b"three")]
+
+
+def test_consume_into_a_closed_pipe_ends(node, gregor):
+    gregor("topic", "create", "orders")
+    gregor("produce", "orders", input="line\n" * 100000)
+    shell = f"{BINARY} --server {node.grpc} consume orders --from beginning | head -1"
+    ran = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=30, check=False)
+    assert ran.stdout == "line\n"
+
+
+def test_records_that_are_too_large_are_named(gregor):
+    gregor("topic", "create", "small", "--config", "max.message.bytes=1000")
+    refused = gregor("produce", "small", code=1, input="ok\n" + "x" * 2000 + "\n")
+    assert "line 2: " in refused.stderr
+    assert "max.message.bytes" in refused.stderr
+    assert gregor("consume", "small", "--exit-at-end").stdout == "ok\n"
+    gregor("produce", "small", input="line of a batch that must be cut\n" * 1000)
+    assert gregor("consume", "small", "--exit-at-end").stdout.count("\n") == 1001
+
+
+# --- administration ---
+
+def test_topics_are_managed(gregor):
+    made = gregor("topic", "create", "orders", "--partitions", "3", "--replication-factor", "1", "--config",
+                  "retention.ms=1000", "--config", "cleanup.policy=compact,delete")
+    assert "partitions:         3" in made.stdout
+    gregor("topic", "create", "other")
+    listed = rows(gregor("topic", "list"))
+    assert [(row["TOPIC"], row["PARTITIONS"]) for row in listed] == [("orders", "3"), ("other", "1")]
+    assert [t["topic"] for t in json.loads(gregor("topic", "list", "--prefix", "or", "--output", "json").stdout)] == ["orders"]
+    described = gregor("topic", "describe", "orders").stdout
+    assert "cleanup.policy=compact,delete retention.ms=1000" in described
+    assert re.search(r"^2 +1 +\d+ +1 +1$", described, re.MULTILINE)
+    document = json.loads(gregor("--output", "json", "topic", "describe", "orders").stdout)
+    assert document["configs"] == {"cleanup.policy": "compact,delete", "retention.ms": "1000"}
+    assert [p["partition"] for p in document["partitions"]] == [0, 1, 2]
+    gregor("topic", "alter", "orders", "--config", "retention.ms=2000", "--unset", "cleanup.policy")
+    assert json.loads(gregor("topic", "describe", "orders", "--output", "json").stdout)["configs"] == {"retention.ms": "2000"}
+    gregor("topic", "add-partitions", "orders", "--total", "5")
+    assert rows(gregor("topic", "list"))[0]["PARTITIONS"] == "5"
+    gregor("topic", "delete", "orders", "other")
+    assert gregor("topic", "list").stdout.splitlines()[1:] == []
+    gregor("topic", "delete", "orders", "--allow-missing")
+    assert "TOPIC_NOT_FOUND" in gregor("topic", "delete", "orders", code=1).stderr
+
+
+def test_what_is_only_checked_changes_nothing(gregor):
+    gregor("topic", "create", "orders")
+    for change in (["topic", "create", "new"], ["topic", "alter", "orders", "--config", "retention.ms=5"],
+                   ["topic", "add-partitions", "orders", "--total", "9"],
+                   ["config", "set", "--topic", "orders", "retention.ms=5"]):
+        assert gregor(*change, "--validate-only").stdout.startswith("valid")
+    assert [(row["TOPIC"], row["PARTITIONS"]) for row in rows(gregor("topic", "list"))] == [("orders", "1")]
+    assert gregor("config", "get", "--topic", "orders", "retention.ms").stdout == "604800000\n"
+
+
+def test_records_are_deleted_and_offsets_tell(gregor):
+    gregor("topic", "create", "orders", "--partitions", "2")
+    for partition in ("0", "1"):
+        gregor("produce", "orders", "--partition", partition, input="x\n" * 10)
+    gregor("topic", "delete-records", "orders", "--partition", "1", "--before", "4")
+    assert rows(gregor("offsets", "orders")) == [
+        {"PARTITION": "0", "START": "0", "END": "10", "RECORDS": "10"},
+        {"PARTITION": "1", "START": "4", "END": "10", "RECORDS": "6"}]
+    gregor("topic", "delete-records", "orders", "--before", "-1")
+    assert json.loads(gregor("--output", "json", "offsets", "orders", "--partition", "0").stdout) == [
+        {"partition": 0, "start": 10, "end": 10, "records": 0}]
+
+
+def test_configs_are_shown_and_changed(gregor):
+    gregor("topic", "create", "orders")
+    assert gregor("config", "get", "--topic", "orders", "max.message.bytes").stdout == "1048588\n"
+    gregor("config", "set", "--topic", "orders", "max.message.bytes=5000", "retention.ms=-1")
+    changed = {row["CONFIG"]: row for row in rows(gregor("config", "describe", "--topic", "orders")) if row.get("SOURCE") == "topic"}
+    assert {name: row["VALUE"] for name, row in changed.items()} == {"max.message.bytes": "5000", "retention.ms": "-1"}
+    gregor("config", "set", "--topic", "orders", "--unset", "retention.ms")
+    assert json.loads(gregor("--output", "json", "config", "get", "--topic", "orders", "retention.ms").stdout) == {
+        "retention.ms": "604800000"}
+    entries = json.loads(gregor("config", "describe", "--topic", "orders", "--documentation", "--output", "json").stdout)
+    assert all(entry["documentation"] and entry["type"] for entry in entries)
+    assert "retention.ms" in {entry["config"] for entry in entries}
+    assert rows(gregor("config", "describe", "--broker", "1"))
+    assert "INVALID_CONFIG" in gregor("config", "set", "--topic", "orders", "retention.ms=soon", code=1).stderr
+    assert "INVALID_CONFIG" in gregor("config", "get", "--topic", "orders", "no.such", code=1).stderr
+    assert "TOPIC_NOT_FOUND" in gregor("config", "describe", "--topic", "missing", code=1).stderr
+
+
+def test_the_cluster_is_described(node, gregor):
+    gregor("topic", "create", "orders")
+    gregor("produce", "orders", input="x\n")
+    document = json.loads(gregor("--output", "json", "cluster", "describe").stdout)
+    assert len(document["cluster_id"]) == 22
+    assert [broker["address"] for broker in document["brokers"]] == [node.grpc]
+    assert node.grpc in gregor("cluster", "describe").stdout
+    (directory,) = json.loads(gregor("cluster", "log-dirs", "--output", "json").stdout)
+    assert directory["replicas"] == 1
+    assert directory["log_bytes"] > 0
+    assert directory["state"] == "online"
+
+
+# --- benchmarks ---
+
+def test_benchmarks_print_one_document(gregor):
+    gregor("topic", "create", "bench", "--partitions", "2")
+    produced = gregor("bench", "produce", "--records", "20000", "--record-size", "100", "--clients", "2", "--json")
+    assert produced.stderr == ""
+    document = json.loads(produced.stdout)
+    assert document["records"] == 20000
+    assert document["bytes"] == 2000000
+    assert document["latency_ms"]["p50"] <= document["latency_ms"]["p99"] <= document["latency_ms"]["max"]
+    consumed = json.loads(gregor("bench", "consume", "--clients", "2", "--json").stdout)
+    assert (consumed["records"], consumed["bytes"]) == (20000, 2000000)
+    latency = json.loads(gregor("bench", "latency", "--records", "50", "--record-size", "10", "--json").stdout)
+    assert latency["records"] == 50
+    admin = json.loads(gregor("bench", "admin", "--records", "5", "--concurrency", "2", "--json").stdout)
+    assert admin["calls"] == 10
+    assert [row["TOPIC"] for row in rows(gregor("topic", "list"))] == ["bench"]
+
+
+def test_benchmarks_show_people_a_histogram(gregor):
+    gregor("topic", "create", "bench")
+    shown = gregor("bench", "produce", "--records", "3000", "--rate", "2000").stdout
+    assert re.match(r"3000 records in 1\.\d\d s: \d+ /s, \d+\.\d MB/s", shown)
+    assert re.search(r"p50 \d.* p99 \d.* max \d", shown)
+    assert re.search(r"^ *\d+\.\d+ ms \.\. +\d+\.\d+ ms +\d+\.\d+ % #+$", shown, re.MULTILINE)
+
+
+# --- the command line ---
+
+def test_without_a_server_it_says_where_and_what_to_do():
+    for arguments in (["topic", "list"], ["produce", "orders"], ["consume", "orders"], ["bench", "latency"]):
+        ran = command("--server", "127.0.0.1:1", *arguments, input="x\n")
+        assert ran.returncode == 1
+        assert "no server answers at 127.0.0.1:1" in ran.stderr
+        assert "gregor server" in ran.stderr
+        assert "GREGOR_SERVER" in ran.stderr
+        assert ran.stdout == ""
+
+
+def test_the_server_may_be_given_by_the_environment(node):
+    environment = dict(os.environ, GREGOR_SERVER=node.grpc)
+    assert command("topic", "list", env=environment).returncode == 0
+    assert command("--server", "127.0.0.1:1", "topic", "list", env=environment).returncode == 1
+
+
+def test_options_of_the_program_may_stand_before_and_behind(node, gregor):
+    gregor("topic", "create", "orders")
+    before = gregor("--output", "json", "offsets", "orders").stdout
+    assert json.loads(before) == json.loads(gregor("offsets", "--output", "json", "orders").stdout)
+    assert command("offsets", "orders", "--server", node.grpc).returncode == 0
+
+
+def test_bad_command_lines_exit_with_2_and_say_why():
+    for arguments, message in [([], ""), (["nonsense"], "there is no command `gregor nonsense`"),
+                               (["topic", "nonsense"], "there is no command `gregor topic nonsense`"),
+                               (["topic"], "create alter list"), (["topic", "create"], "NAME is required"),
+                               (["topic", "create", "a", "--partitions", "none"], "no whole number"),
+                               (["produce", "a", "--acks", "most"], "most not in"),
+                               (["consume", "a", "--from", "yesterday"], "none of beginning, end"),
+                               (["consume", "a", "--format", "{valeu}"], "there are {topic}")]:
+        ran = command(*arguments)
+        assert ran.returncode == 2, (arguments, ran.stderr)
+        assert message in ran.stderr, (arguments, ran.stderr)
+
+
+def commands_of(*path):
+    """All commands below a command, with the help of each."""
+    ran = command(*path, "--help")
+    assert ran.returncode == 0, (path, ran.stderr)
+    assert max(map(len, ran.stdout.splitlines())) <= 120, path
+    yield path, ran.stdout
+    if "\nSubcommands:\n" in ran.stdout:
+        for line in ran.stdout.split("\nSubcommands:\n")[1].splitlines():
+            if not line.startswith("  "):
+                break
+            yield from commands_of(*path, line.split()[0])
+
+
+def test_every_command_has_help():
+    helps = dict(commands_of())
+    assert len(helps) > 30
+    for path in (("topic", "create"), ("produce",), ("consume",), ("bench", "admin"), ("server",), ("log", "verify")):
+        assert path in helps
+    assert all("Usage: gregor" in text for text in helps.values())
+
+
+def test_completion_completes_in_bash(tmp_path):
+    script = tmp_path / "completion"
+    script.write_text(command("completion", "bash").stdout)
+
+    def complete(*words):
+        quoted = " ".join(f"'{word}'" for word in words)
+        ran = subprocess.run(
+            ["bash", "-c", f"source {script}; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _gregor; "
+             "printf '%s\\n' \"${COMPREPLY[@]}\""], capture_output=True, text=True, timeout=20, check=True)
+        return ran.stdout.split()
+
+    assert complete("gregor", "to") == ["topic"]
+    assert complete("gregor", "topic", "cr") == ["create"]
+    assert complete("gregor", "topic", "create", "orders", "--part") == ["--partitions"]
+    assert complete("gregor", "--output", "json", "bench", "la") == ["latency"]
+    assert "--from" in complete("gregor", "consume", "--")
+    assert pathlib.Path(BINARY).exists()
