@@ -158,8 +158,8 @@ TEST_F(BatchFilterTest, ATombstoneStaysUntilItsHorizon) {
   // Times of records are as before.
   const RecordBatch kept = Parse(marked);
   auto reader = RecordReader::Open(kept, 1 << 20);
-  EXPECT_EQ((**reader->Next())->timestamp, Timestamp{kNow});
-  EXPECT_EQ((**reader->Next())->timestamp, Timestamp{kNow + 9});
+  EXPECT_EQ((*reader->Next())->timestamp, Timestamp{kNow});
+  EXPECT_EQ((*reader->Next())->timestamp, Timestamp{kNow + 9});
 
   BatchFilter before = Filter(kNow + kRetention - 1);
   EXPECT_EQ(Apply(before, kept).kind, Kind::kWhole);

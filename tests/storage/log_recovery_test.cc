@@ -6,6 +6,7 @@
 
 #include "storage/epoch_cache.h"
 #include "storage/file_cache.h"
+#include "storage/log_checkpoint.h"
 #include "storage/log_files.h"
 #include "storage/producer_state.h"
 #include "tests/storage/log_harness.h"
@@ -163,11 +164,19 @@ TEST(LogRecovery, IsTheSameWithoutTheCheckpointAndWithADamagedOne) {
     harness.Kill();
     const std::string path = Folder(harness) + "/checkpoint";
     ASSERT_TRUE(*harness.files().Exists(path));
-    if (what == What::kMissing) ASSERT_TRUE(harness.files().Remove(path).ok());
-    if (what == What::kFlipped) ASSERT_TRUE(harness.files().FlipBit(path, 40, 3));
+    if (what == What::kMissing) {
+      ASSERT_TRUE(harness.files().Remove(path).ok());
+    }
+    if (what == What::kFlipped) {
+      ASSERT_TRUE(harness.files().FlipBit(path, 40, 3));
+    }
     const auto file = harness.files().Open(path, OpenMode::kReadWrite);
-    if (what == What::kShort) ASSERT_TRUE((*file)->Truncate(*(*file)->Size() - 1).ok());
-    if (what == What::kEmpty) ASSERT_TRUE((*file)->Truncate(0).ok());
+    if (what == What::kShort) {
+      ASSERT_TRUE((*file)->Truncate(*(*file)->Size() - 1).ok());
+    }
+    if (what == What::kEmpty) {
+      ASSERT_TRUE((*file)->Truncate(0).ok());
+    }
     if (what == What::kTemporary) {
       ASSERT_TRUE((*harness.files().Open(path + ".tmp", OpenMode::kCreate))
                       ->Write(0, Slice::Static("half a checkp"))

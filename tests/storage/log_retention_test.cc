@@ -191,7 +191,9 @@ TEST(LogRetention, ProducersAreKnownAfterTheirBatchesWereDeleted) {
   for (const bool with_checkpoint : {true, false}) {
     harness.Kill();
     const std::string folder = "/data/" + harness.id().ToString();
-    if (!with_checkpoint) ASSERT_TRUE(harness.files().Remove(folder + "/checkpoint").ok());
+    if (!with_checkpoint) {
+      ASSERT_TRUE(harness.files().Remove(folder + "/checkpoint").ok());
+    }
     ASSERT_TRUE(harness.Start()) << *harness.error();
     EXPECT_EQ(harness.log().ends().log_start, Offset{11});
     const auto last = harness.log().producers().LastOf(ProducerId{7});
