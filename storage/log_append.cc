@@ -167,6 +167,15 @@ bool LogImpl::NeedsRoll(const BatchHeader& header) const {
   return age > RollAfterMs();
 }
 
+// Whether a power loss leaves all segments before the active one. Names survive it in any order, and
+// a log that nothing else is known of yet would begin with the oldest one that is left.
+bool LogImpl::NamesAreSynced() const {
+  if (segments_.size() < 2) return true;
+  const Offset before = segments_[segments_.size() - 2].base();
+  return before < synced_mark_.segment_base ||
+         (before == synced_mark_.segment_base && synced_mark_.position > 0);
+}
+
 void LogImpl::Roll(Offset base) {
   if (!segments_.empty()) {
     Segment& old = segments_.back();
@@ -219,6 +228,7 @@ Result<void> LogImpl::Append(RecordBatch batch) {
     chunk.position = active.size;
     chunk.is_new = active.size == 0;
     chunk.makes_folder = chunk.is_new && !has_folder_;
+    chunk.syncs_names = chunk.is_new && !NamesAreSynced();
     queue_.push_back(std::move(chunk));
   }
   if (active.size + size > active_allocated_) {
@@ -290,6 +300,7 @@ Result<LogImpl::Touched> LogImpl::WriteChunks(LogDirectory& directory, const Top
       RETURN_IF_ERROR(files.AddDirectory(directory.PathOf(id)));
       touched.folders.push_back(directory.options().path);
     }
+    if (chunk.syncs_names) RETURN_IF_ERROR(files.SyncDirectory(directory.PathOf(id)));
     if (chunk.is_new) {
       directory.file_cache().Forget(path);  // of that name before; a reader may have opened it
       touched.folders.push_back(directory.PathOf(id));

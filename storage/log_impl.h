@@ -65,6 +65,7 @@ class LogImpl final : public Log {
     uint64_t allocate_to = 0;             // 0: there is room
     bool is_new = false;                  // the file is made
     bool makes_folder = false;            // ... and the log's folder, unless it is there
+    bool syncs_names = false;             // ... once those of the segments before it are durable
     std::optional<uint64_t> trim;         // no bytes: the file is complete, and cut to this size
     std::shared_ptr<SegmentIndex> index;  // with trim: written beside it
     Offset next_base{0};                  // with trim: of the segment that follows
@@ -110,6 +111,7 @@ class LogImpl final : public Log {
   Timestamp Now() const { return loop_.clock().WallNow(); }
 
   bool NeedsRoll(const BatchHeader& header) const;
+  bool NamesAreSynced() const;
   int64_t RollAfterMs() const;
   void Roll(Offset base);
   uint64_t AllocationFor(uint64_t end) const;

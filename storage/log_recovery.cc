@@ -278,17 +278,21 @@ Result<void> LogRecovery::CutAndSync() {
 Result<void> LogRecovery::FinishFile(const Found& found, const Segment& segment,
                                      std::vector<FilePtr>& dirty) {
   const bool is_last = segment.name == log_.segments.back().name;
-  const bool has_tail = is_last && found.size > segment.size;
+  const bool has_tail = found.size > segment.size;
+  const bool keeps_tail = is_last && has_room_;
   // What was cut already is perhaps not cut on the disk: as with what is written again.
   const bool cut_again = mark_.is_cut && segment.base() == mark_.segment_base;
+  // A segment that was completed since the mark: perhaps its room is still there on the disk.
+  const bool completed = !is_last && segment.base() >= mark_.segment_base;
   const uint64_t known = KnownSynced(segment);
-  if (is_last) log_.active_file_bytes = has_room_ ? found.size : segment.size;
-  if (known == segment.size && (!has_tail || has_room_) && !cut_again) return {};
+  if (is_last) log_.active_file_bytes = keeps_tail ? found.size : segment.size;
+  const bool as_it_was = known == segment.size && (!has_tail || keeps_tail);
+  if (as_it_was && !cut_again && !completed) return {};
   ASSIGN_OR_RETURN(FilePtr file, files_.Open(JoinPath(folder_, found.name.FileName("log")),
                                              OpenMode::kReadWrite));
   if (cut_again && !has_tail) RETURN_IF_ERROR(file->Truncate(segment.size + 1));
-  if ((has_tail && !has_room_) || cut_again) RETURN_IF_ERROR(file->Truncate(segment.size));
-  if (has_tail && !has_room_) cut_bytes_ += found.size - segment.size;
+  if ((has_tail && !keeps_tail) || cut_again) RETURN_IF_ERROR(file->Truncate(segment.size));
+  if (is_last && has_tail && !keeps_tail) cut_bytes_ += found.size - segment.size;
   RETURN_IF_ERROR(WriteAgain(*file, known, segment.size));
   dirty.push_back(std::move(file));
   return {};

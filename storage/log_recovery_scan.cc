@@ -59,9 +59,13 @@ Result<bool> LogRecovery::ScanFile(const Found& found) {
     RETURN_IF_ERROR(WriteProducers());
   RETURN_IF_ERROR(CheckAgainstMark(segment));
   what_.clear();
+  has_room_ = false;
   if (segment.size < EndOf(found)) RETURN_IF_ERROR(ReadOn(found, segment));
-  const bool whole = what_.empty() && !has_room_;
   const bool is_last = &found == &to_scan_.back();
+  // The room of a segment that is complete is cut off beside the first write of the next one, so it
+  // may be there yet.
+  const bool whole = what_.empty() && (!has_room_ || is_last ||
+                                       (&found)[1].name == SegmentName{log_.log_end});
   if (whole && !is_last) {
     // It is built again when it is needed.
     const auto written = WriteIndexFile(files_, folder_, segment);
