@@ -57,7 +57,8 @@ JournaledGroupSync::Group JournaledGroupSync::TakeGroup() {
   group.changes.swap(unwritten_);
   flush_wanted_ = false;
   if (group.changes.empty()) return group;
-  if (std::exchange(lowered_, false) || journal_.IsFull(group.changes.size(), marks_.size()))
+  group.must_rewrite = std::exchange(lowered_, false);
+  if (group.must_rewrite || journal_.IsFull(group.changes.size(), marks_.size()))
     group.rewrite = marks_;
   return group;
 }
@@ -74,7 +75,7 @@ void JournaledGroupSync::RunGroup() {
     const MutexLock lock(mutex_);
     if (!result.journal.ok()) {
       unwritten_.insert(unwritten_.begin(), group.changes.begin(), group.changes.end());
-      lowered_ = lowered_ || group.rewrite.has_value();
+      lowered_ = lowered_ || group.must_rewrite;
     }
     if (result.files.ok()) {
       for (const Part& part : group.parts) NoteMark(part);
@@ -128,8 +129,11 @@ void JournaledGroupSync::NoteMark(const Part& part) {
 }
 
 Result<void> JournaledGroupSync::WriteJournal(const Group& group) {
-  if (group.rewrite.has_value()) return journal_.Rewrite(*group.rewrite);
-  return journal_.Append(group.changes);
+  if (!group.rewrite.has_value()) return journal_.Append(group.changes);
+  Result<void> written = journal_.Rewrite(*group.rewrite);
+  const bool is_full = !written.ok() && written.error().reason == Reason::kDiskFull;
+  // A longer one does as well until there is space.
+  return is_full && !group.must_rewrite ? journal_.Append(group.changes) : std::move(written);
 }
 
 JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const Group& group) {

@@ -39,6 +39,7 @@ class JournaledGroupSync final : public GroupSync {
     std::vector<Part> parts;
     MarkJournal::Changes changes;               // for the journal
     std::optional<MarkJournal::Marks> rewrite;  // ... or all of them
+    bool must_rewrite = false;
   };
   void Start();
   void RunGroup();

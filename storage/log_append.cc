@@ -83,6 +83,7 @@ void LogImpl::Adopt(RecoveredLog recovered) {
   has_folder_ = has_folder_ || !segments_.empty();
   active_allocated_ = recovered.active_file_bytes;
   active_since_ = kNoTimestamp;
+  unsynced_bytes_ = 0;
   hints_ = {};
   ++replacements_;
   checkpoint_.reset();
@@ -336,7 +337,7 @@ Result<void> LogImpl::CompleteSegment(LogDirectory& directory, const TopicIdPart
 
 void LogImpl::OnWritten(SyncedMark mark, Result<Touched> touched) {
   writing_ = false;
-  writing_bytes_ = 0;
+  unsynced_bytes_ += std::exchange(writing_bytes_, 0);
   if (!touched.ok()) return Fail(touched.error());
   disk_full_.reset();
 
@@ -366,11 +367,8 @@ bool LogImpl::SyncIsDue() const {
   const LogConfig& config = options_.config;
   if (config.durability == Durability::kSynced || sync_wanted_ || closing_ || !quiet_work_.empty())
     return true;
-  if (ends_.written_end - ends_.synced_end >= config.flush_messages) return true;
-  const uint64_t unsynced = written_mark_.segment_base == synced_mark_.segment_base
-                                ? written_mark_.position - synced_mark_.position
-                                : written_mark_.position + directory_.options().flush_bytes_max / 2;
-  return unsynced >= directory_.options().flush_bytes_max;
+  return ends_.written_end - ends_.synced_end >= config.flush_messages ||
+         unsynced_bytes_ >= directory_.options().flush_bytes_max;
 }
 
 // With durability=replicated: what was written does not stay unsynced for longer than this.
@@ -398,6 +396,7 @@ void LogImpl::RequestSync() {
 
 void LogImpl::StartSync() {
   syncing_ = true;
+  unsynced_bytes_ = 0;
   sync_wanted_ = sync_wanted_ && (writing_ || !queue_.empty());
   GroupSync::Part part;
   part.partition = options_.id;

@@ -85,7 +85,6 @@ void LogImpl::StartCompaction(CompactionTurn turn) {
   Random random = Random::FromSystem();
   for (KeyMap::HashKey& key : job.hash_keys) key = random.NewUuid<TopicId>().bytes;
   compaction_ = std::make_unique<CompactionRun>();
-  compaction_->log_start = ends_.log_start;
   compaction_->work.reset(
       new CompactionRun::Work{std::move(turn), Compaction(directory_, std::move(job))});
   ContinueCompaction();
@@ -119,8 +118,7 @@ void LogImpl::StepCompaction() {
 void LogImpl::OnCompactionStep(Result<CompactionStep> step) {
   CompactionTurn& turn = compaction_->work->turn;
   if (!step.ok()) {
-    // Retention may have taken what it was to read.
-    if (compaction_->log_start != ends_.log_start) return EndCompaction(std::nullopt);
+    if (compaction_->is_outrun) return EndCompaction(std::nullopt);
     const bool is_full = step.error().reason == Reason::kDiskFull;
     LOG(ERROR) << "Compaction of " << Folder() << " failed: " << step.error()
                << (is_full ? "" : "; it is not compacted again before the next start");

@@ -99,10 +99,10 @@ class LogImpl final : public Log {
       Compaction compaction;
     };
     std::shared_ptr<Work> work;
-    Offset log_start{0};  // when it began
     bool is_stepping = false;
     bool is_swapping = false;  // files change their names: the round ends after that only
     bool is_ending = false;
+    bool is_outrun = false;  // segments were dropped that it may have wanted to read
   };
 
   std::string Folder() const { return directory_.PathOf(options_.id); }
@@ -229,6 +229,7 @@ class LogImpl final : public Log {
   Chunks queue_;
   size_t queued_bytes_ = 0;
   size_t writing_bytes_ = 0;
+  uint64_t unsynced_bytes_ = 0;  // written since the last sync began
   bool writing_ = false;
   bool syncing_ = false;
   bool sync_wanted_ = false;

@@ -79,8 +79,8 @@ Result<void> LogRecovery::LoadCheckpoint() {
   log_.checkpoint_end = Offset{INT64_MAX};  // not known
   const std::string path = JoinPath(folder_, kCheckpointFile);
   const auto text = ReadWholeFile(files_, path, kCheckpointBytesMax);
-  if (!text.ok()) return {};
-  auto checkpoint = LogCheckpoint::Decode(*text, options_.producers);
+  Result<LogCheckpoint> checkpoint =
+      text.ok() ? LogCheckpoint::Decode(*text, options_.producers) : text.error();
   if (checkpoint.ok()) {
     const Segment& active = checkpoint->active;
     const bool mark_is_below =
@@ -244,8 +244,18 @@ uint64_t LogRecovery::KnownSynced(const Segment& segment) const {
   return std::min(known, segment.size);
 }
 
+// What could not be read now may be read at the next start, and would name files that go.
+Result<void> LogRecovery::RemoveBadCheckpoint() {
+  if (!has_checkpoint_ || checkpoint_.has_value()) return {};
+  RETURN_IF_ERROR(Remove(kCheckpointFile));
+  RETURN_IF_ERROR(files_.SyncDirectory(folder_));
+  log_.checkpoint_end = Offset{0};
+  return {};
+}
+
 Result<void> LogRecovery::CutAndSync() {
   if (!folder_exists_) return {};
+  RETURN_IF_ERROR(RemoveBadCheckpoint());
   bool names_changed = !torn_.empty() || mark_.is_cut;
   // Of a segment that has no file yet.
   if (log_.log_end > mark_.segment_base &&
@@ -268,6 +278,7 @@ Result<void> LogRecovery::CutAndSync() {
   }
   std::vector<std::string> folders;
   if (names_changed) folders.push_back(folder_);
+  if (names_changed && !marked_.has_value()) folders.push_back(ParentPath(folder_));
   RETURN_IF_ERROR(files_.SyncAll(dirty, folders));
   LOG_IF(INFO, cut_bytes_ > 0) << folder_ << ": " << cut_bytes_ << " bytes behind offset "
                                << log_.log_end << " were an unfinished write, and were cut off ("

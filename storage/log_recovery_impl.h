@@ -89,6 +89,7 @@ class LogRecovery {
   // What lies behind the last whole batch is room, which stays, or a torn write that nobody was
   // promised, which goes; then nothing unsynced is left.
   Result<void> CutAndSync();
+  Result<void> RemoveBadCheckpoint();
   // Cuts what must go, and adds the file to `dirty` if something of it may not be durable.
   Result<void> FinishFile(const Found& found, const Segment& segment, std::vector<FilePtr>& dirty);
   // A log that is cut goes on with the names that it had, and not with the files.

@@ -73,6 +73,7 @@ void LogImpl::DropSegments() {
     segments_.erase(segments_.begin());
   }
   if (dropped.empty()) return;
+  if (compaction_ != nullptr) compaction_->is_outrun = true;
   ++replacements_;
   DeleteFiles(std::move(dropped));
 }

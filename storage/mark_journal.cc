@@ -1,5 +1,7 @@
 #include "storage/mark_journal.h"
 
+#include <algorithm>
+
 #include "base/crc32c.h"
 #include "storage/encoding.h"
 
@@ -7,8 +9,16 @@ namespace gregor {
 namespace {
 
 constexpr size_t kRecordBytes = 64;
+constexpr uint64_t kRoomBytes = 32u << 10;
 constexpr uint64_t kReadBytesMax = uint64_t{1} << 32;
 constexpr uint8_t kMark = 1, kForgotten = 2, kCut = 3;
+
+bool IsDiskFull(const Result<void>& result) {
+  return !result.ok() && result.error().reason == Reason::kDiskFull;
+}
+
+// Where the file ends that has its records' end at `end`.
+uint64_t WithRoom(uint64_t end) { return (end / kRoomBytes + 1) * kRoomBytes; }
 
 uint32_t CrcOf(std::string_view text) {
   return Crc32c(0, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
@@ -87,9 +97,17 @@ Result<void> MarkJournal::Rewrite(const Marks& marks) {
   std::string text;
   text.reserve(marks.size() * kRecordBytes);
   for (const auto& [id, mark] : marks) Encode(id, mark, text);
-  RETURN_IF_ERROR(ReplaceFile(*files_, path_, text));
+  const size_t size = text.size();
+  text.resize(WithRoom(size), '\0');
+  Result<void> replaced = ReplaceFile(*files_, path_, text);
+  if (IsDiskFull(replaced)) {
+    text.resize(size);
+    replaced = ReplaceFile(*files_, path_, text);
+  }
+  RETURN_IF_ERROR(std::move(replaced));
   ASSIGN_OR_RETURN(file_, files_->Open(path_, OpenMode::kReadWrite));
-  size_ = text.size();
+  size_ = size;
+  room_end_ = text.size();
   return {};
 }
 
@@ -102,9 +120,21 @@ Result<void> MarkJournal::Append(const Changes& changes) {
   std::string text;
   text.reserve(changes.size() * kRecordBytes);
   for (const auto& [id, mark] : changes) Encode(id, mark, text);
-  const size_t size = text.size();
+  const uint64_t end = size_ + text.size();
+  if (end > room_end_) {
+    std::string with_room = text;
+    with_room.resize(WithRoom(end) - size_, '\0');
+    Result<void> written = file_->Write(size_, Slice::Own(std::move(with_room)));
+    if (!IsDiskFull(written)) {
+      RETURN_IF_ERROR(std::move(written));
+      size_ = end;
+      room_end_ = WithRoom(end);
+      return {};
+    }
+  }
   RETURN_IF_ERROR(file_->Write(size_, Slice::Own(std::move(text))));
-  size_ += size;
+  size_ = end;
+  room_end_ = std::max(room_end_, end);
   return {};
 }
 

@@ -14,7 +14,8 @@ namespace gregor {
 
 // The journal of synced marks of a log directory: records of fixed size, appended; rewritten when
 // most of it is stale. A damaged record is passed over (at the end it is a torn append): marks may
-// trail, they never run ahead. Format: docs/formats.md "Synced marks". Thread: one at a time, disk.
+// trail, they never run ahead. Behind the records is room, written with zeros: an append there needs
+// neither space nor file-system metadata. Format: docs/formats.md "Synced marks". Thread: one at a time, disk.
 class MarkJournal {
  public:
   using Marks = std::unordered_map<TopicIdPartition, SyncedMark>;
@@ -43,7 +44,8 @@ class MarkJournal {
   std::string path_;
   uint64_t rewrite_bytes_min_;
   FilePtr file_;
-  uint64_t size_ = 0;
+  uint64_t size_ = 0;      // of the records
+  uint64_t room_end_ = 0;  // of the file
 };
 
 }  // namespace gregor

@@ -66,6 +66,7 @@ void LogChecker::OnOpened(const LogEnds& ends, const SyncedMark* journaled) {
     Restart(ends.log_end);  // where an empty log begins only the journal knows
   } else {
     CheckOpenedEnds(ends, journaled);
+    if (cut_ == Cut::kReset) ForgetDeleted(std::min(cut_to_, ends.log_start));
   }
   cut_ = Cut::kNone;
   const size_t known = branch_.size();
@@ -245,6 +246,16 @@ void LogChecker::Restart(Offset start) {
   log_start_min_ = log_start_max_ = start;
 }
 
+// A reset that a crash kept from happening may have forgotten the producers of records that are not
+// in the log any more: all of them were to go.
+void LogChecker::ForgetDeleted(Offset start) {
+  const auto kept = std::find_if(branch_.begin(), branch_.end(),
+                                 [&](const Known& known) { return known.next() > start; });
+  std::move(branch_.begin(), kept, std::back_inserter(former_));
+  branch_.erase(branch_.begin(), kept);
+  if (branch_begin_ < start) branch_begin_ = branch_.empty() ? start : branch_[0].header.base_offset;
+}
+
 void LogChecker::CutBranch(Offset end) {
   while (!branch_.empty() && branch_.back().header.base_offset >= end) branch_.pop_back();
 }
@@ -300,8 +311,9 @@ void LogChecker::CheckMissing(Offset from, Offset end, const std::set<Offset>& s
 void LogChecker::OnRead(Offset from, Offset limit, const LogRead& read, uint64_t cuts) {
   const bool is_current = cuts == cuts_ && cut_ == Cut::kNone;
   if (read.batches.empty()) {
-    if (is_current && from < limit) Fail("nothing to read at ", from, ", below ", limit);
-    return;
+    if (!is_current || from >= limit) return;
+    if (!is_compacted_) return Fail("nothing to read at ", from, ", below ", limit);
+    return CheckMissing(from, limit, {});
   }
   std::optional<Offset> next;
   std::set<Offset> seen;

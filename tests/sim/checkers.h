@@ -146,6 +146,7 @@ class LogChecker {
   void BeginCut(Cut cut, Offset to, Offset still_promised);
   void Restart(Offset start);
   void CutBranch(Offset end);
+  void ForgetDeleted(Offset start);
   void CheckServed(const BatchHeader& served, bool is_current);
   // Of a compacted log: each record of a batch is what was appended there; collects their offsets.
   void CheckRecords(const RecordBatch& batch, std::set<Offset>* seen);

