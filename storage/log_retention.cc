@@ -94,8 +94,8 @@ void LogImpl::DeleteFiles(std::vector<SegmentName> names) {
   if (names.empty()) return;
   BeginFileJob();
   // On a disk that is full the space is wanted now.
-  const int64_t delay_ms =
-      directory_.CheckWritable().ok() ? options_.config.file_delete_delay_ms : 0;
+  const bool is_full = disk_full_ != nullptr || !directory_.CheckWritable().ok();
+  const int64_t delay_ms = is_full ? 0 : options_.config.file_delete_delay_ms;
   const auto fail = [&directory = directory_](const Error& error) { directory.Fail(error); };
   directory_.disk().Submit(
       Lane::kBackground, "log.mark_deleted", loop_,

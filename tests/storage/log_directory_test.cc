@@ -323,14 +323,21 @@ TEST_F(LogDirectoryTest, AFullDiskDelaysTheJournalAndNotTheData) {
   ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5)}).ok());
   const uint64_t capacity = files_.faults().capacity_bytes;
   files_.faults().capacity_bytes = 1;
-  ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .files = {*file}, .mark = Mark(0, 6)}).ok());
-  const auto needed = Sync(*directory, {.partition = Id(0), .needs_journal = true});
-  ASSERT_FALSE(needed.ok());
+  // The journal has room for some.
+  Result<void> needed;
+  int64_t end = 5;
+  while (needed.ok()) {
+    ASSERT_LT(++end, 5000);
+    ASSERT_TRUE(
+        Sync(*directory, {.partition = Id(0), .files = {*file}, .mark = Mark(0, end)}).ok());
+    needed = Sync(*directory, {.partition = Id(0), .needs_journal = true});
+  }
+  EXPECT_GT(end, 100);
   EXPECT_EQ(needed.error().reason, Reason::kDiskFull);
   EXPECT_FALSE(directory->failure().has_value());
   files_.faults().capacity_bytes = capacity;
   EXPECT_TRUE(Sync(*directory, {.partition = Id(0), .needs_journal = true}).ok());
-  EXPECT_EQ(directory->MarkOf(Id(0)), Mark(0, 6));
+  EXPECT_EQ(directory->MarkOf(Id(0)), Mark(0, end));
 }
 
 TEST_F(LogDirectoryTest, AFailedSyncTakesItOffline) {

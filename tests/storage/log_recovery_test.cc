@@ -198,9 +198,9 @@ TEST(LogRecovery, ACheckpointOfFilesThatAreGoneIsLostData) {
   ASSERT_TRUE(AppendSome(harness, 20));
   ASSERT_TRUE(harness.Sync());
   ASSERT_TRUE(harness.CloseCleanly());
-  ASSERT_TRUE(harness.files().Remove(harness.Path(4)).ok());
-  EXPECT_FALSE(harness.Start());
-  EXPECT_THAT(harness.error()->message, HasSubstr("00000000000000000004.log is missing"));
+  ASSERT_TRUE(harness.files().Remove(harness.Path(5)).ok());
+  ASSERT_FALSE(harness.Start());
+  EXPECT_THAT(harness.error()->message, HasSubstr("00000000000000000005.log is missing"));
 }
 
 TEST(LogRecovery, MarksTrailAndNeverRunAheadWhenTheirJournalIsDamaged) {
@@ -304,7 +304,7 @@ TEST(LogRecovery, SegmentsOfWhichOneIsMissingAboveTheMarkEndBeforeIt) {
   ASSERT_TRUE(harness.Start());
   ASSERT_TRUE(AppendSome(harness, 2));
   ASSERT_TRUE(harness.Sync());
-  ASSERT_TRUE(WriteUnsynced(harness, 18));
+  ASSERT_TRUE(WriteUnsynced(harness, 22));
   harness.Kill();
   std::vector<std::string> segments;
   const auto entries = harness.files().List(Folder(harness));
