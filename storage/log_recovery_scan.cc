@@ -64,8 +64,8 @@ Result<bool> LogRecovery::ScanFile(const Found& found) {
   const bool is_last = &found == &to_scan_.back();
   // The room of a segment that is complete is cut off beside the first write of the next one, so it
   // may be there yet.
-  const bool whole = what_.empty() && (!has_room_ || is_last ||
-                                       (&found)[1].name == SegmentName{log_.log_end});
+  const bool whole =
+      what_.empty() && (!has_room_ || is_last || (&found)[1].name == SegmentName{log_.log_end});
   if (whole && !is_last) {
     // It is built again when it is needed.
     const auto written = WriteIndexFile(files_, folder_, segment);

@@ -14,8 +14,9 @@ namespace gregor {
 
 // The journal of synced marks of a log directory: records of fixed size, appended; rewritten when
 // most of it is stale. A damaged record is passed over (at the end it is a torn append): marks may
-// trail, they never run ahead. Behind the records is room, written with zeros: an append there needs
-// neither space nor file-system metadata. Format: docs/formats.md "Synced marks". Thread: one at a time, disk.
+// trail, they never run ahead. Behind the records is room, written with zeros: an append there
+// needs neither space nor file-system metadata. Format: docs/formats.md "Synced marks". Thread: one
+// at a time, disk.
 class MarkJournal {
  public:
   using Marks = std::unordered_map<TopicIdPartition, SyncedMark>;

@@ -30,12 +30,13 @@ bool SyncfsTellsErrors() {
   return major > 5 || (major == 5 && minor >= 17);
 }
 
-// Whether syncfs() is known to write everything there, and to tell if it could not.
+// Whether syncfs() is known to write everything there, and to tell if it could not. Ext4 has the
+// disk empty its own cache even where nothing but data was written; others leave that to fsync().
 bool SyncsAsWhole(int folder) {
   static const bool kernel_is_new = SyncfsTellsErrors();
   struct statfs status;
   if (!kernel_is_new || Uninterrupted([&] { return fstatfs(folder, &status); }) != 0) return false;
-  return status.f_type == EXT4_SUPER_MAGIC || status.f_type == XFS_SUPER_MAGIC;
+  return status.f_type == EXT4_SUPER_MAGIC;
 }
 
 }  // namespace

@@ -253,7 +253,8 @@ void LogChecker::ForgetDeleted(Offset start) {
                                  [&](const Known& known) { return known.next() > start; });
   std::move(branch_.begin(), kept, std::back_inserter(former_));
   branch_.erase(branch_.begin(), kept);
-  if (branch_begin_ < start) branch_begin_ = branch_.empty() ? start : branch_[0].header.base_offset;
+  if (branch_begin_ < start)
+    branch_begin_ = branch_.empty() ? start : branch_[0].header.base_offset;
 }
 
 void LogChecker::CutBranch(Offset end) {

@@ -46,7 +46,7 @@ class SimTree {
     SimInodePtr inode;
   };
   void Change(std::vector<Step> steps);
-  
+
   // What changed in `folder` becomes durable, and with it what it builds upon.
   void SyncFolder(const SimInodePtr& folder);
 

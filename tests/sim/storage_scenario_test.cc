@@ -88,6 +88,11 @@ TEST(StorageScenario, WhatWasFoundStaysMended) {
                    // went
            11048,  // a flipped epoch was served of a batch that the log begins within
            13194,  // a flipped offset was believed in a log that had no mark yet
+           16,     // a power loss gave a complete segment its room back, which ended the log there
+           64,     // the name of a log's first segment was lost, and that of its second one was not
+           754,    // a checkpoint that could not be read named files that went
+           4039,   // a read between the records that compaction left was taken for one that failed
+           7976,   // a reset that did not happen had forgotten the producers of deleted records
        })
     EXPECT_EQ(RunSeed(seed).failure, "") << seed;
 }

@@ -540,6 +540,34 @@ TEST(Compaction, GivesWayToDeletionAndToAChangeOfPolicy) {
   }
 }
 
+TEST(Compaction, GoesOnAfterADeletionThatBeganBeforeIt) {
+  for (int i = 0; i < 60; ++i) {
+    SCOPED_TRACE(i);
+    LogConfig config = Compacted();
+    config.cleanup_delete = true;
+    config.cleanup_compact = false;
+    config.file_delete_delay_ms = 0;
+    CompactedLog log(150 + static_cast<uint64_t>(i), config);
+    ASSERT_TRUE(log.Start());
+    ASSERT_TRUE(log.PutSome(60, 8));
+    ASSERT_TRUE(log.Sync());
+    const Offset start{log.log().ends().log_end.value / 2};
+    config.cleanup_compact = true;
+    // The log begins later at once; the files go when that is durable.
+    log.loop().Run([&] {
+      log.log().DeleteBefore(start, [](Result<void> deleted) { EXPECT_TRUE(deleted.ok()); });
+      log.log().SetConfig(config);
+    });
+    log.Settle();
+    ASSERT_TRUE(log.PutSome(60, 8));
+    log.Settle();
+    EXPECT_GT(log.Rounds(), 0u);
+    EXPECT_EQ(log.directory().compactor().stats().failures, 0u);
+    EXPECT_EQ(log.log().ends().log_start, start);
+    ASSERT_NO_FATAL_FAILURE(log.CheckFrom(start, 500));
+  }
+}
+
 TEST(Compaction, StopsAtDamageAndLeavesIt) {
   CompactedLog log(12);
   ASSERT_TRUE(log.Start());

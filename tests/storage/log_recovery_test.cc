@@ -203,6 +203,64 @@ TEST(LogRecovery, ACheckpointOfFilesThatAreGoneIsLostData) {
   EXPECT_THAT(harness.error()->message, HasSubstr("00000000000000000005.log is missing"));
 }
 
+TEST(LogRecovery, RoomThatComesBackInACompleteSegmentEndsNoLog) {
+  for (const bool with_marks : {true, false}) {
+    LogHarness harness(15, SmallSegments());
+    ASSERT_TRUE(harness.Start());
+    ASSERT_TRUE(AppendSome(harness, 12));
+    ASSERT_TRUE(harness.Sync());
+    harness.Kill();
+    ASSERT_TRUE(harness.files().Remove(Folder(harness) + "/checkpoint").ok());
+    if (!with_marks) {
+      ASSERT_TRUE(harness.files().Remove("/data/synced-marks").ok());
+    }
+    const auto first = harness.files().Open(harness.Path(0), OpenMode::kReadWrite);
+    const uint64_t size = *(*first)->Size();
+    ASSERT_TRUE((*first)->Truncate(size + 500).ok());
+    ASSERT_TRUE(harness.Start()) << *harness.error();
+    EXPECT_EQ(harness.log().ends().log_end, Offset{12});
+    EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(12));
+    if (!with_marks) {
+      EXPECT_EQ(*(*first)->Size(), size);
+    }
+  }
+}
+
+TEST(LogRecovery, ACutOfAnOlderSegmentIsDurableBeforeTheNextStartAppends) {
+  LogHarness harness(16, SmallSegments());
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 5));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(WriteUnsynced(harness, 1));  // in the next segment; the room of the first one goes
+  harness.Kill();
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  ASSERT_TRUE(AppendSome(harness, 2));
+  ASSERT_TRUE(harness.Sync());
+  const auto first = harness.files().Open(harness.Path(0), OpenMode::kReadWrite);
+  const uint64_t size = *(*first)->Size();
+  harness.LosePower(SimSurvival::kNothing);
+  EXPECT_EQ(*(*harness.files().Open(harness.Path(0), OpenMode::kRead))->Size(), size);
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_EQ(harness.log().ends().log_end, Offset{8});
+}
+
+TEST(LogRecovery, ACheckpointThatCannotBeReadDoesNotComeBack) {
+  LogHarness harness(17, SmallSegments());
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 12));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(harness.CloseCleanly());
+  const std::string path = Folder(harness) + "/checkpoint";
+  ASSERT_TRUE(*harness.files().Exists(path));
+  harness.files().FailNext(SimOperation::kRead, "/checkpoint");
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_EQ(harness.log().ends().log_end, Offset{12});
+  harness.LosePower();
+  EXPECT_FALSE(*harness.files().Exists(path));
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_EQ(harness.log().ends().log_end, Offset{12});
+}
+
 TEST(LogRecovery, MarksTrailAndNeverRunAheadWhenTheirJournalIsDamaged) {
   for (const bool torn : {false, true}) {
     LogHarness harness(6);
