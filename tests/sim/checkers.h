@@ -147,6 +147,8 @@ class LogChecker {
   void Restart(Offset start);
   void CutBranch(Offset end);
   void ForgetDeleted(Offset start);
+  template <typename Appended>
+  LeaderEpoch AppendedEpoch(LeaderEpoch served, Offset offset, const Appended& appended) const;
   void CheckServed(const BatchHeader& served, bool is_current);
   // Of a compacted log: each record of a batch is what was appended there; collects their offsets.
   void CheckRecords(const RecordBatch& batch, std::set<Offset>* seen);

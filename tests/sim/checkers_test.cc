@@ -248,6 +248,28 @@ TEST_F(CheckersTest, DamagedBytesAreNotServed) {
   ExpectFailure("damaged batch");
 }
 
+TEST_F(CheckersTest, AFlippedEpochIsForgivenOnlyWhereNoMarkCouldTell) {
+  for (const bool journal_damaged : {false, true}) {
+    for (const bool other_content : {false, true}) {
+      Verdict verdict;
+      LogChecker checker("log", Durability::kSynced, verdict);
+      checker.OnOpened(Ends(0, 0, 0, 0), &nothing_);
+      checker.OnAppended(MakeBatch(0, 2, 1).header, {{.time = 1000}, {.time = 1001}});
+      checker.OnEnds(Ends(0, 2, 2, 2));
+      checker.OnDamaged();
+      if (journal_damaged) checker.OnJournalDamaged();
+      const RecordBatch batch = MakeBatch(0, other_content ? 1 : 2, 1);
+      std::string bytes = batch.bytes.ToString();
+      bytes[15] ^= 4;
+      LogRead read;
+      read.batches = Slice::Own(bytes);
+      read.next_offset = batch.header.next_offset();
+      checker.OnRead(Offset{0}, Offset{2}, read, checker.cut_count());
+      EXPECT_EQ(verdict.failed(), !journal_damaged || other_content) << verdict.what();
+    }
+  }
+}
+
 TEST_F(CheckersTest, NothingIsServedAboveTheLimit) {
   Fill(3);
   Read(4, MakeBatch(4, 2, 1), 4);
