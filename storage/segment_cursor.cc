@@ -8,6 +8,7 @@ namespace gregor {
 namespace {
 
 constexpr size_t kWindowBytes = 1u << 20;
+constexpr LeaderEpoch kEpochMin{0};                    // what is in a log has one
 constexpr Offset kBaseMax{INT64_MAX - INT32_MAX - 1};  // the offset after a batch must be one, too
 
 }  // namespace
@@ -40,7 +41,7 @@ Result<std::optional<SegmentCursor::Batch>> SegmentCursor::Next() {
   if (!header.ok()) return stop(header.error().message);
   if (header->size() > at_.end - at_.position) return stop("a batch is cut off");
   if (header->base_offset < at_.next_offset || header->base_offset > kBaseMax ||
-      header->last_offset_delta < 0 || header->leader_epoch < at_.epoch) {
+      header->last_offset_delta < 0 || header->leader_epoch < std::max(at_.epoch, kEpochMin)) {
     return stop("a batch that does not continue the log (offset " +
                 std::to_string(header->base_offset.value) + " after " +
                 std::to_string(at_.next_offset.value) + ", epoch " +
