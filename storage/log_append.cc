@@ -86,7 +86,7 @@ void LogImpl::Adopt(RecoveredLog recovered) {
   hints_ = {};
   ++replacements_;
   checkpoint_.reset();
-  CountUnread(0);
+  CountUnread(recovered.unread_bytes);
 }
 
 void LogImpl::PublishRecoveredMark(const std::optional<SyncedMark>& known, Done done) {

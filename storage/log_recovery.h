@@ -20,6 +20,7 @@ struct RecoveredLog {
   // Of the checkpoint in the folder. 0: there is none; INT64_MAX: it could not be read.
   Offset checkpoint_end{0};
   uint64_t active_file_bytes = 0;  // the last segment, and room behind it
+  uint64_t unread_bytes = 0;       // that were read, since no checkpoint tells of them
   EpochCache epochs;
   ProducerState producers;
   SyncedMark mark;  // of log_end

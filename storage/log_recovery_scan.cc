@@ -60,7 +60,9 @@ Result<bool> LogRecovery::ScanFile(const Found& found) {
   RETURN_IF_ERROR(CheckAgainstMark(segment));
   what_.clear();
   has_room_ = false;
+  const uint64_t known = segment.size;
   if (segment.size < EndOf(found)) RETURN_IF_ERROR(ReadOn(found, segment));
+  log_.unread_bytes += segment.size - known;
   const bool is_last = &found == &to_scan_.back();
   // The room of a segment that is complete is cut off beside the first write of the next one, so it
   // may be there yet.

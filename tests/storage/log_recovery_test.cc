@@ -405,5 +405,23 @@ TEST(LogRecovery, HowMuchACrashLeavesToReadIsBounded) {
   EXPECT_GT(checkpoint->end, Offset{60});
 }
 
+TEST(LogRecovery, NorDoManyCrashesLeaveMore) {
+  LogHarness harness(18);
+  harness.directory_options().checkpoint_bytes = 4000;
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(harness.Start());
+    ASSERT_TRUE(AppendSome(harness, 5));
+    ASSERT_TRUE(harness.Sync());
+    harness.scheduler().RunFor(std::chrono::seconds(5));
+    harness.Kill();
+  }
+  ASSERT_TRUE(harness.Start());
+  const auto text = ReadWholeFile(harness.files(), Folder(harness) + "/checkpoint", 1 << 20);
+  ASSERT_TRUE(text.ok());
+  const auto checkpoint = LogCheckpoint::Decode(*text, {});
+  ASSERT_TRUE(checkpoint.ok());
+  EXPECT_GT(checkpoint->end, Offset{60});
+}
+
 }  // namespace
 }  // namespace gregor
