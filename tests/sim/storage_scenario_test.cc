@@ -92,6 +92,7 @@ TEST(StorageScenario, WhatWasFoundStaysMended) {
            64,     // the name of a log's first segment was lost, and that of its second one was not
            754,    // a checkpoint that could not be read named files that went
            4039,   // a read between the records that compaction left was taken for one that failed
+           21470,  // producers were expected to be known whose snapshot was damaged
            7976,   // a reset that did not happen had forgotten the producers of deleted records
        })
     EXPECT_EQ(RunSeed(seed).failure, "") << seed;
