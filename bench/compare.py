@@ -230,7 +230,7 @@ def memory(options, report):
         time.sleep(10)
         report.add("CPU of an idle node", (node.cpu_seconds() - before) * 10, "% of a core", 0.5, at_most=True)
         create(node, "many", 1000)
-        produce(node, "many", 1024, 200_000)
+        produce(node, "many", 1024, 200_000, "--keys", 1_000_000)
         time.sleep(5)
         report.add("resident, 1000 partitions written", node.resident_mib(), "MiB", 80, at_most=True)
         report.add("open files, 1000 partitions written", node.open_files(), "files")
@@ -244,7 +244,7 @@ def many_partitions(options, report):
         report.add("20 000 partitions created", time.monotonic() - began, "s")
         began = time.monotonic()
         for part in range(2):
-            produce(node, f"many{part}", 100, 200_000)
+            produce(node, f"many{part}", 100, 400_000, "--keys", 1_000_000)
         report.add("20 000 partitions written", time.monotonic() - began, "s")
         time.sleep(5)
         report.add("resident, 20 000 partitions", node.resident_mib(), "MiB")
