@@ -23,8 +23,8 @@ constexpr Duration kCallTimeout = std::chrono::seconds(10);
 constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
 constexpr Duration kBackoffMax = std::chrono::seconds(1);
 constexpr Duration kExpiryTick = std::chrono::milliseconds(250);
-// The loop's clock strikes once a millisecond, and it wakes after what it was told, never before. So
-// a batch that has lingered for so much less may go: on average they go in time.
+// The loop counts in milliseconds, and wakes after what it was told, never before. So a batch that
+// has lingered for so much less may go: on average they go in time.
 constexpr Duration kEarly = std::chrono::microseconds(500);
 
 v1::Acks ToProto(ClientAcks acks) {
