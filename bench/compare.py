@@ -4,11 +4,12 @@
 Every figure is measured on the real binary, client and server sharing the machine. Where it is a ratio both sides do the same
 work, alternating within one run, after a warm-up; the median of the repetitions counts. Bad figures are printed like good ones.
 
-Usage: compare.py [--gregor build/release/gregor] [--plain build/release/bench/plain_append] [--only NAME,...] [--quick]
+Usage: compare.py [--only NAME,...] [--scale N] [--repeat N]   (./dev bench compare builds what it needs first)
 Prints a line for each figure, and one JSON document at the end.
 """
 import argparse
 import contextlib
+import filecmp
 import json
 import os
 import pathlib
@@ -21,10 +22,12 @@ import tempfile
 import time
 
 MIB = 1 << 20
+BENCH = pathlib.Path(__file__).resolve().parent
+PYTHON = ["/usr/bin/python3"]  # the one that has Debian's gRPC
 
 
-def run_json(command):
-    done = subprocess.run(command, capture_output=True, text=True)
+def run_json(command, **environment):
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env={**os.environ, **environment})
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
     return json.loads(done.stdout.strip().splitlines()[-1] if "\n" in done.stdout.strip() and
@@ -230,7 +233,7 @@ def memory(options, report):
         time.sleep(10)
         report.add("CPU of an idle node", (node.cpu_seconds() - before) * 10, "% of a core", 0.5, at_most=True)
         create(node, "many", 1000)
-        produce(node, "many", 1024, 200_000)
+        produce(node, "many", 1024, 200_000, "--keys", 1_000_000)
         time.sleep(5)
         report.add("resident, 1000 partitions written", node.resident_mib(), "MiB", 80, at_most=True)
         report.add("open files, 1000 partitions written", node.open_files(), "files")
@@ -244,7 +247,7 @@ def many_partitions(options, report):
         report.add("20 000 partitions created", time.monotonic() - began, "s")
         began = time.monotonic()
         for part in range(2):
-            produce(node, f"many{part}", 100, 200_000)
+            produce(node, f"many{part}", 100, 400_000, "--keys", 1_000_000)
         report.add("20 000 partitions written", time.monotonic() - began, "s")
         time.sleep(5)
         report.add("resident, 20 000 partitions", node.resident_mib(), "MiB")
@@ -259,7 +262,54 @@ def many_partitions(options, report):
         report.add("CPU, 20 000 idle partitions", (node.cpu_seconds() - before) * 10, "% of a core", 0.5, at_most=True)
 
 
-PARTS = {"synced": synced_throughput, "replicated": replicated_throughput, "latency": latency, "start": start,
+def python_stub(options, report):
+    with running(options) as node:
+        create(node, "python", 1)
+        rates = []
+        for _ in range(options.repeat):
+            result = run_json([*PYTHON, BENCH / "python_produce.py", node.address, "python", "--calls", 250 * options.scale],
+                              PYTHONPATH=str(options.stubs))
+            rates.append(result["records_per_second"])
+        report.add("Python stub, 1000 records of 100 B a call", statistics.median(rates) / 1e3, "k records/s", 250)
+
+
+def text_file(directory):
+    """At least 50 MB of lines of text: the sources that this machine has."""
+    path = directory / "text"
+    with open(path, "wb") as out:
+        for source in sorted(pathlib.Path("/usr/include").rglob("*")):
+            if out.tell() >= 60_000_000:
+                break
+            if source.is_file() and source.suffix in (".h", ".hpp", ".ipp", ""):
+                text = source.read_bytes()
+                out.write(text if text.endswith(b"\n") else text + b"\n")
+    return path
+
+
+def same_bytes(options, report):
+    """A file through `gregor produce` and `gregor consume`, and through the Python stub: with every codec the same to the byte."""
+    with running(options) as node:
+        text = text_file(node.directory)
+        report.add("file of lines", text.stat().st_size / 1e6, "MB", 50)
+        for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+            create(node, codec, 1)
+            back = node.directory / "back"
+            began = time.monotonic()
+            subprocess.run(node.cli("produce", codec, "--file", text, "--compression", codec), check=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+            written = time.monotonic()
+            with open(back, "wb") as out:
+                subprocess.run(node.cli("consume", codec, "--from", "beginning", "--exit-at-end"), check=True, stdout=out)
+            ended = time.monotonic()
+            if not filecmp.cmp(text, back, shallow=False):
+                raise SystemExit(f"with {codec} the file came back changed")
+            report.add(f"gregor produce --compression {codec}", written - began, "s")
+            report.add("gregor consume, identical", ended - written, "s")
+            subprocess.run([*PYTHON, BENCH.parent / "clients/python/examples/file_roundtrip.py", node.address, text, "--codec", codec],
+                           check=True, env={**os.environ, "PYTHONPATH": str(options.stubs)})
+
+
+PARTS = {"bytes": same_bytes, "python": python_stub, "synced": synced_throughput, "replicated": replicated_throughput, "latency": latency, "start": start,
          "restart": restart, "memory": memory, "partitions": many_partitions}
 
 
@@ -267,6 +317,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gregor", default="build/release/gregor")
     parser.add_argument("--plain", default="build/release/bench/plain_append")
+    parser.add_argument("--stubs", default="build/release/gen/python", help="where the generated Python stubs are")
     parser.add_argument("--directory", help="where the data goes (default: the system's temporary folder)")
     parser.add_argument("--only", help=f"parts, of {', '.join(PARTS)}")
     parser.add_argument("--repeat", type=int, default=3)

@@ -13,7 +13,7 @@ Broker::Broker(Options options)
       fetch_memory_(options_.fetch_memory_bytes),
       context_{.node_id = options_.node_id,
                .fetch_memory = fetch_memory_,
-               .recovery_batch_bytes_max = options_.message_bytes_limit + kBatchHeaderBytes,
+               .message_bytes_limit = options_.message_bytes_limit,
                .producer_id_expiration_ms = options_.producer_id_expiration_ms,
                .producer_ids_max = options_.producer_ids_max,
                .on_appended = options_.on_appended},

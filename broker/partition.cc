@@ -26,7 +26,6 @@ void Partition::Open(LogDirectory& directory) {
   Log::Options options;
   options.id = id_;
   options.config = metadata_.settings->log;
-  options.recovery_batch_bytes_max = context_.recovery_batch_bytes_max;
   options.epoch_max = metadata_.leader_epoch;
   options.producer_id_expiration_ms = context_.producer_id_expiration_ms;
   options.producer_ids_max = context_.producer_ids_max;
@@ -124,7 +123,7 @@ Result<void> Partition::CheckAcks(const AckRule& ack) const {
 
 ProduceRules Partition::RulesNow() const {
   const TopicSettings& settings = *metadata_.settings;
-  return {.batch_bytes_max = settings.message_bytes_max,
+  return {.batch_bytes_max = std::min(settings.message_bytes_max, context_.message_bytes_limit),
           .timestamp_type = settings.timestamp_type,
           .now = loop_.clock().WallNow(),
           .timestamp_before_max_ms = settings.timestamp_before_max_ms,

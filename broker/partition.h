@@ -18,8 +18,8 @@ namespace gregor {
 // What the partitions of a node share. Thread: any; outlives them.
 struct PartitionContext {
   NodeId node_id;
-  Budget& fetch_memory;             // answers that are on their way
-  size_t recovery_batch_bytes_max;  // largest batch that recovery believes in
+  Budget& fetch_memory;        // answers that are on their way
+  size_t message_bytes_limit;  // whatever a topic's max.message.bytes is
   int64_t producer_id_expiration_ms;
   size_t producer_ids_max;                                         // per partition
   std::function<void(size_t bytes, int64_t records)> on_appended;  // metrics; may be empty

@@ -23,6 +23,9 @@ constexpr Duration kCallTimeout = std::chrono::seconds(10);
 constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
 constexpr Duration kBackoffMax = std::chrono::seconds(1);
 constexpr Duration kExpiryTick = std::chrono::milliseconds(250);
+// The loop counts in milliseconds, and wakes after what it was told, never before. So a batch that
+// has lingered for so much less may go: on average they go in time.
+constexpr Duration kEarly = std::chrono::microseconds(500);
 
 v1::Acks ToProto(ClientAcks acks) {
   return acks == ClientAcks::kAll      ? v1::ACKS_ALL
@@ -150,6 +153,7 @@ class StreamProducer final : public Producer, private IoStream::Events {
   MonotonicTime NextTurn(MonotonicTime now) {
     const bool sending = state_ == State::kOpen && !writing_ && core_.HasRoom();
     MonotonicTime next = accumulator_.Sleep(sending, !core_.InFlight());
+    if (next != MonotonicTime::min()) next -= kEarly;
     if (sending) next = std::min(next, core_.RetryTime());
     if (MayOpen()) next = std::min(next, reopen_at_);
     if (core_.fatal().has_value()) return next;
@@ -165,7 +169,7 @@ class StreamProducer final : public Producer, private IoStream::Events {
     if (!frame.has_value() && core_.HasRoom()) {
       accumulator_.Unblock(core_.TakeUnblocked());
       auto batch = accumulator_.Take(
-          now, !core_.InFlight(),
+          now + kEarly, !core_.InFlight(),
           [this](const ProducerPartition& partition) { return core_.CanTake(partition); });
       if (!batch.has_value()) return false;
       core_.Add(*std::move(batch));

@@ -1,6 +1,7 @@
 #ifndef GREGOR_NODE_DIRECTORIES_H_
 #define GREGOR_NODE_DIRECTORIES_H_
 
+#include <memory>
 #include <string>
 
 #include "base/random.h"
@@ -12,10 +13,18 @@ namespace gregor {
 
 // A node's directories at start. Thread: main, before the loops serve.
 
+// Takes data_dir, so that no two processes format it or serve from it; makes it where it is
+// missing. A folder that is not a node's stays as it is. Fails with kStorageError where another
+// process has it (naming the process), where it holds something else (as ReadIdentity()), and, with
+// `must_be_formatted`, where it holds nothing.
+Result<std::unique_ptr<DirectoryLock>> LockDataDirectory(FileSystem& files,
+                                                         const std::string& data_dir,
+                                                         bool must_be_formatted);
+
 // Whose data_dir it is. A directory that is empty or missing is formatted as a new single node,
 // loudly, unless the settings come from a file. Fails with what ReadIdentity(), CheckIdentity() and
 // FormatDirectory() fail with, and with kStorageError for an unformatted directory of a node with a
-// settings file.
+// settings file. REQUIRES: the data directory is locked.
 Result<NodeIdentity> OpenIdentity(FileSystem& files, const Settings& settings, Random& random);
 
 // How a log directory is opened. Fails with kStorageError where the disk cannot be looked at.

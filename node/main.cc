@@ -8,6 +8,12 @@
 #include "node/offline_commands.h"
 #include "node/server_command.h"
 
+// jemalloc's settings: memory of a burst goes back to the system within seconds, also where nothing
+// is allocated any more (which takes its background thread).
+extern "C" {
+const char* malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4";
+}
+
 int main(int argc, char** argv) {
   google::InitGoogleLogging(argv[0]);
   FLAGS_logtostderr = true;

@@ -75,6 +75,7 @@ class RunningNode final : public Node {
     WarnIfOpen(settings_.listen_http, "HTTP");
     metrics_ = Metrics::Create();
     files_ = NewPosixFileSystem(static_cast<int>(settings_.sync_threads));
+    ASSIGN_OR_RETURN(lock_, LockDataDirectory(*files_, settings_.data_dir, settings_.from_file));
     RETURN_IF_ERROR(StartHttp());
     controller_loop_ = NewThreadLoop("controller");
     for (int i = 0; i < EventLoopCount(settings_); ++i)
@@ -250,6 +251,7 @@ class RunningNode final : public Node {
   NodeStatus status_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<FileSystem> files_;
+  std::unique_ptr<DirectoryLock> lock_;  // of data_dir
   std::unique_ptr<Disk> metadata_disk_;
   std::vector<std::unique_ptr<Disk>> disks_;
   std::unique_ptr<EventLoop> controller_loop_;

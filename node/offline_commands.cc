@@ -194,6 +194,7 @@ Result<void> FormatNode(const std::string& config, const std::string& cluster_id
   }
   Random random = Random::FromSystem();
   const auto files = NewPosixFileSystem(1);
+  ASSIGN_OR_RETURN(const auto lock, LockDataDirectory(*files, settings.data_dir, false));
   ASSIGN_OR_RETURN(const NodeIdentity identity,
                    FormatDirectory(*files, settings.data_dir, options, random));
   const auto disk = NewThreadDisk(*files, {});

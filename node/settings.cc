@@ -152,6 +152,10 @@ Result<void> CheckSettings(const Settings& settings) {
   if (std::set<std::string>(dirs.begin(), dirs.end()).size() != dirs.size()) {
     return Error(Reason::kInvalidConfig, "key \"log_dirs\": a folder is given twice");
   }
+  if (std::find(dirs.begin(), dirs.end(), settings.data_dir) != dirs.end()) {
+    return Error(Reason::kInvalidConfig, "key \"log_dirs\": " + settings.data_dir +
+                                             " is the data directory: name a folder in it");
+  }
   const auto check = [](const std::optional<HostPort>& advertise, const std::string& name) {
     if (advertise.has_value() && (advertise->host == "0.0.0.0" || advertise->host == "::")) {
       return Result<void>(

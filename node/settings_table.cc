@@ -5,6 +5,7 @@
 #include "controller/image/topic_configs.h"
 #include "node/setting_values.h"
 #include "node/settings.h"
+#include "storage/log_config.h"
 
 namespace gregor {
 namespace {
@@ -163,7 +164,7 @@ const SettingSpec kSettings[] = {
      SetBytes<&Settings::grpc_memory_bytes, 64u << 20, kTebi>},
     {"message_limit", "", "bytes", "1 MiB to 256 MiB", "32 MiB",
      "Largest max.message.bytes that a topic may have.",
-     SetBytes<&Settings::message_bytes_limit, 1u << 20, 256u << 20>},
+     SetBytes<&Settings::message_bytes_limit, 1u << 20, kMessageBytesLimitMax>},
     {"compaction_memory", "", "bytes", "1 MiB to 64 GiB", "32 MiB",
      "Key map of the log compaction, per log directory.",
      SetBytes<&Settings::compaction_memory_bytes, 1u << 20, uint64_t{64} << 30>},

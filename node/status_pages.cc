@@ -25,6 +25,12 @@ const char* StateName(NodeStatus::State state) {
 
 }  // namespace
 
+void NodeStatus::Set(State state) {
+  State known = state_.load();
+  while (known != State::kStopping && !state_.compare_exchange_weak(known, state)) {
+  }
+}
+
 std::string NodeStatus::ToJson() const {
   nlohmann::ordered_json json = {{"status", StateName(state_.load())}};
   if (const RecoveryProgress* const recovery = recovery_.load(); recovery != nullptr) {

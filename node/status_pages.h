@@ -18,7 +18,8 @@ class NodeStatus {
  public:
   enum class State { kStarting, kLoadingMetadata, kRecovering, kReady, kStopping };
 
-  void Set(State state) { state_.store(state); }
+  // A node that stops stays so, whatever ends meanwhile.
+  void Set(State state);
   State Get() const { return state_.load(); }
   // REQUIRES: `recovery` outlives every reader.
   void SetRecovery(const RecoveryProgress* recovery) { recovery_.store(recovery); }

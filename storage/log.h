@@ -67,7 +67,9 @@ class Log {
     // What compaction does not pass: the last stable offset, or the high watermark. Asked on the
     // loop; without it all that is synced may be compacted.
     UniqueFunction<Offset()> stable_end;
-    size_t recovery_batch_bytes_max = 1u << 30;
+    // No batch is larger: the largest max.message.bytes of any setting, not of today's, under which
+    // a sound batch of yesterday would count as torn.
+    size_t recovery_batch_bytes_max = kMessageBytesLimitMax + kBatchHeaderBytes;
     // The leader epoch as the metadata have it: a batch of a later one is damaged (the epoch is not
     // under its checksum).
     LeaderEpoch epoch_max{INT32_MAX};

@@ -15,6 +15,9 @@ enum class Durability : uint8_t {
 
 // What a log needs to know of its topic's configs. Names, units and defaults are those of Kafka's
 // topic configs (docs/formats.md lists them all); kNever stands for "no limit".
+// What a node may be set to take as the largest max.message.bytes of its topics.
+constexpr size_t kMessageBytesLimitMax = 256u << 20;
+
 struct LogConfig {
   static constexpr int64_t kNever = INT64_MAX;
 

@@ -189,6 +189,7 @@ class LogImpl final : public Log {
                                        size_t* wanted_bytes);
   Result<std::optional<BatchHeader>> HeaderAt(const ReadPlace& place, const Slice& bytes) const;
   Error DamagedAt(const ReadPlace& place, const std::string& what) const;
+  void NoteDamage(const ReadPlace& place, const Error& error);
   void Search(std::optional<Timestamp> time, Offset limit,
               UniqueFunction<void(Result<std::optional<TimedOffset>>)> done);
 
@@ -280,6 +281,7 @@ class LogImpl final : public Log {
     uint64_t position = 0;
   };
   std::array<Hint, 4> hints_;
+  std::pair<SegmentName, uint64_t> noted_damage_{{}, UINT64_MAX};  // where, in which file
   size_t next_hint_ = 0;
 
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -158,7 +158,10 @@ void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
                       UniqueFunction<void(Result<LogRead>)> done) {
   size_t wanted_bytes = 0;
   auto read = Parse(spec, place, bytes, &wanted_bytes);
-  if (!read.ok()) return done(std::move(read).error());
+  if (!read.ok()) {
+    NoteDamage(place, read.error());
+    return done(std::move(read).error());
+  }
   if (read->has_value()) return done(std::move(**read));
   if (FindSegment(place.segment) == nullptr) return Read(spec, std::move(done));
   if (wanted_bytes > 0) return ReadFrom(spec, place, wanted_bytes, std::move(done));
@@ -174,10 +177,16 @@ void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
   ReadFrom(spec, PlaceAt(*next), std::max(spec.bytes_max, kBatchHeaderBytes), std::move(done));
 }
 
+// Said once, however often it is read.
+void LogImpl::NoteDamage(const ReadPlace& place, const Error& error) {
+  if (error.reason != Reason::kStorageError) return;
+  const std::pair damage(place.segment, place.position);
+  if (std::exchange(noted_damage_, damage) != damage) LOG(ERROR) << error;
+}
+
 Error LogImpl::DamagedAt(const ReadPlace& place, const std::string& what) const {
   const std::string path = SegmentPath(directory_, options_.id, place.segment);
   Error error(Reason::kStorageError, path + " at " + std::to_string(place.position) + ": " + what);
-  LOG(ERROR) << error;
   return error.With("path", path).With("position", std::to_string(place.position));
 }
 
@@ -224,7 +233,10 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
   };
   while (at < bytes.size()) {
     const Slice rest = bytes.Sub(at, bytes.size() - at);
-    ASSIGN_OR_RETURN(const auto header, HeaderAt(place, rest));
+    const auto checked = HeaderAt(place, rest);
+    if (!checked.ok() && any) break;  // what is sound is served; the next read begins at the damage
+    if (!checked.ok()) return checked.error();
+    const std::optional<BatchHeader>& header = *checked;
     const size_t size = header.has_value() ? header->size() : 0;
     const bool is_whole = header.has_value() && size <= rest.size();
     const bool is_wanted = !header.has_value() || header->next_offset() > spec.from;
@@ -240,6 +252,7 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
     }
     if (is_whole &&
         Crc32c(0, rest.span().subspan(kBatchCrcStart, size - kBatchCrcStart)) != header->crc) {
+      if (any) break;
       return DamagedAt(place, "the checksum of the batch at offset " +
                                   std::to_string(header->base_offset.value) + " is wrong");
     }

@@ -23,6 +23,7 @@ struct BenchArguments {
   int64_t record_size = 1024;
   int64_t records = 0;
   int64_t rate = 0;
+  int64_t keys = 0;  // different ones; 0: records without a key
   int32_t clients = 1;
   int32_t concurrency = 1;
   ProducerArguments producer;

@@ -61,6 +61,13 @@ void AddProduce(CLI::App& bench, GlobalOptions& global) {
   AddRecords(command, arguments, "How many (default: 1000000)", 1'000'000);
   AddRecordSize(command, arguments);
   AddRate(command, arguments, "Records a second, all clients together; 0: as fast as it goes");
+  command
+      ->add_option("--keys", arguments->keys,
+                   "Records have one of so many keys at random, and the partition of their key; 0: "
+                   "no key, and another partition with every batch")
+      ->check(AtLeast(0))
+      ->type_name("N")
+      ->capture_default_str();
   AddCount(command, "--clients", arguments->clients, "Producers, each with its own connection");
   AddCount(command, "--concurrency", arguments->concurrency, "Threads that send, per producer");
   arguments->producer.AddOptions(*command);

@@ -1,3 +1,4 @@
+#include "base/random.h"
 #include "client/admin.h"
 #include "client/cli/bench.h"
 #include "client/producer.h"
@@ -19,12 +20,18 @@ Result<void> SendShare(const BenchArguments& arguments, int64_t records, double 
   record.value = value;
   record.timestamp = SystemClock().WallNow();
   Pace pace(rate);
+  Random random = Random::FromSystem();
+  std::string key;
   for (int64_t i = 0; i < records; ++i) {
     if (rate > 0) {
       pace.Wait();
       record.timestamp = SystemClock().WallNow();
     } else if ((i & 1023) == 0) {
       record.timestamp = SystemClock().WallNow();
+    }
+    if (arguments.keys > 0) {
+      key = std::to_string(random.Below(static_cast<uint64_t>(arguments.keys)));
+      record.key = key;
     }
     RETURN_IF_ERROR(producer.Send(arguments.topic, std::nullopt, record));
   }

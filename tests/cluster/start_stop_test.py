@@ -1,4 +1,5 @@
 """A node starts, serves and stops; and says what is wrong where it cannot."""
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -102,6 +103,34 @@ def test_a_locked_data_directory_is_refused(node, tmp_path):
     message = refused(second, data=node.data)
     assert str(node.data) in message and "lock" in message
     assert node.is_up()
+
+
+def test_of_two_nodes_that_start_on_an_empty_directory_one_serves(tmp_path):
+    nodes = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        nodes.append(Node(tmp_path / name))
+    for number in range(20):
+        data = tmp_path / f"data{number}"
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            starts = [pool.submit(node.start, data=data) for node in nodes]
+        refusals = [start.exception() for start in starts]
+        try:
+            winner = refusals.index(None)
+            refusal = refusals[1 - winner]
+            assert isinstance(refusal, Exited) and refusal.code == 1, refusals
+            message = refusal.stderr.strip().splitlines()[-1]
+            assert message.startswith("gregor: ") and str(data / ".lock") in message, message
+            # The holder's process id is in the file a moment after it is locked.
+            assert re.search(rf"locked by (process {nodes[winner].process.pid}|another process);", message), message
+            assert nodes[winner].is_up()
+            assert nodes[winner].stop()[0] == 0
+            # The next one finds nothing of the other's try.
+            nodes[1 - winner].start(data=data)
+            assert nodes[1 - winner].stop()[0] == 0
+        finally:
+            for node in nodes:
+                node.end()
 
 
 def test_a_port_that_is_taken_is_refused(stopped_node):

@@ -121,5 +121,14 @@ TEST(HostPort, TakesNamesAndBothKindsOfAddresses) {
   }
 }
 
+TEST(Settings, ALogDirectoryIsNotTheDataDirectory) {
+  Settings settings;
+  settings.data_dir = "/srv/gregor";
+  settings.log_dirs = {"/disk1", "/srv/gregor"};
+  const auto result = CheckSettings(settings);
+  ASSERT_FALSE(result.ok());
+  EXPECT_THAT(result.error().message, HasSubstr("/srv/gregor is the data directory"));
+}
+
 }  // namespace
 }  // namespace gregor

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""What a bare generated Python stub writes a second: python_produce.py HOST:PORT TOPIC [--record-size N] [--calls N]
+
+One thread, one call at a time, 1000 plain records a call, made anew for every call; calls are acknowledged when they are durable.
+Needs the generated stubs in PYTHONPATH (build/release/gen/python, or the package in clients/python). Prints one JSON document.
+"""
+import argparse
+import json
+import time
+
+import grpc
+from gregor.v1 import produce_pb2, produce_pb2_grpc, types_pb2
+
+RECORDS = 1000
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("server")
+    parser.add_argument("topic")
+    parser.add_argument("--record-size", type=int, default=100)
+    parser.add_argument("--calls", type=int, default=1000)
+    options = parser.parse_args()
+    value = b"x" * options.record_size
+    with grpc.insecure_channel(options.server) as channel:
+        stub = produce_pb2_grpc.ProduceServiceStub(channel)
+
+        def call():
+            records = [types_pb2.Record(value=value) for _ in range(RECORDS)]
+            stub.Produce(produce_pb2.ProduceRequest(topic=options.topic, partition=0, records=records), timeout=30)
+
+        for _ in range(options.calls // 10):
+            call()
+        began = time.monotonic()
+        for _ in range(options.calls):
+            call()
+        seconds = time.monotonic() - began
+    print(json.dumps({"records": options.calls * RECORDS, "seconds": seconds,
+                      "records_per_second": options.calls * RECORDS / seconds}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+#include "node/directories.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace gregor {
+namespace {
+
+using testing::HasSubstr;
+
+class DataDirectoryTest : public testing::Test {
+ protected:
+  DataDirectoryTest() { std::filesystem::remove_all(path_); }
+  ~DataDirectoryTest() override { std::filesystem::remove_all(path_); }
+  auto Lock(bool must_be_formatted = false) {
+    return LockDataDirectory(*files_, path_, must_be_formatted);
+  }
+
+  const std::string path_ = testing::TempDir() + "/data_directory_test." + std::to_string(getpid());
+  const std::unique_ptr<FileSystem> files_ = NewPosixFileSystem(1);
+};
+
+TEST_F(DataDirectoryTest, IsLockedByOneAtATime) {
+  {
+    const auto lock = Lock();
+    ASSERT_TRUE(lock.ok()) << lock.error();
+    const auto second = Lock();
+    ASSERT_FALSE(second.ok());
+    EXPECT_THAT(second.error().message, HasSubstr("locked by process " + std::to_string(getpid())));
+  }
+  EXPECT_TRUE(Lock().ok());
+}
+
+TEST_F(DataDirectoryTest, StaysFreeOfALockFileWhereItHoldsSomethingElse) {
+  std::filesystem::create_directory(path_);
+  std::ofstream(path_ + "/something") << "precious";
+  EXPECT_FALSE(Lock().ok());
+  EXPECT_FALSE(std::filesystem::exists(path_ + "/.lock"));
+}
+
+TEST_F(DataDirectoryTest, IsNotMadeWhereItMustBeFormattedAlready) {
+  EXPECT_FALSE(Lock(true).ok());
+  EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
+TEST_F(DataDirectoryTest, IsLockedWhileAnotherProcessFormatsIt) {
+  // What a formatting that has not ended, or was cut off, leaves behind besides the lock file.
+  const auto lock = Lock();
+  ASSERT_TRUE(lock.ok());
+  std::filesystem::create_directory(path_ + "/topics");
+  const auto second = Lock();
+  ASSERT_FALSE(second.ok());
+  EXPECT_THAT(second.error().message, HasSubstr("locked by process"));
+}
+
+}  // namespace
+}  // namespace gregor
