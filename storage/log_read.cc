@@ -224,8 +224,7 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
   LogRead read;
   size_t at = 0, first = 0;
   bool any = false;
-  std::optional<size_t>
-      missing;  // size of a wanted batch that is not here as a whole; 0: not known
+  std::optional<size_t> missing;  // size of a wanted batch that is not whole here; 0: not known
   const auto pass = [&](const BatchHeader& header) {
     at += header.size();
     place.position += header.size();
