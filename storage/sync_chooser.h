@@ -23,6 +23,7 @@ class SyncChooser {
   // Averages over the last few; before the first, what was measured on a plain disk.
   Duration each_ = std::chrono::microseconds(120);  // of one file of many
   Duration disk_ = std::chrono::milliseconds(1);    // of the disk
+  Duration disk_last_{0};
   std::optional<MonotonicTime> disk_tried_;
 };
 

@@ -27,12 +27,20 @@ TEST(SyncChooser, ManyFilesAreSyncedWithTheirDisk) {
 
 TEST(SyncChooser, ADiskOnWhichOthersWriteMuchIsLeftAloneForAWhile) {
   SyncChooser chooser;
-  for (int i = 0; i < 3; ++i) chooser.Note(Way::kDisk, 64, seconds(1), kStart);
+  for (int i = 0; i < 9; ++i) chooser.Note(Way::kDisk, 64, milliseconds(30), kStart);
   EXPECT_EQ(chooser.Choose(64, kStart + seconds(1)), Way::kEach);
   // Then it is tried again, in case that it was for a while only.
   EXPECT_EQ(chooser.Choose(64, kStart + seconds(6)), Way::kDisk);
   for (int i = 0; i < 30; ++i) chooser.Note(Way::kDisk, 64, milliseconds(1), kStart + seconds(6));
   EXPECT_EQ(chooser.Choose(64, kStart + seconds(7)), Way::kDisk);
+}
+
+TEST(SyncChooser, ADiskThatTookLongIsLeftAloneForLonger) {
+  SyncChooser chooser;
+  chooser.Note(Way::kDisk, 64, seconds(1), kStart);
+  EXPECT_EQ(chooser.Choose(64, kStart + seconds(6)), Way::kEach);
+  EXPECT_EQ(chooser.Choose(64, kStart + seconds(99)), Way::kEach);
+  EXPECT_EQ(chooser.Choose(64, kStart + seconds(101)), Way::kDisk);
 }
 
 TEST(SyncChooser, LearnsWhatAFileCosts) {
