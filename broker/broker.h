@@ -90,6 +90,7 @@ class Broker : public BrokerApi {
   Result<Budget::Share> TakeProduceMemory(size_t bytes);
   Result<std::shared_ptr<Scatter>> MakeScatter(ProduceRecords request);
   std::vector<std::vector<TopicIdPartition>> SortFolders(const MetadataImage& image);
+  void SetAside(LogDirectory& directory, const TopicIdPartition& id);
   void ScheduleRetention();
   void RetentionTick(Shard& shard);
 

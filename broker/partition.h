@@ -75,8 +75,11 @@ class Partition {
   void DeleteRecords(Offset before, BrokerApi::Done<Offset> done);
   void ApplyRetention();
 
-  // Answers what waits, closes or removes the log. The partition is not used afterwards.
+  // Answers what waits, and closes the log. The partition is not used afterwards, except that it
+  // may still be removed before it is open.
   void Close(UniqueFunction<void(Result<void>)> done);
+  // Its topic was deleted: answers what waits, and takes folder and mark away, also where the log
+  // could not be opened. The partition is not used afterwards. REQUIRES: not closed.
   void Remove(UniqueFunction<void(Result<void>)> done);
 
   bool is_open() const { return log_ != nullptr; }
@@ -130,6 +133,7 @@ class Partition {
   const TopicIdPartition id_;
   Metadata metadata_;
   State state_ = State::kNew;
+  LogDirectory* directory_ = nullptr;  // null where it was set offline without one
   std::unique_ptr<Log> log_;
   std::optional<Error> offline_;
   std::vector<Task> when_open_;

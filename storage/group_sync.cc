@@ -40,6 +40,17 @@ std::optional<SyncedMark> JournaledGroupSync::MarkOf(const TopicIdPartition& par
   return found->second;
 }
 
+std::vector<TopicIdPartition> JournaledGroupSync::Marked() const {
+  std::vector<TopicIdPartition> marked;
+  {
+    const MutexLock lock(mutex_);
+    marked.reserve(marks_.size());
+    for (const auto& [partition, mark] : marks_) marked.push_back(partition);
+  }
+  std::sort(marked.begin(), marked.end());
+  return marked;
+}
+
 void JournaledGroupSync::FlushMarksSoon() {
   bool start;
   {

@@ -27,6 +27,9 @@ class JournaledGroupSync final : public GroupSync {
   // since, be it in the journal yet or not. Thread: any.
   std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const;
 
+  // The partitions that have one, in order. Thread: any.
+  std::vector<TopicIdPartition> Marked() const;
+
   // Writes and syncs the marks that no later group took along; no group runs afterwards. Thread:
   // the sync lane.
   Result<void> Close();
