@@ -59,7 +59,8 @@ class Directory final : public LogDirectory {
     ASSIGN_OR_RETURN(MarkJournal journal,
                      MarkJournal::Open(files, JoinPath(options_.path, kJournalFile),
                                        options_.journal_bytes_min, marks));
-    sync_ = std::make_unique<JournaledGroupSync>(*this, std::move(journal), std::move(marks));
+    sync_ = std::make_unique<JournaledGroupSync>(*this, loop_.clock(), std::move(journal),
+                                                 std::move(marks));
     const std::string clean = JoinPath(options_.path, kCleanFile);
     ASSIGN_OR_RETURN(was_clean_, files.Exists(clean));
     if (was_clean_) {

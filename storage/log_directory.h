@@ -1,6 +1,7 @@
 #ifndef GREGOR_STORAGE_LOG_DIRECTORY_H_
 #define GREGOR_STORAGE_LOG_DIRECTORY_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,6 +56,8 @@ class LogDirectory {
     uint64_t checkpoint_bytes = 64u << 20;     // bounds what a start reads of a log after a crash
     uint64_t journal_bytes_min = 1u << 20;     // a smaller journal of marks is not rewritten
     Compactor::Options compaction;
+    // How long a group's sync took, and how many files it had; for metrics. Thread: the sync lane.
+    std::function<void(Duration took, size_t files)> on_synced = {};
     DirectoryId new_id;  // of a folder that is formatted; zero: random
   };
 
