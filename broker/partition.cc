@@ -157,6 +157,13 @@ Result<std::optional<Produced>> Partition::FindDuplicate(const Append& append,
   return std::optional<Produced>(std::move(produced));
 }
 
+std::optional<Sequence> Partition::ContentOf(ProducerId id) const {
+  if (log_ == nullptr || state_ == State::kRemoved) return std::nullopt;
+  const auto batch = log_->producers().LastOf(id);
+  if (!batch.has_value()) return std::nullopt;
+  return batch->first_sequence;
+}
+
 Result<Produced> Partition::AppendToLog(RecordBatch batch) {
   const TopicSettings& settings = *metadata_.settings;
   const Timestamp now = loop_.clock().WallNow();

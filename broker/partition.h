@@ -73,6 +73,8 @@ class Partition {
   void FindOffset(OffsetQuery query, BrokerApi::Done<FoundOffset> done);
   Result<EpochEnd> FindEpochEnd(LeaderEpoch epoch, std::optional<LeaderEpoch> current_leader_epoch);
   void DeleteRecords(Offset before, BrokerApi::Done<Offset> done);
+  // The content of the request that `id` stands for, where the log remembers it (request_id.h).
+  std::optional<Sequence> ContentOf(ProducerId id) const;
   void ApplyRetention();
 
   // Answers what waits, and closes the log. The partition is not used afterwards, except that it

@@ -168,6 +168,35 @@ void Shard::OpenNext() {
     std::exchange(opening_.done, {})();
 }
 
+void Shard::FindRequest(const TopicImage& topic, ProducerId id,
+                        UniqueFunction<void(std::vector<KnownRequest>)> done) {
+  for (const TopicIdPartition& waiting : opening_.waiting) {
+    if (waiting.topic_id == topic.id) (void)Get(waiting);
+  }
+  struct Search {
+    size_t left;
+    std::vector<KnownRequest> known;
+    UniqueFunction<void(std::vector<KnownRequest>)> done;
+  };
+  // One more than are asked, so that it cannot end while they are still being asked.
+  const auto search = std::make_shared<Search>(Search{1, {}, std::move(done)});
+  const auto answered = [search] {
+    if (--search->left == 0) search->done(std::move(search->known));
+  };
+  for (int32_t i = 0; i < topic.partition_count(); ++i) {
+    const auto found = partitions_.find({topic.id, PartitionIndex{i}});
+    if (found == partitions_.end()) continue;  // another loop's, or never written to
+    ++search->left;
+    Partition* const partition = found->second.get();
+    partition->WhenOpen([partition, id, search, answered] {
+      if (const auto content = partition->ContentOf(id); content.has_value())
+        search->known.push_back({partition->id().partition, *content});
+      answered();
+    });
+  }
+  answered();
+}
+
 void Shard::ApplyRetention() {
   for (const auto& [id, partition] : partitions_) partition->ApplyRetention();
 }

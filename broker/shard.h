@@ -23,6 +23,12 @@ struct RecoveryProgress {
 // The directory that the metadata name for the node's replica; nullptr if it has none.
 const DirectoryId* DirectoryIdOf(const PartitionImage& partition, NodeId node);
 
+// Where a request id is remembered, with the content that it had.
+struct KnownRequest {
+  PartitionIndex partition;
+  Sequence content;
+};
+
 // The partitions of one event loop. A partition's log is opened when it is first used, or at start
 // if its folder exists. Thread: the loop, unless said otherwise.
 class Shard {
@@ -55,6 +61,11 @@ class Shard {
 
   // Opens `ids` a few at a time, counting in `progress`, which must outlive it; then runs `done`.
   void OpenAll(std::vector<TopicIdPartition> ids, RecoveryProgress& progress, Task done);
+
+  // The partitions of `topic` here that remember the request id `id`, and its content there. Waits
+  // for logs that are being opened, or would be at start; those that cannot be are left out.
+  void FindRequest(const TopicImage& topic, ProducerId id,
+                   UniqueFunction<void(std::vector<KnownRequest>)> done);
 
   void ApplyRetention();
   // Closes all logs, and waits for those that are being removed; `done` gets how many could not be

@@ -146,6 +146,18 @@ class BrokerHarness {
     delta.changed = {topic};
     Publish(std::move(delta), [&](MetadataImage& image) { image.topics.Set(name, topic); });
   }
+  // More partitions, `count` in all.
+  void AddPartitions(const std::string& name, int count) {
+    auto topic = std::make_shared<TopicImage>(*image_->Topic(name));
+    for (int i = topic->partition_count(); i < count; ++i) {
+      auto partition = std::make_shared<PartitionImage>(*topic->Partition(PartitionIndex{0}));
+      partition->index = PartitionIndex{i};
+      topic->partitions.Set(PartitionIndex{i}, std::move(partition));
+    }
+    MetadataDelta delta = Next();
+    delta.changed = {topic};
+    Publish(std::move(delta), [&](MetadataImage& image) { image.topics.Set(name, topic); });
+  }
   // Metadata that were lost: the broker is told nothing of it.
   void ForgetMetadata() {
     MetadataImage image = *image_;
