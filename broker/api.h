@@ -84,7 +84,7 @@ struct ProduceRecords {
   std::shared_ptr<const void> owner;  // keeps the records' bytes alive
   AckRule ack;
   Codec codec = Codec::kNone;
-  std::string request_id;  // makes retries safe; excludes producer_id
+  std::string request_id;  // makes retries safe; excludes producer_id; one content per topic
   std::string principal = "User:ANONYMOUS";
   ProducerId producer_id = kNoProducerId;  // with an explicit partition
   ProducerEpoch producer_epoch = kNoProducerEpoch;
@@ -103,7 +103,8 @@ struct ProducedRange {
 struct ProducedRecords {
   std::vector<Produced> batches;
   std::vector<ProducedRange> ranges;
-  // The first error by partition, when not all were appended; `ranges` then has those that were.
+  // When not all were appended: the first error by partition, those first that the request would
+  // meet again; `ranges` then has what was appended, now or before.
   std::optional<Error> error;
   // What of a failed request is known: false where nothing was appended and nothing will be.
   bool outcome_unknown = false;
@@ -208,7 +209,8 @@ class BrokerApi {
 
   virtual ~BrokerApi() = default;
 
-  // Calls for one partition are appended in the order in which they are made from one thread. Fails
+  // Calls for one partition are appended in the order in which they are made from one thread, save
+  // those with a request_id, which all partitions of the topic are asked for first. Fails
   // also with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp,
   // kUnsupportedCompression, kInvalidRequiredAcks, kOutOfOrderSequence, kInvalidProducerEpoch,
   // kNotEnoughReplicas, kDiskFull, kPriorRequestFailed; nothing was appended then. Where a failed

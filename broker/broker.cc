@@ -27,14 +27,16 @@ Broker::Broker(Options options)
         std::make_unique<Shard>(*loop, Shard::Options{.context = &context_,
                                                       .directories = directories,
                                                       .static_configs = options_.static_configs,
-                                                      .opening_max = options_.opening_max}));
+                                                      .opening_max = options_.opening_max,
+                                                      .index = shards_.size(),
+                                                      .count = options_.loops.size()}));
   }
 }
 
 Broker::~Broker() = default;
 
 Shard& Broker::ShardOf(const TopicIdPartition& id) const {
-  return *shards_[std::hash<TopicIdPartition>()(id) % shards_.size()];
+  return *shards_[Shard::IndexOf(id, shards_.size())];
 }
 
 void Broker::OnMetadata(const MetadataDelta& delta) {

@@ -10,6 +10,7 @@
 #include "base/thread_annotations.h"
 #include "broker/api.h"
 #include "broker/producer_ids.h"
+#include "broker/request_claims.h"
 #include "broker/shard.h"
 
 namespace gregor {
@@ -89,7 +90,13 @@ class Broker : public BrokerApi {
   Shard& ShardOf(const TopicIdPartition& id) const;
   Result<Budget::Share> TakeProduceMemory(size_t bytes);
   Result<std::shared_ptr<Scatter>> MakeScatter(ProduceRecords request);
+  // Whether the request id may be used: unknown to all partitions of the topic, or known for the
+  // same content.
+  void CheckRequestId(std::shared_ptr<Scatter> scatter, Done<void> done);
+  static Result<void> CheckKnown(const std::vector<KnownRequest>& known, Scatter& scatter);
+  void AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords> done);
   std::vector<std::vector<TopicIdPartition>> SortFolders(const MetadataImage& image);
+  void SetAside(LogDirectory& directory, const TopicIdPartition& id);
   void ScheduleRetention();
   void RetentionTick(Shard& shard);
 
@@ -103,6 +110,7 @@ class Broker : public BrokerApi {
   std::shared_ptr<const MetadataImage> image_;  // std::atomic_load / atomic_store
   std::atomic<bool> draining_{false};
   std::atomic<uint64_t> keyless_requests_{0};
+  RequestClaims request_claims_;
   std::vector<TopicIdPartition> strays_;  // set by Start()
 
   struct Observer {

@@ -6,17 +6,10 @@
 
 #include "broker/broker.h"
 #include "broker/routing.h"
+#include "storage/group_sync.h"
 
 namespace gregor {
 namespace {
-
-// The directory that the metadata name for this node's replica; nullptr if it has none.
-const DirectoryId* DirectoryOf(const PartitionImage& partition, NodeId node) {
-  for (size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i) {
-    if (partition.replicas[i] == node) return &partition.directories[i];
-  }
-  return nullptr;
-}
 
 const PartitionImage* FindPartition(const MetadataImage& image, const TopicIdPartition& id) {
   const TopicPtr topic = image.Topic(id.topic_id);
@@ -25,32 +18,54 @@ const PartitionImage* FindPartition(const MetadataImage& image, const TopicIdPar
 
 }  // namespace
 
-// What is to be opened, by shard. Folders that the metadata do not know, or place elsewhere, are
-// set aside, never deleted.
+// What is to be opened, by shard: partitions that have a folder or a synced mark. A mark without
+// folder is a log that was lost: opening it says so now, and not only once somebody asks for it.
+// Folders that the metadata do not know, or place elsewhere, are set aside, never deleted.
 std::vector<std::vector<TopicIdPartition>> Broker::SortFolders(const MetadataImage& image) {
   std::vector<std::vector<TopicIdPartition>> by_shard(shards_.size());
+  const auto open = [&](const TopicIdPartition& id) {
+    by_shard[Shard::IndexOf(id, shards_.size())].push_back(id);
+  };
   for (LogDirectory* directory : options_.directories) {
-    for (const TopicIdPartition& id : directory->found()) {
+    const auto belongs_here = [&](const TopicIdPartition& id) {
       const PartitionImage* partition = FindPartition(image, id);
       const DirectoryId* claimed =
-          partition == nullptr ? nullptr : DirectoryOf(*partition, options_.node_id);
-      if (claimed != nullptr && *claimed == directory->id()) {
-        by_shard[std::hash<TopicIdPartition>()(id) % shards_.size()].push_back(id);
-        continue;
+          partition == nullptr ? nullptr : DirectoryIdOf(*partition, options_.node_id);
+      return claimed != nullptr && *claimed == directory->id();
+    };
+    const auto& found = directory->found();
+    for (const TopicIdPartition& id : found) {
+      if (belongs_here(id)) {
+        open(id);
+      } else {
+        SetAside(*directory, id);
       }
-      strays_.push_back(id);
-      LOG(WARNING) << "Folder " << directory->PathOf(id)
-                   << " belongs to no partition that the metadata place here; it is kept as "
-                   << directory->PathOf(id)
-                   << ".stray (delete it once you are sure that nobody misses its records)";
-      directory->disk().Submit(Lane::kBackground, "stray.set_aside", [directory, id] {
-        const auto result = directory->SetAside(id);
-        LOG_IF(ERROR, !result.ok())
-            << "Stray folder of " << id << " could not be set aside: " << result.error();
-      });
+    }
+    for (const TopicIdPartition& id : directory->marked()) {
+      if (std::binary_search(found.begin(), found.end(), id)) continue;
+      const auto& strays = directory->found_strays();
+      if (belongs_here(id)) {
+        open(id);
+      } else if (!std::binary_search(strays.begin(), strays.end(), id)) {
+        // Of a deleted topic. The marks of strays stay: somebody may put their folders back.
+        directory->group_sync().Forget(id);
+      }
     }
   }
   return by_shard;
+}
+
+void Broker::SetAside(LogDirectory& directory, const TopicIdPartition& id) {
+  strays_.push_back(id);
+  LOG(WARNING) << "Folder " << directory.PathOf(id)
+               << " belongs to no partition that the metadata place here; it is kept as "
+               << directory.PathOf(id)
+               << ".stray (delete it once you are sure that nobody misses its records)";
+  directory.disk().Submit(Lane::kBackground, "stray.set_aside", [&directory, id] {
+    const auto result = directory.SetAside(id);
+    LOG_IF(ERROR, !result.ok()) << "Stray folder of " << id
+                                << " could not be set aside: " << result.error();
+  });
 }
 
 void Broker::Start(Task done) {
@@ -95,6 +110,7 @@ void Broker::RetentionTick(Shard& shard) {
 
 void Broker::Close(UniqueFunction<void(int64_t)> done) {
   draining_.store(true);
+  for (LogDirectory* directory : options_.directories) directory->HurryRemovals();
   auto gather = Gather<int64_t>::Make(
       shards_.size(), [done = std::move(done)](std::vector<Result<int64_t>> all) mutable {
         int64_t failures = 0;
@@ -183,7 +199,7 @@ void Broker::DescribeLogDirs(std::vector<std::string> topics,
         if (!wanted->empty() && wanted->count(topic) == 0) return;
         const PartitionImage* described = FindPartition(*image, partition.id());
         const DirectoryId* directory =
-            described == nullptr ? nullptr : DirectoryOf(*described, options_.node_id);
+            described == nullptr ? nullptr : DirectoryIdOf(*described, options_.node_id);
         if (directory == nullptr) return;
         usages.emplace_back(*directory, ReplicaUsage{.topic = topic,
                                                      .id = partition.id(),

@@ -19,7 +19,8 @@ struct Broker::Scatter {
   ProduceRecords request;
   TopicPtr topic;
   ProducerId request_producer = kNoProducerId;  // what request_id became
-  std::array<uint8_t, 16> key{};
+  Sequence content = kNoSequence;               // ... and its content
+  RequestClaims::Claim claim;
   std::vector<Part> parts;
   std::vector<uint32_t> part_of;  // by record
   Budget::Share memory;
@@ -83,6 +84,11 @@ bool IsUnknown(const Error& error) {
   });
 }
 
+// Whether repeating the request would fail again: such an error is told before one that passes.
+bool IsRequestBad(const Error& error) {
+  return SpecOf(error.reason).grpc_code == SpecOf(Reason::kInvalidArgument).grpc_code;
+}
+
 Result<ProducedRecords> Combine(const std::vector<uint32_t>& part_of,
                                 std::vector<Result<Produced>> results) {
   std::vector<std::optional<Produced>> produced(results.size());
@@ -91,8 +97,10 @@ Result<ProducedRecords> Combine(const std::vector<uint32_t>& part_of,
     if (results[part].ok()) {
       produced[part] = std::move(*results[part]);
     } else {
-      combined.outcome_unknown |= IsUnknown(results[part].error());
-      if (!combined.error.has_value()) combined.error = results[part].error();
+      const Error& error = results[part].error();
+      combined.outcome_unknown |= IsUnknown(error);
+      if (!combined.error.has_value() || (IsRequestBad(error) && !IsRequestBad(*combined.error)))
+        combined.error = error;
     }
   }
   const bool none = std::none_of(produced.begin(), produced.end(),
@@ -112,9 +120,12 @@ Result<std::shared_ptr<Broker::Scatter>> Broker::MakeScatter(ProduceRecords requ
   const int32_t count = topic.partition_count();
   uint64_t keyless = keyless_requests_.fetch_add(1, std::memory_order_relaxed);
   if (!request.request_id.empty()) {
-    scatter->key = image()->request_id_key;
+    const std::array<uint8_t, 16> key = image()->request_id_key;
     scatter->request_producer =
-        ProducerIdOfRequest(scatter->key, request.principal, topic.name, request.request_id);
+        ProducerIdOfRequest(key, request.principal, topic.name, request.request_id);
+    scatter->content = ContentSequence(key, request.partition, request.records);
+    ASSIGN_OR_RETURN(scatter->claim,
+                     request_claims_.Take(scatter->request_producer, scatter->content));
     keyless = PartitionHashOfRequest(request.request_id);
   }
   ASSIGN_OR_RETURN(scatter->memory, TakeProduceMemory(SizeBound(request.records)));
@@ -160,13 +171,67 @@ RecordBatch Encode(const ProduceRecords& request, const std::vector<int32_t>& in
 
 }  // namespace
 
+Result<void> Broker::CheckKnown(const std::vector<KnownRequest>& known, Scatter& scatter) {
+  const auto is_part = [&](PartitionIndex partition) {
+    return std::any_of(scatter.parts.begin(), scatter.parts.end(),
+                       [&](const auto& part) { return part.partition == partition; });
+  };
+  for (const KnownRequest& each : known) {
+    if (each.content != scatter.content) return RequestIdReused();
+    if (is_part(each.partition)) continue;
+    // Partitions were added since. What was one batch then is one now: it is found where it went.
+    if (scatter.parts.size() == 1) {
+      scatter.parts[0].partition = each.partition;
+      continue;
+    }
+    return Error(Reason::kInvalidArgument,
+                 "the topic was given partitions after this request was first sent; what it wrote "
+                 "then is in partition " +
+                     std::to_string(each.partition.value) +
+                     " and others, and would be stored twice");
+  }
+  return {};
+}
+
+void Broker::CheckRequestId(std::shared_ptr<Scatter> scatter, Done<void> done) {
+  auto gather = Gather<std::vector<KnownRequest>>::Make(
+      shards_.size(), [scatter, done = std::move(done)](auto results) mutable {
+        for (const auto& known : results) {
+          if (auto usable = CheckKnown(*known, *scatter); !usable.ok())
+            return done(std::move(usable));
+        }
+        done({});
+      });
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    Shard& shard = *shards_[i];
+    shard.loop().Post("shard.find_request", [&shard, i, gather, scatter] {
+      shard.FindRequest(
+          *scatter->topic, scatter->request_producer,
+          [gather, i](std::vector<KnownRequest> known) { gather->Set(i, std::move(known)); });
+    });
+  }
+}
+
 void Broker::Produce(ProduceRecords request, Done<ProducedRecords> done) {
   auto made = MakeScatter(std::move(request));
   if (!made.ok()) return done(std::move(made).error());
-  const std::shared_ptr<Scatter> scatter = std::move(*made);
+  std::shared_ptr<Scatter> scatter = std::move(*made);
+  const bool is_request = scatter->request_producer != kNoProducerId;
+  // The only partition of a topic sees by itself what the id was used for.
+  if (!is_request || scatter->topic->partition_count() == 1)
+    return AppendParts(std::move(scatter), std::move(done));
+  CheckRequestId(scatter, [this, scatter, done = std::move(done)](Result<void> usable) mutable {
+    if (usable.ok()) return AppendParts(std::move(scatter), std::move(done));
+    scatter->claim.Release();
+    done(std::move(usable).error());
+  });
+}
+
+void Broker::AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords> done) {
   auto gather = Gather<Produced>::Make(
       scatter->parts.size(),
       [scatter, done = std::move(done)](std::vector<Result<Produced>> results) mutable {
+        scatter->claim.Release();
         done(Combine(scatter->part_of, std::move(results)));
       });
   for (size_t i = 0; i < scatter->parts.size(); ++i) {
@@ -192,7 +257,7 @@ void Broker::Produce(ProduceRecords request, Done<ProducedRecords> done) {
           if (is_request) {
             producer.producer_id = scatter->request_producer;
             producer.producer_epoch = ProducerEpoch{0};
-            producer.base_sequence = ContentSequence(scatter->key, request.records, part.indexes);
+            producer.base_sequence = scatter->content;
           }
           const Codec codec = partition.metadata().settings->compression.value_or(request.codec);
           Partition::Append append;

@@ -23,6 +23,7 @@ Error Partition::Ended(const Life& life) {
 void Partition::Open(LogDirectory& directory) {
   CHECK(state_ == State::kNew);
   state_ = State::kOpening;
+  directory_ = &directory;
   Log::Options options;
   options.id = id_;
   options.config = metadata_.settings->log;
@@ -156,6 +157,13 @@ Result<std::optional<Produced>> Partition::FindDuplicate(const Append& append,
   return std::optional<Produced>(std::move(produced));
 }
 
+std::optional<Sequence> Partition::ContentOf(ProducerId id) const {
+  if (log_ == nullptr || state_ == State::kRemoved) return std::nullopt;
+  const auto batch = log_->producers().LastOf(id);
+  if (!batch.has_value()) return std::nullopt;
+  return batch->first_sequence;
+}
+
 Result<Produced> Partition::AppendToLog(RecordBatch batch) {
   const TopicSettings& settings = *metadata_.settings;
   const Timestamp now = loop_.clock().WallNow();
@@ -273,8 +281,12 @@ void Partition::Remove(UniqueFunction<void(Result<void>)> done) {
     state_ = State::kRemoved;
     life_->removed = true;
     FailPending(CheckServing({}).error());
-    if (log_ == nullptr) return done({});
-    log_->Remove(std::move(done));
+    if (log_ != nullptr) return log_->Remove(std::move(done));
+    if (directory_ == nullptr) return done({});
+    // What could not be opened goes as a whole.
+    directory_->disk().Submit(
+        Lane::kBackground, "partition.remove", loop_,
+        [directory = directory_, id = id_] { return directory->Discard(id); }, std::move(done));
   });
 }
 

@@ -73,10 +73,15 @@ class Partition {
   void FindOffset(OffsetQuery query, BrokerApi::Done<FoundOffset> done);
   Result<EpochEnd> FindEpochEnd(LeaderEpoch epoch, std::optional<LeaderEpoch> current_leader_epoch);
   void DeleteRecords(Offset before, BrokerApi::Done<Offset> done);
+  // The content of the request that `id` stands for, where the log remembers it (request_id.h).
+  std::optional<Sequence> ContentOf(ProducerId id) const;
   void ApplyRetention();
 
-  // Answers what waits, closes or removes the log. The partition is not used afterwards.
+  // Answers what waits, and closes the log. The partition is not used afterwards, except that it
+  // may still be removed before it is open.
   void Close(UniqueFunction<void(Result<void>)> done);
+  // Its topic was deleted: answers what waits, and takes folder and mark away, also where the log
+  // could not be opened. The partition is not used afterwards. REQUIRES: not closed.
   void Remove(UniqueFunction<void(Result<void>)> done);
 
   bool is_open() const { return log_ != nullptr; }
@@ -130,6 +135,7 @@ class Partition {
   const TopicIdPartition id_;
   Metadata metadata_;
   State state_ = State::kNew;
+  LogDirectory* directory_ = nullptr;  // null where it was set offline without one
   std::unique_ptr<Log> log_;
   std::optional<Error> offline_;
   std::vector<Task> when_open_;

@@ -28,11 +28,14 @@ ProducerId ProducerIdOfRequest(const std::array<uint8_t, 16>& key, std::string_v
   return {kRequestIdRange | static_cast<int64_t>(hash.Finish() & (kRequestIdRange - 1))};
 }
 
-Sequence ContentSequence(const std::array<uint8_t, 16>& key, const std::vector<NewRecord>& records,
-                         const std::vector<int32_t>& indexes) {
+Sequence ContentSequence(const std::array<uint8_t, 16>& key,
+                         std::optional<PartitionIndex> partition,
+                         const std::vector<NewRecord>& records) {
   SipHash hash(key);
-  for (const int32_t index : indexes) {
-    const NewRecord& record = records[static_cast<size_t>(index)];
+  hash.Add(partition.has_value() ? "v" : "n");
+  if (partition.has_value()) hash.Add(static_cast<uint64_t>(partition->value));
+  hash.Add(records.size());
+  for (const NewRecord& record : records) {
     AddOptional(hash, record.key);
     AddOptional(hash, record.value);
     hash.Add(static_cast<uint64_t>(record.timestamp.value));
@@ -43,6 +46,13 @@ Sequence ContentSequence(const std::array<uint8_t, 16>& key, const std::vector<N
     }
   }
   return {static_cast<int32_t>(hash.Finish() & 0x7fffffff)};
+}
+
+Error RequestIdReused() {
+  return Error(Reason::kInvalidArgument,
+               "this request_id was used before for other records, or for another partition: give "
+               "every request an id of its own, and repeat a request unchanged")
+      .With("outcome", "NOT_APPLIED");
 }
 
 uint64_t PartitionHashOfRequest(std::string_view request_id) {

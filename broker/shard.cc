@@ -4,6 +4,13 @@
 
 namespace gregor {
 
+const DirectoryId* DirectoryIdOf(const PartitionImage& partition, NodeId node) {
+  for (size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i) {
+    if (partition.replicas[i] == node) return &partition.directories[i];
+  }
+  return nullptr;
+}
+
 Shard::Shard(EventLoop& loop, Options options) : loop_(loop), options_(std::move(options)) {}
 
 Partition::Metadata Shard::MetadataOf(const TopicImage& topic, const PartitionImage& partition) {
@@ -43,18 +50,55 @@ void Shard::OnMetadata(const MetadataDelta& delta) {
 
 void Shard::Drop(const TopicImage& topic) {
   settings_.erase(topic.id);
+  if (closing_) return;
+  std::map<LogDirectory*, std::vector<TopicIdPartition>> unopened;
   topic.partitions.VisitAll(
-      [&](PartitionIndex index, const std::shared_ptr<const PartitionImage>&) {
+      [&](PartitionIndex index, const std::shared_ptr<const PartitionImage>& image) {
         const TopicIdPartition id{topic.id, index};
+        if (IndexOf(id, options_.count) != options_.index) return;
         const auto found = partitions_.find(id);
-        if (found == partitions_.end()) return;
+        if (found == partitions_.end()) {
+          // Its turn to be opened has not come, or it was never used.
+          LogDirectory* const directory = DirectoryOf(*image);
+          if (directory != nullptr) unopened[directory].push_back(id);
+          return;
+        }
         // It goes once its files are gone; until then it answers that the topic was deleted.
+        removing_.insert(id);
+        ++removals_running_;
         found->second->Remove([this, id](Result<void> removed) {
           LOG_IF(ERROR, !removed.ok()) << "Files of deleted partition " << id
                                        << " could not be removed: " << removed.error();
-          loop_.Post("partition.drop", [this, id] { partitions_.erase(id); });
+          loop_.Post("partition.drop", [this, id] {
+            partitions_.erase(id);
+            removing_.erase(id);
+            EndRemoval();
+          });
         });
       });
+  DropUnopened(std::move(unopened));
+}
+
+void Shard::DropUnopened(std::map<LogDirectory*, std::vector<TopicIdPartition>> partitions) {
+  for (auto& [directory, ids] : partitions) {
+    ++removals_running_;
+    directory->disk().Submit(
+        Lane::kBackground, "shard.drop_unopened", loop_,
+        [directory = directory, ids = std::move(ids)] {
+          for (const TopicIdPartition& id : ids) {
+            const auto removed = directory->Discard(id);
+            LOG_IF(ERROR, !removed.ok()) << "Files of deleted partition " << id
+                                         << " could not be removed: " << removed.error();
+          }
+          return true;
+        },
+        [this](bool) { EndRemoval(); });
+  }
+}
+
+void Shard::EndRemoval() {
+  if (--removals_running_ > 0) return;
+  for (Task& task : std::exchange(when_removed_, {})) task();
 }
 
 Result<Partition*> Shard::Get(const TopicIdPartition& id) {
@@ -80,18 +124,18 @@ Result<Partition*> Shard::Get(const TopicIdPartition& id) {
 }
 
 void Shard::OpenOrSetOffline(Partition& partition, const PartitionImage& image) {
-  DirectoryId directory;
-  for (size_t i = 0; i < image.replicas.size() && i < image.directories.size(); ++i) {
-    if (image.replicas[i] == options_.context->node_id) directory = image.directories[i];
-  }
-  const auto found = options_.directories.find(directory);
-  if (found == options_.directories.end()) {
-    partition.SetOffline(Error(Reason::kStorageError,
-                               "its log directory " + directory.ToString() +
-                                   " is not among this node's: add the missing disk to log_dirs"));
-    return;
-  }
-  partition.Open(*found->second);
+  if (LogDirectory* const directory = DirectoryOf(image)) return partition.Open(*directory);
+  const DirectoryId* const id = DirectoryIdOf(image, options_.context->node_id);
+  partition.SetOffline(Error(Reason::kStorageError,
+                             "its log directory " +
+                                 (id == nullptr ? DirectoryId() : *id).ToString() +
+                                 " is not among this node's: add the missing disk to log_dirs"));
+}
+
+LogDirectory* Shard::DirectoryOf(const PartitionImage& image) const {
+  const DirectoryId* const id = DirectoryIdOf(image, options_.context->node_id);
+  const auto found = id == nullptr ? options_.directories.end() : options_.directories.find(*id);
+  return found == options_.directories.end() ? nullptr : found->second;
 }
 
 void Shard::OpenAll(std::vector<TopicIdPartition> ids, RecoveryProgress& progress, Task done) {
@@ -124,6 +168,35 @@ void Shard::OpenNext() {
     std::exchange(opening_.done, {})();
 }
 
+void Shard::FindRequest(const TopicImage& topic, ProducerId id,
+                        UniqueFunction<void(std::vector<KnownRequest>)> done) {
+  for (const TopicIdPartition& waiting : opening_.waiting) {
+    if (waiting.topic_id == topic.id) (void)Get(waiting);
+  }
+  struct Search {
+    size_t left;
+    std::vector<KnownRequest> known;
+    UniqueFunction<void(std::vector<KnownRequest>)> done;
+  };
+  // One more than are asked, so that it cannot end while they are still being asked.
+  const auto search = std::make_shared<Search>(Search{1, {}, std::move(done)});
+  const auto answered = [search] {
+    if (--search->left == 0) search->done(std::move(search->known));
+  };
+  for (int32_t i = 0; i < topic.partition_count(); ++i) {
+    const auto found = partitions_.find({topic.id, PartitionIndex{i}});
+    if (found == partitions_.end()) continue;  // another loop's, or never written to
+    ++search->left;
+    Partition* const partition = found->second.get();
+    partition->WhenOpen([partition, id, search, answered] {
+      if (const auto content = partition->ContentOf(id); content.has_value())
+        search->known.push_back({partition->id().partition, *content});
+      answered();
+    });
+  }
+  answered();
+}
+
 void Shard::ApplyRetention() {
   for (const auto& [id, partition] : partitions_) partition->ApplyRetention();
 }
@@ -137,12 +210,18 @@ void Shard::Close(UniqueFunction<void(int64_t)> done) {
     UniqueFunction<void(int64_t)> done;
   };
   // One more than there are partitions, so that it cannot end while they are still being asked.
-  auto rest = std::make_shared<Rest>(Rest{partitions_.size() + 1, 0, std::move(done)});
+  auto rest = std::make_shared<Rest>(Rest{partitions_.size() - removing_.size() + 1, 0, {}});
+  rest->done = [this, done = std::move(done)](int64_t failures) mutable {
+    if (removals_running_ == 0) return done(failures);
+    when_removed_.push_back([failures, done = std::move(done)]() mutable { done(failures); });
+  };
   const auto closed = [rest](Result<void> result) {
     if (!result.ok()) ++rest->failures;
     if (--rest->left == 0) rest->done(rest->failures);
   };
-  for (const auto& [id, partition] : partitions_) partition->Close(closed);
+  for (const auto& [id, partition] : partitions_) {
+    if (removing_.count(id) == 0) partition->Close(closed);
+  }
   closed({});
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "broker/partition.h"
@@ -19,6 +20,15 @@ struct RecoveryProgress {
   std::atomic<int64_t> failed{0};
 };
 
+// The directory that the metadata name for the node's replica; nullptr if it has none.
+const DirectoryId* DirectoryIdOf(const PartitionImage& partition, NodeId node);
+
+// Where a request id is remembered, with the content that it had.
+struct KnownRequest {
+  PartitionIndex partition;
+  Sequence content;
+};
+
 // The partitions of one event loop. A partition's log is opened when it is first used, or at start
 // if its folder exists. Thread: the loop, unless said otherwise.
 class Shard {
@@ -28,7 +38,14 @@ class Shard {
     std::map<DirectoryId, LogDirectory*> directories;
     ConfigMap static_configs;
     int opening_max = 32;  // logs that are recovered at the same time at start
+    size_t index = 0;      // of this shard, among so many
+    size_t count = 1;
   };
+
+  // Which of `count` shards has the partition.
+  static size_t IndexOf(const TopicIdPartition& id, size_t count) {
+    return std::hash<TopicIdPartition>()(id) % count;
+  }
 
   Shard(EventLoop& loop, Options options);
 
@@ -45,8 +62,15 @@ class Shard {
   // Opens `ids` a few at a time, counting in `progress`, which must outlive it; then runs `done`.
   void OpenAll(std::vector<TopicIdPartition> ids, RecoveryProgress& progress, Task done);
 
+  // The partitions of `topic` here that remember the request id `id`, and its content there. Waits
+  // for logs that are being opened, or would be at start; those that cannot be are left out.
+  void FindRequest(const TopicImage& topic, ProducerId id,
+                   UniqueFunction<void(std::vector<KnownRequest>)> done);
+
   void ApplyRetention();
-  // Closes all logs; `done` gets how many could not be closed cleanly.
+  // Closes all logs, and waits for those that are being removed; `done` gets how many could not be
+  // closed cleanly. Topics that are deleted later are left as they are: nobody removes under a
+  // stop.
   void Close(UniqueFunction<void(int64_t failures)> done);
 
   // Calls visit(partition) for those that are in use.
@@ -60,12 +84,18 @@ class Shard {
   Partition::Metadata MetadataOf(const TopicImage& topic, const PartitionImage& partition);
   void OpenOrSetOffline(Partition& partition, const PartitionImage& image);
   void OpenNext();
+  LogDirectory* DirectoryOf(const PartitionImage& image) const;
   void Drop(const TopicImage& topic);
+  void DropUnopened(std::map<LogDirectory*, std::vector<TopicIdPartition>> partitions);
+  void EndRemoval();
 
   EventLoop& loop_;
   Options options_;
   ImagePtr image_;
   bool closing_ = false;
+  std::unordered_set<TopicIdPartition> removing_;  // of `partitions_`: their topic was deleted
+  int removals_running_ = 0;                       // those, and jobs for partitions not in use
+  std::vector<Task> when_removed_;
   std::unordered_map<TopicIdPartition, std::unique_ptr<Partition>> partitions_;
   // Settings of the topics of `partitions_`, shared by their partitions.
   std::unordered_map<TopicId, std::shared_ptr<const TopicSettings>> settings_;

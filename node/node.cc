@@ -130,8 +130,8 @@ class RunningNode final : public Node {
           *files_, {.name = "disk" + std::to_string(i),
                     .read_threads = static_cast<int>(settings_.disk_read_threads),
                     .background_threads = static_cast<int>(settings_.disk_background_threads)}));
-      ASSIGN_OR_RETURN(const auto options,
-                       LogDirectoryOptions(*files_, settings_, identity_, paths[i]));
+      ASSIGN_OR_RETURN(auto options, LogDirectoryOptions(*files_, settings_, identity_, paths[i]));
+      CountSyncs(*metrics_, options);
       ASSIGN_OR_RETURN(auto directory,
                        LogDirectory::Open(*disks_.back(), *controller_loop_, options));
       directories_.push_back(std::move(directory));

@@ -51,6 +51,18 @@ void ExportDirectory(Metrics& metrics, LogDirectory& directory) {
 
 }  // namespace
 
+void CountSyncs(Metrics& metrics, LogDirectory::Options& options) {
+  const Metrics::Labels labels = {{"directory", options.path}};
+  LatencyHistogram& seconds = metrics.AddLatency(
+      "gregor_sync_seconds", "Time that a sync of what had gathered took.", labels);
+  Counter& files =
+      metrics.AddCounter("gregor_synced_files_total", "Files that were synced.", labels);
+  options.on_synced = [&](Duration took, size_t count) {
+    seconds.Observe(took);
+    files.Add(count);
+  };
+}
+
 void CountTraffic(Metrics& metrics, Broker::Options& options) {
   Counter& records =
       metrics.AddCounter("gregor_appended_records_total", "Records appended to logs.");

@@ -14,6 +14,8 @@ namespace gregor {
 
 // Sets the broker's callbacks so that records and bytes in and out are counted.
 void CountTraffic(Metrics& metrics, Broker::Options& options);
+// Sets the directory's callback so that its syncs are counted. REQUIRES: `metrics` outlives it.
+void CountSyncs(Metrics& metrics, LogDirectory::Options& options);
 // Memory, recovery, metadata and disks. REQUIRES: all of them outlive whoever renders the metrics.
 void ExportNode(Metrics& metrics, const Broker& broker, const Controller& controller,
                 const std::vector<std::unique_ptr<LogDirectory>>& directories);

@@ -40,6 +40,17 @@ std::optional<SyncedMark> JournaledGroupSync::MarkOf(const TopicIdPartition& par
   return found->second;
 }
 
+std::vector<TopicIdPartition> JournaledGroupSync::Marked() const {
+  std::vector<TopicIdPartition> marked;
+  {
+    const MutexLock lock(mutex_);
+    marked.reserve(marks_.size());
+    for (const auto& [partition, mark] : marks_) marked.push_back(partition);
+  }
+  std::sort(marked.begin(), marked.end());
+  return marked;
+}
+
 void JournaledGroupSync::FlushMarksSoon() {
   bool start;
   {
@@ -128,6 +139,15 @@ void JournaledGroupSync::NoteMark(const Part& part) {
   unwritten_.emplace_back(part.partition, mark);
 }
 
+Result<void> JournaledGroupSync::SyncTimed(const std::vector<FilePtr>& files,
+                                           const std::vector<std::string>& folders) {
+  const MonotonicTime start = clock_.Now();
+  Result<void> result = directory_.disk().files().SyncAll(files, folders);
+  const auto& on_synced = directory_.options().on_synced;
+  if (on_synced) on_synced(clock_.Now() - start, files.size());
+  return result;
+}
+
 Result<void> JournaledGroupSync::WriteJournal(const Group& group) {
   if (!group.rewrite.has_value()) return journal_.Append(group.changes);
   Result<void> written = journal_.Rewrite(*group.rewrite);
@@ -159,7 +179,7 @@ JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const Group& group
   files.erase(std::unique(files.begin(), files.end()), files.end());
   std::sort(folders.begin(), folders.end());
   folders.erase(std::unique(folders.begin(), folders.end()), folders.end());
-  if (!journal_broken) result.files = directory_.disk().files().SyncAll(files, folders);
+  if (!journal_broken) result.files = SyncTimed(files, folders);
   // Sticky: what a failed sync left behind nobody knows, so it is not tried again (D3, A9).
   if (!result.files.ok()) directory_.Fail(result.files.error());
   return result;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/thread_annotations.h"
 #include "storage/group_sync.h"
 #include "storage/mark_journal.h"
@@ -17,8 +18,12 @@ namespace gregor {
 class JournaledGroupSync final : public GroupSync {
  public:
   // REQUIRES: all outlive it; its jobs have run when it goes.
-  JournaledGroupSync(LogDirectory& directory, MarkJournal journal, MarkJournal::Marks marks)
-      : directory_(directory), journal_(std::move(journal)), marks_(std::move(marks)) {}
+  JournaledGroupSync(LogDirectory& directory, const Clock& clock, MarkJournal journal,
+                     MarkJournal::Marks marks)
+      : directory_(directory),
+        clock_(clock),
+        journal_(std::move(journal)),
+        marks_(std::move(marks)) {}
 
   void Add(Part part) override;
   void Forget(const TopicIdPartition& partition) override;
@@ -26,6 +31,9 @@ class JournaledGroupSync final : public GroupSync {
   // The last mark that is known to be true: of what the journal had at the start, or was synced
   // since, be it in the journal yet or not. Thread: any.
   std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const;
+
+  // The partitions that have one, in order. Thread: any.
+  std::vector<TopicIdPartition> Marked() const;
 
   // Writes and syncs the marks that no later group took along; no group runs afterwards. Thread:
   // the sync lane.
@@ -51,9 +59,12 @@ class JournaledGroupSync final : public GroupSync {
   Group TakeGroup() TS_REQUIRES(mutex_);
   GroupResult SyncGroup(const Group& group);
   Result<void> WriteJournal(const Group& group);
+  Result<void> SyncTimed(const std::vector<FilePtr>& files,
+                         const std::vector<std::string>& folders);
   static void Answer(std::vector<Part>& parts, const GroupResult& result);
 
   LogDirectory& directory_;
+  const Clock& clock_;
   MarkJournal journal_;  // sync lane
   // False once closed: jobs that are still in the lane may come when this has gone.
   std::shared_ptr<std::atomic<bool>> open_ = std::make_shared<std::atomic<bool>>(true);

@@ -59,7 +59,8 @@ class Directory final : public LogDirectory {
     ASSIGN_OR_RETURN(MarkJournal journal,
                      MarkJournal::Open(files, JoinPath(options_.path, kJournalFile),
                                        options_.journal_bytes_min, marks));
-    sync_ = std::make_unique<JournaledGroupSync>(*this, std::move(journal), std::move(marks));
+    sync_ = std::make_unique<JournaledGroupSync>(*this, loop_.clock(), std::move(journal),
+                                                 std::move(marks));
     const std::string clean = JoinPath(options_.path, kCleanFile);
     ASSIGN_OR_RETURN(was_clean_, files.Exists(clean));
     if (was_clean_) {
@@ -77,6 +78,8 @@ class Directory final : public LogDirectory {
   Disk& disk() override { return disk_; }
   bool was_clean() const override { return was_clean_; }
   const std::vector<TopicIdPartition>& found() const override { return found_; }
+  const std::vector<TopicIdPartition>& found_strays() const override { return found_strays_; }
+  std::vector<TopicIdPartition> marked() const override { return sync_->Marked(); }
   std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const override {
     return sync_->MarkOf(partition);
   }
@@ -177,8 +180,15 @@ class Directory final : public LogDirectory {
     RETURN_IF_ERROR(RemoveTree(files, doomed));
     RETURN_IF_ERROR(files.Rename(path, doomed));
     RETURN_IF_ERROR(files.SyncDirectory(options_.path));
+    if (hurries_.load(std::memory_order_relaxed)) return {};
     return RemoveTree(files, doomed);
   }
+  Result<void> Discard(const TopicIdPartition& partition) override {
+    RETURN_IF_ERROR(RemoveFolder(partition));
+    if (sync_->MarkOf(partition).has_value()) sync_->Forget(partition);
+    return {};
+  }
+  void HurryRemovals() override { hurries_.store(true, std::memory_order_relaxed); }
 
   Result<void> CloseCleanly() override {
     *alive_ = false;
@@ -265,13 +275,17 @@ class Directory final : public LogDirectory {
         continue;
       }
       const auto id = entry.is_directory ? TopicIdPartition::Parse(entry.name) : std::nullopt;
-      const bool known = id.has_value() || entry.name.find(kStraySuffix) != std::string::npos ||
-                         !entry.is_directory || entry.name == "lost+found";
+      const size_t stray = entry.name.find(kStraySuffix);
+      const bool known = id.has_value() || stray != std::string::npos || !entry.is_directory ||
+                         entry.name == "lost+found";
       if (id.has_value()) found_.push_back(*id);
+      const auto stray_id = TopicIdPartition::Parse(entry.name.substr(0, stray));
+      if (stray != std::string::npos && stray_id.has_value()) found_strays_.push_back(*stray_id);
       LOG_IF(WARNING, !known) << "Folder " << JoinPath(options_.path, entry.name)
                               << " is none of Gregor's; it is left alone";
     }
     std::sort(found_.begin(), found_.end());
+    std::sort(found_strays_.begin(), found_strays_.end());
     return {};
   }
 
@@ -316,6 +330,8 @@ class Directory final : public LogDirectory {
   DirectoryId id_;
   bool was_clean_ = false;
   std::vector<TopicIdPartition> found_;
+  std::vector<TopicIdPartition> found_strays_;
+  std::atomic<bool> hurries_{false};
   std::unique_ptr<JournaledGroupSync> sync_;
   int ticks_ = 0;
   std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);

@@ -1,6 +1,7 @@
 #ifndef GREGOR_STORAGE_LOG_DIRECTORY_H_
 #define GREGOR_STORAGE_LOG_DIRECTORY_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,6 +56,8 @@ class LogDirectory {
     uint64_t checkpoint_bytes = 64u << 20;     // bounds what a start reads of a log after a crash
     uint64_t journal_bytes_min = 1u << 20;     // a smaller journal of marks is not rewritten
     Compactor::Options compaction;
+    // How long a group's sync took, and how many files it had; for metrics. Thread: the sync lane.
+    std::function<void(Duration took, size_t files)> on_synced = {};
     DirectoryId new_id;  // of a folder that is formatted; zero: random
   };
 
@@ -70,8 +73,13 @@ class LogDirectory {
   virtual Disk& disk() = 0;
   // Whether the last stop was clean (the marker is gone once Open() has returned).
   virtual bool was_clean() const = 0;
-  // Partition folders that exist, in order; and names that are none of ours (reported, left alone).
+  // Partition folders that existed when it was opened, in order. Names that are none of ours are
+  // reported and left alone.
   virtual const std::vector<TopicIdPartition>& found() const = 0;
+  // Partitions whose folders were set aside by an earlier start and are still there, in order.
+  virtual const std::vector<TopicIdPartition>& found_strays() const = 0;
+  // Partitions that have a synced mark now, in order.
+  virtual std::vector<TopicIdPartition> marked() const = 0;
   // What is known to be synced of the partition: found in the journal, or synced since.
   virtual std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const = 0;
   virtual std::string PathOf(const TopicIdPartition& partition) const = 0;
@@ -106,6 +114,11 @@ class LogDirectory {
   // of it is ever taken for a partition. What a crash leaves of it is removed by the next Open().
   // Thread: disk.
   virtual Result<void> RemoveFolder(const TopicIdPartition& partition) = 0;
+  // Removes folder and mark of a partition that has no open log. Thread: disk.
+  virtual Result<void> Discard(const TopicIdPartition& partition) = 0;
+  // The directory is about to be closed: from now on folders to remove get their other name only,
+  // so that no stop waits for large files to go. Thread: any.
+  virtual void HurryRemovals() = 0;
 
   // After all logs are closed: a last sync of the journal and the clean-shutdown marker. Thread:
   // the sync lane of its disk, so that no group runs beside it.

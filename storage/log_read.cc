@@ -40,6 +40,11 @@ Error TooSmall(size_t needed, size_t allowed) {
       .With("needed_bytes", std::to_string(needed));
 }
 
+bool IsSound(const BatchHeader& header, const Slice& bytes) {
+  return Crc32c(0, bytes.span().subspan(kBatchCrcStart, header.size() - kBatchCrcStart)) ==
+         header.crc;
+}
+
 }  // namespace
 
 // Behind it the file may have room that was never written.
@@ -249,8 +254,7 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
         break;
       }
     }
-    if (is_whole &&
-        Crc32c(0, rest.span().subspan(kBatchCrcStart, size - kBatchCrcStart)) != header->crc) {
+    if (is_whole && !IsSound(*header, rest)) {
       if (any) break;
       return DamagedAt(place, "the checksum of the batch at offset " +
                                   std::to_string(header->base_offset.value) + " is wrong");

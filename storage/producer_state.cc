@@ -171,8 +171,8 @@ Result<std::optional<ProducerState::Batch>> ProducerState::Check(const BatchHead
     const auto known = LastOf(header.producer_id);
     if (known.has_value() && known->first_sequence != header.base_sequence) {
       return Error(Reason::kInvalidArgument,
-                   "this request id was used before for other records: give every request an id "
-                   "of its own");
+                   "this request_id was used before for other records: give every request an id "
+                   "of its own, and repeat a request unchanged");
     }
     return known;
   }

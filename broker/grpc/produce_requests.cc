@@ -232,13 +232,26 @@ Error WithOutcome(Error error) {
 
 Error PartialFailure(const ProducedRecords& produced) {
   CHECK(produced.error.has_value());
-  Error error(Reason::kPartialFailure,
-              "some partitions took their records, others did not: " + produced.error->ToString());
-  for (const auto& [key, value] : produced.error->details) {
+  const Error& cause = *produced.error;
+  const bool appended = std::any_of(produced.batches.begin(), produced.batches.end(),
+                                    [](const Produced& batch) { return !batch.duplicate; });
+  // Whoever is told of a partial failure repeats the request: that must be able to succeed.
+  const bool is_final =
+      SpecOf(cause.reason).grpc_code == SpecOf(Reason::kInvalidArgument).grpc_code;
+  Error error =
+      is_final ? Error(cause.reason,
+                       cause.message + (appended ? "; other partitions took their records" : ""))
+               : Error(Reason::kPartialFailure,
+                       "some partitions took their records, others did not: " + cause.ToString());
+  for (const auto& [key, value] : cause.details) {
     if (key != "outcome") error.With(key, value);
   }
-  error.With("cause", std::string(ReasonName(produced.error->reason)));
-  if (produced.outcome_unknown) error.With("outcome", "UNKNOWN");
+  if (!is_final) error.With("cause", std::string(ReasonName(cause.reason)));
+  if (produced.outcome_unknown) {
+    error.With("outcome", "UNKNOWN");
+  } else if (is_final && !appended) {
+    error.With("outcome", "NOT_APPLIED");
+  }
   return error;
 }
 

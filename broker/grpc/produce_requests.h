@@ -51,7 +51,8 @@ WireWriter EncodeError(int64_t frame_id, const google::rpc::Status& status);
 // What the broker says of a failed write: where it does not say that the outcome is unknown,
 // nothing was appended.
 Error WithOutcome(Error error);
-// The error of a request of which some partitions took their records and others did not.
+// The error of a request of which some partitions took their records and others did not: that of
+// the partition where repeating the request would not help, else kPartialFailure.
 Error PartialFailure(const ProducedRecords& produced);
 v1::PartialProduce PartialOf(const ProducedRecords& produced);
 

@@ -1,5 +1,6 @@
 #include "broker/grpc/server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/codegen/service_type.h>
 #include <grpcpp/resource_quota.h>
@@ -146,6 +147,10 @@ class RunningServer final : public GrpcServer {
 }  // namespace
 
 Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(BrokerApi& broker, Options options) {
+  // The library stays until the process ends: where the last user of it goes it waits for its own
+  // threads, which may take seconds while clients that do not read hold connections.
+  static const bool kept = (grpc_init(), true);
+  CHECK(kept);
   auto server = std::make_unique<RunningServer>(broker, std::move(options));
   RETURN_IF_ERROR(server->Listen());
   return std::unique_ptr<GrpcServer>(std::move(server));

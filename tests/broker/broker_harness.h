@@ -59,8 +59,15 @@ class BrokerHarness {
   size_t produce_memory_bytes = 64u << 20;
   size_t fetch_memory_bytes = 64u << 20;
   uint64_t reserve_bytes = 0;
+  int opening_max = 32;
 
   void Start() {
+    BeginStart();
+    ASSERT_TRUE(scheduler_.RunUntil([&] { return started_; }, std::chrono::minutes(1)));
+  }
+  // Without waiting until all logs are open.
+  void BeginStart() {
+    started_ = false;
     process_ = std::make_unique<Process>(scheduler_, files_);
     LogDirectory::Options directory;
     directory.path = "/data";
@@ -78,11 +85,10 @@ class BrokerHarness {
     options.controller = &controller;
     options.produce_memory_bytes = produce_memory_bytes;
     options.fetch_memory_bytes = fetch_memory_bytes;
+    options.opening_max = opening_max;
     process_->broker = std::make_unique<Broker>(std::move(options));
     RaiseEpochs();
-    bool started = false;
-    broker().Start([&] { started = true; });
-    ASSERT_TRUE(scheduler_.RunUntil([&] { return started; }, std::chrono::minutes(1)));
+    broker().Start([this] { started_ = true; });
   }
   void Kill() {
     if (process_ == nullptr) return;
@@ -136,6 +142,18 @@ class BrokerHarness {
   void SetConfigs(const std::string& name, ConfigMap configs) {
     auto topic = std::make_shared<TopicImage>(*image_->Topic(name));
     topic->configs = std::make_shared<const ConfigMap>(std::move(configs));
+    MetadataDelta delta = Next();
+    delta.changed = {topic};
+    Publish(std::move(delta), [&](MetadataImage& image) { image.topics.Set(name, topic); });
+  }
+  // More partitions, `count` in all.
+  void AddPartitions(const std::string& name, int count) {
+    auto topic = std::make_shared<TopicImage>(*image_->Topic(name));
+    for (int i = topic->partition_count(); i < count; ++i) {
+      auto partition = std::make_shared<PartitionImage>(*topic->Partition(PartitionIndex{0}));
+      partition->index = PartitionIndex{i};
+      topic->partitions.Set(PartitionIndex{i}, std::move(partition));
+    }
     MetadataDelta delta = Next();
     delta.changed = {topic};
     Publish(std::move(delta), [&](MetadataImage& image) { image.topics.Set(name, topic); });
@@ -229,6 +247,7 @@ class BrokerHarness {
     }
   }
 
+  bool is_started() const { return started_; }
   Broker& broker() { return *process_->broker; }
   LogDirectory& directory() { return *process_->directory; }
   SimFileSystem& files() { return files_; }
@@ -294,6 +313,7 @@ class BrokerHarness {
   ClusterId cluster_;
   DirectoryId directory_id_;
   ImagePtr image_;
+  bool started_ = false;
   std::unique_ptr<Process> process_;
 };
 

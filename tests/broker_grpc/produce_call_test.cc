@@ -148,6 +148,24 @@ TEST_F(ProduceCallTest, WhatOnePartitionTookIsListedWhenAnotherDidNot) {
   EXPECT_EQ(partial.appended(1).partition(), 1);
 }
 
+TEST_F(ProduceCallTest, AnErrorThatARepetitionWouldMeetAgainIsNoPartialFailure) {
+  broker_.FailWrites("orders", 2, 9, Error(Reason::kInvalidRecord, "record 1 has no key"));
+  v1::ProduceRequest request;
+  request.set_topic("orders");
+  for (const char* key : {"k0", "k2", "k1"}) request.add_records()->set_key(key);
+  const grpc::Status status = Produce(request);
+  EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT);
+  EXPECT_EQ(ReasonOf(status), Reason::kInvalidRecord);
+  EXPECT_EQ(status.error_message(), "record 1 has no key; other partitions took their records");
+  EXPECT_EQ(Trailer(*context_, "x-gregor-reason"), "INVALID_RECORD");
+  EXPECT_EQ(Trailer(*context_, "x-gregor-outcome"), "");
+  google::rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  v1::PartialProduce partial;
+  for (const auto& detail : details.details()) detail.UnpackTo(&partial);
+  EXPECT_EQ(partial.appended_size(), 2);
+}
+
 TEST_F(ProduceCallTest, RequestsThatContradictThemselvesAreRefused) {
   std::vector<std::pair<v1::ProduceRequest, std::string>> requests;
   const auto add = [&](v1::ProduceRequest request, const std::string& message) {

@@ -214,6 +214,25 @@ def test_sequences_that_overlap_or_leave_a_gap_are_refused(node, empty_topic):
     assert node.metric("gregor_appended_records_total") == appended + 5
 
 
+def test_a_request_id_with_other_content_is_refused_wherever_it_would_go(node):
+    node.create_topic("used-ids", partitions=4)
+
+    def send(keys, **fields):
+        return produce(node, topic="used-ids", request_id="R", records=[types_pb2.Record(key=key, value=key) for key in keys], **fields)
+
+    appended = node.metric("gregor_appended_records_total")
+    first = send([b"k"]).ranges[0]
+    keys = [b"k%d" % i for i in range(12)]
+    others = [(keys, {})] + [([key], {}) for key in keys] + [([b"k"], dict(partition=p)) for p in range(4)]
+    for other, fields in others:
+        with fails("INVALID_ARGUMENT", INVALID) as failure:
+            send(other, **fields)
+        assert errors.outcome(failure.error) == "NOT_APPLIED"
+    again = send([b"k"]).ranges[0]
+    assert again.duplicate and (again.partition, again.base_offset) == (first.partition, first.base_offset)
+    assert node.metric("gregor_appended_records_total") == appended + 1
+
+
 def test_a_record_over_the_limit_is_refused_and_not_split(node, topic):
     for value in (b"x" * 1_048_588, b"x" * 3_000_000):
         with fails("BATCH_TOO_LARGE", INVALID) as failure:

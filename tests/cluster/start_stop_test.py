@@ -9,8 +9,8 @@ import signal
 import socket
 
 import pytest
-from node import Exited, Node, command
-from gregor.v1 import cluster_pb2
+from node import EARLIEST, Exited, Node, command
+from gregor.v1 import cluster_pb2, fetch_pb2
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -52,6 +52,20 @@ def test_stops_in_time_while_clients_are_connected_and_wait(node):
     node.create_topic("orders")
     watch = node.cluster.WatchMetadata(cluster_pb2.WatchMetadataRequest())
     assert next(watch).complete
+    code, seconds = node.stop()
+    assert code == 0
+    assert seconds < 5
+
+
+def test_stops_in_time_while_clients_do_not_read(node):
+    node.create_topic("orders")
+    value = os.urandom(500_000)
+    for _ in range(40):
+        node.produce("orders", [value])
+    fetcher = node.fetcher
+    reads = [fetcher.Read(fetch_pb2.ReadRequest(topic="orders", start=EARLIEST)) for _ in range(30)]
+    for read in reads:
+        next(read)
     code, seconds = node.stop()
     assert code == 0
     assert seconds < 5

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from node import EARLIEST, errors, eventually, fails
-from gregor.v1 import config_pb2, fetch_pb2, topic_pb2, types_pb2
+from gregor.v1 import config_pb2, fetch_pb2, produce_pb2, topic_pb2, types_pb2
 
 
 def folders(node):
@@ -55,6 +55,38 @@ def test_a_topic_that_was_deleted_stays_deleted_after_a_kill(node):
     with fails("TOPIC_NOT_FOUND"):
         node.produce("orders", [b"x"])
     assert [topic.topic for topic in node.topics.ListTopics(topic_pb2.ListTopicsRequest(), timeout=20).topics] == []
+
+
+def test_a_stop_right_after_a_topic_with_many_partitions_was_deleted_ends_in_time(node):
+    node.create_topic("wide", partitions=400)
+    requests = [produce_pb2.ProduceRequest(topic="wide", partition=partition, records=[types_pb2.Record(value=b"x")])
+                for partition in range(400)]
+    stub = node.producer
+    for call in [stub.Produce.future(request, timeout=60) for request in requests]:
+        call.result()
+    assert len(folders(node)) == 400
+    delete(node, topic="wide")
+    code, seconds = node.stop()
+    assert code == 0
+    assert seconds < 5
+    node.start()
+    eventually(lambda: folders(node) == [])
+
+
+def test_a_topic_that_is_deleted_while_its_logs_are_opened_leaves_nothing(node):
+    node.create_topic("wide", partitions=200)
+    stub = node.producer
+    for call in [stub.Produce.future(produce_pb2.ProduceRequest(
+            topic="wide", partition=partition, records=[types_pb2.Record(value=b"x")]), timeout=60)
+            for partition in range(200)]:
+        call.result()
+    node.kill()
+    node.start("--recovery-parallelism", "1")
+    delete(node, topic="wide")
+    eventually(lambda: folders(node) == [])
+    assert node.stop()[0] == 0
+    node.start()
+    assert folders(node) == []
 
 
 def test_deleting_by_id_spares_a_successor(node):

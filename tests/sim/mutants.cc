@@ -162,6 +162,10 @@ class MutantDirectory final : public LogDirectory {
   Disk& disk() override { return inner_->disk(); }
   bool was_clean() const override { return inner_->was_clean(); }
   const std::vector<TopicIdPartition>& found() const override { return inner_->found(); }
+  const std::vector<TopicIdPartition>& found_strays() const override {
+    return inner_->found_strays();
+  }
+  std::vector<TopicIdPartition> marked() const override { return inner_->marked(); }
   std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const override {
     if (mutant_ == Mutant::kCutBelowMark) return std::nullopt;
     return inner_->MarkOf(partition);
@@ -189,6 +193,10 @@ class MutantDirectory final : public LogDirectory {
   Result<void> RemoveFolder(const TopicIdPartition& partition) override {
     return inner_->RemoveFolder(partition);
   }
+  Result<void> Discard(const TopicIdPartition& partition) override {
+    return inner_->Discard(partition);
+  }
+  void HurryRemovals() override { inner_->HurryRemovals(); }
   Result<void> CloseCleanly() override { return inner_->CloseCleanly(); }
 
  private:
