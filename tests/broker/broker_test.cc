@@ -442,6 +442,71 @@ TEST(Broker, WritesBeyondTheirMemoryAreRefusedAndTakenAgainLater) {
   EXPECT_EQ(harness.broker().produce_memory().used(), 0u);
 }
 
+// Writes that nobody waits for are answered at once, and yet nothing grows without a bound.
+TEST(Broker, WritesWithoutAcksHoldTheirMemoryUntilTheyAreWritten) {
+  for (const bool plain : {false, true}) {
+    BrokerHarness harness;
+    harness.produce_memory_bytes = 30000;
+    harness.Start();
+    harness.CreateTopic("orders", 2);
+    ASSERT_TRUE(harness.Produce("orders", 0, {"first"}).ok());
+    harness.disk().Hang();
+    const std::string value(1000, 'x');
+    int accepted = 0;
+    std::optional<Error> refused;
+    while (accepted < 100 && !refused.has_value()) {
+      const auto count = [&](const auto& result) {
+        result.ok() ? void(++accepted) : void(refused = result.error());
+      };
+      if (plain) {
+        ProduceRecords request;
+        request.topic.name = "orders";
+        request.partition = PartitionIndex{0};
+        request.records.push_back({std::nullopt, value, {}, kNoTimestamp});
+        request.ack.acks = Acks::kNone;
+        count(harness.Produce(std::move(request)));
+      } else {
+        ProduceBatch request = harness.Request("orders", 0, BrokerHarness::Batch({value}));
+        request.ack.acks = Acks::kNone;
+        count(harness.Produce(std::move(request)));
+      }
+    }
+    ASSERT_TRUE(refused.has_value());
+    EXPECT_EQ(refused->reason, Reason::kQuotaExceeded);
+    EXPECT_TRUE(HasDetail(*refused, "outcome", "NOT_APPLIED"));
+    EXPECT_GT(accepted, 15);
+    EXPECT_LT(accepted, 30);
+    EXPECT_LE(harness.broker().produce_memory().used(), 30000u);
+    harness.disk().Resume();
+    harness.scheduler().RunFor(std::chrono::seconds(5));
+    EXPECT_EQ(harness.broker().produce_memory().used(), 0u);
+    EXPECT_THAT(harness.Values("orders", 0), SizeIs(accepted + 1));
+  }
+}
+
+TEST(Broker, WritesOfADeletedTopicHoldTheirMemoryUntilItsLogIsGone) {
+  BrokerHarness harness;
+  harness.produce_memory_bytes = 3000;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  harness.CreateTopic("other", 1);
+  ASSERT_TRUE(harness.Produce("orders", 0, {"first"}).ok());
+  harness.disk().Hang();
+  for (int i = 0; i < 2; ++i) {
+    ProduceBatch request =
+        harness.Request("orders", 0, BrokerHarness::Batch({std::string(1200, 'x')}));
+    request.ack.acks = Acks::kNone;
+    ASSERT_TRUE(harness.Produce(std::move(request)).ok());
+  }
+  harness.DeleteTopic("orders");
+  harness.scheduler().RunFor(std::chrono::seconds(1));
+  EXPECT_EQ(harness.Produce("other", 0, {std::string(1200, 'x')}).error().reason,
+            Reason::kQuotaExceeded);
+  harness.disk().Resume();
+  harness.scheduler().RunFor(std::chrono::seconds(5));
+  EXPECT_EQ(harness.broker().produce_memory().used(), 0u);
+}
+
 TEST(Broker, AnAbandonedWriteIsNotAppended) {
   BrokerHarness harness;
   harness.Start();
