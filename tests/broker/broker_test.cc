@@ -170,7 +170,7 @@ TEST(Broker, AnIdempotentRetryIsRecognisedAndAGapRefused) {
   EXPECT_THAT(harness.Values("orders", 0), ElementsAre("a", "b", "c"));
 }
 
-TEST(Broker, AProducerThatIsInitializedAgainGetsTheNextEpoch) {
+TEST(Broker, AProducerThatIsInitializedAgainSharesItsSessionWithNobody) {
   BrokerHarness harness;
   harness.Start();
   const auto init = [&](InitProducer request) {
@@ -179,12 +179,42 @@ TEST(Broker, AProducerThatIsInitializedAgainGetsTheNextEpoch) {
   };
   const auto first = init({});
   const auto again = init({first->producer_id, first->producer_epoch});
-  EXPECT_EQ(again->producer_id, first->producer_id);
-  EXPECT_EQ(again->producer_epoch, ProducerEpoch{1});
-  const auto exhausted = init({first->producer_id, ProducerEpoch{INT16_MAX - 1}});
-  EXPECT_NE(exhausted->producer_id, first->producer_id);
+  const auto other = init({first->producer_id, first->producer_epoch});
+  EXPECT_NE(again->producer_id, first->producer_id);
+  EXPECT_NE(other->producer_id, first->producer_id);
+  EXPECT_NE(other->producer_id, again->producer_id);
+  EXPECT_EQ(again->producer_epoch, ProducerEpoch{0});
   EXPECT_EQ(init({ProducerId{999999999}, ProducerEpoch{0}}).error().reason,
             Reason::kInvalidArgument);
+}
+
+// Pipelined writes of a producer that the partition does not know yet: the first is refused, for
+// whatever reason, and those behind it must not overtake it.
+TEST(Broker, ABatchBehindARefusedFirstOneIsRefusedToo) {
+  BrokerHarness harness;
+  harness.produce_memory_bytes = 4000;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  const auto producer = harness.Await<InitializedProducer>(
+      [&](auto done) { harness.broker().Init({}, std::move(done)); });
+  const auto batch = [&](int32_t sequence, std::string value) {
+    BatchBuilder::Options options;
+    options.producer_id = producer->producer_id;
+    options.producer_epoch = producer->producer_epoch;
+    options.base_sequence = Sequence{sequence};
+    return harness.Request("orders", 0, BrokerHarness::Batch({std::move(value)}, options));
+  };
+  EXPECT_EQ(harness.Produce(batch(0, std::string(5000, 'x'))).error().reason,
+            Reason::kQuotaExceeded);
+  const auto second = harness.Produce(batch(1, "b"));
+  EXPECT_EQ(second.error().reason, Reason::kUnknownProducerId);
+  EXPECT_TRUE(HasDetail(second.error(), "expected_sequence", "0"));
+  harness.Kill();
+  harness.Start();
+  EXPECT_FALSE(harness.Produce(batch(1, "b")).ok());
+  ASSERT_TRUE(harness.Produce(batch(0, "a")).ok());
+  ASSERT_TRUE(harness.Produce(batch(1, "b")).ok());
+  EXPECT_THAT(harness.Values("orders", 0), ElementsAre("a", "b"));
 }
 
 TEST(Broker, ProducerIdsAreAskedForAgainAfterTheControllerWasAway) {
