@@ -6,6 +6,8 @@
 #include <memory>
 #include <utility>
 
+#include "base/check.h"
+
 namespace gregor {
 
 // A stated number of bytes that many draw from (DESIGN D11). Thread: any.
@@ -35,6 +37,12 @@ class Budget {
       if (budget_ == nullptr || bytes >= bytes_) return;
       budget_->used_.fetch_sub(bytes_ - bytes, std::memory_order_relaxed);
       bytes_ = bytes;
+    }
+    // Takes `bytes` out of it, as a share of their own. REQUIRES: it has as many.
+    Share Split(size_t bytes) {
+      CHECK_LE(bytes, bytes_);
+      bytes_ -= bytes;
+      return Share(budget_, bytes);
     }
     void Release() {
       if (budget_ == nullptr) return;

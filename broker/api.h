@@ -111,7 +111,8 @@ struct ProducedRecords {
 };
 
 struct InitProducer {
-  std::optional<ProducerId> producer_id;  // re-initialise: the epoch rises
+  // The session before, if there was one. The new one has another id.
+  std::optional<ProducerId> producer_id;
   ProducerEpoch producer_epoch = kNoProducerEpoch;
 };
 struct InitializedProducer {
@@ -212,11 +213,14 @@ class BrokerApi {
   // Calls for one partition are appended in the order in which they are made from one thread, save
   // those with a request_id, which all partitions of the topic are asked for first. Fails
   // also with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp,
-  // kUnsupportedCompression, kInvalidRequiredAcks, kOutOfOrderSequence, kInvalidProducerEpoch,
-  // kNotEnoughReplicas, kDiskFull, kPriorRequestFailed; nothing was appended then. Where a failed
-  // write may yet have happened, the error has the detail outcome=UNKNOWN.
+  // kUnsupportedCompression, kInvalidRequiredAcks, kOutOfOrderSequence, kUnknownProducerId,
+  // kInvalidProducerEpoch, kNotEnoughReplicas, kQuotaExceeded, kDiskFull, kPriorRequestFailed;
+  // nothing was appended then. Where a failed write may yet have happened, the error has the detail
+  // outcome=UNKNOWN.
   virtual void Produce(ProduceBatch request, Done<Produced> done) = 0;
   virtual void Produce(ProduceRecords request, Done<ProducedRecords> done) = 0;
+  // Gives an id that nobody else has or had. Fails with kInvalidArgument where the session before
+  // was none of this cluster, and as ControllerApi::AllocateProducerIds().
   virtual void Init(InitProducer request, Done<InitializedProducer> done) = 0;
 
   // Fails also with kOffsetOutOfRange (details log_start_offset, high_watermark) and kFetchTooSmall

@@ -136,7 +136,6 @@ void Broker::Produce(ProduceBatch request, Done<Produced> done) {
 void Broker::Init(InitProducer request, Done<InitializedProducer> done) {
   if (draining_.load())
     return done(Error(Reason::kServerDraining, "the broker stops: try another one"));
-  constexpr int16_t kEpochMax = INT16_MAX - 1;  // as Kafka: the last one is kept for fencing
   if (request.producer_id.has_value()) {
     const ImagePtr image = this->image();
     const int64_t id = request.producer_id->value;
@@ -147,11 +146,9 @@ void Broker::Init(InitProducer request, Done<InitializedProducer> done) {
                             std::to_string(request.producer_epoch.value) +
                             " was not given by this cluster: leave both out for a new one"));
     }
-    if (request.producer_epoch.value < kEpochMax) {
-      const auto next = static_cast<int16_t>(request.producer_epoch.value + 1);
-      return done(InitializedProducer{*request.producer_id, ProducerEpoch{next}});
-    }
   }
+  // As Kafka does without a transactional id: nobody counts epochs, so a higher one of the same id
+  // could be given to two callers, and batches of one would pass for those of the other.
   producer_ids_.Next([done = std::move(done)](Result<ProducerId> id) mutable {
     if (!id.ok()) return done(std::move(id).error());
     done(InitializedProducer{*id, ProducerEpoch{0}});

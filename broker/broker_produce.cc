@@ -1,5 +1,6 @@
 // Broker: plain records, which it encodes, one batch per partition.
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "base/murmur2.h"
@@ -15,6 +16,7 @@ struct Broker::Scatter {
   struct Part {
     PartitionIndex partition;
     std::vector<int32_t> indexes;  // of the request's records, rising
+    Budget::Share memory;          // for its batch, until that is written
   };
   ProduceRecords request;
   TopicPtr topic;
@@ -23,14 +25,15 @@ struct Broker::Scatter {
   RequestClaims::Claim claim;
   std::vector<Part> parts;
   std::vector<uint32_t> part_of;  // by record
-  Budget::Share memory;
 };
 
 namespace {
 
-size_t SizeBound(const std::vector<NewRecord>& records) {
+// Of the batch that these records of the request become.
+size_t SizeBound(const std::vector<NewRecord>& records, const std::vector<int32_t>& indexes) {
   size_t bytes = kBatchHeaderBytes;
-  for (const NewRecord& record : records) bytes += BatchBuilder::SizeBound(record);
+  for (const int32_t index : indexes)
+    bytes += BatchBuilder::SizeBound(records[static_cast<size_t>(index)]);
   return bytes;
 }
 
@@ -128,7 +131,6 @@ Result<std::shared_ptr<Broker::Scatter>> Broker::MakeScatter(ProduceRecords requ
                      request_claims_.Take(scatter->request_producer, scatter->content));
     keyless = PartitionHashOfRequest(request.request_id);
   }
-  ASSIGN_OR_RETURN(scatter->memory, TakeProduceMemory(SizeBound(request.records)));
   std::map<int32_t, uint32_t> part_by_partition;
   scatter->part_of.reserve(request.records.size());
   for (size_t i = 0; i < request.records.size(); ++i) {
@@ -141,10 +143,17 @@ Result<std::shared_ptr<Broker::Scatter>> Broker::MakeScatter(ProduceRecords requ
     }
     const auto next = static_cast<uint32_t>(scatter->parts.size());
     const auto [found, is_new] = part_by_partition.try_emplace(partition.value, next);
-    if (is_new) scatter->parts.push_back({partition, {}});
+    if (is_new) scatter->parts.push_back({partition, {}, {}});
     scatter->parts[found->second].indexes.push_back(static_cast<int32_t>(i));
     scatter->part_of.push_back(found->second);
   }
+  // All of it or nothing: the parts go to several loops.
+  std::vector<size_t> bounds;
+  for (const Scatter::Part& part : scatter->parts)
+    bounds.push_back(SizeBound(request.records, part.indexes));
+  const size_t sum = std::accumulate(bounds.begin(), bounds.end(), size_t{0});
+  ASSIGN_OR_RETURN(Budget::Share memory, TakeProduceMemory(sum));
+  for (size_t i = 0; i < bounds.size(); ++i) scatter->parts[i].memory = memory.Split(bounds[i]);
   scatter->request = std::move(request);
   return scatter;
 }
@@ -249,7 +258,7 @@ void Broker::AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords>
         *route->shard, route->id, "partition.produce_records",
         [scatter, i, &loop](Partition& partition, Done<Produced> done) {
           const ProduceRecords& request = scatter->request;
-          const Scatter::Part& part = scatter->parts[i];
+          Scatter::Part& part = scatter->parts[i];
           BatchBuilder::Options producer{.producer_id = request.producer_id,
                                          .producer_epoch = request.producer_epoch,
                                          .base_sequence = request.base_sequence};
@@ -264,6 +273,7 @@ void Broker::AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords>
           append.batch =
               Encode(request, part.indexes, codec, loop.clock().WallNow(), producer).bytes;
           append.ack = request.ack;
+          append.memory = std::move(part.memory);
           append.is_request = is_request;
           append.abandoned = request.abandoned;
           partition.Produce(std::move(append), std::move(done));

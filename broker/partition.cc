@@ -237,16 +237,28 @@ void Partition::OnProgress() {
   while (acks_done_ < acks_.size() && acks_[acks_done_].end <= high_watermark_) {
     PendingAck pending = std::move(acks_[acks_done_]);
     bytes += pending.bytes;
-    if (++acks_done_ == acks_.size()) {
-      acks_.clear();
-      acks_done_ = 0;
-    }
+    ++acks_done_;
     pending.done(std::move(pending.produced));
   }
+  ForgetDone();
   if (bytes > 0 && purgatory_ != nullptr) purgatory_->OnBytes(bytes);
 }
 
-void Partition::FailPending(const Error& error) {
+// So that neither a partition that never rests nor one that rests after a burst keeps what it does
+// not need.
+void Partition::ForgetDone() {
+  constexpr size_t kKept = 64;
+  if (acks_done_ == acks_.size()) {
+    if (acks_.capacity() > kKept) acks_ = std::vector<PendingAck>();
+    acks_.clear();
+    acks_done_ = 0;
+  } else if (acks_done_ > kKept && acks_done_ > acks_.size() / 2) {
+    acks_.erase(acks_.begin(), acks_.begin() + static_cast<ptrdiff_t>(acks_done_));
+    acks_done_ = 0;
+  }
+}
+
+std::vector<Partition::PendingAck> Partition::FailPending(const Error& error) {
   auto pending = std::exchange(acks_, {});
   const size_t first = std::exchange(acks_done_, 0);
   for (size_t i = first; i < pending.size(); ++i) {
@@ -254,6 +266,7 @@ void Partition::FailPending(const Error& error) {
     pending[i].done(Error(error).With("outcome", "UNKNOWN"));
   }
   if (purgatory_ != nullptr) purgatory_->DrainAll();
+  return pending;
 }
 
 void Partition::ApplyRetention() {
@@ -280,8 +293,15 @@ void Partition::Remove(UniqueFunction<void(Result<void>)> done) {
   WhenOpen([this, done = std::move(done)]() mutable {
     state_ = State::kRemoved;
     life_->removed = true;
-    FailPending(CheckServing({}).error());
-    if (log_ != nullptr) return log_->Remove(std::move(done));
+    auto pending = FailPending(CheckServing({}).error());
+    if (log_ != nullptr) {
+      // The log has their bytes until it is gone.
+      return log_->Remove(
+          [pending = std::move(pending), done = std::move(done)](Result<void> removed) mutable {
+            pending.clear();
+            done(std::move(removed));
+          });
+    }
     if (directory_ == nullptr) return done({});
     // What could not be opened goes as a whole.
     directory_->disk().Submit(

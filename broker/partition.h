@@ -118,7 +118,9 @@ class Partition {
   void Acknowledge(PendingAck pending, const AckRule& ack);
 
   void OnProgress();
-  void FailPending(const Error& error);
+  void ForgetDone();
+  // Answers all that wait. Gives back what their writes still hold.
+  std::vector<PendingAck> FailPending(const Error& error);
   ProduceRules RulesNow() const;
 
   std::optional<EpochEnd> FindDivergence(const Fetch& request) const;
@@ -140,8 +142,7 @@ class Partition {
   std::optional<Error> offline_;
   std::vector<Task> when_open_;
   Offset high_watermark_{0};
-  // Writes that wait, oldest first, from acks_done_ on; the vector is emptied when all are
-  // answered.
+  // Writes that wait, oldest first, from acks_done_ on.
   std::vector<PendingAck> acks_;
   size_t acks_done_ = 0;
   std::unique_ptr<FetchPurgatory> purgatory_;  // while something waits or waited lately

@@ -69,6 +69,18 @@ Error OutOfOrder(const BatchHeader& header, Sequence expected) {
       .With("expected_sequence", std::to_string(expected.value));
 }
 
+// Where nothing is known of the producer, a batch that is not its first one has another before it,
+// which may still come: taking this one would make a gap of that for good.
+Result<std::optional<ProducerState::Batch>> CheckUnknown(const BatchHeader& header) {
+  if (header.base_sequence.value == 0) return std::optional<ProducerState::Batch>();
+  return Error(Reason::kUnknownProducerId,
+               "nothing is known here of producer " + std::to_string(header.producer_id.value) +
+                   ", and it sent sequence " + std::to_string(header.base_sequence.value) +
+                   " instead of 0: an earlier batch is missing, or the producer was silent for too "
+                   "long")
+      .With("expected_sequence", "0");
+}
+
 Result<std::optional<ProducerState::Batch>> CheckAgainst(const Producer& known,
                                                          const BatchHeader& header) {
   if (header.producer_epoch < known.epoch) {
@@ -177,8 +189,7 @@ Result<std::optional<ProducerState::Batch>> ProducerState::Check(const BatchHead
     return known;
   }
   const Producer* known = producers_ == nullptr ? nullptr : producers_->Find(header.producer_id);
-  // An id that was forgotten goes on with whatever sequence it has.
-  if (known == nullptr) return std::optional<Batch>();
+  if (known == nullptr) return CheckUnknown(header);
   return CheckAgainst(*known, header);
 }
 

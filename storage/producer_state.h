@@ -57,8 +57,9 @@ class ProducerState {
 
   // Whether a client's batch may be appended: nullopt means append it; a Batch means it is a
   // duplicate of that one. Batches without producer id always pass.
-  // Fails with kInvalidProducerEpoch, kOutOfOrderSequence (details expected_sequence), and for a
-  // request id that has another content with kInvalidArgument.
+  // Fails with kInvalidProducerEpoch, kOutOfOrderSequence or, of a producer that is not known (any
+  // more), kUnknownProducerId (details expected_sequence), and for a request id that has another
+  // content with kInvalidArgument.
   Result<std::optional<Batch>> Check(const BatchHeader& header) const;
   // The last remembered batch of `id`, whatever its sequence; a request id has one only.
   std::optional<Batch> LastOf(ProducerId id) const;

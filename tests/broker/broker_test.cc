@@ -170,7 +170,7 @@ TEST(Broker, AnIdempotentRetryIsRecognisedAndAGapRefused) {
   EXPECT_THAT(harness.Values("orders", 0), ElementsAre("a", "b", "c"));
 }
 
-TEST(Broker, AProducerThatIsInitializedAgainGetsTheNextEpoch) {
+TEST(Broker, AProducerThatIsInitializedAgainSharesItsSessionWithNobody) {
   BrokerHarness harness;
   harness.Start();
   const auto init = [&](InitProducer request) {
@@ -179,12 +179,42 @@ TEST(Broker, AProducerThatIsInitializedAgainGetsTheNextEpoch) {
   };
   const auto first = init({});
   const auto again = init({first->producer_id, first->producer_epoch});
-  EXPECT_EQ(again->producer_id, first->producer_id);
-  EXPECT_EQ(again->producer_epoch, ProducerEpoch{1});
-  const auto exhausted = init({first->producer_id, ProducerEpoch{INT16_MAX - 1}});
-  EXPECT_NE(exhausted->producer_id, first->producer_id);
+  const auto other = init({first->producer_id, first->producer_epoch});
+  EXPECT_NE(again->producer_id, first->producer_id);
+  EXPECT_NE(other->producer_id, first->producer_id);
+  EXPECT_NE(other->producer_id, again->producer_id);
+  EXPECT_EQ(again->producer_epoch, ProducerEpoch{0});
   EXPECT_EQ(init({ProducerId{999999999}, ProducerEpoch{0}}).error().reason,
             Reason::kInvalidArgument);
+}
+
+// Pipelined writes of a producer that the partition does not know yet: the first is refused, for
+// whatever reason, and those behind it must not overtake it.
+TEST(Broker, ABatchBehindARefusedFirstOneIsRefusedToo) {
+  BrokerHarness harness;
+  harness.produce_memory_bytes = 4000;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  const auto producer = harness.Await<InitializedProducer>(
+      [&](auto done) { harness.broker().Init({}, std::move(done)); });
+  const auto batch = [&](int32_t sequence, std::string value) {
+    BatchBuilder::Options options;
+    options.producer_id = producer->producer_id;
+    options.producer_epoch = producer->producer_epoch;
+    options.base_sequence = Sequence{sequence};
+    return harness.Request("orders", 0, BrokerHarness::Batch({std::move(value)}, options));
+  };
+  EXPECT_EQ(harness.Produce(batch(0, std::string(5000, 'x'))).error().reason,
+            Reason::kQuotaExceeded);
+  const auto second = harness.Produce(batch(1, "b"));
+  EXPECT_EQ(second.error().reason, Reason::kUnknownProducerId);
+  EXPECT_TRUE(HasDetail(second.error(), "expected_sequence", "0"));
+  harness.Kill();
+  harness.Start();
+  EXPECT_FALSE(harness.Produce(batch(1, "b")).ok());
+  ASSERT_TRUE(harness.Produce(batch(0, "a")).ok());
+  ASSERT_TRUE(harness.Produce(batch(1, "b")).ok());
+  EXPECT_THAT(harness.Values("orders", 0), ElementsAre("a", "b"));
 }
 
 TEST(Broker, ProducerIdsAreAskedForAgainAfterTheControllerWasAway) {
@@ -439,6 +469,71 @@ TEST(Broker, WritesBeyondTheirMemoryAreRefusedAndTakenAgainLater) {
   harness.scheduler().RunFor(std::chrono::seconds(5));
   EXPECT_EQ(done, 4);
   EXPECT_TRUE(harness.Produce("orders", 0, {"b"}).ok());
+  EXPECT_EQ(harness.broker().produce_memory().used(), 0u);
+}
+
+// Writes that nobody waits for are answered at once, and yet nothing grows without a bound.
+TEST(Broker, WritesWithoutAcksHoldTheirMemoryUntilTheyAreWritten) {
+  for (const bool plain : {false, true}) {
+    BrokerHarness harness;
+    harness.produce_memory_bytes = 30000;
+    harness.Start();
+    harness.CreateTopic("orders", 2);
+    ASSERT_TRUE(harness.Produce("orders", 0, {"first"}).ok());
+    harness.disk().Hang();
+    const std::string value(1000, 'x');
+    int accepted = 0;
+    std::optional<Error> refused;
+    while (accepted < 100 && !refused.has_value()) {
+      const auto count = [&](const auto& result) {
+        result.ok() ? void(++accepted) : void(refused = result.error());
+      };
+      if (plain) {
+        ProduceRecords request;
+        request.topic.name = "orders";
+        request.partition = PartitionIndex{0};
+        request.records.push_back({std::nullopt, value, {}, kNoTimestamp});
+        request.ack.acks = Acks::kNone;
+        count(harness.Produce(std::move(request)));
+      } else {
+        ProduceBatch request = harness.Request("orders", 0, BrokerHarness::Batch({value}));
+        request.ack.acks = Acks::kNone;
+        count(harness.Produce(std::move(request)));
+      }
+    }
+    ASSERT_TRUE(refused.has_value());
+    EXPECT_EQ(refused->reason, Reason::kQuotaExceeded);
+    EXPECT_TRUE(HasDetail(*refused, "outcome", "NOT_APPLIED"));
+    EXPECT_GT(accepted, 15);
+    EXPECT_LT(accepted, 30);
+    EXPECT_LE(harness.broker().produce_memory().used(), 30000u);
+    harness.disk().Resume();
+    harness.scheduler().RunFor(std::chrono::seconds(5));
+    EXPECT_EQ(harness.broker().produce_memory().used(), 0u);
+    EXPECT_THAT(harness.Values("orders", 0), SizeIs(accepted + 1));
+  }
+}
+
+TEST(Broker, WritesOfADeletedTopicHoldTheirMemoryUntilItsLogIsGone) {
+  BrokerHarness harness;
+  harness.produce_memory_bytes = 3000;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  harness.CreateTopic("other", 1);
+  ASSERT_TRUE(harness.Produce("orders", 0, {"first"}).ok());
+  harness.disk().Hang();
+  for (int i = 0; i < 2; ++i) {
+    ProduceBatch request =
+        harness.Request("orders", 0, BrokerHarness::Batch({std::string(1200, 'x')}));
+    request.ack.acks = Acks::kNone;
+    ASSERT_TRUE(harness.Produce(std::move(request)).ok());
+  }
+  harness.DeleteTopic("orders");
+  harness.scheduler().RunFor(std::chrono::seconds(1));
+  EXPECT_EQ(harness.Produce("other", 0, {std::string(1200, 'x')}).error().reason,
+            Reason::kQuotaExceeded);
+  harness.disk().Resume();
+  harness.scheduler().RunFor(std::chrono::seconds(5));
   EXPECT_EQ(harness.broker().produce_memory().used(), 0u);
 }
 

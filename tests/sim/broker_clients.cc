@@ -238,7 +238,8 @@ void BrokerScenario::OnProduced(size_t index, const TopicIdPartition& id, uint64
     }
     return;
   }
-  if (error.reason != Reason::kOutOfOrderSequence) return Unexpected("a produce", error);
+  if (error.reason != Reason::kOutOfOrderSequence && error.reason != Reason::kUnknownProducerId)
+    return Unexpected("a produce", error);
   // One that follows a refused one is out of order, and is sent again behind it.
   if (pending != stream.pending.begin()) return;
   CheckerOf(id).OnOutOfOrder(error);

@@ -402,7 +402,7 @@ void LogChecker::OnOutOfOrder(const BatchHeader& header, const Error& error) {
   const bool is_former = std::any_of(former_.begin(), former_.end(), [&](const Known& known) {
     return known.header.producer_id == header.producer_id;
   });
-  const bool follows = (last == nullptr && !is_former) ||
+  const bool follows = (last == nullptr && !is_former && header.base_sequence == Sequence{0}) ||
                        (last != nullptr && last->header.producer_epoch == header.producer_epoch &&
                         Advance(last->header.last_sequence(), 1) == header.base_sequence) ||
                        (last != nullptr && last->header.producer_epoch < header.producer_epoch &&

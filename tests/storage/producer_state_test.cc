@@ -54,8 +54,12 @@ TEST(ProducerState, SequencesFollowEachOther) {
   EXPECT_EQ(state.Check(Header(7, 0, 12, 1)).error().details[0].second, "10");
 }
 
-TEST(ProducerState, UnknownProducerMayBeginAnywhere) {
-  EXPECT_EQ(DuplicateOf(ProducerState(), Header(7, 3, 4711, 1)), std::nullopt);
+TEST(ProducerState, UnknownProducerBeginsAtZero) {
+  EXPECT_EQ(DuplicateOf(ProducerState(), Header(7, 3, 0, 1)), std::nullopt);
+  const auto refused = ProducerState().Check(Header(7, 3, 4711, 1));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, Reason::kUnknownProducerId);
+  EXPECT_EQ(refused.error().details[0].second, "0");
 }
 
 TEST(ProducerState, RetryOfOneOfTheLastFiveBatchesIsADuplicate) {
