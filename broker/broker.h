@@ -103,6 +103,7 @@ class Broker : public BrokerApi {
   const Options options_;
   Budget produce_memory_;
   Budget fetch_memory_;
+  RequestClaims request_claims_;  // outlives the calls that the partitions hold
   PartitionContext context_;
   std::vector<std::unique_ptr<Shard>> shards_;
   ProducerIds producer_ids_;
@@ -110,7 +111,6 @@ class Broker : public BrokerApi {
   std::shared_ptr<const MetadataImage> image_;  // std::atomic_load / atomic_store
   std::atomic<bool> draining_{false};
   std::atomic<uint64_t> keyless_requests_{0};
-  RequestClaims request_claims_;
   std::vector<TopicIdPartition> strays_;  // set by Start()
 
   struct Observer {
