@@ -119,7 +119,8 @@ Result<Timestamp> CheckRecords(const RecordBatch& batch, const ProduceRules& rul
   for (int32_t i = 0; i < header.record_count; ++i) {
     ASSIGN_OR_RETURN(const RecordView record, walk.Next());
     if (rules.keys_required && !record.key.has_value()) {
-      return Invalid("record " + std::to_string(i) + " has no key, which a compacted topic needs");
+      return Invalid("record " + std::to_string(i) + " has no key, which a compacted topic needs")
+          .With("record_index", std::to_string(i));
     }
     if (record.offset.value != header.base_offset.value + i) {
       return Invalid("record " + std::to_string(i) + " has the offset delta " +

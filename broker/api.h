@@ -244,7 +244,8 @@ class BrokerApi {
   virtual std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) = 0;
   virtual ControllerApi& controller() = 0;
   virtual NodeId node_id() const = 0;
-  // Effective configs of a topic or (empty topic) of this broker. Fails with kTopicNotFound.
+  // Effective configs of a topic, or (empty) of one on which nothing is set. Fails with
+  // kTopicNotFound.
   virtual Result<DescribedConfigs> DescribeTopicConfigs(const std::string& topic) const = 0;
   virtual Result<DescribedConfigs> DescribeBrokerConfigs(NodeId broker) const = 0;
   virtual void DescribeLogDirs(std::vector<std::string> topics,

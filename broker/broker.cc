@@ -225,13 +225,15 @@ void Broker::Delete(std::vector<gregor::DeleteRecords> items,
 Result<DescribedConfigs> Broker::DescribeTopicConfigs(const std::string& name) const {
   const ImagePtr image = this->image();
   const TopicPtr topic = image == nullptr ? nullptr : image->Topic(name);
-  if (topic == nullptr)
+  if (image == nullptr || (topic == nullptr && !name.empty()))
     return Error(Reason::kTopicNotFound, "topic \"" + name + "\" does not exist")
         .With("topic", name);
+  static const ConfigMap kNothingSet;
+  const ConfigMap& configs = topic == nullptr ? kNothingSet : *topic->configs;
   DescribedConfigs described;
   for (const ConfigSpec& spec : TopicConfigSpecs()) {
-    described.entries.push_back(ResolveTopicConfig(spec, *topic->configs, *image, options_.node_id,
-                                                   options_.static_configs));
+    described.entries.push_back(
+        ResolveTopicConfig(spec, configs, *image, options_.node_id, options_.static_configs));
   }
   return described;
 }

@@ -63,6 +63,7 @@ Result<Accumulator::Added> Accumulator::Add(const std::string& name,
       const size_t room = std::min(filling.capacity(), topic->batch_bytes);
       if (filling.record_count() > 0 && filling.size() + bound <= room) {
         filling.Add(record);
+        (*lane)->last_number = ++record_count_;
         return Added::kYes;
       }
     }
@@ -166,6 +167,7 @@ Result<Accumulator::Lane*> Accumulator::ChooseLane(Topic& topic,
 void Accumulator::Open(Lane& lane, MonotonicTime now) {
   lane.filling = BatchBuilder({.codec = options_.codec, .capacity = lane.first_capacity});
   lane.since = now;
+  lane.first_number = record_count_ + 1;
   lane.number = ++last_number_;
   lane.generation = generation_;
   lane.filling_due = false;
@@ -177,6 +179,7 @@ void Accumulator::Open(Lane& lane, MonotonicTime now) {
 void Accumulator::Append(Lane& lane, const NewRecord& record) {
   const size_t before = lane.filling.capacity();
   lane.filling.Add(record);
+  lane.last_number = ++record_count_;
   memory_used_ += lane.filling.capacity() - before;
 }
 
@@ -185,6 +188,8 @@ FilledBatch Accumulator::Close(Lane& lane) {
   FilledBatch batch{.partition = &lane,
                     .builder = std::move(lane.filling),
                     .since = lane.since,
+                    .first_number = lane.first_number,
+                    .last_number = lane.last_number,
                     .batch_bytes_max = topic.batch_bytes_max,
                     .memory_bytes = 0,
                     .generation = lane.generation};

@@ -30,7 +30,9 @@ struct ProducerPartition {
 struct FilledBatch {
   const ProducerPartition* partition = nullptr;
   BatchBuilder builder;
-  MonotonicTime since;         // when its first record came
+  MonotonicTime since;       // when its first record came
+  int64_t first_number = 0;  // of its first record: which one it is of all that were added, from 1
+  int64_t last_number = 0;   // of its last record
   size_t batch_bytes_max = 0;  // what the topic takes
   size_t memory_bytes = 0;     // what it counts for
   uint64_t generation = 0;
@@ -99,6 +101,8 @@ class Accumulator {
     Topic* owner = nullptr;
     BatchBuilder filling;
     MonotonicTime since;        // of `filling`
+    int64_t first_number = 0;   // of `filling`
+    int64_t last_number = 0;    // of `filling`
     uint64_t number = 0;        // of `filling`
     uint64_t generation = 0;    // of `filling`
     bool filling_due = false;   // it has waited for long enough
@@ -157,6 +161,7 @@ class Accumulator {
   std::deque<Lane*> due_ TS_GUARDED_BY(mutex_);
   std::deque<Lingering> lingering_ TS_GUARDED_BY(mutex_);  // oldest first
   uint64_t last_number_ TS_GUARDED_BY(mutex_) = 0;
+  int64_t record_count_ TS_GUARDED_BY(mutex_) = 0;               // added so far
   uint64_t generation_ TS_GUARDED_BY(mutex_) = 0;                // rises with every Flush()
   std::map<uint64_t, size_t> unreleased_ TS_GUARDED_BY(mutex_);  // batches by generation
   size_t memory_used_ TS_GUARDED_BY(mutex_) = 0;

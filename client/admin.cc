@@ -15,14 +15,14 @@ constexpr size_t kQueriesMax = 5000;  // so that an answer stays far below the m
 }  // namespace
 
 Result<void> Admin::Ping() const {
-  RETURN_IF_ERROR(channel_->Call<v1::GetMetadataResponse>(std::string(kCluster) + "GetMetadata",
-                                                          v1::GetMetadataRequest()));
+  RETURN_IF_ERROR(Call<v1::GetMetadataResponse>(std::string(kCluster) + "GetMetadata",
+                                                v1::GetMetadataRequest()));
   return {};
 }
 
 Result<v1::TopicMetadata> Admin::CreateTopic(const v1::CreateTopicRequest& request) const {
-  ASSIGN_OR_RETURN(auto response, channel_->Call<v1::CreateTopicResponse>(
-                                      std::string(kTopics) + "CreateTopic", request));
+  ASSIGN_OR_RETURN(auto response,
+                   Call<v1::CreateTopicResponse>(std::string(kTopics) + "CreateTopic", request));
   return std::move(*response.mutable_topic());
 }
 
@@ -32,8 +32,8 @@ Result<v1::TopicMetadata> Admin::GetTopic(const std::string& topic) const {
   request.mutable_page()->set_page_size(kPageSize);
   v1::TopicMetadata metadata;
   do {
-    ASSIGN_OR_RETURN(const auto response, channel_->Call<v1::GetTopicResponse>(
-                                              std::string(kTopics) + "GetTopic", request));
+    ASSIGN_OR_RETURN(const auto response,
+                     Call<v1::GetTopicResponse>(std::string(kTopics) + "GetTopic", request));
     metadata.MergeFrom(response.topic());  // appends the partitions of this page
     request.mutable_page()->set_page_token(response.next_page_token());
   } while (!request.page().page_token().empty());
@@ -44,8 +44,8 @@ Result<int32_t> Admin::PartitionCount(const std::string& topic) const {
   v1::GetTopicRequest request;
   request.set_topic(topic);
   request.mutable_page()->set_page_size(1);
-  ASSIGN_OR_RETURN(const auto response, channel_->Call<v1::GetTopicResponse>(
-                                            std::string(kTopics) + "GetTopic", request));
+  ASSIGN_OR_RETURN(const auto response,
+                   Call<v1::GetTopicResponse>(std::string(kTopics) + "GetTopic", request));
   return response.topic().partition_count();
 }
 
@@ -54,8 +54,8 @@ Result<std::vector<v1::TopicMetadata>> Admin::ListTopics(const std::string& pref
   request.set_prefix(prefix);
   std::vector<v1::TopicMetadata> topics;
   do {
-    ASSIGN_OR_RETURN(auto response, channel_->Call<v1::ListTopicsResponse>(
-                                        std::string(kTopics) + "ListTopics", request));
+    ASSIGN_OR_RETURN(auto response,
+                     Call<v1::ListTopicsResponse>(std::string(kTopics) + "ListTopics", request));
     for (auto& topic : *response.mutable_topics()) topics.push_back(std::move(topic));
     request.mutable_page()->set_page_token(response.next_page_token());
   } while (!request.page().page_token().empty());
@@ -66,8 +66,7 @@ Result<void> Admin::DeleteTopic(const std::string& topic, bool allow_missing) co
   v1::DeleteTopicRequest request;
   request.set_topic(topic);
   request.set_allow_missing(allow_missing);
-  RETURN_IF_ERROR(
-      channel_->Call<v1::DeleteTopicResponse>(std::string(kTopics) + "DeleteTopic", request));
+  RETURN_IF_ERROR(Call<v1::DeleteTopicResponse>(std::string(kTopics) + "DeleteTopic", request));
   return {};
 }
 
@@ -77,7 +76,7 @@ Result<v1::TopicMetadata> Admin::AddPartitions(const std::string& topic, int32_t
   request.set_topic(topic);
   request.set_total_partitions(total);
   request.set_validate_only(validate_only);
-  ASSIGN_OR_RETURN(auto response, channel_->Call<v1::AddPartitionsResponse>(
+  ASSIGN_OR_RETURN(auto response, Call<v1::AddPartitionsResponse>(
                                       std::string(kTopics) + "AddPartitions", request));
   return std::move(*response.mutable_topic());
 }
@@ -91,7 +90,7 @@ Result<v1::DeleteRecordsResponse> Admin::DeleteRecords(
     item.mutable_partition()->set_partition(partition);
     item.set_before_offset(offset);
   }
-  return channel_->Call<v1::DeleteRecordsResponse>(std::string(kTopics) + "DeleteRecords", request);
+  return Call<v1::DeleteRecordsResponse>(std::string(kTopics) + "DeleteRecords", request);
 }
 
 Result<std::vector<v1::ConfigEntry>> Admin::DescribeConfigs(const v1::ConfigResource& resource,
@@ -101,7 +100,7 @@ Result<std::vector<v1::ConfigEntry>> Admin::DescribeConfigs(const v1::ConfigReso
   *request.add_resources() = resource;
   for (const std::string& key : keys) request.add_keys(key);
   request.set_include_documentation(documentation);
-  ASSIGN_OR_RETURN(auto response, channel_->Call<v1::DescribeConfigsResponse>(
+  ASSIGN_OR_RETURN(auto response, Call<v1::DescribeConfigsResponse>(
                                       std::string(kConfigs) + "DescribeConfigs", request));
   std::vector<v1::ConfigEntry> entries;
   for (auto& result : *response.mutable_results()) {
@@ -137,8 +136,8 @@ Result<void> Admin::AlterConfigs(const v1::ConfigResource& resource,
     op.set_kind(v1::AlterConfigsRequest::KIND_DELETE);
     op.set_name(name);
   }
-  ASSIGN_OR_RETURN(const auto response, channel_->Call<v1::AlterConfigsResponse>(
-                                            std::string(kConfigs) + "AlterConfigs", request));
+  ASSIGN_OR_RETURN(const auto response,
+                   Call<v1::AlterConfigsResponse>(std::string(kConfigs) + "AlterConfigs", request));
   for (const auto& status : response.results()) {
     if (status.code() != 0) return ErrorOfStatus(status);
   }
@@ -159,8 +158,8 @@ Result<std::vector<int64_t>> Admin::FindOffsets(const std::string& topic,
       query.mutable_partition()->set_partition(partitions[i]);
       *query.mutable_position() = position;
     }
-    ASSIGN_OR_RETURN(const auto response, channel_->Call<v1::ListOffsetsResponse>(
-                                              "/gregor.v1.FetchService/ListOffsets", request));
+    ASSIGN_OR_RETURN(const auto response,
+                     Call<v1::ListOffsetsResponse>("/gregor.v1.FetchService/ListOffsets", request));
     if (response.results_size() != request.queries_size())
       return Error(Reason::kUnspecified, "the server answered another number of queries");
     for (const auto& result : response.results()) {
@@ -172,16 +171,15 @@ Result<std::vector<int64_t>> Admin::FindOffsets(const std::string& topic,
 }
 
 Result<v1::DescribeClusterResponse> Admin::DescribeCluster() const {
-  return channel_->Call<v1::DescribeClusterResponse>(std::string(kCluster) + "DescribeCluster",
-                                                     v1::DescribeClusterRequest());
+  return Call<v1::DescribeClusterResponse>(std::string(kCluster) + "DescribeCluster",
+                                           v1::DescribeClusterRequest());
 }
 
 Result<v1::DescribeLogDirsResponse> Admin::DescribeLogDirs(const std::string& topic) const {
   v1::DescribeLogDirsRequest request;
   request.set_omit_replicas(true);
   if (!topic.empty()) request.add_topics(topic);
-  return channel_->Call<v1::DescribeLogDirsResponse>(std::string(kCluster) + "DescribeLogDirs",
-                                                     request);
+  return Call<v1::DescribeLogDirsResponse>(std::string(kCluster) + "DescribeLogDirs", request);
 }
 
 v1::ConfigResource TopicResource(const std::string& topic) {

@@ -16,11 +16,12 @@
 
 namespace gregor {
 
-// What one asks a cluster for, beside records. Every call waits for its answer, and fails as
-// Channel::Call() does. Thread: any.
+// What one asks a cluster for, beside records. Every call waits for its answer, at most `timeout`,
+// and fails as Channel::Call() does. Thread: any.
 class Admin {
  public:
-  explicit Admin(std::shared_ptr<Channel> channel) : channel_(std::move(channel)) {}
+  explicit Admin(std::shared_ptr<Channel> channel, Duration timeout = std::chrono::seconds(30))
+      : channel_(std::move(channel)), timeout_(timeout) {}
 
   // Whether a server answers.
   Result<void> Ping() const;
@@ -42,8 +43,8 @@ class Admin {
   Result<v1::DeleteRecordsResponse> DeleteRecords(
       const std::string& topic, const std::vector<std::pair<int32_t, int64_t>>& before) const;
 
-  // Configs of a topic or a broker; empty `keys`: all of them. Fails with what is wrong with the
-  // resource, too.
+  // Configs of a topic or a broker, or (without name) of a new topic or all brokers; empty `keys`:
+  // all of them. Fails with what is wrong with the resource, too.
   Result<std::vector<v1::ConfigEntry>> DescribeConfigs(const v1::ConfigResource& resource,
                                                        const std::vector<std::string>& keys,
                                                        bool documentation) const;
@@ -64,7 +65,14 @@ class Admin {
   Result<v1::DescribeLogDirsResponse> DescribeLogDirs(const std::string& topic) const;
 
  private:
+  template <typename Response>
+  Result<Response> Call(const std::string& method,
+                        const google::protobuf::MessageLite& request) const {
+    return channel_->Call<Response>(method, request, timeout_);
+  }
+
   const std::shared_ptr<Channel> channel_;
+  const Duration timeout_;
 };
 
 v1::ConfigResource TopicResource(const std::string& topic);

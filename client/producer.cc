@@ -28,9 +28,17 @@ constexpr Duration kExpiryTick = std::chrono::milliseconds(250);
 constexpr Duration kEarly = std::chrono::microseconds(500);
 
 v1::Acks ToProto(ClientAcks acks) {
-  return acks == ClientAcks::kAll      ? v1::ACKS_ALL
-         : acks == ClientAcks::kLeader ? v1::ACKS_LEADER
-                                       : v1::ACKS_NONE;
+  switch (acks) {
+    case ClientAcks::kAll:
+      return v1::ACKS_ALL;
+    case ClientAcks::kCount:
+      return v1::ACKS_COUNT;
+    case ClientAcks::kLeader:
+      return v1::ACKS_LEADER;
+    case ClientAcks::kNone:
+      return v1::ACKS_NONE;
+  }
+  return v1::ACKS_ALL;
 }
 
 ProducerCore::Session SessionOf(const v1::InitProducerResponse& response) {
@@ -185,6 +193,7 @@ class StreamProducer final : public Producer, private IoStream::Events {
     v1::ProduceStreamRequest request;
     v1::ProduceOpen& open = *request.mutable_open();
     open.set_acks(ToProto(options_.acks));
+    if (options_.acks == ClientAcks::kCount) open.set_acks_count(options_.acks_count);
     open.set_client_id(options_.client_id);
     const ProducerCore::Session& session = core_.session();
     if (session.id != kNoProducerId) {
@@ -332,6 +341,8 @@ class StreamProducer final : public Producer, private IoStream::Events {
                       .bytes = outcome.bytes,
                       .base_offset = outcome.base_offset,
                       .first_record = outcome.since,
+                      .first_number = outcome.first_number,
+                      .last_number = outcome.last_number,
                       .error = error});
       }
       if (outcome.releases) accumulator_.Release(outcome.memory_bytes, outcome.generation);

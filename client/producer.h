@@ -13,12 +13,14 @@
 
 namespace gregor {
 
-enum class ClientAcks : uint8_t { kAll, kLeader, kNone };
+// Who has to have a record: all in-sync replicas, so many replicas, the leader, nobody.
+enum class ClientAcks : uint8_t { kAll, kCount, kLeader, kNone };
 
 struct ProducerOptions {
   std::string server = "127.0.0.1:9094";
   std::string client_id;
   ClientAcks acks = ClientAcks::kAll;
+  int32_t acks_count = 0;  // with kCount: replicas, the leader among them
   Codec compression = Codec::kNone;
   // A batch is sent once it has so many bytes (or the topic's max.message.bytes), or its first
   // record has waited so long; a small one also as soon as nothing else is on its way.
@@ -41,6 +43,10 @@ struct Delivery {
   size_t bytes = 0;
   Offset base_offset{-1};      // -1 with an error, or with ClientAcks::kNone
   MonotonicTime first_record;  // when the batch's first record was given to Send()
+  // Which ones its first and its last record are of all that Send() took, from 1. Between them may
+  // be records of other partitions, unless there are just record_count.
+  int64_t first_number = 0;
+  int64_t last_number = 0;
   const Error* error = nullptr;
 };
 

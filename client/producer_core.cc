@@ -203,6 +203,8 @@ void ProducerCore::Split(Lane& lane, size_t index) {
     part.filled = {.partition = lane.partition,
                    .builder = BatchBuilder({.codec = whole.data->header.codec()}),
                    .since = whole.filled.since,
+                   .first_number = whole.filled.first_number,
+                   .last_number = whole.filled.last_number,
                    .batch_bytes_max = whole.filled.batch_bytes_max,
                    .memory_bytes = 0,
                    .generation = whole.filled.generation};
@@ -216,6 +218,11 @@ void ProducerCore::Split(Lane& lane, size_t index) {
     const RecordView& view = **record;
     parts[i < half ? 0 : 1].filled.builder.Add(
         {view.key, view.value, DecodeHeaders(view), view.timestamp});
+  }
+  // Where records of other partitions came between, nobody knows which were the first half.
+  if (whole.filled.last_number - whole.filled.first_number + 1 == whole.record_count) {
+    parts[1].filled.first_number += half;
+    parts[0].filled.last_number = parts[1].filled.first_number - 1;
   }
   parts[0].record_count = half;
   parts[1].record_count = whole.record_count - half;
@@ -419,6 +426,8 @@ void ProducerCore::Report(const Lane& lane, const Batch& batch, Offset base_offs
        .record_count = batch.record_count,
        .bytes = batch.data.has_value() ? batch.data->bytes.size() : batch.filled.builder.size(),
        .since = batch.filled.since,
+       .first_number = batch.filled.first_number,
+       .last_number = batch.filled.last_number,
        .base_offset = base_offset,
        .error = error == nullptr ? std::nullopt : std::optional<Error>(*error),
        .releases = batch.releases,

@@ -16,6 +16,8 @@ struct ProducerOutcome {
   int32_t record_count = 0;
   size_t bytes = 0;
   MonotonicTime since;
+  int64_t first_number = 0;
+  int64_t last_number = 0;
   Offset base_offset{-1};
   std::optional<Error> error;
   // What it gives back. A batch that was split does so with its last part.

@@ -22,16 +22,20 @@ class RecordCursor {
 
   // The next record, valid until the next call; nullopt after the last. Fails with kCorruptBatch,
   // kInvalidRecord or kBatchTooLarge where a batch is damaged or decompresses to too much; the next
-  // call goes on behind it.
+  // call goes on behind it. The message names the place, and so do the details: topic, partition,
+  // offset (of the batch's first record), next_offset (of the first record behind it).
   Result<std::optional<RecordView>> Next();
 
  private:
+  Result<std::optional<RecordView>> Step();
   Result<void> OpenBatch();
 
   const Consumed& consumed_;
   const size_t decompressed_bytes_max_;
   size_t position_ = 0;  // of the batch after the one that is walked
   BatchHeader header_;
+  Offset batch_begin_{0};  // offsets of the batch that is walked or could not be
+  Offset batch_end_{0};
   Bytes records_;  // of the batch that is walked, not compressed
   std::optional<RecordWalk> walk_;
   int32_t left_ = 0;

@@ -10,18 +10,19 @@ constexpr uint64_t kReserveMax = uint64_t{1} << 30;
 constexpr uint64_t kReserveFraction = 50;  // of the disk
 constexpr char kLockFile[] = ".lock";
 
-Error NotFormatted(const std::string& data_dir) {
-  return Error(Reason::kStorageError, "data directory " + data_dir +
-                                          " is not formatted. If its disk is mounted and this "
-                                          "node is new, prepare it once with "
-                                          "`gregor cluster format --config FILE`");
+Error NotFormatted(const Settings& settings) {
+  return Error(Reason::kStorageError,
+               "data directory " + settings.data_dir +
+                   " is not formatted. If its disk is mounted and this node is new, prepare it "
+                   "once with `" +
+                   settings.format_command + "`");
 }
 
 }  // namespace
 
 Result<std::unique_ptr<DirectoryLock>> LockDataDirectory(FileSystem& files,
-                                                         const std::string& data_dir,
-                                                         bool must_be_formatted) {
+                                                         const Settings& settings) {
+  const std::string& data_dir = settings.data_dir;
   const std::string path = JoinPath(data_dir, kLockFile);
   // Nothing is put into a folder that is not a node's. Where a lock file is, another process may be
   // in the midst of formatting: what is there counts only once that has ended.
@@ -29,7 +30,7 @@ Result<std::unique_ptr<DirectoryLock>> LockDataDirectory(FileSystem& files,
   ASSIGN_OR_RETURN(const bool has_lock_file, files.Exists(path));
   if (!has_lock_file) {
     if (!identity.ok()) return identity.error();
-    if (!identity->has_value() && must_be_formatted) return NotFormatted(data_dir);
+    if (!identity->has_value() && settings.from_file) return NotFormatted(settings);
   }
   RETURN_IF_ERROR(files.MakeDirectory(data_dir));
   return files.Lock(path);
@@ -38,7 +39,7 @@ Result<std::unique_ptr<DirectoryLock>> LockDataDirectory(FileSystem& files,
 Result<NodeIdentity> OpenIdentity(FileSystem& files, const Settings& settings, Random& random) {
   ASSIGN_OR_RETURN(auto identity, ReadIdentity(files, settings.data_dir));
   if (!identity.has_value()) {
-    if (settings.from_file) return NotFormatted(settings.data_dir);
+    if (settings.from_file) return NotFormatted(settings);
     FormatOptions options;
     options.node_id = settings.node_id;
     ASSIGN_OR_RETURN(identity, FormatDirectory(files, settings.data_dir, options, random));

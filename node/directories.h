@@ -16,10 +16,9 @@ namespace gregor {
 // Takes data_dir, so that no two processes format it or serve from it; makes it where it is
 // missing. A folder that is not a node's stays as it is. Fails with kStorageError where another
 // process has it (naming the process), where it holds something else (as ReadIdentity()), and, with
-// `must_be_formatted`, where it holds nothing.
+// settings from a file, where it holds nothing.
 Result<std::unique_ptr<DirectoryLock>> LockDataDirectory(FileSystem& files,
-                                                         const std::string& data_dir,
-                                                         bool must_be_formatted);
+                                                         const Settings& settings);
 
 // Whose data_dir it is. A directory that is empty or missing is formatted as a new single node,
 // loudly, unless the settings come from a file. Fails with what ReadIdentity(), CheckIdentity() and

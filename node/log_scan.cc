@@ -113,8 +113,14 @@ Result<std::vector<std::string>> FindLogFolders(FileSystem& files, const std::st
     if (has_segments) folders.push_back(path);
   }
   if (!folders.empty()) return folders;
+  const bool has_topics = std::any_of(
+      entries.begin(), entries.end(),
+      [](const DirectoryEntry& entry) { return entry.is_directory && entry.name == "topics"; });
+  if (has_topics) return FindLogFolders(files, JoinPath(directory, "topics"));
   return Error(Reason::kStorageError,
-               directory + " has no segment files, and neither has a folder in it");
+               directory +
+                   " has no segment files, and neither has a folder in it. The logs are in the "
+                   "node's log_dirs, which are data_dir/topics unless a setting says otherwise");
 }
 
 Result<ScanSummary> ScanLog(FileSystem& files, const std::string& folder,

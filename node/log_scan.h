@@ -37,8 +37,9 @@ struct ScanSummary {
   std::vector<ScanProblem> problems;
 };
 
-// Folders with segments in `directory`: itself, or its subfolders (a log directory). Fails with
-// kStorageError where the directory cannot be read or holds no segments at all.
+// Folders with segments in `directory`: itself, or its subfolders (a log directory), or those of
+// its folder "topics" (a data directory). Fails with kStorageError where the directory cannot be
+// read or holds no segments at all.
 Result<std::vector<std::string>> FindLogFolders(FileSystem& files, const std::string& directory);
 
 // Visits the batches of one folder, oldest first. Checks length, checksum, magic, and that offsets

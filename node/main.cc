@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "client/cli/commands.h"
+#include "node/build_info.h"
 #include "node/offline_commands.h"
 #include "node/server_command.h"
 
@@ -20,6 +21,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Gregor, a streaming broker: run a node, manage topics, write and read records",
                "gregor"};
   app.require_subcommand(1);
+  app.set_version_flag("--version", gregor::ShowBuildInfo(), "Print version and build");
   app.fallthrough();  // global options may stand before the subcommand, and after it
   app.footer(
       "Exit codes: 0 done, 1 refused or failed, 2 bad arguments.\n"

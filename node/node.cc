@@ -16,6 +16,7 @@
 #include "broker/http/http_server.h"
 #include "controller/controller.h"
 #include "controller/format.h"
+#include "node/build_info.h"
 #include "node/directories.h"
 #include "node/node_metrics.h"
 #include "node/status_pages.h"
@@ -75,7 +76,7 @@ class RunningNode final : public Node {
     WarnIfOpen(settings_.listen_http, "HTTP");
     metrics_ = Metrics::Create();
     files_ = NewPosixFileSystem(static_cast<int>(settings_.sync_threads));
-    ASSIGN_OR_RETURN(lock_, LockDataDirectory(*files_, settings_.data_dir, settings_.from_file));
+    ASSIGN_OR_RETURN(lock_, LockDataDirectory(*files_, settings_));
     RETURN_IF_ERROR(StartHttp());
     controller_loop_ = NewThreadLoop("controller");
     for (int i = 0; i < EventLoopCount(settings_); ++i)
@@ -186,7 +187,7 @@ class RunningNode final : public Node {
     image.id = settings_.node_id;
     image.incarnation = random_.NewUuid<DirectoryId>().bytes;
     image.rack = settings_.rack;
-    image.version = kGregorVersion;
+    image.version = std::string(GetBuildInfo().version);
     image.listeners["grpc"] = Advertised(settings_.advertise_grpc, grpc());
     image.listeners["http"] = Advertised(settings_.advertise_http, http());
     for (const auto& directory : directories_) image.directories.push_back(directory->id());

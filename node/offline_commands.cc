@@ -11,6 +11,7 @@
 #include "controller/metadata_dump.h"
 #include "node/directories.h"
 #include "node/log_scan.h"
+#include "node/setting_flags.h"
 #include "storage/disk.h"
 
 namespace gregor {
@@ -21,7 +22,8 @@ using Json = nlohmann::ordered_json;
 int Report(const Result<void>& result) {
   if (result.ok()) return 0;
   std::cerr << "gregor: " << result.error().message << std::endl;
-  return 1;
+  const Reason reason = result.error().reason;
+  return reason == Reason::kInvalidArgument || reason == Reason::kInvalidConfig ? 2 : 1;
 }
 
 // Bytes as they can be shown on a terminal.
@@ -138,7 +140,8 @@ void AddLogCommands(CLI::App& app, const std::string& output_format, int& exit_c
   const auto records = std::make_shared<bool>(false);
   CLI::App* const dump = log->add_subcommand(
       "dump", "Print the batches of a partition's folder, or of all in a log directory");
-  dump->add_option("DIR", *directory, "Folder of a partition, or a log directory")->required();
+  dump->add_option("DIR", *directory, "Folder of a partition, a log directory, or a data directory")
+      ->required();
   dump->add_flag("--records", *records, "Print the records of each batch, too");
   dump->callback([=, &output_format, &exit_code] {
     const bool as_json = output_format == "json";
@@ -149,7 +152,9 @@ void AddLogCommands(CLI::App& app, const std::string& output_format, int& exit_c
   });
   CLI::App* const verify = log->add_subcommand(
       "verify", "Check every batch: length, checksum, order of offsets and epochs");
-  verify->add_option("DIR", *directory, "Folder of a partition, or a log directory")->required();
+  verify
+      ->add_option("DIR", *directory, "Folder of a partition, a log directory, or a data directory")
+      ->required();
   verify->footer("Exit codes: 0 all is well, 1 something is damaged or cannot be read.");
   verify->callback([=, &output_format, &exit_code] {
     exit_code =
@@ -179,10 +184,9 @@ void AddMetadataCommands(CLI::App& app, const std::string& output_format, int& e
   });
 }
 
-Result<void> FormatNode(const std::string& config, const std::string& cluster_id) {
-  Settings settings;
-  RETURN_IF_ERROR(LoadSettingsFile(config, settings));
-  RETURN_IF_ERROR(CheckSettings(settings));
+Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id) {
+  ASSIGN_OR_RETURN(Settings settings, flags.MakeSettings());
+  settings.from_file = false;  // nothing needs to be there yet
   FormatOptions options;
   options.node_id = settings.node_id;
   if (!cluster_id.empty()) {
@@ -194,12 +198,11 @@ Result<void> FormatNode(const std::string& config, const std::string& cluster_id
   }
   Random random = Random::FromSystem();
   const auto files = NewPosixFileSystem(1);
-  ASSIGN_OR_RETURN(const auto lock, LockDataDirectory(*files, settings.data_dir, false));
+  ASSIGN_OR_RETURN(const auto lock, LockDataDirectory(*files, settings));
   ASSIGN_OR_RETURN(const NodeIdentity identity,
                    FormatDirectory(*files, settings.data_dir, options, random));
   const auto disk = NewThreadDisk(*files, {});
   const auto loop = NewThreadLoop("format");
-  settings.from_file = false;  // its log directories are formatted, too
   for (const std::string& path : settings.LogDirs()) {
     ASSIGN_OR_RETURN(const auto directory_options,
                      LogDirectoryOptions(*files, settings, identity, path));
@@ -229,14 +232,16 @@ void AddClusterCommands(CLI::App& app, int& exit_code) {
   });
   CLI::App* const format = cluster->add_subcommand(
       "format", "Prepare a node's empty directories, once, before its first start");
-  const auto config = std::make_shared<std::string>();
+  const auto flags = std::make_shared<SettingFlags>();
   const auto cluster_id = std::make_shared<std::string>();
-  format->add_option("--config", *config, "The node's settings file (YAML)")
-      ->required()
-      ->type_name("FILE");
   format->add_option("--cluster-id", *cluster_id, "Id of the cluster (default: a new one)")
       ->type_name("ID");
-  format->callback([=, &exit_code] { exit_code = Report(FormatNode(*config, *cluster_id)); });
+  flags->AddTo(*format);
+  format->footer(
+      "Give it the settings file and the flags that `gregor server` gets: node_id, data_dir and "
+      "log_dirs say what is formatted.\n"
+      "Exit codes: 0 done, 1 refused or failed, 2 bad settings.");
+  format->callback([=, &exit_code] { exit_code = Report(FormatNode(*flags, *cluster_id)); });
 }
 
 }  // namespace

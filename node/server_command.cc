@@ -8,42 +8,23 @@
 #include <vector>
 
 #include "base/check.h"
+#include "controller/image/topic_configs.h"
 #include "node/node.h"
 #include "node/process.h"
-#include "node/settings.h"
+#include "node/setting_flags.h"
 
 namespace gregor {
 namespace {
 
 constexpr int kUsageError = 2;
 
-// What was given on the command line, in its order: flags win over the file.
-struct ServerFlags {
-  std::string config_file;
-  std::vector<std::pair<std::string, std::string>> values;
-};
-
-Result<Settings> MakeSettings(const ServerFlags& flags) {
-  Settings settings;
-  if (!flags.config_file.empty()) RETURN_IF_ERROR(LoadSettingsFile(flags.config_file, settings));
-  for (const auto& [name, value] : flags.values) {
-    const auto applied = ApplySetting(settings, name, value);
-    if (!applied.ok()) {
-      return Error(Reason::kInvalidConfig,
-                   FindSetting(name)->Flag() + ": " + applied.error().message);
-    }
-  }
-  RETURN_IF_ERROR(CheckSettings(settings));
-  return settings;
-}
-
 int Fail(const Error& error, int code) {
   std::cerr << "gregor: " << error.message << std::endl;
   return code;
 }
 
-int RunServer(const ServerFlags& flags) {
-  auto settings = MakeSettings(flags);
+int RunServer(const SettingFlags& flags) {
+  auto settings = flags.MakeSettings();
   if (!settings.ok()) return Fail(settings.error(), kUsageError);
   BlockStopSignals();
   const uint64_t open_files = RaiseOpenFileLimit();
@@ -87,25 +68,33 @@ void PrintSettings(const std::string& output_format) {
   }
 }
 
+// What the setting `configs` takes.
+void PrintConfigs(const std::string& output_format) {
+  if (output_format == "json") {
+    auto all = nlohmann::ordered_json::array();
+    for (const ConfigSpec& spec : BrokerConfigSpecs()) {
+      all.push_back({{"name", spec.name},
+                     {"default", spec.default_value},
+                     {"valid_values", spec.valid},
+                     {"documentation", spec.documentation}});
+    }
+    std::cout << all.dump(2) << std::endl;
+    return;
+  }
+  for (const ConfigSpec& spec : BrokerConfigSpecs()) {
+    std::cout << spec.name << "\n    " << spec.documentation
+              << "\n    default: " << (spec.default_value.empty() ? "none" : spec.default_value)
+              << "; valid: " << spec.valid << "\n";
+  }
+}
+
 }  // namespace
 
 void AddServerCommands(CLI::App& app, const std::string& output_format, int& exit_code) {
-  auto flags = std::make_shared<ServerFlags>();
+  const auto flags = std::make_shared<SettingFlags>();
   CLI::App* const server =
       app.add_subcommand("server", "Run a node: broker and controller in one process");
-  server->add_option("--config", flags->config_file, "Settings file (YAML); flags win over it")
-      ->type_name("FILE");
-  for (const SettingSpec& spec : SettingSpecs()) {
-    const std::string name(spec.name);
-    const std::string type = spec.unit.empty() ? "VALUE" : std::string(spec.unit);
-    server
-        ->add_option_function<std::string>(
-            spec.Flag(),
-            [flags, name](const std::string& value) { flags->values.emplace_back(name, value); },
-            std::string(spec.documentation))
-        ->type_name(type)
-        ->default_str(std::string(spec.default_value));
-  }
+  flags->AddTo(*server);
   server->footer(
       "Once it serves it prints one line to stdout: gregor ready grpc=HOST:PORT http=HOST:PORT\n"
       "SIGTERM and SIGINT stop it cleanly. With no --config and an empty data directory it formats "
@@ -115,7 +104,12 @@ void AddServerCommands(CLI::App& app, const std::string& output_format, int& exi
 
   CLI::App* const settings = app.add_subcommand(
       "settings", "List the settings of a node, with units, ranges and defaults");
-  settings->callback([&output_format] { PrintSettings(output_format); });
+  const auto configs = std::make_shared<bool>(false);
+  settings->add_flag("--configs", *configs,
+                     "List the configs that the setting `configs` takes instead");
+  settings->callback([configs, &output_format] {
+    *configs ? PrintConfigs(output_format) : PrintSettings(output_format);
+  });
 }
 
 }  // namespace gregor

@@ -56,6 +56,9 @@ Result<void> LoadMapping(const std::string& file, const std::string& prefix,
     const YAML::Mark mark = entry.first.Mark();
     if (!seen.insert(key).second) return At(file, mark, "key \"" + key + "\" is given twice");
     const bool is_config = prefix == "configs.";
+    const std::string canonical(CanonicalConfigName(entry.first.Scalar()));
+    if (is_config && !seen.insert("configs as " + canonical).second)
+      return At(file, mark, "key \"" + key + "\": " + canonical + " is given in another unit, too");
     if (!is_config && (IsPrefix(key) || key == "configs") && !entry.second.IsNull()) {
       if (!entry.second.IsMap()) return At(file, mark, "key \"" + key + "\" takes a mapping");
       RETURN_IF_ERROR(LoadMapping(file, key + ".", entry.second, seen, settings));
@@ -140,7 +143,9 @@ Result<void> ParseSettings(const std::string& name, const std::string& yaml, Set
 Result<void> LoadSettingsFile(const std::string& path, Settings& settings) {
   std::ifstream file(path);
   std::stringstream text;
-  if (!file || !(text << file.rdbuf())) {
+  // An empty file has nothing to copy, which counts as a failure.
+  const bool is_empty = file.is_open() && file.peek() == EOF && !file.bad();
+  if (!is_empty && (!file || !(text << file.rdbuf()))) {
     return Error(Reason::kInvalidConfig, path + ": the settings file cannot be read");
   }
   settings.from_file = true;

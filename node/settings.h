@@ -62,6 +62,8 @@ struct Settings {
       configs;  // defaults of topic configs, by broker config name
   // Whether a file was given: then an unformatted directory is refused.
   bool from_file = false;
+  // The command line that formats what these settings name, for messages.
+  std::string format_command = "gregor cluster format --config FILE";
 
   std::vector<std::string> LogDirs() const;
 };
@@ -82,6 +84,10 @@ struct SettingSpec {
 // All of them, in the order of the documentation. Lists are given as comma-separated values.
 std::span<const SettingSpec> SettingSpecs();
 const SettingSpec* FindSetting(std::string_view name);
+
+// What the config that a settings file calls `name` is called: log.retention.hours is
+// log.retention.ms, in another unit.
+std::string_view CanonicalConfigName(std::string_view name);
 
 // Sets one setting from text. Fails with kInvalidConfig, naming the setting, the value and what is
 // valid.

@@ -82,6 +82,33 @@ Result<void> SetDiskReserve(Settings& settings, std::string_view value) {
   return {};
 }
 
+// Broker configs in other units, which stand for one in milliseconds.
+struct ConfigUnit {
+  std::string_view name;
+  std::string_view canonical;
+  int64_t milliseconds;
+};
+constexpr ConfigUnit kConfigUnits[] = {
+    {"log.retention.minutes", "log.retention.ms", 60'000},
+    {"log.retention.hours", "log.retention.ms", 3'600'000},
+    {"log.roll.hours", "log.roll.ms", 3'600'000},
+    {"log.roll.jitter.hours", "log.roll.jitter.ms", 3'600'000},
+};
+
+const ConfigUnit* FindConfigUnit(std::string_view name) {
+  const auto* const found = std::find_if(std::begin(kConfigUnits), std::end(kConfigUnits),
+                                         [&](const ConfigUnit& unit) { return unit.name == name; });
+  return found == std::end(kConfigUnits) ? nullptr : found;
+}
+
+// In milliseconds; what is negative means no limit, and stays.
+Result<std::string> ConvertUnit(const ConfigUnit& unit, std::string_view value) {
+  const auto number = ParseInteger(value, -1, INT32_MAX);
+  if (!number.ok())
+    return Error(Reason::kInvalidConfig, std::string(unit.name) + ": " + number.error().message);
+  return std::to_string(*number < 0 ? *number : *number * unit.milliseconds);
+}
+
 // "name=value,name=value"; from the file one entry at a time.
 Result<void> SetConfigs(Settings& settings, std::string_view value) {
   while (!value.empty()) {
@@ -92,15 +119,18 @@ Result<void> SetConfigs(Settings& settings, std::string_view value) {
       return Error(Reason::kInvalidConfig,
                    "\"" + std::string(entry) + "\" is not of the form name=value");
     }
-    const std::string name(entry.substr(0, equals));
+    const std::string name(CanonicalConfigName(entry.substr(0, equals)));
+    std::string config_value(entry.substr(equals + 1));
     const ConfigSpec* const spec = FindBrokerConfig(name);
     if (spec == nullptr) {
-      return Error(
-          Reason::kInvalidConfig,
-          "\"" + name + "\" is no broker config (`gregor config describe --broker` lists them)");
+      return Error(Reason::kInvalidConfig,
+                   "\"" + name + "\" is no broker config (`gregor settings --configs` lists them)");
     }
-    RETURN_IF_ERROR(CheckConfigValue(*spec, entry.substr(equals + 1)));
-    settings.configs[name] = entry.substr(equals + 1);
+    if (const ConfigUnit* const unit = FindConfigUnit(entry.substr(0, equals))) {
+      ASSIGN_OR_RETURN(config_value, ConvertUnit(*unit, config_value));
+    }
+    RETURN_IF_ERROR(CheckConfigValue(*spec, config_value));
+    settings.configs[name] = std::move(config_value);
     value.remove_prefix(std::min(comma + 1, value.size()));
   }
   return {};
@@ -194,6 +224,11 @@ const SettingSpec kSettings[] = {
 }  // namespace
 
 std::span<const SettingSpec> SettingSpecs() { return kSettings; }
+
+std::string_view CanonicalConfigName(std::string_view name) {
+  const ConfigUnit* const unit = FindConfigUnit(name);
+  return unit == nullptr ? name : unit->canonical;
+}
 
 const SettingSpec* FindSetting(std::string_view name) {
   const auto found = std::find_if(std::begin(kSettings), std::end(kSettings),

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "node/build_info.h"
+
 namespace gregor {
 namespace {
 
@@ -53,8 +55,12 @@ std::map<std::string, HttpServer::Handler> StatusPages(const NodeStatus& status,
     return HttpServer::Reply{200, "text/plain; version=0.0.4; charset=utf-8", metrics.Render()};
   };
   pages["/version"] = [] {
-    return HttpServer::Reply{200, kJson,
-                             nlohmann::ordered_json({{"version", kGregorVersion}}).dump() + "\n"};
+    const BuildInfo& info = GetBuildInfo();
+    const nlohmann::ordered_json json = {{"version", info.version},
+                                         {"commit", info.commit},
+                                         {"build_type", info.build_type},
+                                         {"compiler", info.compiler}};
+    return HttpServer::Reply{200, kJson, json.dump() + "\n"};
   };
   return pages;
 }

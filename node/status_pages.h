@@ -11,8 +11,6 @@
 
 namespace gregor {
 
-inline constexpr char kGregorVersion[] = "0.1.0";
-
 // How far a node has come. Thread: any.
 class NodeStatus {
  public:

@@ -144,6 +144,9 @@ class ConfigService final : public v1::ConfigService::CallbackService {
 };
 
 Result<DescribedConfigs> ConfigService::DescribeOne(const v1::ConfigResource& resource) const {
+  // What a new topic has.
+  if (resource.type() == v1::ConfigResource::TYPE_TOPIC && resource.name().empty())
+    return broker_.DescribeTopicConfigs("");
   ASSIGN_OR_RETURN(const ConfigResourceType type, ToType(resource));
   if (type == ConfigResourceType::kTopic) return broker_.DescribeTopicConfigs(resource.name());
   ASSIGN_OR_RETURN(const auto id, ParseBrokerId(resource.name()));

@@ -102,6 +102,10 @@ std::string RandomText(size_t size) {
   return text;
 }
 
+int64_t ShareOf(int64_t all, int32_t parts, int32_t index) {
+  return all / parts + (index < all % parts ? 1 : 0);
+}
+
 Result<void> RunThreads(int32_t count, const std::function<Result<void>(int32_t)>& work) {
   std::vector<Result<void>> results(static_cast<size_t>(count));
   std::vector<std::thread> threads;

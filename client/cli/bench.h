@@ -51,6 +51,8 @@ Duration CpuTime();
 // Bytes of lower case letters; the same for the same size.
 std::string RandomText(size_t size);
 
+// How many of `all` part `index` of `parts` does.
+int64_t ShareOf(int64_t all, int32_t parts, int32_t index);
 // Runs `work` on `count` threads with their numbers, and gives the first error.
 Result<void> RunThreads(int32_t count, const std::function<Result<void>(int32_t)>& work);
 

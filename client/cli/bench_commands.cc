@@ -96,9 +96,10 @@ void AddLatency(CLI::App& bench, GlobalOptions& global) {
       Add(bench, global, "latency", "Write one record at a time, and wait until a consumer has it",
           BenchLatency, arguments);
   AddTopic(command, arguments, "Topic, which must exist");
-  AddRecords(command, arguments, "How many (default: 10000)", 10'000);
+  AddRecords(command, arguments, "How many, all pairs together (default: 10000)", 10'000);
   AddRecordSize(command, arguments);
-  AddRate(command, arguments, "Records a second; 0: the next one when this one has come");
+  AddRate(command, arguments,
+          "Records a second, all pairs together; 0: the next one when this one has come");
   AddCount(command, "--concurrency", arguments->concurrency,
            "Pairs of a producer and a consumer, one after the other on the partitions");
   arguments->producer.AddOptions(*command);

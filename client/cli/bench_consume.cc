@@ -83,6 +83,7 @@ Result<void> AwaitRecord(Consumer& consumer, std::string_view key) {
 Result<void> MeasureLatency(const GlobalOptions& global, const BenchArguments& arguments,
                             int32_t thread, PartitionIndex partition, Histogram& latencies,
                             Progress& progress) {
+  const int64_t records = ShareOf(arguments.records, arguments.concurrency, thread);
   const Admin admin(Channel::Connect(global.server));
   ASSIGN_OR_RETURN(const auto ends, admin.FindOffsets(arguments.topic, {partition.value},
                                                       AtAnchor(v1::Position::ANCHOR_LATEST)));
@@ -93,9 +94,9 @@ Result<void> MeasureLatency(const GlobalOptions& global, const BenchArguments& a
   ASSIGN_OR_RETURN(const auto producer,
                    Producer::Create(arguments.producer.ToOptions(global.server), nullptr));
   const std::string value = RandomText(static_cast<size_t>(arguments.record_size));
-  const int64_t warm_up = std::min<int64_t>(100, arguments.records);
-  Pace pace(static_cast<double>(arguments.rate));
-  for (int64_t i = -warm_up; i < arguments.records; ++i) {
+  const int64_t warm_up = std::min<int64_t>(100, records);
+  Pace pace(static_cast<double>(arguments.rate) / arguments.concurrency);
+  for (int64_t i = -warm_up; i < records; ++i) {
     const std::string key = std::to_string(thread) + ":" + std::to_string(i);
     NewRecord record;
     record.key = key;
@@ -149,7 +150,7 @@ Result<void> BenchConsume(GlobalOptions& global, const BenchArguments& arguments
 Result<void> BenchLatency(GlobalOptions& global, const BenchArguments& arguments) {
   const Admin admin(Channel::Connect(global.server));
   ASSIGN_OR_RETURN(const auto partitions, AllPartitions(admin, arguments.topic));
-  Progress progress(arguments, "records", arguments.records * arguments.concurrency);
+  Progress progress(arguments, "records", arguments.records);
   std::vector<Histogram> histograms(static_cast<size_t>(arguments.concurrency));
   const Duration cpu = CpuTime();
   const MonotonicTime start = SystemClock().Now();

@@ -40,10 +40,6 @@ Result<void> SendShare(const BenchArguments& arguments, int64_t records, double 
   return {};
 }
 
-int64_t ShareOf(int64_t all, int32_t parts, int32_t index) {
-  return all / parts + (index < all % parts ? 1 : 0);
-}
-
 }  // namespace
 
 Result<void> BenchProduce(GlobalOptions& global, const BenchArguments& arguments) {

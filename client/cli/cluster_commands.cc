@@ -96,7 +96,7 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
   const auto partition = std::make_shared<int32_t>(-1);
   offsets->add_option("TOPIC", *topic, "Topic")->required();
   offsets->add_option("--partition", *partition, "Only this partition (default: all)")
-      ->check(AtLeast(0))
+      ->check(Between(0, INT32_MAX))
       ->type_name("N");
   AddExamples(*offsets, {"gregor offsets orders", "gregor --output json offsets orders"},
               "`end` is the offset of the next record. Where compaction removed records there are "

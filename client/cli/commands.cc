@@ -20,7 +20,7 @@ void AddClientCommands(CLI::App& app, GlobalOptions& global) {
   AddConsumeCommand(app, global);
   AddClusterCommands(app, global);
   AddBenchCommands(app, global);
-  AddCompletionCommand(app);
+  AddCompletionCommand(app, global);
 }
 
 }  // namespace gregor

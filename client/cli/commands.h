@@ -29,7 +29,7 @@ void AddProduceCommand(CLI::App& app, GlobalOptions& global);
 void AddConsumeCommand(CLI::App& app, GlobalOptions& global);
 void AddBenchCommands(CLI::App& app, GlobalOptions& global);
 // Prints what a shell needs to complete the command lines of `app`, which is complete by then.
-void AddCompletionCommand(CLI::App& app);
+void AddCompletionCommand(CLI::App& app, GlobalOptions& global);
 
 }  // namespace gregor
 

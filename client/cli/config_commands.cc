@@ -18,10 +18,13 @@ struct ConfigArguments {
   bool validate_only = false;
 };
 
+int ResourceCount(const ConfigArguments& arguments) {
+  return (arguments.topic.empty() ? 0 : 1) + (arguments.broker.empty() ? 0 : 1) +
+         (arguments.all_brokers ? 1 : 0);
+}
+
 Result<v1::ConfigResource> ResourceOf(const ConfigArguments& arguments) {
-  const int given = (arguments.topic.empty() ? 0 : 1) + (arguments.broker.empty() ? 0 : 1) +
-                    (arguments.all_brokers ? 1 : 0);
-  if (given != 1)
+  if (ResourceCount(arguments) != 1)
     return Error(Reason::kInvalidArgument,
                  "give one of --topic NAME, --broker ID and --all-brokers");
   v1::ConfigResource resource;
@@ -55,22 +58,47 @@ Result<std::vector<v1::ConfigEntry>> Ask(const GlobalOptions& global,
       .DescribeConfigs(resource, keys, arguments.documentation);
 }
 
-Result<void> Describe(GlobalOptions& global, const ConfigArguments& arguments) {
-  ASSIGN_OR_RETURN(const auto entries, Ask(global, arguments));
-  Json list = Json::array();
-  for (const v1::ConfigEntry& entry : entries) {
-    Json row = {{"config", entry.name()},
-                {"value", entry.has_value() ? Json(entry.value()) : Json(nullptr)},
-                {"source", SourceName(entry.source())},
-                {"type", entry.type()},
-                {"default", entry.default_value()}};
-    if (arguments.documentation) {
-      row["valid_values"] = entry.valid_values();
-      row["documentation"] = entry.documentation();
-    }
-    list.push_back(row);
+Json DescribeEntry(const v1::ConfigEntry& entry, bool documentation) {
+  Json row = {{"config", entry.name()},
+              {"value", entry.has_value() ? Json(entry.value()) : Json(nullptr)},
+              {"source", SourceName(entry.source())},
+              {"type", entry.type()},
+              {"default", entry.default_value()}};
+  if (documentation) {
+    row["valid_values"] = entry.valid_values();
+    row["documentation"] = entry.documentation();
   }
+  return row;
+}
+
+// All configs there are: what a new topic has, and the defaults of all brokers.
+Result<Json> DescribeAll(const GlobalOptions& global, bool documentation) {
+  const Admin admin(Channel::Connect(global.server));
+  Json list = Json::array();
+  for (const auto type : {v1::ConfigResource::TYPE_TOPIC, v1::ConfigResource::TYPE_BROKER}) {
+    v1::ConfigResource resource;
+    resource.set_type(type);
+    ASSIGN_OR_RETURN(const auto entries, admin.DescribeConfigs(resource, {}, documentation));
+    for (const v1::ConfigEntry& entry : entries) {
+      Json row = {{"of", type == v1::ConfigResource::TYPE_TOPIC ? "topics" : "brokers"}};
+      row.update(DescribeEntry(entry, documentation));
+      list.push_back(row);
+    }
+  }
+  return list;
+}
+
+Result<void> Describe(GlobalOptions& global, const ConfigArguments& arguments) {
   std::vector<std::string> members = {"config", "value", "source"};
+  Json list = Json::array();
+  if (ResourceCount(arguments) == 0) {
+    members.insert(members.begin(), "of");
+    ASSIGN_OR_RETURN(list, DescribeAll(global, arguments.documentation));
+  } else {
+    ASSIGN_OR_RETURN(const auto entries, Ask(global, arguments));
+    for (const v1::ConfigEntry& entry : entries)
+      list.push_back(DescribeEntry(entry, arguments.documentation));
+  }
   if (arguments.documentation)
     members.insert(members.end(), {"type", "default", "valid_values", "documentation"});
   PrintList(global, list, members);
@@ -91,7 +119,7 @@ Result<void> Get(GlobalOptions& global, const ConfigArguments& arguments) {
 
 Result<void> Set(GlobalOptions& global, const ConfigArguments& arguments) {
   ASSIGN_OR_RETURN(const v1::ConfigResource resource, ResourceOf(arguments));
-  ASSIGN_OR_RETURN(const auto set, SplitPairs(arguments.values));
+  ASSIGN_OR_RETURN(const auto set, SplitConfigs(arguments.values));
   if (set.empty() && arguments.unset.empty())
     return Error(Reason::kInvalidArgument, "nothing to change: give NAME=VALUE or --unset NAME");
   RETURN_IF_ERROR(Admin(Channel::Connect(global.server))
@@ -120,8 +148,11 @@ void AddConfigCommands(CLI::App& app, GlobalOptions& global) {
   CLI::App* command =
       add("describe", "List all configs with their values and where those come from", Describe);
   command->add_flag("--documentation", arguments->documentation, "With types and what they mean");
-  AddExamples(*command, {"gregor config describe --topic orders",
-                         "gregor config describe --broker 1 --documentation"});
+  AddExamples(*command,
+              {"gregor config describe", "gregor config describe --topic orders",
+               "gregor config describe --broker 1 --documentation"},
+              "Without --topic, --broker and --all-brokers: all that can be set, with what a new "
+              "topic gets.");
   command = add("get", "Print the value of one config", Get);
   command->add_option("KEY", arguments->key, "Name of the config")->required();
   AddExamples(*command, {"gregor config get --topic orders retention.ms"});

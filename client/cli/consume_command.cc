@@ -25,6 +25,8 @@ struct ConsumeArguments {
   int64_t records_max = -1;
   bool exit_at_end = false;
   std::string format;
+  std::string null_value;
+  bool skip_corrupt = false;
 };
 
 constexpr size_t kOutputBytes = 256u << 10;
@@ -72,11 +74,30 @@ Result<std::vector<int64_t>> StartOffsets(const Admin& admin, const ConsumeArgum
   return offsets;
 }
 
+// Whether it is about a batch whose records cannot be read, and behind which reading can go on.
+bool IsUnreadableBatch(const Error& error) {
+  return (error.reason == Reason::kCorruptBatch || error.reason == Reason::kInvalidRecord ||
+          error.reason == Reason::kBatchTooLarge) &&
+         !DetailOf(error, "next_offset").empty();
+}
+
+// With how to go on behind it.
+Error WithAdvice(Error error) {
+  if (!IsUnreadableBatch(error)) return error;
+  const std::string partition(DetailOf(error, "partition"));
+  const std::string next(DetailOf(error, "next_offset"));
+  error.message += ". Go on behind it with --partition " + partition + " --from " + next +
+                   ", or leave out what cannot be read with --skip-corrupt";
+  return error;
+}
+
 // Prints what a consumer gets, until it is told to stop.
 class Printer {
  public:
-  Printer(RecordFormat format, int64_t records_max)
-      : format_(std::move(format)), records_max_(records_max) {}
+  Printer(RecordFormat format, const ConsumeArguments& arguments)
+      : format_(std::move(format)),
+        records_max_(arguments.records_max),
+        skip_corrupt_(arguments.skip_corrupt) {}
 
   bool is_full() const { return records_max_ >= 0 && printed_ >= records_max_; }
 
@@ -84,12 +105,25 @@ class Printer {
   Result<void> Print(const Consumed& consumed, int64_t end) {
     RecordCursor cursor(consumed);
     while (!is_full()) {
-      ASSIGN_OR_RETURN(const auto record, cursor.Next());
+      auto next = cursor.Next();
+      if (!next.ok()) {
+        RETURN_IF_ERROR(Skip(next.error()));
+        continue;
+      }
+      const auto& record = *next;
       if (!record.has_value() || (end >= 0 && record->offset.value >= end)) break;
       format_.Append(consumed.topic, consumed.partition, *record, out_);
       ++printed_;
       if (out_.size() >= kOutputBytes) RETURN_IF_ERROR(Flush());
     }
+    return {};
+  }
+
+  // Leaves out a batch that cannot be read, and says so; else fails with the error.
+  Result<void> Skip(const Error& error) {
+    if (!skip_corrupt_ || !IsUnreadableBatch(error)) return WithAdvice(error);
+    std::cerr << "gregor: left out: " << error.message << " [" << ReasonName(error.reason) << "]"
+              << std::endl;
     return {};
   }
 
@@ -111,18 +145,37 @@ class Printer {
  private:
   const RecordFormat format_;
   const int64_t records_max_;
+  const bool skip_corrupt_;
   std::string out_;
   int64_t printed_ = 0;
 };
+
+// What comes next, within `timeout`. A batch that the server cannot read is left out where that is
+// wanted.
+Result<std::optional<Consumed>> PollOrSkip(Consumer& consumer, Printer& printer, Duration timeout) {
+  while (true) {
+    auto consumed = consumer.Poll(timeout);
+    if (consumed.ok()) return consumed;
+    const Error& error = consumed.error();
+    RETURN_IF_ERROR(printer.Skip(error));
+    int64_t partition = 0, next = 0;
+    if (!ParseWholeNumber(DetailOf(error, "partition"), &partition) ||
+        !ParseWholeNumber(DetailOf(error, "next_offset"), &next))
+      return error;
+    consumer.Assign(std::string(DetailOf(error, "topic")),
+                    PartitionIndex{static_cast<int32_t>(partition)},
+                    {StartPosition::Kind::kOffset, next});
+  }
+}
 
 // Follows the partitions; those of `unfinished` up to the offset there.
 Result<void> Follow(Consumer& consumer, Printer& printer, bool exit_at_end,
                     std::map<int32_t, int64_t>& unfinished) {
   while (!printer.is_full() && (!exit_at_end || !unfinished.empty())) {
-    ASSIGN_OR_RETURN(auto consumed, consumer.Poll(Duration(0)));
+    ASSIGN_OR_RETURN(auto consumed, PollOrSkip(consumer, printer, Duration(0)));
     if (!consumed.has_value()) {
       RETURN_IF_ERROR(printer.Flush());  // what is printed is seen before anything is waited for
-      ASSIGN_OR_RETURN(consumed, consumer.Poll(std::chrono::seconds(10)));
+      ASSIGN_OR_RETURN(consumed, PollOrSkip(consumer, printer, std::chrono::seconds(10)));
     }
     if (!consumed.has_value()) continue;
     const auto end = unfinished.find(consumed->partition.value);
@@ -137,7 +190,8 @@ Result<void> Follow(Consumer& consumer, Printer& printer, bool exit_at_end,
 }
 
 Result<void> Run(GlobalOptions& global, const ConsumeArguments& arguments) {
-  ASSIGN_OR_RETURN(RecordFormat format, RecordFormat::Parse(arguments.format));
+  ASSIGN_OR_RETURN(RecordFormat format,
+                   RecordFormat::Parse(arguments.format, arguments.null_value));
   const bool from_end = arguments.from.empty() && !arguments.exit_at_end;
   ASSIGN_OR_RETURN(const FromArgument from, ParseFrom(!arguments.from.empty() ? arguments.from
                                                       : from_end              ? "end"
@@ -164,7 +218,7 @@ Result<void> Run(GlobalOptions& global, const ConsumeArguments& arguments) {
               << std::endl;
   }
   const TroubleWatch watch([&] { return consumer->trouble(); });
-  Printer printer(std::move(format), arguments.records_max);
+  Printer printer(std::move(format), arguments);
   auto followed = Follow(*consumer, printer, arguments.exit_at_end, unfinished);
   RETURN_IF_ERROR(printer.Flush());
   return followed;
@@ -184,7 +238,7 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
           "Default: end, or beginning with --exit-at-end")
       ->type_name("POSITION");
   command->add_option("--partition", arguments->partition, "Only this partition (default: all)")
-      ->check(AtLeast(0))
+      ->check(Between(0, INT32_MAX))
       ->type_name("N");
   command->add_option("--max-records", arguments->records_max, "Stop after so many records")
       ->check(AtLeast(0))
@@ -194,14 +248,22 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
   command
       ->add_option("--format", arguments->format,
                    "json (one document a line), raw (values with nothing between), or a template "
-                   "with {topic} {partition} {offset} {timestamp} {key} {value} {headers} \\n \\t. "
-                   "Default: {value}\\n")
+                   "with {topic} {partition} {offset} {timestamp} {key} {value} {headers}, \\n \\t "
+                   "\\r \\0 \\\\, and {{ }} for braces. Default: {value}\\n")
       ->type_name("FORMAT");
+  command
+      ->add_option("--null-value", arguments->null_value,
+                   "What stands for a key or value that is null (default: nothing; in JSON: null)")
+      ->type_name("TEXT");
+  command->add_flag("--skip-corrupt", arguments->skip_corrupt,
+                    "Leave out batches that cannot be read, and say on stderr which (default: stop "
+                    "there)");
   AddExamples(
       *command,
       {"gregor consume hello --from beginning", "gregor consume orders --exit-at-end > orders.txt",
        "gregor consume orders --from -10 --format '{partition}:{offset} {key} {value}\\n'",
-       "gregor consume orders --from @2026-01-31T12:00:00Z --format json"},
+       "gregor consume orders --from @2026-01-31T12:00:00Z --format json",
+       "gregor consume users --exit-at-end --format '{key}={value}\\n' --null-value NULL"},
       "Only records go to stdout. In JSON, bytes that are no UTF-8 are {\"base64\": ...}, and "
       "null is null.");
   OnCommand(*command, global, [&global, arguments] { return Run(global, *arguments); });

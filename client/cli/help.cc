@@ -4,10 +4,13 @@
 #include <memory>
 #include <regex>
 
+#include "client/cli/record_format.h"
+
 namespace gregor {
 namespace {
 
 constexpr size_t kColumns = 90;
+constexpr std::string_view kNotConverted = "Could not convert: ";
 constexpr size_t kFirstColumn = 30;
 
 // What CLI11 appends to a type's name for each check of its value: ":POSITIVE", ":INT in [1 - 5]".
@@ -56,6 +59,9 @@ std::string OnFailure(const CLI::App* root, const CLI::Error& error) {
   const auto commands = app->get_subcommands([](const CLI::App*) { return true; });
   const auto rest = root->remaining(true);
   std::string text = "gregor: " + std::string(error.what()) + "\n";
+  // "Could not convert: --before = soon".
+  if (const std::string what = error.what(); what.starts_with(kNotConverted))
+    text = "gregor: " + what.substr(kNotConverted.size()) + " is no value that it takes\n";
   if (!commands.empty() && !rest.empty())
     text = "gregor: there is no command `" + path + " " + rest.front() + "`\n";
   if (!commands.empty()) {
@@ -68,12 +74,17 @@ std::string OnFailure(const CLI::App* root, const CLI::Error& error) {
 
 }  // namespace
 
-CLI::Validator AtLeast(int64_t least) {
+CLI::Validator AtLeast(int64_t least) { return Between(least, INT64_MAX); }
+
+CLI::Validator Between(int64_t least, int64_t most) {
   return CLI::Validator(
-      [least](const std::string& text) -> std::string {
+      [least, most](const std::string& text) -> std::string {
         int64_t value = 0;
-        if (CLI::detail::lexical_cast(text, value) && value >= least) return "";
-        return "\"" + text + "\" is no whole number of at least " + std::to_string(least);
+        if (ParseWholeNumber(text, &value) && value >= least && value <= most) return "";
+        return "\"" + text + "\" is no whole number " +
+               (most == INT64_MAX
+                    ? "of at least " + std::to_string(least)
+                    : "from " + std::to_string(least) + " to " + std::to_string(most));
       },
       "");
 }

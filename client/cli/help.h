@@ -12,8 +12,9 @@ namespace gregor {
 // wrong and where help is. Thread: main.
 void SetUpHelp(CLI::App& app);
 
-// A check of a number: `least` or more.
+// A check of a whole number: `least` or more, at most what its variable holds.
 CLI::Validator AtLeast(int64_t least);
+CLI::Validator Between(int64_t least, int64_t most);
 
 // `text` in lines of at most `width` characters, cut at spaces; line ends stay, and lines that
 // begin with a space are left as they are.

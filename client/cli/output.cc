@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <set>
 
 #include "client/channel.h"
 
@@ -136,6 +137,17 @@ Result<std::vector<std::pair<std::string, std::string>>> SplitPairs(
   for (const std::string& text : texts) {
     ASSIGN_OR_RETURN(auto pair, SplitPair(text));
     pairs.push_back(std::move(pair));
+  }
+  return pairs;
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> SplitConfigs(
+    const std::vector<std::string>& texts) {
+  ASSIGN_OR_RETURN(auto pairs, SplitPairs(texts));
+  std::set<std::string> names;
+  for (const auto& [name, value] : pairs) {
+    if (!names.insert(name).second)
+      return Error(Reason::kInvalidArgument, name + " is given twice");
   }
   return pairs;
 }

@@ -39,8 +39,11 @@ void AddExamples(CLI::App& command, const std::vector<std::string>& examples,
 
 // "k=v" into its parts. Fails with kInvalidArgument.
 Result<std::pair<std::string, std::string>> SplitPair(const std::string& text);
-// Several of them.
+// Several of them; a name may come again.
 Result<std::vector<std::pair<std::string, std::string>>> SplitPairs(
+    const std::vector<std::string>& texts);
+// Several of them, each name once. Fails with kInvalidArgument.
+Result<std::vector<std::pair<std::string, std::string>>> SplitConfigs(
     const std::vector<std::string>& texts);
 
 }  // namespace gregor

@@ -5,11 +5,14 @@
 #include <cstring>
 #include <iostream>
 #include <memory>
+#include <mutex>
 
 #include "base/clock.h"
+#include "client/cli/help.h"
 #include "client/cli/line_reader.h"
 #include "client/cli/output.h"
 #include "client/cli/producer_arguments.h"
+#include "client/cli/record_format.h"
 #include "client/cli/trouble_watch.h"
 #include "client/producer.h"
 
@@ -55,7 +58,8 @@ Result<void> FillRecord(std::string_view line, int64_t line_number,
   if (!arguments.key_separator.empty()) {
     const size_t at = line.find(arguments.key_separator);
     if (at == std::string_view::npos) {
-      return Error(Reason::kInvalidArgument,
+      // Not bad usage: what came before is written already.
+      return Error(Reason::kInvalidRecord,
                    "line " + std::to_string(line_number) + " has no \"" + arguments.key_separator +
                        "\" between key and value: " + std::string(line.substr(0, 80)));
     }
@@ -68,9 +72,41 @@ Result<void> FillRecord(std::string_view line, int64_t line_number,
   return {};
 }
 
+// What became of the lines. Thread: the producer's counts, the command's reads.
 struct Totals {
   std::atomic<int64_t> written{0};
   std::atomic<int64_t> failed{0};
+
+  void Count(const Delivery& delivery) {
+    if (delivery.error == nullptr) {
+      written += delivery.record_count;
+      return;
+    }
+    {
+      const std::lock_guard lock(mutex);
+      if (!first_error.has_value()) first_error = NameLines(delivery);
+    }
+    failed += delivery.record_count;
+  }
+
+  // Every line is one record, so records have the numbers of lines.
+  static Error NameLines(const Delivery& delivery) {
+    Error error = *delivery.error;
+    int64_t first = delivery.first_number, last = delivery.last_number, index = 0;
+    const bool together = last - first + 1 == delivery.record_count;
+    if (together && ParseWholeNumber(DetailOf(error, "record_index"), &index) && index >= 0 &&
+        index < delivery.record_count)
+      first = last = first + index;
+    error.message =
+        (first == last ? "line " + std::to_string(first)
+                       : (together ? "lines " : "lines between ") + std::to_string(first) +
+                             (together ? " to " : " and ") + std::to_string(last)) +
+        ": " + error.message;
+    return error;
+  }
+
+  std::mutex mutex;
+  std::optional<Error> first_error;  // of a delivery, with its lines
 };
 
 // Sends line after line, until the first that fails.
@@ -115,9 +151,7 @@ Result<void> Run(GlobalOptions& global, const ProduceArguments& arguments) {
   Totals totals;
   ASSIGN_OR_RETURN(auto producer, Producer::Create(arguments.producer.ToOptions(global.server),
                                                    [&totals](const Delivery& delivery) {
-                                                     (delivery.error == nullptr ? totals.written
-                                                                                : totals.failed) +=
-                                                         delivery.record_count;
+                                                     totals.Count(delivery);
                                                    }));
   const TroubleWatch watch([&] { return producer->trouble(); });
   if (input.is_terminal() && !arguments.quiet)
@@ -126,7 +160,8 @@ Result<void> Run(GlobalOptions& global, const ProduceArguments& arguments) {
   auto result = SendLines(lines, *producer, arguments, totals);
   producer->Flush();
   PrintTotals(global, arguments, totals, lines);
-  if (const auto failed = producer->first_error(); failed.has_value()) return *failed;
+  const std::lock_guard lock(totals.mutex);
+  if (totals.first_error.has_value()) return *totals.first_error;
   return result;
 }
 
@@ -152,6 +187,7 @@ void AddProduceCommand(CLI::App& app, GlobalOptions& global) {
   command
       ->add_option("--partition", arguments->partition,
                    "Write to this partition (default: by key; without key spread)")
+      ->check(Between(0, INT32_MAX))
       ->type_name("N");
   arguments->producer.AddOptions(*command);
   command

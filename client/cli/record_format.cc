@@ -56,11 +56,6 @@ void AppendJson(const std::string& topic, PartitionIndex partition, const Record
 
 Error Bad(const std::string& message) { return Error(Reason::kInvalidArgument, message); }
 
-bool ParseInt(std::string_view text, int64_t* value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
-  return error == std::errc() && end == text.data() + text.size() && !text.empty();
-}
-
 // ".250" as 250; nothing as 0. Takes it off `text`.
 bool TakeMilliseconds(std::string_view& text, int64_t* milliseconds) {
   *milliseconds = 0;
@@ -80,8 +75,8 @@ bool ParseZone(std::string_view text, int64_t* seconds) {
   if (text.empty() || text == "Z") return true;
   int64_t hours = 0, minutes = 0;
   if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' ||
-      !ParseInt(text.substr(1, 2), &hours) || !ParseInt(text.substr(4, 2), &minutes) || hours < 0 ||
-      minutes < 0)
+      !ParseWholeNumber(text.substr(1, 2), &hours) ||
+      !ParseWholeNumber(text.substr(4, 2), &minutes) || hours < 0 || minutes < 0)
     return false;
   *seconds = (text[0] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
   return true;
@@ -101,31 +96,65 @@ bool ParseTime(const std::string& text, int64_t* milliseconds) {
   return true;
 }
 
+// What \c stands for.
+Result<char> Escaped(char c) {
+  switch (c) {
+    case 'n':
+      return '\n';
+    case 't':
+      return '\t';
+    case 'r':
+      return '\r';
+    case '0':
+      return '\0';
+    case '\\':
+    case '{':
+    case '}':
+      return c;
+    default:
+      return Bad(std::string("\"\\") + c +
+                 "\" is no escape; there are \\n \\t \\r \\0 \\\\ \\{ \\}");
+  }
+}
+
 }  // namespace
 
-Result<RecordFormat> RecordFormat::Parse(const std::string& text) {
+bool ParseWholeNumber(std::string_view text, int64_t* value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
+  return error == std::errc() && end == text.data() + text.size() && !text.empty();
+}
+
+Result<RecordFormat> RecordFormat::Parse(const std::string& text, std::string null_value) {
+  RecordFormat format;
+  format.null_value_ = std::move(null_value);
+  if (text == "json") {
+    format.json_ = true;
+  } else if (text.empty()) {
+    format.parts_ = {Field::kValue, std::string("\n")};
+  } else if (text == "raw") {
+    format.parts_ = {Field::kValue};
+  } else {
+    ASSIGN_OR_RETURN(format.parts_, ParseTemplate(text));
+  }
+  return format;
+}
+
+Result<std::vector<RecordFormat::Part>> RecordFormat::ParseTemplate(const std::string& text) {
   static const std::map<std::string, Field, std::less<>> kFields = {
       {"topic", Field::kTopic},    {"partition", Field::kPartition},
       {"offset", Field::kOffset},  {"timestamp", Field::kTimestamp},
       {"key", Field::kKey},        {"value", Field::kValue},
       {"headers", Field::kHeaders}};
-  RecordFormat format;
-  if (text == "json") {
-    format.json_ = true;
-    return format;
-  }
-  if (text.empty()) format.parts_ = {Field::kValue, std::string("\n")};
-  if (text == "raw") format.parts_ = {Field::kValue};
-  if (!format.parts_.empty()) return format;
+  std::vector<Part> parts;
   std::string literal;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 1 < text.size()) {
-      const char next = text[++i];
-      literal += next == 'n'   ? '\n'
-                 : next == 't' ? '\t'
-                 : next == 'r' ? '\r'
-                 : next == '0' ? '\0'
-                               : next;
+    const std::string_view rest = std::string_view(text).substr(i);
+    if (rest.starts_with("{{") || rest.starts_with("}}")) {
+      literal += text[i++];
+    } else if (text[i] == '\\') {
+      if (rest.size() == 1) return Bad("the format ends with a single \\; \\\\ stands for one");
+      ASSIGN_OR_RETURN(const char escaped, Escaped(text[++i]));
+      literal += escaped;
     } else if (text[i] == '{') {
       const size_t end = text.find('}', i);
       const std::string name = text.substr(i + 1, end == std::string::npos ? end : end - i - 1);
@@ -133,21 +162,21 @@ Result<RecordFormat> RecordFormat::Parse(const std::string& text) {
       if (end == std::string::npos || field == kFields.end()) {
         return Bad("\"{" + name +
                    "\" is no field; there are {topic} {partition} {offset} {timestamp} {key} "
-                   "{value} {headers}");
+                   "{value} {headers}, and {{ stands for a brace");
       }
-      if (!literal.empty()) format.parts_.push_back(std::exchange(literal, {}));
-      format.parts_.push_back(field->second);
+      if (!literal.empty()) parts.push_back(std::exchange(literal, {}));
+      parts.push_back(field->second);
       i = end;
     } else {
       literal += text[i];
     }
   }
-  if (!literal.empty()) format.parts_.push_back(literal);
-  return format;
+  if (!literal.empty()) parts.push_back(literal);
+  return parts;
 }
 
 void RecordFormat::AppendField(Field field, const std::string& topic, PartitionIndex partition,
-                               const RecordView& record, std::string& out) {
+                               const RecordView& record, std::string& out) const {
   switch (field) {
     case Field::kTopic:
       out += topic;
@@ -162,16 +191,16 @@ void RecordFormat::AppendField(Field field, const std::string& topic, PartitionI
       out += std::to_string(record.timestamp.value);
       return;
     case Field::kKey:
-      out += record.key.value_or("");
+      out += record.key.value_or(null_value_);
       return;
     case Field::kValue:
-      out += record.value.value_or("");
+      out += record.value.value_or(null_value_);
       return;
     case Field::kHeaders:
       bool first = true;
       for (const RecordHeader& header : DecodeHeaders(record)) {
         if (!std::exchange(first, false)) out += ',';
-        out.append(header.key).append("=").append(header.value.value_or(""));
+        out.append(header.key).append("=").append(header.value.value_or(null_value_));
       }
       return;
   }
@@ -195,9 +224,9 @@ Result<FromArgument> ParseFrom(const std::string& text) {
   int64_t value = 0;
   if (text.starts_with("@")) {
     const std::string time = text.substr(1);
-    if (ParseInt(time, &value) || ParseTime(time, &value))
+    if (ParseWholeNumber(time, &value) || ParseTime(time, &value))
       return FromArgument{FromArgument::Kind::kTime, value};
-  } else if (ParseInt(text, &value)) {
+  } else if (ParseWholeNumber(text, &value)) {
     if (value >= 0) return FromArgument{FromArgument::Kind::kOffset, value};
     if (value > INT64_MIN) return FromArgument{FromArgument::Kind::kTail, -value};
   }

@@ -14,9 +14,10 @@ namespace gregor {
 class RecordFormat {
  public:
   // "json", "raw" (the value alone), or a template: text with {topic} {partition} {offset}
-  // {timestamp} {key} {value} {headers} and \n \t \\ \{; empty: the value and a line end. Fails
-  // with kInvalidArgument on an unknown field.
-  static Result<RecordFormat> Parse(const std::string& text);
+  // {timestamp} {key} {value} {headers}, with \n \t \r \0 \\ \{ \}, and with {{ and }} for braces;
+  // empty: the value and a line end. `null_value` stands for keys and values that are null, save in
+  // JSON. Fails with kInvalidArgument on an unknown field or escape.
+  static Result<RecordFormat> Parse(const std::string& text, std::string null_value = "");
 
   // Appends the record to `out`.
   void Append(const std::string& topic, PartitionIndex partition, const RecordView& record,
@@ -25,10 +26,12 @@ class RecordFormat {
  private:
   enum class Field { kTopic, kPartition, kOffset, kTimestamp, kKey, kValue, kHeaders };
   using Part = std::variant<std::string, Field>;
-  static void AppendField(Field field, const std::string& topic, PartitionIndex partition,
-                          const RecordView& record, std::string& out);
+  static Result<std::vector<Part>> ParseTemplate(const std::string& text);
+  void AppendField(Field field, const std::string& topic, PartitionIndex partition,
+                   const RecordView& record, std::string& out) const;
 
   bool json_ = false;
+  std::string null_value_;
   std::vector<Part> parts_;
 };
 
@@ -41,6 +44,9 @@ struct FromArgument {
 };
 // Fails with kInvalidArgument.
 Result<FromArgument> ParseFrom(const std::string& text);
+
+// All of `text` as a whole number.
+bool ParseWholeNumber(std::string_view text, int64_t* value);
 
 }  // namespace gregor
 

@@ -70,7 +70,7 @@ Result<void> Create(GlobalOptions& global, const TopicArguments& arguments) {
   request.set_partitions(arguments.partitions);
   request.set_replication_factor(arguments.replication_factor);
   request.set_validate_only(arguments.validate_only);
-  ASSIGN_OR_RETURN(const auto configs, SplitPairs(arguments.configs));
+  ASSIGN_OR_RETURN(const auto configs, SplitConfigs(arguments.configs));
   for (const auto& [name, value] : configs) (*request.mutable_configs())[name] = value;
   ASSIGN_OR_RETURN(const auto topic, AdminOf(global).CreateTopic(request));
   if (arguments.validate_only) {
@@ -118,7 +118,7 @@ Result<void> DescribeTopic(GlobalOptions& global, const TopicArguments& argument
 }
 
 Result<void> Alter(GlobalOptions& global, const TopicArguments& arguments) {
-  ASSIGN_OR_RETURN(const auto set, SplitPairs(arguments.configs));
+  ASSIGN_OR_RETURN(const auto set, SplitConfigs(arguments.configs));
   if (set.empty() && arguments.names.empty())
     return Error(Reason::kInvalidArgument,
                  "nothing to change: give --config NAME=VALUE or --unset NAME");
@@ -130,15 +130,19 @@ Result<void> Alter(GlobalOptions& global, const TopicArguments& arguments) {
 
 Result<void> Delete(GlobalOptions& global, const TopicArguments& arguments) {
   const Admin admin = AdminOf(global);
-  Json deleted = Json::array();
+  Json deleted = Json::array(), missing = Json::array();
   Result<void> result;
   for (const std::string& name : arguments.names) {
-    result = admin.DeleteTopic(name, arguments.allow_missing);
+    result = admin.DeleteTopic(name, false);
+    const bool is_missing = !result.ok() && result.error().reason == Reason::kTopicNotFound;
+    if (is_missing && arguments.allow_missing) result = {};
     if (!result.ok()) break;
-    deleted.push_back(name);
-    if (global.output != "json") std::cout << "deleted " << name << "\n";
+    (is_missing ? missing : deleted).push_back(name);
+    if (global.output != "json")
+      std::cout << (is_missing ? "there was no " : "deleted ") << name << "\n";
   }
-  if (global.output == "json") std::cout << Dump({{"deleted", deleted}}, 2) << std::endl;
+  if (global.output == "json")
+    std::cout << Dump({{"deleted", deleted}, {"missing", missing}}, 2) << std::endl;
   return result;
 }
 
@@ -209,13 +213,13 @@ void AddCreate(CLI::App& topic, GlobalOptions& global,
   AddName(command, arguments);
   command
       ->add_option("--partitions", arguments->partitions,
-                   "Partitions (default: the cluster's num.partitions)")
-      ->check(AtLeast(1))
+                   "Partitions (default: 1)")
+      ->check(Between(1, INT32_MAX))
       ->type_name("N");
   command
       ->add_option("--replication-factor", arguments->replication_factor,
                    "Replicas of each partition (default: the cluster's)")
-      ->check(AtLeast(1))
+      ->check(Between(1, INT32_MAX))
       ->type_name("N");
   command->add_option("--config", arguments->configs, "Topic config, may be given several times")
       ->type_name("NAME=VALUE")
@@ -270,7 +274,7 @@ void AddOthers(CLI::App& topic, GlobalOptions& global,
   AddName(command, arguments);
   command->add_option("--total", arguments->partitions, "How many there shall be afterwards")
       ->required()
-      ->check(AtLeast(1))
+      ->check(Between(1, INT32_MAX))
       ->type_name("N");
   AddValidateOnly(command, arguments);
   AddExamples(*command, {"gregor topic add-partitions orders --total 8"},
@@ -281,7 +285,7 @@ void AddOthers(CLI::App& topic, GlobalOptions& global,
                 DeleteRecords, arguments);
   AddName(command, arguments);
   command->add_option("--partition", arguments->partition, "Only this partition (default: all)")
-      ->check(AtLeast(0))
+      ->check(Between(0, INT32_MAX))
       ->type_name("N");
   command
       ->add_option("--before", arguments->before, "First offset to keep; -1: delete all there is")

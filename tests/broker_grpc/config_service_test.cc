@@ -73,6 +73,20 @@ TEST_F(ConfigServiceTest, DescribesEveryTopicConfigWithTypeDefaultAndSource) {
   }
 }
 
+TEST_F(ConfigServiceTest, DescribesWhatANewTopicHasWhereNoneIsNamed) {
+  Name(*describe_.add_resources(), v1::ConfigResource::TYPE_TOPIC, "");
+  ASSERT_TRUE(Describe().ok());
+  ASSERT_FALSE(described_.results(0).has_error());
+  EXPECT_EQ(static_cast<size_t>(described_.results(0).entries_size()), TopicConfigSpecs().size());
+  ASSERT_NE(Find(0, "retention.ms"), nullptr);
+  EXPECT_EQ(Find(0, "retention.ms")->value(), "604800000");
+  // It cannot be altered: that is done with the brokers' defaults.
+  auto& alteration = *alter_.add_alterations();
+  Name(*alteration.mutable_resource(), v1::ConfigResource::TYPE_TOPIC, "");
+  ASSERT_TRUE(Alter().ok());
+  EXPECT_EQ(ErrorOfStatus(altered_.results(0)).reason, Reason::kInvalidArgument);
+}
+
 TEST_F(ConfigServiceTest, DescribesOnlyTheKeysAskedForWithTheirDocumentation) {
   Name(*describe_.add_resources(), v1::ConfigResource::TYPE_TOPIC, "orders");
   describe_.add_keys("segment.bytes");
@@ -97,7 +111,7 @@ TEST_F(ConfigServiceTest, AResourceThatDoesNotExistFailsAloneInItsPlace) {
   Name(*describe_.add_resources(), Resource::TYPE_BROKER, "01");
   Name(*describe_.add_resources(), Resource::TYPE_GROUP, "g");
   Name(*describe_.add_resources(), 99, "x");
-  Name(*describe_.add_resources(), Resource::TYPE_TOPIC, "");
+  Name(*describe_.add_resources(), Resource::TYPE_UNSPECIFIED, "");
   ASSERT_TRUE(Describe().ok());
   const std::vector<Reason> expected = {
       Reason::kTopicNotFound,      Reason::kUnspecified,     Reason::kBrokerIdNotRegistered,

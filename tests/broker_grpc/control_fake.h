@@ -222,10 +222,12 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   NodeId node_id() const override { return NodeId{1}; }
   Result<DescribedConfigs> DescribeTopicConfigs(const std::string& topic) const override {
     const TopicPtr found = image()->Topic(topic);
-    if (found == nullptr) return Error(Reason::kTopicNotFound, "no topic " + topic);
+    if (found == nullptr && !topic.empty())
+      return Error(Reason::kTopicNotFound, "no topic " + topic);
     DescribedConfigs configs;
     for (const ConfigSpec& spec : TopicConfigSpecs())
-      configs.entries.push_back(ResolveTopicConfig(spec, *found->configs, *image(), node_id(), {}));
+      configs.entries.push_back(ResolveTopicConfig(
+          spec, found == nullptr ? ConfigMap() : *found->configs, *image(), node_id(), {}));
     return configs;
   }
   Result<DescribedConfigs> DescribeBrokerConfigs(NodeId broker) const override {

@@ -96,8 +96,9 @@ TEST(LineReader, WhatCannotBeReadIsAnError) {
 
 // --- formats ---
 
-std::string Format(const std::string& text, const RecordView& record) {
-  const auto format = RecordFormat::Parse(text);
+std::string Format(const std::string& text, const RecordView& record,
+                   const std::string& null_value = "") {
+  const auto format = RecordFormat::Parse(text, null_value);
   CHECK(format.ok()) << format.error();
   std::string out;
   format->Append("orders", PartitionIndex{3}, record, out);
@@ -136,6 +137,30 @@ TEST_F(RecordFormatTest, ATemplateNamesFields) {
       Format("{topic}/{partition}@{offset} {timestamp}\\t{key}={value} [{headers}]\\n", record_),
       "orders/3@17 1234\tk=v [a=1,b=]\n");
   EXPECT_EQ(Format("\\{value} \\\\ {value}", record_), "{value} \\ v");
+}
+
+TEST_F(RecordFormatTest, BracesMayBeDoubled) {
+  EXPECT_EQ(Format("{{\"k\": \"{key}\", \"v\": {value}}}", record_), "{\"k\": \"k\", \"v\": v}");
+  EXPECT_EQ(Format("{{{value}}}{{}}}", record_), "{v}{}}");
+}
+
+TEST_F(RecordFormatTest, AnUnknownEscapeIsAnErrorThatSaysWhichThereAre) {
+  for (const char* const text : {"\\x", "{value}\\d", "{value}\\"}) {
+    const auto format = RecordFormat::Parse(text);
+    ASSERT_FALSE(format.ok()) << text;
+    EXPECT_EQ(format.error().reason, Reason::kInvalidArgument);
+    EXPECT_NE(format.error().message.find("\\\\"), std::string::npos) << format.error();
+  }
+  EXPECT_EQ(Format("\\n\\t\\r\\0\\\\\\{\\}", record_), std::string("\n\t\r\0\\{}", 7));
+}
+
+TEST_F(RecordFormatTest, NullMayBeShownAsSomethingElseThanEmpty) {
+  record_.key = "";
+  record_.value = std::nullopt;
+  EXPECT_EQ(Format("", record_, "NULL"), "NULL\n");
+  EXPECT_EQ(Format("raw", record_, "NULL"), "NULL");
+  EXPECT_EQ(Format("[{key}] {value} {headers}", record_, "NULL"), "[] NULL a=1,b=NULL");
+  EXPECT_TRUE(Json::parse(Format("json", record_, "NULL"))["value"].is_null());
 }
 
 TEST_F(RecordFormatTest, AnUnknownFieldIsAnErrorThatSaysWhichThereAre) {
@@ -256,6 +281,40 @@ TEST(Output, PairsAreCutAtTheFirstEqualsSign) {
                         {"a", "1"}, {"b", ""}, {"c", "d=e"}}));
   EXPECT_FALSE(SplitPairs({"a=1", "b"}).ok());
   EXPECT_FALSE(SplitPair("=b").ok());
+}
+
+TEST(Output, ConfigsAreGivenOnce) {
+  EXPECT_TRUE(SplitConfigs({"a=1", "b=1"}).ok());
+  const auto twice = SplitConfigs({"a=1", "b=1", "a=2"});
+  ASSERT_FALSE(twice.ok());
+  EXPECT_EQ(twice.error().reason, Reason::kInvalidArgument);
+  EXPECT_EQ(twice.error().message, "a is given twice");
+}
+
+TEST(Arguments, AcksAreWordsOrKafkasNumbersOrACount) {
+  const auto acks = [](const std::string& text) {
+    ProducerArguments arguments;
+    arguments.acks = text;
+    const ProducerOptions options = arguments.ToOptions("server");
+    return std::pair(options.acks, options.acks_count);
+  };
+  EXPECT_EQ(acks("all"), std::pair(ClientAcks::kAll, 0));
+  EXPECT_EQ(acks("-1"), std::pair(ClientAcks::kAll, 0));
+  EXPECT_EQ(acks("leader"), std::pair(ClientAcks::kLeader, 0));
+  EXPECT_EQ(acks("1"), std::pair(ClientAcks::kLeader, 0));
+  EXPECT_EQ(acks("none"), std::pair(ClientAcks::kNone, 0));
+  EXPECT_EQ(acks("0"), std::pair(ClientAcks::kNone, 0));
+  EXPECT_EQ(acks("2"), std::pair(ClientAcks::kCount, 2));
+  for (const char* const bad : {"", "-2", "most", "2.5", "99999999999", "2 "})
+    EXPECT_FALSE(ParseAcks(bad).has_value()) << bad;
+}
+
+TEST(Arguments, NumbersKeepToWhatTheirVariableHolds) {
+  EXPECT_EQ(Between(1, 5)("5"), "");
+  EXPECT_EQ(Between(0, INT32_MAX)("99999999999"),
+            "\"99999999999\" is no whole number from 0 to 2147483647");
+  EXPECT_EQ(AtLeast(1)("0"), "\"0\" is no whole number of at least 1");
+  EXPECT_NE(AtLeast(1)("99999999999999999999"), "");
 }
 
 TEST(Output, ListsAreTablesOrJson) {

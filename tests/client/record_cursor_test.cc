@@ -83,6 +83,45 @@ TEST(RecordCursor, GoesOnBehindADamagedBatch) {
   EXPECT_FALSE(cursor.Next()->has_value());
 }
 
+TEST(RecordCursor, NamesThePlaceOfADamagedBatchAndWhatComesBehind) {
+  std::string bytes = BatchAt(5, 3).bytes.ToString();
+  bytes[70] ^= 1;
+  Consumed consumed = ConsumedOf({BatchAt(3, 2)});
+  consumed.topic = "orders";
+  consumed.partition = PartitionIndex{7};
+  consumed.next_offset = Offset{20};
+  consumed.batches.Append(Slice::Own(bytes));
+  consumed.batches.Append(BatchAt(10, 1).bytes);
+  consumed.batches.Append(Slice::Copy("no batch at all"));
+  RecordCursor cursor(consumed);
+  ASSERT_TRUE(cursor.Next().ok());
+  ASSERT_TRUE(cursor.Next().ok());
+  const Error damaged = cursor.Next().error();
+  EXPECT_TRUE(damaged.message.starts_with("partition 7 of topic \"orders\", batch at offset 5: "))
+      << damaged;
+  EXPECT_EQ(DetailOf(damaged, "topic"), "orders");
+  EXPECT_EQ(DetailOf(damaged, "partition"), "7");
+  EXPECT_EQ(DetailOf(damaged, "offset"), "5");
+  EXPECT_EQ(DetailOf(damaged, "next_offset"), "8");
+  ASSERT_TRUE(cursor.Next().ok());
+  // Where not even the length can be read, it goes on behind all that came.
+  const Error unknown = cursor.Next().error();
+  EXPECT_EQ(DetailOf(unknown, "offset"), "11");
+  EXPECT_EQ(DetailOf(unknown, "next_offset"), "20");
+}
+
+TEST(RecordCursor, ADamagedHeaderDoesNotSendAReaderAstray) {
+  std::string bytes = BatchAt(5, 3).bytes.ToString();
+  bytes[23] ^= 0x40;  // the last offset's delta
+  Consumed consumed;
+  consumed.next_offset = Offset{8};
+  consumed.batches.Append(Slice::Own(bytes));
+  RecordCursor cursor(consumed);
+  const auto damaged = cursor.Next();
+  ASSERT_FALSE(damaged.ok());
+  EXPECT_EQ(DetailOf(damaged.error(), "next_offset"), "8");
+}
+
 TEST(RecordCursor, EndsBehindABatchWithoutLength) {
   Consumed consumed = ConsumedOf({BatchAt(0, 1)});
   consumed.batches.Append(Slice::Copy("no batch at all"));

@@ -181,6 +181,21 @@ def test_consume_into_a_closed_pipe_ends(node, gregor):
     assert ran.stdout == "line\n"
 
 
+def test_records_that_the_server_refuses_are_named_by_their_line(gregor):
+    gregor("topic", "create", "users", "--config", "cleanup.policy=compact")
+    assert "line 1: record 0 has no key" in gregor("produce", "users", code=1, input="x\n").stderr
+    assert "line 2 has no \":\"" in gregor("produce", "users", "--key-separator", ":", code=1, input="a:1\nb\n").stderr
+
+
+def test_acks_may_be_given_as_kafka_spells_them(gregor):
+    gregor("topic", "create", "orders")
+    for acks in ("all", "leader", "none", "-1", "1", "0"):
+        gregor("produce", "orders", "--acks", acks, input=f"{acks}\n")
+    assert gregor("consume", "orders", "--exit-at-end").stdout == "all\nleader\nnone\n-1\n1\n0\n"
+    # A count that the partition's replicas cannot reach.
+    assert "line 1: " in gregor("produce", "orders", "--acks", "2", "--delivery-timeout", "1", code=1, input="x\n").stderr
+
+
 def test_records_that_are_too_large_are_named(gregor):
     gregor("topic", "create", "small", "--config", "max.message.bytes=1000")
     refused = gregor("produce", "small", code=1, input="ok\n" + "x" * 2000 + "\n")
@@ -213,7 +228,10 @@ def test_topics_are_managed(gregor):
     assert rows(gregor("topic", "list"))[0]["PARTITIONS"] == "5"
     gregor("topic", "delete", "orders", "other")
     assert gregor("topic", "list").stdout.splitlines()[1:] == []
-    gregor("topic", "delete", "orders", "--allow-missing")
+    missing = gregor("topic", "delete", "orders", "--allow-missing")
+    assert missing.stdout == "there was no orders\n"
+    assert json.loads(gregor("topic", "delete", "orders", "--allow-missing", "--output", "json").stdout) == {
+        "deleted": [], "missing": ["orders"]}
     assert "TOPIC_NOT_FOUND" in gregor("topic", "delete", "orders", code=1).stderr
 
 
@@ -253,9 +271,20 @@ def test_configs_are_shown_and_changed(gregor):
     assert all(entry["documentation"] and entry["type"] for entry in entries)
     assert "retention.ms" in {entry["config"] for entry in entries}
     assert rows(gregor("config", "describe", "--broker", "1"))
+    everything = json.loads(gregor("config", "describe", "--output", "json").stdout)
+    assert {("topics", "retention.ms"), ("brokers", "log.retention.ms")} <= {(row["of"], row["config"]) for row in everything}
+    assert {row["OF"] for row in rows(gregor("config", "describe"))} == {"topics", "brokers"}
     assert "INVALID_CONFIG" in gregor("config", "set", "--topic", "orders", "retention.ms=soon", code=1).stderr
     assert "INVALID_CONFIG" in gregor("config", "get", "--topic", "orders", "no.such", code=1).stderr
     assert "TOPIC_NOT_FOUND" in gregor("config", "describe", "--topic", "missing", code=1).stderr
+    # Hints are commands that work.
+    for refusal in (gregor("topic", "create", "new", "--config", "no.such=1", code=1),
+                    gregor("config", "set", "--topic", "orders", "no.such=1", code=1),
+                    gregor("config", "set", "--all-brokers", "no.such=1", code=1)):
+        hint = re.search(r"`gregor (.+)`", refusal.stderr).group(1)
+        assert rows(gregor(*hint.split()))
+    assert "log.retention.ms" in command("settings", "--configs").stdout
+    assert "log.retention.ms" in {config["name"] for config in json.loads(command("settings", "--configs", "--output", "json").stdout)}
 
 
 def test_the_cluster_is_described(node, gregor):
@@ -357,19 +386,49 @@ def test_every_command_has_help():
     assert all("Usage: gregor" in text for text in helps.values())
 
 
-def test_completion_completes_in_bash(tmp_path):
+def test_the_logs_of_a_data_directory_are_verified_and_dumped(node, gregor):
+    gregor("topic", "create", "orders", "--partitions", "2")
+    gregor("produce", "orders", "--partition", "1", input="x\n")
+    node.stop()
+    logs = json.loads(command("--output", "json", "log", "verify", str(node.data)).stdout.splitlines()[0])
+    assert (logs["records"], logs["problems"]) == (1, 0)
+    assert json.loads(command("--output", "json", "log", "dump", str(node.data)).stdout)["records"] == 1
+
+
+def test_completion_completes_in_bash(node, gregor, tmp_path):
     script = tmp_path / "completion"
     script.write_text(command("completion", "bash").stdout)
 
-    def complete(*words):
+    def complete(*words, line=""):
         quoted = " ".join(f"'{word}'" for word in words)
         ran = subprocess.run(
-            ["bash", "-c", f"source {script}; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _gregor; "
-             "printf '%s\\n' \"${COMPREPLY[@]}\""], capture_output=True, text=True, timeout=20, check=True)
+            ["bash", "-c", f"gregor() {{ {BINARY} \"$@\"; }}; source {script}; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; "
+             f"COMP_LINE='{line}'; _gregor; printf '%s\\n' \"${{COMPREPLY[@]}}\""],
+            capture_output=True, text=True, timeout=20, check=True, env=dict(os.environ, GREGOR_SERVER="127.0.0.1:1"))
+        assert ran.stderr == ""
         return ran.stdout.split()
 
     assert complete("gregor", "to") == ["topic"]
     assert complete("gregor", "topic", "cr") == ["create"]
+    # Values, of options too that are written with "=", and of options of the whole program.
+    assert complete("gregor", "produce", "orders", "--acks", "l") == ["leader"]
+    assert complete("gregor", "produce", "orders", "--compression", "=", "z") == ["zstd"]
+    assert complete("gregor", "produce", "orders", "--compression", "=") == ["none", "gzip", "snappy", "lz4", "zstd"]
+    assert complete("gregor", "topic", "list", "--output", "") == ["table", "json"]
+    assert complete("gregor", "produce", "orders", "--file", "") == []  # the shell's own: files
+    # What only the server knows: where there is none, nothing is said.
+    assert complete("gregor", "consume", "or") == []
+    gregor("topic", "create", "orders")
+    gregor("topic", "create", "other")
+    server = f"gregor --server {node.grpc} "
+    for line in ("consume o", "topic delete o", "bench produce --topic o", "config describe --topic o"):
+        assert complete("gregor", *line.split(), line=server + line) == ["orders", "other"], line
+    assert complete("gregor", "consume", "oth", line=f"gregor consume --server={node.grpc} oth") == ["other"]
+    line = "topic create new --config retention.m"
+    assert complete("gregor", *line.split(), line=server + line) == ["retention.ms="]
+    line = "config get log.retention.m"
+    assert complete("gregor", *line.split(), line=server + line) == ["log.retention.ms"]
+    assert complete("gregor", "topic", "create", "o", line=server + "topic create o") == []
     assert complete("gregor", "topic", "create", "orders", "--part") == ["--partitions"]
     assert complete("gregor", "--output", "json", "bench", "la") == ["latency"]
     assert "--from" in complete("gregor", "consume", "--")

@@ -19,6 +19,14 @@ def run(name, *arguments):
     return result.stdout
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_every_example_has_help_and_says_what_is_missing(name):
+    assert "usage: " + name in run(name, "--help")
+    ran = subprocess.run([sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, timeout=60,
+                         env=dict(os.environ, PYTHONPATH=GENERATED), check=False)
+    assert ran.returncode == 2 and "server" in ran.stderr
+
+
 def test_produce_and_read(node):
     node.create_topic("orders", partitions=3)
     written = run("produce.py", node.grpc, "orders")

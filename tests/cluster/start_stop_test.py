@@ -4,13 +4,14 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import socket
 
 import pytest
 from node import EARLIEST, Exited, Node, command
-from gregor.v1 import cluster_pb2, fetch_pb2
+from gregor.v1 import cluster_pb2, config_pb2, fetch_pb2
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -85,7 +86,12 @@ def test_pages_say_how_it_is(node):
     status, ready = node.page("/ready")
     assert status == 200 and json.loads(ready)["status"] == "ready"
     status, version = node.page("/version")
-    assert status == 200 and re.fullmatch(r"\d+\.\d+\.\d+", json.loads(version)["version"])
+    build = json.loads(version)
+    assert status == 200 and re.fullmatch(r"\d+\.\d+\.\d+", build["version"])
+    shown = command("--version")
+    assert shown.returncode == 0
+    assert shown.stdout == f"gregor {build['version']} (commit {build['commit']}, {build['build_type']}, {build['compiler']})\n"
+    assert all(build.values())
     status, metrics = node.page("/metrics")
     assert status == 200
     for line in metrics.splitlines():
@@ -213,6 +219,43 @@ def test_with_a_settings_file_an_empty_directory_is_not_formatted(stopped_node, 
     message = refused(stopped_node, "--config", path, data=False)
     assert str(stopped_node.data) in message
     assert not stopped_node.data.exists() or os.listdir(stopped_node.data) == []
+    assert f"`gregor cluster format --config {path}`" in message
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_a_node_with_a_settings_file_is_formatted_as_the_message_says(stopped_node, tmp_path, in_file):
+    path = settings_file(tmp_path, f"data_dir: {stopped_node.data}\n" if in_file else "")
+    message = refused(stopped_node, "--config", path, data=not in_file and stopped_node.data)
+    line = re.search(r"`gregor (.+)`", message).group(1)
+    formatted = command(*shlex.split(line))
+    assert formatted.returncode == 0, formatted.stderr
+    assert str(stopped_node.data) in formatted.stdout
+    stopped_node.start("--config", path, data=not in_file and stopped_node.data)
+    assert stopped_node.is_up()
+    again = command(*shlex.split(line))
+    assert again.returncode == 1 and str(stopped_node.data) in again.stderr
+
+
+def test_bad_settings_are_refused_when_formatting_too(stopped_node, tmp_path):
+    path = settings_file(tmp_path, "no_such_setting: 1\n")
+    ran = command("cluster", "format", "--config", path, "--data-dir", str(stopped_node.data))
+    assert ran.returncode == 2 and ":1" in ran.stderr and "no_such_setting" in ran.stderr
+    assert not stopped_node.data.exists()
+
+
+def test_the_settings_file_of_the_documentation_is_taken(stopped_node, tmp_path):
+    text = re.search(r"```yaml\n(.+?)```", (ROOT / "docs" / "operations.md").read_text(), re.DOTALL).group(1)
+    assert "configs:" in text
+    path = settings_file(tmp_path, text)
+    where = ["--config", path, "--data-dir", str(stopped_node.data), "--log-dirs", str(tmp_path / "logs")]
+    assert command("cluster", "format", *where).returncode == 0
+    stopped_node.start(*where, data=False)
+    stopped_node.create_topic("orders")
+    resource = config_pb2.ConfigResource(type=config_pb2.ConfigResource.TYPE_TOPIC, name="orders")
+    result = stopped_node.configs.DescribeConfigs(config_pb2.DescribeConfigsRequest(resources=[resource], keys=["retention.ms"]),
+                                                  timeout=20).results[0]
+    assert result.entries[0].value == str(72 * 3600 * 1000)
+    assert result.entries[0].source == config_pb2.ConfigEntry.SOURCE_BROKER_STATIC
 
 
 @pytest.mark.parametrize("text,named", [
@@ -222,7 +265,9 @@ def test_with_a_settings_file_an_empty_directory_is_not_formatted(stopped_node, 
     ("node_id: [1\n", ["gregor.yaml"]),
     ("node_id: 1\nnode_id: 2\n", ["node_id"]),
     ("listen:\n  grpc: nowhere\n", [":2", "listen.grpc"]),
-    ("configs:\n  log.retention.hours: soon\n", [":2", "log.retention.hours"]),
+    ("configs:\n  log.retention.ms: soon\n", [":2", "log.retention.ms cannot be", "soon"]),
+    ("configs:\n  log.retention.hours: soon\n", [":2", "log.retention.hours", "whole number"]),
+    ("configs:\n  log.retention.years: 1\n", [":2", "log.retention.years", "no broker config"]),
 ])
 def test_bad_settings_are_named_with_line_and_key(stopped_node, tmp_path, text, named):
     message = refused(stopped_node, "--config", settings_file(tmp_path, text), data=False, code=2)

@@ -18,7 +18,11 @@ class DataDirectoryTest : public testing::Test {
   DataDirectoryTest() { std::filesystem::remove_all(path_); }
   ~DataDirectoryTest() override { std::filesystem::remove_all(path_); }
   auto Lock(bool must_be_formatted = false) {
-    return LockDataDirectory(*files_, path_, must_be_formatted);
+    Settings settings;
+    settings.data_dir = path_;
+    settings.from_file = must_be_formatted;
+    settings.format_command = "gregor cluster format --config node.yaml";
+    return LockDataDirectory(*files_, settings);
   }
 
   const std::string path_ = testing::TempDir() + "/data_directory_test." + std::to_string(getpid());
@@ -44,7 +48,9 @@ TEST_F(DataDirectoryTest, StaysFreeOfALockFileWhereItHoldsSomethingElse) {
 }
 
 TEST_F(DataDirectoryTest, IsNotMadeWhereItMustBeFormattedAlready) {
-  EXPECT_FALSE(Lock(true).ok());
+  const auto lock = Lock(true);
+  ASSERT_FALSE(lock.ok());
+  EXPECT_THAT(lock.error().message, HasSubstr("`gregor cluster format --config node.yaml`"));
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 

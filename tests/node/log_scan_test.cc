@@ -92,5 +92,15 @@ TEST_F(LogScanTest, FindsTheFoldersOfALogDirectory) {
   EXPECT_FALSE(FindLogFolders(*files_, folder_ + "/missing").ok());
 }
 
+TEST_F(LogScanTest, FindsTheFoldersOfADataDirectory) {
+  std::filesystem::create_directories(folder_ + "/metadata/log");
+  std::filesystem::create_directories(folder_ + "/topics/a-0");
+  const auto none = FindLogFolders(*files_, folder_);
+  ASSERT_FALSE(none.ok());
+  EXPECT_THAT(none.error().message, HasSubstr("log_dirs"));
+  std::ofstream(folder_ + "/topics/a-0/00000000000000000000.log") << "x";
+  EXPECT_EQ(*FindLogFolders(*files_, folder_), std::vector<std::string>{folder_ + "/topics/a-0"});
+}
+
 }  // namespace
 }  // namespace gregor

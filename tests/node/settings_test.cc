@@ -3,12 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
+#include "node/setting_flags.h"
 #include "node/setting_values.h"
 
 namespace gregor {
 namespace {
 
+using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Pair;
 using testing::StartsWith;
 
 std::string ErrorOf(const std::string& yaml) {
@@ -55,10 +61,63 @@ TEST(Settings, ABadFileIsRefusedWithLineAndKey) {
   EXPECT_THAT(ErrorOf("- a\n"), HasSubstr("must be a mapping"));
 }
 
-TEST(Settings, AnEmptyFileGivesTheDefaults) { EXPECT_EQ(ErrorOf(""), ""); }
+TEST(Settings, AnEmptyFileGivesTheDefaults) {
+  EXPECT_EQ(ErrorOf(""), "");
+  const std::string path = testing::TempDir() + "/settings_test_empty.yaml";
+  std::ofstream(path).close();
+  Settings settings;
+  const auto loaded = LoadSettingsFile(path, settings);
+  EXPECT_TRUE(loaded.ok()) << loaded.error();
+  EXPECT_TRUE(settings.from_file);
+}
+
+TEST(Settings, ConfigsMayBeGivenInTheUnitsThatKafkaTakes) {
+  Settings settings;
+  const auto result = ParseSettings("node.yaml",
+                                    "configs:\n"
+                                    "  log.retention.hours: 72\n"
+                                    "  log.roll.hours: 1\n"
+                                    "  log.retention.bytes: 3\n",
+                                    settings);
+  ASSERT_TRUE(result.ok()) << result.error();
+  EXPECT_THAT(settings.configs,
+              ElementsAre(Pair("log.retention.bytes", "3"), Pair("log.retention.ms", "259200000"),
+                          Pair("log.roll.ms", "3600000")));
+  // A flag comes after the file, and wins.
+  ASSERT_TRUE(ApplySetting(settings, "configs", "log.retention.minutes=2,log.roll.ms=5").ok());
+  EXPECT_EQ(settings.configs["log.retention.ms"], "120000");
+  EXPECT_EQ(settings.configs["log.roll.ms"], "5");
+  ASSERT_TRUE(ApplySetting(settings, "configs", "log.retention.hours=-1").ok());
+  EXPECT_EQ(settings.configs["log.retention.ms"], "-1");
+  EXPECT_THAT(
+      ErrorOf("configs:\n  log.retention.hours: 1\n  log.retention.ms: 5\n"),
+      AllOf(StartsWith("node.yaml:3: "), HasSubstr("log.retention.ms is given in another")));
+  EXPECT_THAT(ErrorOf("configs:\n  log.retention.hours: soon\n"),
+              HasSubstr("log.retention.hours: \"soon\" is not a whole number"));
+  EXPECT_THAT(ErrorOf("configs:\n  log.roll.hours: 0\n"), HasSubstr("log.roll.ms cannot be"));
+  EXPECT_THAT(ErrorOf("configs:\n  no.such.config: 0\n"),
+              HasSubstr("is no broker config (`gregor settings --configs` lists them)"));
+}
+
+TEST(Settings, OfACommandLineNameTheCommandThatFormatsTheSame) {
+  const std::string path = testing::TempDir() + "/settings test.yaml";
+  std::ofstream(path) << "node_id: 4\n";
+  CLI::App app;
+  SettingFlags flags;
+  flags.AddTo(app);
+  app.parse("--data-dir /srv/it's --grpc-listen 127.0.0.1:0 --config '" + path + "'");
+  const auto settings = flags.MakeSettings();
+  ASSERT_TRUE(settings.ok()) << settings.error();
+  EXPECT_EQ(settings->node_id, NodeId{4});
+  EXPECT_EQ(settings->data_dir, "/srv/it's");
+  EXPECT_EQ(settings->format_command,
+            "gregor cluster format --config '" + path + "' --data-dir '/srv/it'\\''s'");
+}
 
 TEST(Settings, AFileThatIsNotThereIsAnError) {
   Settings settings;
+  EXPECT_THAT(LoadSettingsFile(testing::TempDir(), settings).error().message,
+              HasSubstr("cannot be read"));
   EXPECT_THAT(LoadSettingsFile("/nonexistent/node.yaml", settings).error().message,
               HasSubstr("cannot be read"));
 }

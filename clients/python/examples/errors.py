@@ -4,7 +4,7 @@
 Every failed call has a gRPC status, whose code says what kind of failure it is, and the reason as a plain trailer. Nothing else is
 needed to act on it; gregor.errors reads the rest (docs/errors.md lists the reasons and what to do).
 """
-import sys
+import argparse
 
 import grpc
 from gregor import errors
@@ -21,8 +21,11 @@ def show(what, call, request):
         print(f"    facts {errors.facts(error)}, retry after {errors.retry_delay_seconds(error)} s")
 
 
-def main(server):
-    with grpc.insecure_channel(server) as channel:
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("server", help="HOST:PORT of the gRPC API")
+    options = parser.parse_args()
+    with grpc.insecure_channel(options.server) as channel:
         topics = topic_pb2_grpc.TopicServiceStub(channel)
         show("a topic that does not exist", topics.GetTopic, topic_pb2.GetTopicRequest(topic="no-such-topic"))
         show("a name that may not be", topics.CreateTopic, topic_pb2.CreateTopicRequest(topic=".."))
@@ -34,4 +37,4 @@ def main(server):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

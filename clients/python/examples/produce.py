@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes two records, safely: python3 produce.py localhost:9094 orders"""
-import sys
+import argparse
 import time
 import uuid
 
@@ -21,16 +21,20 @@ def produce(stub, request, attempts=5, timeout=5):
             time.sleep(0.1 * 2 ** attempt)
 
 
-def main(server, topic):
-    with grpc.insecure_channel(server) as channel:
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("server", help="HOST:PORT of the gRPC API")
+    parser.add_argument("topic", help="topic, which must exist")
+    options = parser.parse_args()
+    with grpc.insecure_channel(options.server) as channel:
         stub = produce_pb2_grpc.ProduceServiceStub(channel)
         # Records with equal keys go to the same partition. A call may have many records: that is what makes it fast.
         response = produce(stub, produce_pb2.ProduceRequest(
-            topic=topic, request_id=str(uuid.uuid4()),
+            topic=options.topic, request_id=str(uuid.uuid4()),
             records=[types_pb2.Record(key=b"42", value=b'{"total": 9.5}'), types_pb2.Record(key=b"43", value=b"{}")]))
     for written in response.ranges:
         print(f"{written.count} record(s) in partition {written.partition} from offset {written.base_offset}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
