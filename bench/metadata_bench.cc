@@ -48,6 +48,7 @@ class Node {
   void Register() {
     BrokerImage broker;
     broker.id = NodeId{1};
+    broker.incarnation = Random::FromSystem().NewUuid<DirectoryId>().bytes;
     broker.directories = {directory_};
     CHECK(Wait<BrokerEpoch>([&](auto done) {
             controller_->Register({broker}, std::move(done));

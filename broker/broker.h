@@ -9,6 +9,7 @@
 #include "base/budget.h"
 #include "base/thread_annotations.h"
 #include "broker/api.h"
+#include "broker/log_dirs.h"
 #include "broker/producer_ids.h"
 #include "broker/request_claims.h"
 #include "broker/shard.h"
@@ -23,6 +24,7 @@ class Broker : public BrokerApi {
     NodeId node_id{-1};
     std::vector<EventLoop*> loops;  // at least one; a partition belongs to one of them, by its id
     std::vector<LogDirectory*> directories;  // open, at least one
+    std::vector<LogDirs::Failed> failed_directories;
     ControllerApi* controller = nullptr;
     ConfigMap
         static_configs;  // defaults of topic configs from the settings file, by broker config name
@@ -53,6 +55,10 @@ class Broker : public BrokerApi {
   void Close(UniqueFunction<void(int64_t)> done);
 
   const RecoveryProgress& recovery() const { return recovery_; }
+  // Partitions of this node that cannot be served, or not be written. Thread: any.
+  int64_t CountOffline() const;
+  // Folders of no topic in its log directories.
+  int64_t stray_folders() const { return log_dirs_.stray_folders(); }
   const Budget& produce_memory() const { return produce_memory_; }
   const Budget& fetch_memory() const { return fetch_memory_; }
 
@@ -97,6 +103,7 @@ class Broker : public BrokerApi {
   void AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords> done);
   std::vector<std::vector<TopicIdPartition>> SortFolders(const MetadataImage& image);
   void SetAside(LogDirectory& directory, const TopicIdPartition& id);
+  void AddStrays(const LogDirectory& directory, LogDirUsage& usage) const;
   void ScheduleRetention();
   void RetentionTick(Shard& shard);
 
@@ -104,6 +111,8 @@ class Broker : public BrokerApi {
   Budget produce_memory_;
   Budget fetch_memory_;
   RequestClaims request_claims_;  // outlives the calls that the partitions hold
+  LogDirs log_dirs_;
+  RefusedLogs refused_;
   PartitionContext context_;
   std::vector<std::unique_ptr<Shard>> shards_;
   ProducerIds producer_ids_;

@@ -71,6 +71,7 @@ void Broker::SetAside(LogDirectory& directory, const TopicIdPartition& id) {
 void Broker::Start(Task done) {
   const ImagePtr image = this->image();
   CHECK(image != nullptr);
+  log_dirs_.FindMissing(*image);
   auto by_shard = SortFolders(*image);
   int64_t total = 0;
   for (const auto& ids : by_shard) total += static_cast<int64_t>(ids.size());
@@ -155,38 +156,49 @@ Result<DescribedConfigs> Broker::DescribeBrokerConfigs(NodeId broker) const {
   return described;
 }
 
+int64_t Broker::CountOffline() const {
+  const ImagePtr image = this->image();
+  return image == nullptr ? 0 : log_dirs_.CountOffline(*image, refused_);
+}
+
+namespace {
+
+using Usages = std::vector<std::pair<DirectoryId, ReplicaUsage>>;
+
+void AddReplicas(const std::vector<Result<Usages>>& of_shards, LogDirUsage& usage) {
+  for (const auto& shard : of_shards) {
+    for (const auto& [id, replica] : *shard) {
+      if (id == usage.id) usage.replicas.push_back(replica);
+    }
+  }
+}
+
+}  // namespace
+
+void Broker::AddStrays(const LogDirectory& directory, LogDirUsage& usage) const {
+  for (const TopicIdPartition& id : directory.found()) {
+    if (std::find(strays_.begin(), strays_.end(), id) != strays_.end())
+      usage.replicas.push_back({.topic = "", .id = id, .size_bytes = 0});
+  }
+}
+
 void Broker::DescribeLogDirs(std::vector<std::string> topics,
                              UniqueFunction<void(std::vector<LogDirUsage>)> done) {
   const ImagePtr image = this->image();
   auto wanted = std::make_shared<const std::set<std::string>>(topics.begin(), topics.end());
-  using Usages = std::vector<std::pair<DirectoryId, ReplicaUsage>>;
-  auto gather = Gather<Usages>::Make(shards_.size(), [this, wanted, done = std::move(done)](
+  auto gather = Gather<Usages>::Make(shards_.size(), [this, wanted, image, done = std::move(done)](
                                                          std::vector<Result<Usages>> all) mutable {
-    std::vector<LogDirUsage> result;
-    for (LogDirectory* directory : options_.directories) {
-      const DiskSpace space = directory->space();
-      LogDirUsage usage{.broker_id = options_.node_id,
-                        .id = directory->id(),
-                        .path = directory->options().path,
-                        .total_bytes = space.total_bytes,
-                        .usable_bytes = space.free_bytes,
-                        .replicas = {},
-                        .error = directory->failure()};
-      for (const auto& shard : all) {
-        for (const auto& [id, replica] : *shard) {
-          if (id == directory->id()) usage.replicas.push_back(replica);
-        }
-      }
-      for (const TopicIdPartition& stray : directory->found()) {
-        const bool is_stray = std::find(strays_.begin(), strays_.end(), stray) != strays_.end();
-        if (is_stray && wanted->empty())
-          usage.replicas.push_back({.topic = "", .id = stray, .size_bytes = 0});
+    std::vector<LogDirUsage> result = log_dirs_.Describe(*image, *wanted);
+    for (size_t i = 0; i < result.size(); ++i) {
+      LogDirUsage& usage = result[i];
+      if (i < log_dirs_.open().size()) {
+        AddReplicas(all, usage);
+        if (wanted->empty()) AddStrays(*log_dirs_.open()[i], usage);
       }
       std::sort(usage.replicas.begin(), usage.replicas.end(),
                 [](const ReplicaUsage& a, const ReplicaUsage& b) {
                   return std::tie(a.topic, a.id) < std::tie(b.topic, b.id);
                 });
-      result.push_back(std::move(usage));
     }
     done(std::move(result));
   });

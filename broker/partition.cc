@@ -13,7 +13,10 @@ Partition::Partition(EventLoop& loop, const PartitionContext& context, TopicIdPa
                      Metadata metadata)
     : loop_(loop), context_(context), id_(id), metadata_(std::move(metadata)) {}
 
-Partition::~Partition() { life_->alive = false; }
+Partition::~Partition() {
+  life_->alive = false;
+  if (offline_.has_value()) context_.refused.Remove(id_);
+}
 
 Error Partition::Ended(const Life& life) {
   if (life.removed) return Error(Reason::kUnknownTopicId, "the topic was deleted");
@@ -54,6 +57,7 @@ void Partition::SetOffline(Error error) {
              << ") is offline: " << error;
   state_ = State::kOffline;
   offline_ = std::move(error);
+  context_.refused.Add(id_);
   for (Task& task : std::exchange(when_open_, {})) task();
 }
 

@@ -11,6 +11,7 @@
 #include "base/event_loop.h"
 #include "broker/api.h"
 #include "broker/fetch_purgatory.h"
+#include "broker/refused_logs.h"
 #include "storage/log.h"
 
 namespace gregor {
@@ -19,6 +20,7 @@ namespace gregor {
 struct PartitionContext {
   NodeId node_id;
   Budget& fetch_memory;        // answers that are on their way
+  RefusedLogs& refused;        // of partitions that are offline
   size_t message_bytes_limit;  // whatever a topic's max.message.bytes is
   int64_t producer_id_expiration_ms;
   size_t producer_ids_max;                                         // per partition

@@ -2,14 +2,9 @@
 
 #include <utility>
 
-namespace gregor {
+#include "broker/log_dirs.h"
 
-const DirectoryId* DirectoryIdOf(const PartitionImage& partition, NodeId node) {
-  for (size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i) {
-    if (partition.replicas[i] == node) return &partition.directories[i];
-  }
-  return nullptr;
-}
+namespace gregor {
 
 Shard::Shard(EventLoop& loop, Options options) : loop_(loop), options_(std::move(options)) {}
 
@@ -129,7 +124,8 @@ void Shard::OpenOrSetOffline(Partition& partition, const PartitionImage& image) 
   partition.SetOffline(Error(Reason::kStorageError,
                              "its log directory " +
                                  (id == nullptr ? DirectoryId() : *id).ToString() +
-                                 " is not among this node's: add the missing disk to log_dirs"));
+                                 " could not be opened at start (the server's log says why), or "
+                                 "is not in log_dirs"));
 }
 
 LogDirectory* Shard::DirectoryOf(const PartitionImage& image) const {

@@ -20,9 +20,6 @@ struct RecoveryProgress {
   std::atomic<int64_t> failed{0};
 };
 
-// The directory that the metadata name for the node's replica; nullptr if it has none.
-const DirectoryId* DirectoryIdOf(const PartitionImage& partition, NodeId node);
-
 // Where a request id is remembered, with the content that it had.
 struct KnownRequest {
   PartitionIndex partition;

@@ -200,7 +200,10 @@ Plan<BrokerEpoch> PlanRegister(const BrokerImage& broker, const MetadataImage& i
   }
   Planned<BrokerEpoch> planned;
   planned.records.push_back(MakeBrokerRecord(broker, false));
-  planned.records.emplace_back().mutable_broker_restarted()->set_node_id(broker.id.value);
+  const BrokerImage* const before = image.Broker(broker.id);
+  const bool goes_on = before != nullptr && before->incarnation == broker.incarnation;
+  if (!goes_on)
+    planned.records.emplace_back().mutable_broker_restarted()->set_node_id(broker.id.value);
   planned.answer = [](const MetadataImage&, Offset base) { return BrokerEpoch{base.value}; };
   return planned;
 }

@@ -7,11 +7,20 @@
 namespace gregor {
 namespace {
 
+// Brokers may get partitions while they run and have a log directory that takes writes.
+bool HasRoom(const BrokerImage& broker) { return !broker.fenced && !broker.directories.empty(); }
+
+size_t CountRunning(const MetadataImage& image) {
+  size_t count = 0;
+  image.brokers.VisitAll([&](NodeId, const auto& broker) { count += broker->fenced ? 0 : 1; });
+  return count;
+}
+
 // Brokers that may get partitions, so that neighbours stand in different racks.
 std::vector<NodeId> OrderByRack(const MetadataImage& image) {
   std::map<std::string, std::vector<NodeId>> racks;
   image.brokers.VisitAll([&](NodeId node, const auto& broker) {
-    if (!broker->fenced) racks[broker->rack].push_back(node);
+    if (HasRoom(*broker)) racks[broker->rack].push_back(node);
   });
   std::vector<NodeId> ordered;
   for (size_t turn = 0, before = 1; before > 0; ++turn) {
@@ -36,10 +45,16 @@ Result<std::vector<std::vector<NodeId>>> ChooseReplicas(const MetadataImage& ima
   const std::vector<NodeId> brokers = OrderByRack(image);
   const auto wanted = static_cast<size_t>(replication_factor);
   if (wanted > brokers.size()) {
+    const size_t running = CountRunning(image);
+    if (wanted <= running) {
+      return Error(Reason::kStorageError,
+                   std::to_string(running - brokers.size()) +
+                       " broker(s) have no log directory that takes writes: replace their disks");
+    }
     return Error(Reason::kInvalidReplicationFactor,
                  "replication factor " + std::to_string(replication_factor) + " needs as many " +
-                     "brokers, and " + std::to_string(brokers.size()) + " are running")
-        .With("brokers", std::to_string(brokers.size()));
+                     "brokers, and " + std::to_string(running) + " are running")
+        .With("brokers", std::to_string(running));
   }
   std::vector<std::vector<NodeId>> assignment(static_cast<size_t>(count));
   const size_t start = random.Below(brokers.size());
@@ -68,6 +83,9 @@ Result<void> CheckAssignment(const MetadataImage& image,
       if (broker == nullptr || broker->fenced)
         return BadAssignment(entry + "broker " + std::to_string(node.value) +
                              ", which is not running");
+      if (broker->directories.empty())
+        return BadAssignment(entry + "broker " + std::to_string(node.value) +
+                             ", none of whose log directories takes writes");
       if (std::count(replicas.begin(), replicas.end(), node) > 1)
         return BadAssignment(entry + "broker " + std::to_string(node.value) + " twice");
     }
@@ -87,8 +105,7 @@ std::vector<PartitionImage> PlacePartitions(const MetadataImage& image, int32_t 
     std::vector<DirectoryId> directories;
     for (const NodeId node : assignment[i]) {
       const auto& of_broker = image.Broker(node)->directories;
-      directories.push_back(of_broker.empty() ? DirectoryId{}
-                                              : of_broker[(start + i) % of_broker.size()]);
+      directories.push_back(of_broker[(start + i) % of_broker.size()]);
     }
     partition.replicas = assignment[i];
     partition.isr = partition.replicas;

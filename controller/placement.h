@@ -12,11 +12,12 @@ namespace gregor {
 // Where new partitions go. Pure. Thread: any.
 
 // The replicas of `count` new partitions, the first of which is `first`: spread evenly over the
-// brokers that are not fenced, each partition's over different racks as far as there are any.
-// Fails with kInvalidReplicationFactor where there are fewer brokers.
+// brokers that are not fenced and have a log directory, each partition's over different racks as
+// far as there are any. Fails with kInvalidReplicationFactor where there are fewer brokers,
+// kStorageError where there are enough but for those without a log directory.
 Result<std::vector<std::vector<NodeId>>> ChooseReplicas(const MetadataImage& image, int32_t count,
                                                         int32_t replication_factor, Random& random);
-// An assignment that was asked for: known brokers that are not fenced, each once, equally many for
+// An assignment that was asked for: brokers that may get partitions, each once, equally many for
 // each partition (`replication_factor` of them, if that is not 0). Fails with
 // kInvalidReplicaAssignment.
 Result<void> CheckAssignment(const MetadataImage& image,
@@ -24,7 +25,8 @@ Result<void> CheckAssignment(const MetadataImage& image,
                              size_t replication_factor);
 
 // New partitions of these replicas, from number `first` on: leaders, epochs and log directories,
-// spread over those of each broker. REQUIRES: the brokers are registered.
+// spread over those of each broker. REQUIRES: the brokers may get
+// partitions.
 std::vector<PartitionImage> PlacePartitions(const MetadataImage& image, int32_t first,
                                             const std::vector<std::vector<NodeId>>& assignment,
                                             Random& random);

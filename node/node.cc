@@ -124,6 +124,7 @@ class RunningNode final : public Node {
     return {};
   }
 
+  // One that its disk keeps from being opened is left out, and what lies in it is offline.
   Result<void> OpenLogDirectories() {
     const auto paths = settings_.LogDirs();
     for (size_t i = 0; i < paths.size(); ++i) {
@@ -131,13 +132,25 @@ class RunningNode final : public Node {
           *files_, {.name = "disk" + std::to_string(i),
                     .read_threads = static_cast<int>(settings_.disk_read_threads),
                     .background_threads = static_cast<int>(settings_.disk_background_threads)}));
-      ASSIGN_OR_RETURN(auto options, LogDirectoryOptions(*files_, settings_, identity_, paths[i]));
-      CountSyncs(*metrics_, options);
-      ASSIGN_OR_RETURN(auto directory,
-                       LogDirectory::Open(*disks_.back(), *controller_loop_, options));
-      directories_.push_back(std::move(directory));
+      auto opened = OpenLogDirectory(paths[i]);
+      if (opened.ok()) {
+        directories_.push_back(*std::move(opened));
+        continue;
+      }
+      Error error = std::move(opened).error();
+      if (!LogDirectory::IsDiskFailure(error)) return error;
+      failed_directories_.push_back(
+          {paths[i], LogDirectory::IdOf(*files_, paths[i]), std::move(error)});
     }
-    return {};
+    if (!directories_.empty()) return {};
+    return Error(Reason::kStorageError, "none of the log directories can be used: " +
+                                            failed_directories_.front().error.message);
+  }
+
+  Result<std::unique_ptr<LogDirectory>> OpenLogDirectory(const std::string& path) {
+    ASSIGN_OR_RETURN(auto options, LogDirectoryOptions(*files_, settings_, identity_, path));
+    CountSyncs(*metrics_, options);
+    return LogDirectory::Open(*disks_.back(), *controller_loop_, options);
   }
 
   Result<void> StartBroker() {
@@ -145,6 +158,7 @@ class RunningNode final : public Node {
     options.node_id = settings_.node_id;
     for (const auto& loop : loops_) options.loops.push_back(loop.get());
     for (const auto& directory : directories_) options.directories.push_back(directory.get());
+    options.failed_directories = failed_directories_;
     options.controller = controller_.get();
     options.static_configs = settings_.configs;
     options.produce_memory_bytes = settings_.produce_memory_bytes;
@@ -174,16 +188,17 @@ class RunningNode final : public Node {
     ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(*broker_, std::move(options)));
     RETURN_IF_ERROR(Register());
     FollowMetadata();
+    FollowDirectories();
     status_.SetRecovery(&broker_->recovery());
     status_.Set(NodeStatus::State::kRecovering);
-    ExportNode(*metrics_, *broker_, *controller_, directories_);
+    ExportNode(*metrics_, *broker_, *controller_, directories_, failed_directories_);
     broker_->Start([this] { status_.Set(NodeStatus::State::kReady); });
     grpc_->Serve();
     return {};
   }
 
   Result<void> Register() {
-    BrokerImage image;
+    BrokerImage& image = registration_;
     image.id = settings_.node_id;
     image.incarnation = random_.NewUuid<DirectoryId>().bytes;
     image.rack = settings_.rack;
@@ -195,6 +210,20 @@ class RunningNode final : public Node {
         [&](auto done) { controller_->Register({.broker = image}, std::move(done)); });
     if (!registered.ok()) return registered.error();
     return {};
+  }
+
+  // New partitions are not placed where nothing can be written.
+  void FollowDirectories() {
+    for (const auto& directory : directories_) {
+      directory->OnFailure(*controller_loop_, [this, id = directory->id()](const Error&) {
+        std::erase(registration_.directories, id);
+        controller_->Register({.broker = registration_}, [](Result<BrokerEpoch> registered) {
+          LOG_IF(WARNING, !registered.ok())
+              << "New partitions may yet be placed in the log directory that failed: "
+              << registered.error();
+        });
+      });
+    }
   }
 
   // Returns when the broker has its first image.
@@ -259,6 +288,8 @@ class RunningNode final : public Node {
   std::vector<std::unique_ptr<EventLoop>> loops_;
   std::unique_ptr<Controller> controller_;
   std::vector<std::unique_ptr<LogDirectory>> directories_;
+  std::vector<LogDirs::Failed> failed_directories_;
+  BrokerImage registration_;  // once it serves: of the controller's loop
   std::unique_ptr<Broker> broker_;
   std::shared_ptr<void> watch_;
   std::unique_ptr<HttpServer> http_;

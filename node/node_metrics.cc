@@ -10,6 +10,9 @@ namespace {
 constexpr auto kGauge = Metrics::Kind::kGauge;
 constexpr auto kCounter = Metrics::Kind::kCounter;
 
+constexpr char kOnlineMetric[] = "gregor_log_directory_online";
+constexpr char kOnlineHelp[] = "1 while the log directory takes writes.";
+
 // Resident memory of the process, in bytes.
 double ResidentBytes() {
   std::ifstream file("/proc/self/statm");
@@ -20,8 +23,7 @@ double ResidentBytes() {
 
 void ExportDirectory(Metrics& metrics, LogDirectory& directory) {
   const Metrics::Labels labels = {{"directory", directory.options().path}};
-  metrics.AddCallback(kGauge, "gregor_log_directory_online",
-                      "1 while the log directory takes writes.", labels,
+  metrics.AddCallback(kGauge, kOnlineMetric, kOnlineHelp, labels,
                       [&directory] { return directory.failure().has_value() ? 0 : 1; });
   metrics.AddCallback(kGauge, "gregor_log_directory_free_bytes",
                       "Free space on the log directory's disk.", labels,
@@ -85,7 +87,8 @@ void CountTraffic(Metrics& metrics, Broker::Options& options) {
 }
 
 void ExportNode(Metrics& metrics, const Broker& broker, const Controller& controller,
-                const std::vector<std::unique_ptr<LogDirectory>>& directories) {
+                const std::vector<std::unique_ptr<LogDirectory>>& directories,
+                const std::vector<LogDirs::Failed>& failed_directories) {
   const auto gauge = [&](const char* name, const char* help, std::function<double()> value) {
     metrics.AddCallback(kGauge, name, help, {}, std::move(value));
   };
@@ -108,7 +111,16 @@ void ExportNode(Metrics& metrics, const Broker& broker, const Controller& contro
         [&controller] { return static_cast<double>(controller.image()->version.value); });
   gauge("gregor_controller_failed", "1 once the metadata log cannot be written any more.",
         [&controller] { return controller.failure().has_value() ? 1 : 0; });
+  gauge("gregor_partitions_offline",
+        "Partitions whose log was refused, or whose log directory failed or is missing.",
+        [&broker] { return static_cast<double>(broker.CountOffline()); });
+  gauge("gregor_stray_folders", "Folders of no topic, set aside in the log directories.",
+        [&broker] { return static_cast<double>(broker.stray_folders()); });
   for (const auto& directory : directories) ExportDirectory(metrics, *directory);
+  for (const auto& failed : failed_directories) {
+    metrics.AddCallback(kGauge, kOnlineMetric, kOnlineHelp, {{"directory", failed.path}},
+                        [] { return 0; });
+  }
 }
 
 }  // namespace gregor

@@ -18,7 +18,8 @@ void CountTraffic(Metrics& metrics, Broker::Options& options);
 void CountSyncs(Metrics& metrics, LogDirectory::Options& options);
 // Memory, recovery, metadata and disks. REQUIRES: all of them outlive whoever renders the metrics.
 void ExportNode(Metrics& metrics, const Broker& broker, const Controller& controller,
-                const std::vector<std::unique_ptr<LogDirectory>>& directories);
+                const std::vector<std::unique_ptr<LogDirectory>>& directories,
+                const std::vector<LogDirs::Failed>& failed_directories);
 
 }  // namespace gregor
 

@@ -1,9 +1,19 @@
 #include "storage/file_cache.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 namespace gregor {
+namespace {
+
+bool IsReadOnly(const Error& error) {
+  return std::any_of(error.details.begin(), error.details.end(), [](const auto& detail) {
+    return detail.first == "errno" && detail.second == "EROFS";
+  });
+}
+
+}  // namespace
 
 FilePtr FileCache::Find(const std::string& path) {
   const MutexLock lock(mutex_);
@@ -16,8 +26,10 @@ FilePtr FileCache::Find(const std::string& path) {
 
 Result<FilePtr> FileCache::Get(const std::string& path, bool create) {
   if (FilePtr file = Find(path)) return file;
-  ASSIGN_OR_RETURN(FilePtr opened,
-                   files_.Open(path, create ? OpenMode::kCreate : OpenMode::kReadWrite));
+  auto open = files_.Open(path, create ? OpenMode::kCreate : OpenMode::kReadWrite);
+  // A disk that takes no writes any more can still be read.
+  if (!open.ok() && !create && IsReadOnly(open.error())) open = files_.Open(path, OpenMode::kRead);
+  ASSIGN_OR_RETURN(FilePtr opened, std::move(open));
   FilePtr closed;  // outside of the lock
   const MutexLock lock(mutex_);
   if (const auto found = by_path_.find(path); found != by_path_.end()) return found->second->file;

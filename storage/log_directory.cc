@@ -19,9 +19,11 @@ constexpr char kMetaFile[] = "meta.properties";
 constexpr char kLockFile[] = ".lock";
 constexpr char kCleanFile[] = "clean-shutdown";
 constexpr char kJournalFile[] = "synced-marks";
+constexpr char kDiskDetail[] = "disk";  // of errors that are the disk's fault
 constexpr char kStraySuffix[] = ".stray";
 constexpr std::string_view kRemovedSuffix = ".removed";
 constexpr int kFormat = 1;
+constexpr uint64_t kMetaBytesMax = 64u << 10;
 constexpr uint64_t kCheckpointBytesMin = 1u << 20;
 constexpr Duration kTick = std::chrono::seconds(1);
 constexpr int kIdleTicks = 30;  // files that are not used for so long, up to twice that, are closed
@@ -80,6 +82,7 @@ class Directory final : public LogDirectory {
   const std::vector<TopicIdPartition>& found() const override { return found_; }
   const std::vector<TopicIdPartition>& found_strays() const override { return found_strays_; }
   std::vector<TopicIdPartition> marked() const override { return sync_->Marked(); }
+  int64_t stray_folders() const override { return stray_folders_.load(); }
   std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const override {
     return sync_->MarkOf(partition);
   }
@@ -168,6 +171,7 @@ class Directory final : public LogDirectory {
       aside = path + kStraySuffix + "." + std::to_string(i);
     }
     RETURN_IF_ERROR(disk_.files().Rename(path, aside));
+    stray_folders_.fetch_add(1);
     return disk_.files().SyncDirectory(options_.path);
   }
 
@@ -216,21 +220,31 @@ class Directory final : public LogDirectory {
     return Error(Reason::kStorageError, "log directory " + options_.path + " " + message);
   }
 
+  Error RefuseDisk(const std::string& message) const {
+    return Refuse(message).With(kDiskDetail, "unusable");
+  }
+
   Result<void> LoadMeta() {
     FileSystem& files = disk_.files();
     const std::string path = JoinPath(options_.path, kMetaFile);
     ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
     if (!exists) return Format(path);
-    ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, 64 << 10));
+    ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kMetaBytesMax));
     const Properties properties = ParseProperties(text);
     const auto value = [&](const char* name) {
       const auto found = properties.find(name);
       return found == properties.end() ? std::string() : found->second;
     };
-    if (value("version") != std::to_string(kFormat)) {
-      return Refuse("has format version \"" + value("version") + "\", this release knows " +
+    const std::string version = value("version");
+    const auto id = DirectoryId::Parse(value("directory.id"));
+    const bool has_version =
+        !version.empty() && version.find_first_not_of("0123456789") == std::string::npos;
+    if (has_version && version != std::to_string(kFormat)) {
+      return Refuse("has format version \"" + version + "\", this release knows " +
                     std::to_string(kFormat) + ": use the release that wrote it");
     }
+    if (!has_version || !id.has_value() || !ClusterId::Parse(value("cluster.id")).has_value())
+      return RefuseDisk("has a damaged " + std::string(kMetaFile) + ": restore it from a backup");
     if (value("cluster.id") != options_.cluster_id.ToString()) {
       return Error(Reason::kInconsistentClusterId,
                    "log directory " + options_.path + " belongs to cluster " + value("cluster.id") +
@@ -240,9 +254,6 @@ class Directory final : public LogDirectory {
       return Refuse("belongs to node " + value("node.id") + ", this is node " +
                     std::to_string(options_.node_id.value));
     }
-    const auto id = DirectoryId::Parse(value("directory.id"));
-    if (!id.has_value())
-      return Refuse("has a damaged " + std::string(kMetaFile) + ": restore it from a backup");
     id_ = *id;
     return {};
   }
@@ -257,7 +268,7 @@ class Directory final : public LogDirectory {
         });
     if (has_more)
       return Refuse("has files, and no " + std::string(kMetaFile) + ": is it the right folder?");
-    if (!options_.format_if_empty) return Refuse("is empty: is its disk mounted?");
+    if (!options_.format_if_empty) return RefuseDisk("is empty: is its disk mounted?");
     id_ = options_.new_id;
     if (id_.IsZero()) id_ = Random::FromSystem().NewUuid<DirectoryId>();
     return ReplaceFile(files, meta_path,
@@ -276,6 +287,7 @@ class Directory final : public LogDirectory {
       }
       const auto id = entry.is_directory ? TopicIdPartition::Parse(entry.name) : std::nullopt;
       const size_t stray = entry.name.find(kStraySuffix);
+      if (entry.is_directory && stray != std::string::npos) stray_folders_.fetch_add(1);
       const bool known = id.has_value() || stray != std::string::npos || !entry.is_directory ||
                          entry.name == "lost+found";
       if (id.has_value()) found_.push_back(*id);
@@ -332,6 +344,7 @@ class Directory final : public LogDirectory {
   std::vector<TopicIdPartition> found_;
   std::vector<TopicIdPartition> found_strays_;
   std::atomic<bool> hurries_{false};
+  std::atomic<int64_t> stray_folders_{0};
   std::unique_ptr<JournaledGroupSync> sync_;
   int ticks_ = 0;
   std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);
@@ -345,6 +358,20 @@ class Directory final : public LogDirectory {
 };
 
 }  // namespace
+
+bool LogDirectory::IsDiskFailure(const Error& error) {
+  return std::any_of(error.details.begin(), error.details.end(), [](const auto& detail) {
+    const auto& [name, value] = detail;
+    // The lock's holder has it.
+    return name == kDiskDetail || (name == "errno" && value != "EAGAIN");
+  });
+}
+
+DirectoryId LogDirectory::IdOf(FileSystem& files, const std::string& path) {
+  const auto text = ReadWholeFile(files, JoinPath(path, kMetaFile), kMetaBytesMax);
+  if (!text.ok()) return {};
+  return DirectoryId::Parse(ParseProperties(*text)["directory.id"]).value_or(DirectoryId{});
+}
 
 Result<std::unique_ptr<LogDirectory>> LogDirectory::Open(Disk& disk, EventLoop& loop,
                                                          Options options) {

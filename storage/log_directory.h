@@ -62,10 +62,16 @@ class LogDirectory {
   };
 
   // Locks the folder, reads or writes its meta.properties, loads the journal. `loop` carries the
-  // directory's timers. Fails with kStorageError (locked; another cluster's or node's; newer
-  // format; unreadable), naming what to do. Thread: a disk thread, or start-up before the loops
-  // run.
+  // directory's timers. Fails with kStorageError (locked; another node's; newer format; unreadable;
+  // empty) or kInconsistentClusterId, naming what to do. Thread: a disk thread, or start-up before
+  // the loops run.
   static Result<std::unique_ptr<LogDirectory>> Open(Disk& disk, EventLoop& loop, Options options);
+  // Whether an error of Open() is the disk's fault (it cannot be read, or is not there), and so
+  // costs what it holds only; otherwise the folder is in use, or another's.
+  static bool IsDiskFailure(const Error& error);
+  // The id in the folder's meta.properties, without opening it; zero where it cannot be read.
+  // Thread: disk, or start-up.
+  static DirectoryId IdOf(FileSystem& files, const std::string& path);
   virtual ~LogDirectory() = default;
 
   virtual DirectoryId id() const = 0;
@@ -80,6 +86,8 @@ class LogDirectory {
   virtual const std::vector<TopicIdPartition>& found_strays() const = 0;
   // Partitions that have a synced mark now, in order.
   virtual std::vector<TopicIdPartition> marked() const = 0;
+  // Folders that were set aside: before Open() or since.
+  virtual int64_t stray_folders() const = 0;
   // What is known to be synced of the partition: found in the journal, or synced since.
   virtual std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const = 0;
   virtual std::string PathOf(const TopicIdPartition& partition) const = 0;

@@ -85,8 +85,9 @@ class ControllerApi {
   virtual void Alter(std::vector<AlterConfig> alterations, bool validate_only,
                      Done<std::vector<Result<void>>> done) = 0;
   // Registers a started broker, and raises the leader epoch of every partition that it leads, in
-  // the same batch, before it serves. Answers with the broker's epoch.
-  // Fails with kInvalidArgument.
+  // the same batch, before it serves. One that is registered with this very incarnation goes on,
+  // and only says something else of itself: log directories that it names no more get no new
+  // partitions. Answers with the broker's epoch. Fails with kInvalidArgument.
   virtual void Register(RegisterBroker registration, Done<BrokerEpoch> done) = 0;
   // A block of producer ids that nobody else gets. Fails with kInvalidArgument where count < 1,
   // kQuotaExceeded where none are left.

@@ -44,6 +44,7 @@ class Node:
         self.process = None
         self.grpc = self.http = None
         self.channels = []
+        self.environment = {}  # of the process, beside the test's own
 
     def start(self, *flags, data=None, grpc_listen="127.0.0.1:0", http_listen="127.0.0.1:0"):
         """Returns how many seconds it took to be ready; raises Exited."""
@@ -53,7 +54,8 @@ class Node:
             command = [BINARY, "server", "--grpc-listen", grpc_listen, "--http-listen", http_listen]
             if data is not False:
                 command += ["--data-dir", str(data or self.data)]
-            self.process = subprocess.Popen(command + list(flags), stdout=subprocess.PIPE, stderr=log)
+            self.process = subprocess.Popen(command + list(flags), stdout=subprocess.PIPE, stderr=log,
+                                            env=os.environ | self.environment)
         line = self._read_line(began + START_SECONDS)
         if not line.startswith("gregor ready grpc="):
             try:

@@ -45,6 +45,7 @@ class ControllerThreads : public testing::Test {
     controller_ = *std::move(opened);
     BrokerImage broker;
     broker.id = NodeId{1};
+    broker.incarnation = Random::FromSystem().NewUuid<DirectoryId>().bytes;
     broker.directories = {directory_};
     const auto registered =
         Wait<BrokerEpoch>([&](auto done) { controller_->Register({broker}, std::move(done)); });

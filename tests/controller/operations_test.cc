@@ -253,6 +253,45 @@ TEST_F(OperationsTest, AnOperationThatIsTooLargeForOneStepIsRefused) {
   EXPECT_TRUE(small.Create("narrow", 50).ok());
 }
 
+TEST(Placement, LogDirectoriesThatABrokerNamesNoMoreGetNothing) {
+  ControllerHarness node(3);
+  ASSERT_TRUE(node.Open());
+  BrokerImage broker = node.Broker(1);
+  const DirectoryId first = broker.directories[0];
+  const DirectoryId second = node.random().NewUuid<DirectoryId>();
+  broker.directories = {first, second};
+  const auto registered = [&] {
+    return node.Await<BrokerEpoch>(
+        [&](auto done) { node.controller().Register({broker}, std::move(done)); });
+  };
+  ASSERT_TRUE(registered().ok());
+  ASSERT_TRUE(node.Create("before", 4).ok());
+  // Its process goes on: no leader epoch rises.
+  broker.directories = {second};
+  ASSERT_TRUE(registered().ok());
+  EXPECT_EQ(node.image()->Topic("before")->Partition(PartitionIndex{0})->leader_epoch,
+            LeaderEpoch{0});
+  (*node.Create("after", 4))->partitions.VisitAll([&](PartitionIndex, const PartitionPtr& each) {
+    EXPECT_EQ(each->directories[0], second);
+  });
+  broker.directories.clear();
+  ASSERT_TRUE(registered().ok());
+  const auto nowhere = node.Create("nowhere");
+  EXPECT_EQ(nowhere.error().reason, Reason::kStorageError);
+  EXPECT_THAT(nowhere.error().message, HasSubstr("no log directory that takes writes"));
+  CreateTopic asked;
+  asked.name = "nowhere";
+  asked.assignment = {{NodeId{1}}};
+  EXPECT_THAT(node.Create(asked).error().message,
+              HasSubstr("none of whose log directories takes writes"));
+  // Another process of it does begin new epochs.
+  broker.incarnation[0] ^= 1;
+  broker.directories = {first, second};
+  ASSERT_TRUE(registered().ok());
+  EXPECT_EQ(node.image()->Topic("before")->Partition(PartitionIndex{0})->leader_epoch,
+            LeaderEpoch{1});
+}
+
 TEST(Placement, LogDirectoriesOfABrokerAreUsedInTurn) {
   ControllerHarness node(3);
   ASSERT_TRUE(node.Open());

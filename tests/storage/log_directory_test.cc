@@ -100,6 +100,37 @@ TEST_F(LogDirectoryTest, RefusesWhatIsNotItsOwn) {
   EXPECT_THAT(Open().error().message, HasSubstr("format version \"9\""));
 }
 
+TEST_F(LogDirectoryTest, AFailedDiskIsToldFromAFolderThatIsInUseOrAnothers) {
+  const auto is_disk_failure = [&] {
+    const auto opened = Open();
+    return !opened.ok() && LogDirectory::IsDiskFailure(opened.error());
+  };
+  const DirectoryId id = MustOpen()->id();
+  EXPECT_EQ(LogDirectory::IdOf(files_, "/data"), id);
+  const LogDirectory::Options own = options_;
+  options_.node_id = NodeId{2};
+  EXPECT_FALSE(is_disk_failure());
+  options_.node_id = own.node_id;
+  options_.cluster_id = Random(9).NewUuid<ClusterId>();
+  EXPECT_FALSE(is_disk_failure());
+  options_.cluster_id = own.cluster_id;
+  {
+    const auto holder = MustOpen();
+    EXPECT_FALSE(is_disk_failure());
+  }
+  ASSERT_TRUE(files_.Remove("/data/synced-marks").ok());
+  ASSERT_TRUE(files_.MakeDirectory("/data/synced-marks").ok());
+  EXPECT_TRUE(is_disk_failure());
+  EXPECT_EQ(LogDirectory::IdOf(files_, "/data"), id);
+  const auto file = files_.Open("/data/meta.properties", OpenMode::kReadWrite);
+  ASSERT_TRUE((*file)->Write(0, Slice::Static("rubbish")).ok());
+  EXPECT_TRUE(is_disk_failure());
+  options_.path = "/elsewhere";
+  options_.format_if_empty = false;
+  EXPECT_TRUE(is_disk_failure());
+  EXPECT_TRUE(LogDirectory::IdOf(files_, "/elsewhere").IsZero());
+}
+
 TEST_F(LogDirectoryTest, RefusesAFolderOfOtherThings) {
   MakeFolder("holiday-pictures");
   EXPECT_THAT(Open().error().message, HasSubstr("is it the right folder?"));
@@ -127,6 +158,10 @@ TEST_F(LogDirectoryTest, FindsTheFoldersOfItsPartitionsAndLeavesOthersAlone) {
   MakeFolder("lost+found");
   MakeFolder("something");
   EXPECT_THAT(MustOpen()->found(), ElementsAre(Id(1), Id(3)));
+  const auto directory = MustOpen();
+  EXPECT_EQ(directory->stray_folders(), 1);
+  ASSERT_TRUE(directory->SetAside(Id(1)).ok());
+  EXPECT_EQ(directory->stray_folders(), 2);
   EXPECT_TRUE(Exists("/data/something/file"));
   EXPECT_TRUE(Exists("/data/" + Id(2).ToString() + ".stray/file"));
 }
