@@ -115,7 +115,7 @@ void Partition::ReadAt(WaitingFetch fetch, bool may_wait) {
 // What went wrong is of no interest where the topic was deleted, or the broker stops.
 void Partition::FailRead(WaitingFetch fetch, Error error) {
   const auto serving = CheckServing({});
-  fetch.done(serving.ok() ? std::move(error) : serving.error());
+  fetch.done(serving.ok() ? error : serving.error());
 }
 
 void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, Offset limit,

@@ -16,6 +16,7 @@ void ProducerIds::Next(Done done) {
       ask = !std::exchange(asking_, true);
     }
   }
+  // NOLINTNEXTLINE(bugprone-use-after-move): with an id it was not moved.
   if (id != kNoProducerId) return done(id);
   if (ask)
     controller_.AllocateProducerIds(

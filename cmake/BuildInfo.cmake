@@ -3,7 +3,7 @@
 set(commit "")
 find_program(GIT git)
 if(GIT)
-  execute_process(COMMAND ${GIT} -C ${SOURCE} describe --always --dirty --abbrev=12
+  execute_process(COMMAND ${GIT} --no-optional-locks -C ${SOURCE} describe --always --dirty --abbrev=12
                   OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 endif()
 if(commit STREQUAL "")
