@@ -166,6 +166,7 @@ class MutantDirectory final : public LogDirectory {
     return inner_->found_strays();
   }
   std::vector<TopicIdPartition> marked() const override { return inner_->marked(); }
+  int64_t stray_folders() const override { return inner_->stray_folders(); }
   std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const override {
     if (mutant_ == Mutant::kCutBelowMark) return std::nullopt;
     return inner_->MarkOf(partition);
