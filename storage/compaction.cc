@@ -303,8 +303,11 @@ Result<void> Compaction::EndGroup(CompactionStep& step) {
   if (output_->is_different()) {
     RETURN_IF_ERROR(output_->Finish(directory_.PathOf(job_.id)));
     CompactedGroup compacted{.sources = {}, .segment = output_->segment()};
-    for (size_t i = groups_.back().begin; i < groups_.back().end; ++i)
-      compacted.sources.push_back(job_.segments[i].name);
+    for (size_t i = groups_.back().begin; i < groups_.back().end; ++i) {
+      const Segment& source = job_.segments[i];
+      compacted.sources.push_back(source.name);
+      compacted.segment.appended_at = std::max(compacted.segment.appended_at, source.appended_at);
+    }
     compacted.segment.index = nullptr;  // read back when it is needed
     step.group = std::move(compacted);
   }

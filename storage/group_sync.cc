@@ -133,8 +133,10 @@ void JournaledGroupSync::NoteMark(const Part& part) {
     if (place(known->second) > place(mark)) mark = known->second;
     mark.log_start = log_start;
   }
-  lowered_ = lowered_ || (known != marks_.end() && (mark.log_start < known->second.log_start ||
-                                                    mark.end_offset < known->second.end_offset));
+  // So must no cut that is done.
+  lowered_ = lowered_ || (known != marks_.end() &&
+                          (known->second.is_cut || mark.log_start < known->second.log_start ||
+                           mark.end_offset < known->second.end_offset));
   marks_[part.partition] = mark;
   unwritten_.emplace_back(part.partition, mark);
 }
@@ -168,7 +170,7 @@ JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const Group& group
     files.insert(files.end(), part.files.begin(), part.files.end());
     folders.insert(folders.end(), part.folders.begin(), part.folders.end());
   }
-  if (!group.changes.empty()) {
+  if (!group.changes.empty() || group.rewrite.has_value()) {
     result.journal = WriteJournal(group);
     if (result.journal.ok()) files.push_back(journal_.file());
   }
@@ -191,6 +193,9 @@ Result<void> JournaledGroupSync::Close() {
   {
     const MutexLock lock(mutex_);
     group = TakeGroup();
+    // Written as a whole nothing of it can be lost without being missed.
+    const bool is_whole = group.changes.empty() && !journal_.has_appended();
+    if (!group.rewrite.has_value() && !is_whole) group.rewrite = marks_;
   }
   group.parts.clear();
   const GroupResult result = SyncGroup(group);

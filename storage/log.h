@@ -70,8 +70,8 @@ class Log {
     // No batch is larger: the largest max.message.bytes of any setting, not of today's, under which
     // a sound batch of yesterday would count as torn.
     size_t recovery_batch_bytes_max = kMessageBytesLimitMax + kBatchHeaderBytes;
-    // The leader epoch as the metadata have it: a batch of a later one is damaged (the epoch is not
-    // under its checksum).
+    // The leader epoch as the metadata have it. A log with a later one is refused: the metadata are
+    // older than it.
     LeaderEpoch epoch_max{INT32_MAX};
     int64_t producer_id_expiration_ms = 24 * 3600 * 1000LL;
     size_t producer_ids_max = 100000;
@@ -84,7 +84,8 @@ class Log {
   // before anything of it can be read (A12). An empty or missing folder without a synced mark is an
   // empty log. Fails with kStorageError, leaving the files as they are, where a batch below the
   // synced mark is bad (corruption) or the log ends below it (lost data): the message says which
-  // file and position (A4, A5).
+  // file and position (A4, A5). Where the mark is doubtful (its journal was lost or damaged), also
+  // where something sound follows on what is bad.
   static void Open(LogDirectory& directory, EventLoop& loop, Options options, Opened opened);
   // Waits for nothing: what was submitted still goes to the disk. Use Close() first for a clean
   // stop.
@@ -102,12 +103,13 @@ class Log {
   // The sticky failure of this log or its directory.
   virtual std::optional<Error> failure() const = 0;
 
-  // Appends a batch that has its base offset and leader epoch (StampBatch). REQUIRES: base offset
-  // == log_end (or above it after compaction, on a follower), leader epoch >= last_epoch(), size <=
+  // Appends a batch that has its base offset and leader epoch (StampBatch): base offset == log_end
+  // (or above it after compaction, on a follower), leader epoch >= last_epoch(). REQUIRES: size <=
   // what a segment takes. Rolls the segment when due. The bytes are held until they are written.
   // Durable when synced_end has passed the batch, which is pursued at once with
-  // Durability::kSynced. Updates producer state and epochs. Fails with kStorageError, kDiskFull;
-  // the log is then unchanged (and refuses later appends if the failure is sticky).
+  // Durability::kSynced. Updates producer state and epochs. Fails with kStorageError (also where it
+  // does not follow), kDiskFull; the log is then unchanged (and refuses later appends if the
+  // failure is sticky).
   virtual Result<void> Append(RecordBatch batch) = 0;
   // Bytes appended and not written yet: what a leader bounds (D11).
   virtual size_t unwritten_bytes() const = 0;

@@ -78,6 +78,8 @@ void LogImpl::Adopt(RecoveredLog recovered) {
   written_mark_ = synced_mark_ = recovered.mark;
   clean_end_ = recovered.clean_end;
   checkpoint_end_ = recovered.checkpoint_end;
+  // What only the journal knows is in a checkpoint, too, after a clean stop.
+  changed_ = changed_ || (!recovered.is_checkpointed && !segments_.empty());
 
   has_folder_ = has_folder_ || !segments_.empty();
   active_allocated_ = recovered.active_file_bytes;
@@ -209,14 +211,23 @@ SyncedMark LogImpl::MarkNow() const {
   return {ends_.log_start, ends_.log_end, active.base(), active.size, active.chain};
 }
 
+Result<void> LogImpl::CheckFollows(const BatchHeader& header) const {
+  if (header.base_offset >= ends_.log_end && header.leader_epoch >= last_epoch()) return {};
+  return Error(Reason::kStorageError,
+               Folder() + ": a batch at offset " + std::to_string(header.base_offset.value) +
+                   " of leader epoch " + std::to_string(header.leader_epoch.value) +
+                   " does not follow what ends at " + std::to_string(ends_.log_end.value) +
+                   " in epoch " + std::to_string(last_epoch().value) +
+                   ": are the metadata older than the log?");
+}
+
 Result<void> LogImpl::Append(RecordBatch batch) {
   if (auto failed = failure(); failed.has_value()) return *std::move(failed);
   CHECK(!closing_ && !quiet_running_);
   RETURN_IF_ERROR(directory_.CheckWritable());
   if (disk_full_ != nullptr) return *disk_full_;
   const BatchHeader& header = batch.header;
-  CHECK_GE(header.base_offset.value, ends_.log_end.value);
-  CHECK_GE(header.leader_epoch.value, last_epoch().value);
+  RETURN_IF_ERROR(CheckFollows(header));
   if (NeedsRoll(header)) Roll(header.base_offset);
   Segment& active = segments_.back();
   const size_t size = batch.bytes.size();
@@ -240,6 +251,7 @@ Result<void> LogImpl::Append(RecordBatch batch) {
   queued_bytes_ += size;
   if (active.size == 0) active_since_ = Now();
   active.Note(header, ends_.log_end, options_.config.index_interval_bytes);
+  active.appended_at = std::max(active.appended_at, Now());
   epochs_.Assign(header.leader_epoch, header.base_offset);
   producers_.Note(header, Now());
   ends_.log_end = header.next_offset();

@@ -7,8 +7,8 @@
 namespace gregor {
 namespace {
 
-constexpr uint32_t kMagic = 0x47434b31;  // "GCK1"
-constexpr size_t kSegmentBytes = 8 + 4 + 8 + 8 + 8 + 1;
+constexpr uint32_t kMagic = 0x47434b32;  // "GCK2"
+constexpr size_t kSegmentBytes = 8 + 4 + 8 + 8 + 8 + 8 + 1;
 
 void PutSegment(std::string* out, const Segment& segment) {
   PutBigEndian(out, segment.name.base.value);
@@ -16,6 +16,7 @@ void PutSegment(std::string* out, const Segment& segment) {
   PutBigEndian(out, segment.size);
   PutBigEndian(out, segment.first_timestamp.value);
   PutBigEndian(out, segment.max_timestamp.value);
+  PutBigEndian(out, segment.appended_at.value);
   PutBigEndian(out, static_cast<uint8_t>(segment.has_gaps));
 }
 
@@ -27,6 +28,7 @@ Segment TakeSegment(std::string_view* rest) {
   segment.size = *TakeBigEndian<uint64_t>(rest);
   segment.first_timestamp = Timestamp{*TakeBigEndian<int64_t>(rest)};
   segment.max_timestamp = Timestamp{*TakeBigEndian<int64_t>(rest)};
+  segment.appended_at = Timestamp{*TakeBigEndian<int64_t>(rest)};
   segment.has_gaps = *TakeBigEndian<uint8_t>(rest) != 0;
   return segment;
 }
@@ -35,6 +37,7 @@ Segment TakeSegment(std::string_view* rest) {
 
 std::string LogCheckpoint::EncodeWith(const ProducerState& producers_of_log) const {
   std::string body;
+  PutBigEndian(&body, log_start.value);
   PutBigEndian(&body, end.value);
   PutBigEndian(&body, clean_end.value);
   PutBigEndian(&body, static_cast<uint32_t>(complete.size()));
@@ -54,10 +57,13 @@ Result<LogCheckpoint> LogCheckpoint::Decode(std::string_view text,
   if (!body.has_value()) return damaged;
   std::string_view rest = *body;
   LogCheckpoint checkpoint;
+  const auto log_start = TakeBigEndian<int64_t>(&rest);
   const auto end = TakeBigEndian<int64_t>(&rest);
   const auto clean_end = TakeBigEndian<int64_t>(&rest);
   const auto count = TakeBigEndian<uint32_t>(&rest);
   if (!count.has_value() || *clean_end < 0 || rest.size() / kSegmentBytes <= *count) return damaged;
+  if (*log_start < 0 || *log_start > *end) return damaged;
+  checkpoint.log_start = Offset{*log_start};
   checkpoint.end = Offset{*end};
   checkpoint.clean_end = Offset{*clean_end};
   Offset last{-1};

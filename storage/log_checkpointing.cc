@@ -8,6 +8,7 @@ namespace gregor {
 
 LogCheckpoint LogImpl::CheckpointNow() const {
   LogCheckpoint checkpoint;
+  checkpoint.log_start = ends_.log_start;
   checkpoint.end = ends_.log_end;
   checkpoint.clean_end = clean_end_;
   checkpoint.complete.assign(segments_.begin(), segments_.end() - 1);

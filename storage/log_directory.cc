@@ -60,7 +60,7 @@ class Directory final : public LogDirectory {
     MarkJournal::Marks marks;
     ASSIGN_OR_RETURN(MarkJournal journal,
                      MarkJournal::Open(files, JoinPath(options_.path, kJournalFile),
-                                       options_.journal_bytes_min, marks));
+                                       options_.journal_bytes_min, marks, found_));
     sync_ = std::make_unique<JournaledGroupSync>(*this, loop_.clock(), std::move(journal),
                                                  std::move(marks));
     const std::string clean = JoinPath(options_.path, kCleanFile);

@@ -31,6 +31,8 @@ struct SyncedMark {
   uint32_t chain = 0;
   // The log is being cut to this: what its files have behind it does not belong to it any more.
   bool is_cut = false;
+  // More may have been synced: the journal that said so was missing or damaged.
+  bool is_doubtful = false;
 
   friend bool operator==(const SyncedMark&, const SyncedMark&) = default;
 };

@@ -110,6 +110,7 @@ class LogImpl final : public Log {
   const Segment* FindSegment(const SegmentName& name) const;
   Timestamp Now() const { return loop_.clock().WallNow(); }
 
+  Result<void> CheckFollows(const BatchHeader& header) const;
   bool NeedsRoll(const BatchHeader& header) const;
   bool NamesAreSynced() const;
   int64_t RollAfterMs() const;
@@ -155,6 +156,7 @@ class LogImpl final : public Log {
   void FailQuietWork(Done& done, const Error& error);
 
   void RollIdle();
+  bool HasExpired(const Segment& segment, Timestamp now) const;
   bool ActiveHasExpired(Offset limit) const;
   void RunDeletions();
   void NoteJournaled(const SyncedMark& mark);

@@ -22,10 +22,34 @@ Result<RecoveredLog> LogRecovery::Run() {
   RETURN_IF_ERROR(LoadProducers());
   RETURN_IF_ERROR(Scan());
   RETURN_IF_ERROR(CheckReachedMark());
+  RETURN_IF_ERROR(CheckNothingBehind());
   ChooseActive();
   RETURN_IF_ERROR(CutAndSync());
   RETURN_IF_ERROR(RemoveLeftovers());
   return Finish();
+}
+
+void LogRecovery::UseMark(std::optional<SyncedMark> mark) {
+  if (mark.has_value()) is_doubtful_ = std::exchange(mark->is_doubtful, false);
+  const bool says_nothing = is_doubtful_ && *mark == SyncedMark();
+  marked_ = says_nothing ? std::nullopt : mark;
+  mark_ = marked_.value_or(SyncedMark());
+  needs_mark_check_ = marked_.has_value() && mark_.position > 0;
+}
+
+void LogRecovery::UseAsMark(const LogCheckpoint& checkpoint) {
+  if (mark_.is_cut) return;
+  const Segment& active = checkpoint.active;
+  const bool is_beyond = active.base() > mark_.segment_base ||
+                         (active.base() == mark_.segment_base && active.size > mark_.position);
+  if (is_beyond) needs_mark_check_ = false;
+  const Offset log_start = std::max(mark_.log_start, checkpoint.log_start);
+  if (!marked_.has_value() || (is_doubtful_ && is_beyond)) {
+    mark_ = {log_start, checkpoint.end, active.base(), active.size, active.chain};
+    needs_mark_check_ = false;
+  }
+  mark_.log_start = log_start;
+  marked_ = mark_;
 }
 
 Error LogRecovery::Damaged(const std::string& what) const {
@@ -34,6 +58,18 @@ Error LogRecovery::Damaged(const std::string& what) const {
                                           "missing, so this log is not served; "
                                           "its files are left as they are. Restore them, or "
                                           "delete the topic to give it up")
+      .With("path", folder_);
+}
+
+Error LogRecovery::Ahead(LeaderEpoch epoch) const {
+  const std::string first = std::to_string(epoch.value);
+  return Error(Reason::kStorageError,
+               folder_ + ": has records of leader epoch " + first +
+                   ", and the metadata know none after " +
+                   std::to_string(options_.epoch_max.value) +
+                   ". The metadata are older than the log, as after a restore from a backup, so "
+                   "this log is not served; its files are left as they are. Restore newer "
+                   "metadata, or delete the topic to give it up")
       .With("path", folder_);
 }
 
@@ -82,11 +118,9 @@ Result<void> LogRecovery::LoadCheckpoint() {
   Result<LogCheckpoint> checkpoint =
       text.ok() ? LogCheckpoint::Decode(*text, options_.producers) : text.error();
   if (checkpoint.ok()) {
-    const Segment& active = checkpoint->active;
-    const bool mark_is_below =
-        active.base() > mark_.segment_base ||
-        (active.base() == mark_.segment_base && active.size > mark_.position);
-    if (mark_is_below) needs_mark_check_ = false;
+    const auto last = checkpoint->epochs.last();
+    if (last.has_value() && last->epoch > options_.epoch_max) return Ahead(last->epoch);
+    UseAsMark(*checkpoint);
     checkpoint_ = std::move(*checkpoint);
   } else {
     LOG(WARNING) << path << ": " << checkpoint.error().message << "; the log is read instead";
@@ -348,6 +382,8 @@ Result<RecoveredLog> LogRecovery::Finish() {
     log_.mark = {log_.log_start, log_.log_end, last.base(), last.size, last.chain};
   }
   log_.clean_end = std::min(std::max(log_.clean_end, log_.log_start), log_.log_end);
+  log_.is_checkpointed = checkpoint_.has_value() && checkpoint_->end == log_.log_end &&
+                         checkpoint_->log_start == log_.log_start;
   log_.epochs.TruncateFromStart(log_.log_start);
   return std::move(log_);
 }

@@ -21,6 +21,7 @@ struct RecoveredLog {
   Offset checkpoint_end{0};
   uint64_t active_file_bytes = 0;  // the last segment, and room behind it
   uint64_t unread_bytes = 0;       // that were read, since no checkpoint tells of them
+  bool is_checkpointed = false;    // it says all of this
   EpochCache epochs;
   ProducerState producers;
   SyncedMark mark;  // of log_end
@@ -33,14 +34,16 @@ struct RecoveryOptions {
   int64_t index_interval_bytes = 4096;
   // Whether offsets may be missing in what was appended last (a follower of a compacted log).
   bool gaps_allowed = false;
-  LeaderEpoch epoch_max{INT32_MAX};  // batches of a later one are not believed
+  LeaderEpoch epoch_max{INT32_MAX};  // a log with a later one is refused
   Timestamp now{0};
   std::optional<SyncedMark> mark;  // instead of the one that the journal had at the start
 };
 
 // Finds out where the log ends, cuts a torn tail above the synced mark, removes what compaction and
 // retention left half done, and makes durable what it found (A12). Fails with kStorageError,
-// leaving the files as they are, on damage below the mark (A4, A5). Thread: disk.
+// leaving the files as they are, on damage below the mark (A4, A5), where the mark is doubtful also
+// on damage that has something sound behind it, and on leader epochs that are none yet. Thread:
+// disk.
 Result<RecoveredLog> RecoverLog(LogDirectory& directory, const RecoveryOptions& options);
 
 }  // namespace gregor

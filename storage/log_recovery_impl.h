@@ -18,10 +18,8 @@ class LogRecovery {
       : files_(directory.disk().files()),
         cache_(directory.file_cache()),
         options_(options),
-        folder_(directory.PathOf(options.id)),
-        marked_(options.mark.has_value() ? options.mark : directory.MarkOf(options.id)),
-        mark_(marked_.value_or(SyncedMark())) {
-    needs_mark_check_ = marked_.has_value() && mark_.position > 0;
+        folder_(directory.PathOf(options.id)) {
+    UseMark(options.mark.has_value() ? options.mark : directory.MarkOf(options.id));
   }
 
   Result<RecoveredLog> Run();
@@ -33,7 +31,12 @@ class LogRecovery {
     bool scanned = false;
   };
 
+  void UseMark(std::optional<SyncedMark> mark);
+  // What a checkpoint says, where the mark says less or there is none.
+  void UseAsMark(const LogCheckpoint& checkpoint);
+
   Error Damaged(const std::string& what) const;
+  Error Ahead(LeaderEpoch epoch) const;
   Error Missing(const SegmentName& name) const;
   Error Short(const Found& file, uint64_t synced) const;
 
@@ -69,6 +72,11 @@ class LogRecovery {
   // A bit may have flipped that no checksum covers: in the epoch, or in the offset, since what was
   // appended last continues without a gap.
   std::string ReasonToDoubt(const Segment& segment, const BatchHeader& header) const;
+  // With a doubtful mark: what was found wrong is at the end, and so may be a torn write.
+  Result<void> CheckNothingBehind() const;
+  // Where the first batch lies in [position, end) that could belong to the log.
+  Result<std::optional<uint64_t>> FindBatch(File& file, uint64_t position, uint64_t end) const;
+  bool CouldFollow(const BatchHeader& header) const;
   bool IsGap(const Segment& segment, const BatchHeader& header) const;
   void Note(Segment& segment, const BatchHeader& header);
   // Reading has come to the mark's position, or beyond it in one step: it must be what was synced
@@ -102,8 +110,9 @@ class LogRecovery {
   FileCache& cache_;
   const RecoveryOptions& options_;
   const std::string folder_;
-  const std::optional<SyncedMark> marked_;
-  const SyncedMark mark_;  // zeros where there is none
+  std::optional<SyncedMark> marked_;
+  SyncedMark mark_;  // zeros where there is none
+  bool is_doubtful_ = false;
   bool needs_mark_check_ = false;
   bool emptied_ = false;  // the mark says that the log begins there and has nothing yet
   bool folder_exists_ = false;

@@ -7,6 +7,13 @@
 #include "storage/segment_cursor.h"
 
 namespace gregor {
+namespace {
+
+constexpr uint64_t kSearchBytes = 1u << 20;
+constexpr size_t kMagicAt = 16;
+constexpr uint8_t kMagic = 2;
+
+}  // namespace
 
 Result<void> LogRecovery::Scan() {
   for (Found& file : to_scan_) {
@@ -98,6 +105,7 @@ Result<void> LogRecovery::ReadOn(const Found& found, Segment& segment) {
     if (!marked_.has_value() && IsGap(segment, batch->header))
       return Damaged("offset " + std::to_string(batch->header.base_offset.value) + " follows " +
                      std::to_string(log_.log_end.value));
+    if (batch->header.leader_epoch > options_.epoch_max) return Ahead(batch->header.leader_epoch);
     what_ = ReasonToDoubt(segment, batch->header);
     if (!what_.empty()) return {};
     Note(segment, batch->header);
@@ -112,8 +120,6 @@ Result<void> LogRecovery::ReadOn(const Found& found, Segment& segment) {
 }
 
 std::string LogRecovery::ReasonToDoubt(const Segment& segment, const BatchHeader& header) const {
-  if (header.leader_epoch > options_.epoch_max)
-    return "a batch of an epoch that no leader has had yet";
   const bool is_above_mark =
       marked_.has_value() && (segment.base() > mark_.segment_base ||
                               (segment.base() == mark_.segment_base && !needs_mark_check_));
@@ -127,6 +133,7 @@ bool LogRecovery::IsGap(const Segment& segment, const BatchHeader& header) const
 
 void LogRecovery::Note(Segment& segment, const BatchHeader& header) {
   segment.Note(header, log_.log_end, options_.index_interval_bytes);
+  segment.appended_at = std::max(segment.appended_at, options_.now);
   log_.epochs.Assign(header.leader_epoch, header.base_offset);
   log_.producers.Note(header, options_.now);
   log_.log_end = header.next_offset();
@@ -141,6 +148,57 @@ Result<void> LogRecovery::CheckAgainstMark(const Segment& segment) {
     return {};
   return Damaged("the batches in " + segment.name.FileName("log") + " before position " +
                  std::to_string(mark_.position) + " are not those that were synced");
+}
+
+bool LogRecovery::CouldFollow(const BatchHeader& header) const {
+  const int64_t distance = header.base_offset - log_.log_end;
+  return distance >= 0 && distance <= INT32_MAX && header.last_offset_delta >= 0 &&
+         header.leader_epoch >= LeaderEpoch{0} && header.leader_epoch <= options_.epoch_max;
+}
+
+Result<std::optional<uint64_t>> LogRecovery::FindBatch(File& file, uint64_t position,
+                                                       uint64_t end) const {
+  std::vector<uint8_t> window;
+  while (position + kBatchHeaderBytes <= end) {
+    window.resize(static_cast<size_t>(std::min(end - position, kSearchBytes)));
+    ASSIGN_OR_RETURN(const size_t got, file.Read(position, window));
+    if (got < kBatchHeaderBytes) break;
+    const size_t places = got - kBatchHeaderBytes + 1;
+    for (size_t at = 0; at < places; ++at) {
+      if (window[at + kMagicAt] != kMagic) continue;
+      const auto header =
+          PeekHeader(Slice(nullptr, window.data() + at, got - at), options_.batch_bytes_max);
+      if (!header.ok() || !CouldFollow(*header) || header->size() > end - position - at) continue;
+      SegmentCursor cursor(file, {.position = position + at,
+                                  .end = end,
+                                  .next_offset = header->base_offset,
+                                  .batch_bytes_max = options_.batch_bytes_max});
+      ASSIGN_OR_RETURN(const auto batch, cursor.Next());
+      if (batch.has_value()) return std::optional(position + at);
+    }
+    position += places;
+  }
+  return std::optional<uint64_t>();
+}
+
+Result<void> LogRecovery::CheckNothingBehind() const {
+  if (!is_doubtful_) return {};
+  const auto open = [this](const Found& file) {
+    return files_.Open(JoinPath(folder_, file.name.FileName("log")), OpenMode::kRead);
+  };
+  const std::string doubt = ", and how much of this log was synced is not known";
+  for (const Found& found : to_scan_) {
+    const bool is_last = !log_.segments.empty() && log_.segments.back().name == found.name;
+    if (found.scanned && (!is_last || what_.empty())) continue;
+    ASSIGN_OR_RETURN(const FilePtr file, open(found));
+    const uint64_t known = found.scanned ? log_.segments.back().size : 0;
+    ASSIGN_OR_RETURN(const auto sound, FindBatch(*file, known, EndOf(found)));
+    if (!sound.has_value()) continue;
+    return Damaged("batches follow in " + found.name.FileName("log") + " at position " +
+                   std::to_string(*sound) + " behind " +
+                   (what_.empty() ? "the end of a segment" : what_) + doubt);
+  }
+  return {};
 }
 
 Result<void> LogRecovery::CheckReachedMark() const {

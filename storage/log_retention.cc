@@ -73,6 +73,8 @@ void LogImpl::DropSegments() {
     segments_.erase(segments_.begin());
   }
   if (dropped.empty()) return;
+  checkpoint_wanted_ =
+      true;  // without their names: else their absence is damage once marks are lost
   if (compaction_ != nullptr) compaction_->is_outrun = true;
   ++replacements_;
   DeleteFiles(std::move(dropped));
@@ -131,6 +133,14 @@ void LogImpl::RollIdle() {
   RequestSync();
 }
 
+// By the largest time of its records; where they have none, by when they were appended.
+bool LogImpl::HasExpired(const Segment& segment, Timestamp now) const {
+  const Timestamp time =
+      segment.max_timestamp != kNoTimestamp ? segment.max_timestamp : segment.appended_at;
+  return options_.config.retention_ms != LogConfig::kNever && time != kNoTimestamp &&
+         now - time > options_.config.retention_ms;
+}
+
 bool LogImpl::ActiveHasExpired(Offset limit) const {
   const LogConfig& config = options_.config;
   const Segment& active = segments_.back();
@@ -139,9 +149,7 @@ bool LogImpl::ActiveHasExpired(Offset limit) const {
       active.first_timestamp != kNoTimestamp &&
       Now() - active.first_timestamp > config.max_compaction_lag_ms)
     return true;
-  return config.cleanup_delete && config.retention_ms != LogConfig::kNever &&
-         ends_.log_end <= limit && active.max_timestamp != kNoTimestamp &&
-         Now() - active.max_timestamp > config.retention_ms;
+  return config.cleanup_delete && ends_.log_end <= limit && HasExpired(active, Now());
 }
 
 void LogImpl::ApplyRetention(Offset limit) {
@@ -158,10 +166,7 @@ void LogImpl::ApplyRetention(Offset limit) {
     const Segment& segment = segments_[i];
     const bool by_size = config.retention_bytes != LogConfig::kNever &&
                          size >= segment.size + static_cast<uint64_t>(config.retention_bytes);
-    const bool by_time = config.retention_ms != LogConfig::kNever &&
-                         segment.max_timestamp != kNoTimestamp &&
-                         now - segment.max_timestamp > config.retention_ms;
-    if (!by_size && !by_time) break;
+    if (!by_size && !HasExpired(segment, now)) break;
     size -= segment.size;
     start = segments_[i + 1].base();
   }

@@ -11,7 +11,7 @@ namespace {
 constexpr size_t kRecordBytes = 64;
 constexpr uint64_t kRoomBytes = 32u << 10;
 constexpr uint64_t kReadBytesMax = uint64_t{1} << 32;
-constexpr uint8_t kMark = 1, kForgotten = 2, kCut = 3;
+constexpr uint8_t kMark = 1, kForgotten = 2, kCut = 3, kDoubtful = 4, kHead = 5;
 
 bool IsDiskFull(const Result<void>& result) {
   return !result.ok() && result.error().reason == Reason::kDiskFull;
@@ -24,69 +24,132 @@ uint32_t CrcOf(std::string_view text) {
   return Crc32c(0, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
-// checksum, kind, topic id, partition, log start, end, segment base, position, chain, zeros
-void Encode(const TopicIdPartition& id, const std::optional<SyncedMark>& mark, std::string& out) {
-  std::string body;
-  const uint8_t kind = !mark.has_value() ? kForgotten : mark->is_cut ? kCut : kMark;
-  PutBigEndian(&body, kind);
-  body.append(reinterpret_cast<const char*>(id.topic_id.bytes.data()), id.topic_id.bytes.size());
-  PutBigEndian(&body, id.partition.value);
-  const SyncedMark stored = mark.value_or(SyncedMark());
-  PutBigEndian(&body, stored.log_start.value);
-  PutBigEndian(&body, stored.end_offset.value);
-  PutBigEndian(&body, stored.segment_base.value);
-  // The position shares its 8 bytes with nothing, the chain has 4: 1 + 16 + 4 + 8 + 8 + 8 + 8 + 4
-  // = 57.
-  PutBigEndian(&body, stored.position);
-  PutBigEndian(&body, stored.chain);
-  body.resize(kRecordBytes - sizeof(uint32_t), '\0');
-  PutBigEndian(&out, CrcOf(body));
-  out += body;
+struct Record {
+  uint8_t kind = 0;
+  TopicIdPartition id;
+  SyncedMark mark;     // the head has the number of records behind it as log start
+  uint32_t place = 0;  // in its append
+};
+
+uint8_t KindOf(const std::optional<SyncedMark>& mark) {
+  if (!mark.has_value()) return kForgotten;
+  if (mark->is_cut) return kCut;
+  return mark->is_doubtful ? kDoubtful : kMark;
 }
 
-// False where the record is damaged.
-bool Decode(std::string_view record, MarkJournal::Marks& marks) {
-  const uint32_t crc = *TakeBigEndian<uint32_t>(&record);
-  if (CrcOf(record) != crc) return false;
-  const uint8_t kind = *TakeBigEndian<uint8_t>(&record);
-  TopicIdPartition id;
-  std::copy(record.begin(), record.begin() + 16, id.topic_id.bytes.begin());
-  record.remove_prefix(16);
-  id.partition = PartitionIndex{*TakeBigEndian<int32_t>(&record)};
-  if (kind == kForgotten) return marks.erase(id), true;
-  if (kind != kMark && kind != kCut) return false;
-  SyncedMark mark;
-  mark.is_cut = kind == kCut;
-  mark.log_start = Offset{*TakeBigEndian<int64_t>(&record)};
-  mark.end_offset = Offset{*TakeBigEndian<int64_t>(&record)};
-  mark.segment_base = Offset{*TakeBigEndian<int64_t>(&record)};
-  mark.position = *TakeBigEndian<uint64_t>(&record);
-  mark.chain = *TakeBigEndian<uint32_t>(&record);
-  marks[id] = mark;
-  return true;
+// checksum, kind, topic id, partition, log start, end, segment base, position, chain, place
+void Encode(const Record& record, std::string* out) {
+  std::string body;
+  PutBigEndian(&body, record.kind);
+  body.append(reinterpret_cast<const char*>(record.id.topic_id.bytes.data()),
+              record.id.topic_id.bytes.size());
+  PutBigEndian(&body, record.id.partition.value);
+  PutBigEndian(&body, record.mark.log_start.value);
+  PutBigEndian(&body, record.mark.end_offset.value);
+  PutBigEndian(&body, record.mark.segment_base.value);
+  PutBigEndian(&body, record.mark.position);
+  PutBigEndian(&body, record.mark.chain);
+  PutBigEndian(&body, static_cast<uint8_t>(record.place >> 16));
+  PutBigEndian(&body, static_cast<uint16_t>(record.place));
+  CHECK_EQ(body.size(), kRecordBytes - sizeof(uint32_t));
+  PutBigEndian(out, CrcOf(body));
+  *out += body;
+}
+
+std::string EncodeAll(const MarkJournal::Changes& changes) {
+  std::string text;
+  text.reserve(changes.size() * kRecordBytes);
+  uint32_t place = 0;
+  for (const auto& [id, mark] : changes)
+    Encode({KindOf(mark), id, mark.value_or(SyncedMark()), place++}, &text);
+  return text;
+}
+
+// nullopt where the record is damaged.
+std::optional<Record> Decode(std::string_view text) {
+  const uint32_t crc = *TakeBigEndian<uint32_t>(&text);
+  if (CrcOf(text) != crc) return std::nullopt;
+  Record record;
+  record.kind = *TakeBigEndian<uint8_t>(&text);
+  std::copy(text.begin(), text.begin() + 16, record.id.topic_id.bytes.begin());
+  text.remove_prefix(16);
+  record.id.partition = PartitionIndex{*TakeBigEndian<int32_t>(&text)};
+  if (record.kind < kMark || record.kind > kHead) return std::nullopt;
+  SyncedMark& mark = record.mark;
+  mark.is_cut = record.kind == kCut;
+  mark.is_doubtful = record.kind == kDoubtful;
+  mark.log_start = Offset{*TakeBigEndian<int64_t>(&text)};
+  mark.end_offset = Offset{*TakeBigEndian<int64_t>(&text)};
+  mark.segment_base = Offset{*TakeBigEndian<int64_t>(&text)};
+  mark.position = *TakeBigEndian<uint64_t>(&text);
+  mark.chain = *TakeBigEndian<uint32_t>(&text);
+  record.place = static_cast<uint32_t>(*TakeBigEndian<uint8_t>(&text)) << 16;
+  record.place += *TakeBigEndian<uint16_t>(&text);
+  return record;
+}
+
+// Reads all records that are whole; returns what is wrong with the others, if that is more than an
+// append that was torn. An append begins only once the one before it is synced: so whatever lies
+// before the last one of which something can be read has to be there.
+std::string ReadRecords(std::string_view text, MarkJournal::Marks& marks) {
+  size_t expected = 1;
+  std::vector<size_t> bad;
+  const size_t count = text.size() / kRecordBytes;
+  for (size_t i = 0; i < count; ++i) {
+    const auto record = Decode(text.substr(i * kRecordBytes, kRecordBytes));
+    if (!record.has_value()) {
+      bad.push_back(i);
+    } else if (record->kind == kHead) {
+      if (i == 0) expected = 1 + static_cast<size_t>(record->mark.log_start.value);
+    } else {
+      if (i >= expected && record->place <= i) expected = std::max(expected, i - record->place);
+      if (record->kind == kForgotten) {
+        marks.erase(record->id);
+      } else {
+        marks[record->id] = record->mark;
+      }
+    }
+  }
+  if (count < expected) return "its end is missing";
+  const auto lost = std::lower_bound(bad.begin(), bad.end(), expected) - bad.begin();
+  return lost == 0 ? "" : std::to_string(lost) + " of its records are damaged";
+}
+
+Result<std::string> KeepAside(FileSystem& files, const std::string& path) {
+  std::string aside = path + ".damaged";
+  for (int i = 1;; ++i) {
+    ASSIGN_OR_RETURN(const bool taken, files.Exists(aside));
+    if (!taken) break;
+    aside = path + ".damaged." + std::to_string(i);
+  }
+  RETURN_IF_ERROR(files.Rename(path, aside));
+  return aside;
 }
 
 }  // namespace
 
 Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path,
-                                      uint64_t rewrite_bytes_min, Marks& marks) {
+                                      uint64_t rewrite_bytes_min, Marks& marks,
+                                      const std::vector<TopicIdPartition>& folders) {
   MarkJournal journal(files, path, rewrite_bytes_min);
   ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
+  std::string wrong = folders.empty() ? "" : "it is missing";
   if (exists) {
     ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kReadBytesMax));
-    std::string_view rest = text;
-    // Every record stands for itself: it was written after what it says had become true. So one
-    // that is damaged costs itself alone; at the end that is an append which was torn.
-    size_t damaged = 0, damaged_before = 0;
-    for (; rest.size() >= kRecordBytes; rest.remove_prefix(kRecordBytes)) {
-      if (Decode(rest.substr(0, kRecordBytes), marks)) {
-        damaged_before = damaged;
-      } else {
-        ++damaged;
-      }
+    wrong = ReadRecords(text, marks);
+    if (!wrong.empty()) {
+      ASSIGN_OR_RETURN(const std::string aside, KeepAside(files, path));
+      wrong += "; it is kept as " + aside;
     }
-    LOG_IF(WARNING, damaged_before > 0)
-        << path << ": " << damaged_before << " synced marks are damaged, and were passed over";
+  }
+  if (!wrong.empty()) {
+    LOG(WARNING) << "The journal of synced marks " << path << " is not whole: " << wrong
+                 << ". A log of the " << folders.size()
+                 << " in its folder that is damaged anywhere but at its end will be refused";
+    for (const TopicIdPartition& id : folders) {
+      SyncedMark& mark = marks[id];
+      mark.is_doubtful = !mark.is_cut;
+    }
   }
   // What was read may be in the page cache only: nothing is built on it before it is durable.
   RETURN_IF_ERROR(journal.Rewrite(marks));
@@ -95,8 +158,10 @@ Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path
 
 Result<void> MarkJournal::Rewrite(const Marks& marks) {
   std::string text;
-  text.reserve(marks.size() * kRecordBytes);
-  for (const auto& [id, mark] : marks) Encode(id, mark, text);
+  SyncedMark head;
+  head.log_start = Offset{static_cast<int64_t>(marks.size())};
+  Encode({kHead, {}, head, 0}, &text);
+  text += EncodeAll({marks.begin(), marks.end()});
   const size_t size = text.size();
   text.resize(WithRoom(size), '\0');
   Result<void> replaced = ReplaceFile(*files_, path_, text);
@@ -108,6 +173,7 @@ Result<void> MarkJournal::Rewrite(const Marks& marks) {
   ASSIGN_OR_RETURN(file_, files_->Open(path_, OpenMode::kReadWrite));
   size_ = size;
   room_end_ = text.size();
+  has_appended_ = false;
   return {};
 }
 
@@ -117,9 +183,9 @@ bool MarkJournal::IsFull(size_t more, size_t partitions) const {
 }
 
 Result<void> MarkJournal::Append(const Changes& changes) {
-  std::string text;
-  text.reserve(changes.size() * kRecordBytes);
-  for (const auto& [id, mark] : changes) Encode(id, mark, text);
+  if (changes.empty()) return {};
+  has_appended_ = true;
+  std::string text = EncodeAll(changes);
   const uint64_t end = size_ + text.size();
   if (end > room_end_) {
     std::string with_room = text;

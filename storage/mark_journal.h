@@ -13,26 +13,31 @@
 namespace gregor {
 
 // The journal of synced marks of a log directory: records of fixed size, appended; rewritten when
-// most of it is stale. A damaged record is passed over (at the end it is a torn append): marks may
-// trail, they never run ahead. Behind the records is room, written with zeros: an append there
-// needs neither space nor file-system metadata. Format: docs/formats.md "Synced marks". Thread: one
-// at a time, disk.
+// most of it is stale. Marks may trail, they never run ahead. What of the last append is not whole
+// was torn; any other record that is not there was lost, and then no mark is believed to be the
+// last. Behind the records is room, written with zeros: an append there needs neither space nor
+// file-system metadata. Format: docs/formats.md "Synced marks". Thread: one at a time, disk.
 class MarkJournal {
  public:
   using Marks = std::unordered_map<TopicIdPartition, SyncedMark>;
 
   using Changes = std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>;
 
-  // Reads what is there into `marks`, and makes the file if it is missing. Fails with kStorageError
-  // where it cannot be read or made.
+  // Reads what is there into `marks`, and makes the file if it is missing. `folders`: partitions
+  // that have files. If it is missing although there are some, or damaged, this is reported, the
+  // file is kept under another name, and their marks are doubtful. Fails with kStorageError where
+  // it cannot be read or made.
   static Result<MarkJournal> Open(FileSystem& files, const std::string& path,
-                                  uint64_t rewrite_bytes_min, Marks& marks);
+                                  uint64_t rewrite_bytes_min, Marks& marks,
+                                  const std::vector<TopicIdPartition>& folders = {});
 
   // Adds marks, to be synced by the caller; nullopt: the partition is forgotten. Durable when
-  // file() is synced afterwards.
+  // file() is synced afterwards. REQUIRES: what was appended before is synced.
   Result<void> Append(const Changes& changes);
   // Whether most of it would be stale with so many more records, of so many partitions.
   bool IsFull(size_t more, size_t partitions) const;
+  // Whether something was appended since it was written as a whole.
+  bool has_appended() const { return has_appended_; }
   // Begins anew with `marks`. Durable when it returns.
   Result<void> Rewrite(const Marks& marks);
   const FilePtr& file() const { return file_; }
@@ -47,6 +52,7 @@ class MarkJournal {
   FilePtr file_;
   uint64_t size_ = 0;      // of the records
   uint64_t room_end_ = 0;  // of the file
+  bool has_appended_ = false;
 };
 
 }  // namespace gregor

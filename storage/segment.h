@@ -38,7 +38,9 @@ struct Segment {
   uint64_t size = 0;              // of its batches; the file may be longer
   Timestamp first_timestamp{-1};  // largest time of its first batch
   Timestamp max_timestamp{-1};    // largest time of all of them
-  uint32_t chain = 0;             // of the active one: see ChainCrc()
+  // When something was last appended, by the wall clock; what a start finds has the start's time.
+  Timestamp appended_at{-1};
+  uint32_t chain = 0;  // of the active one: see ChainCrc()
   // Whether offsets are missing between or before its batches: compaction leaves such gaps.
   bool has_gaps = false;
   // Of the active one always there; of older ones loaded when it is needed.

@@ -48,6 +48,7 @@ class LogHarness {
     options.id = id_;
     options.config = config_;
     options.recovery_batch_bytes_max = 1 << 20;
+    options.epoch_max = epoch_max_;
     if (stable_end) options.stable_end = [this] { return stable_end(); };
     options.on_progress = [this] {
       synced_ =
@@ -203,6 +204,7 @@ class LogHarness {
   int32_t epoch() const { return epoch_; }
   // Both count from the next Start() on.
   LogConfig& config() { return config_; }
+  void set_epoch_max(LeaderEpoch epoch) { epoch_max_ = epoch; }
   LogDirectory::Options& directory_options() { return directory_options_; }
   SimDisk& disk() { return process_->disk; }
   const TopicIdPartition& id() const { return id_; }
@@ -256,6 +258,7 @@ class LogHarness {
   TopicIdPartition id_;
   LogDirectory::Options directory_options_;
   int32_t epoch_ = 0;
+  LeaderEpoch epoch_max_{INT32_MAX};
   Offset synced_{0};
   std::optional<Error> error_;
   std::unique_ptr<Process> process_;

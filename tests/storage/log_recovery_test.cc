@@ -289,7 +289,7 @@ TEST(LogRecovery, MarksTrailAndNeverRunAheadWhenTheirJournalIsDamaged) {
   }
 }
 
-TEST(LogRecovery, ABatchOfAnEpochThatNoLeaderHadIsNotBelieved) {
+TEST(LogRecovery, ABatchOfAnEpochThatNoLeaderHadIsNeitherBelievedNorCut) {
   LogHarness harness(7);
   ASSERT_TRUE(harness.Start());
   ASSERT_TRUE(AppendSome(harness, 2));
@@ -308,10 +308,144 @@ TEST(LogRecovery, ABatchOfAnEpochThatNoLeaderHadIsNotBelieved) {
   EXPECT_EQ(harness.log().last_epoch(), LeaderEpoch{1 ^ 8});
   const SyncedMark mark{Offset{0}, Offset{0}, Offset{0}, 0, 0};
   options.mark = mark;
+  const std::string before = *ReadWholeFile(harness.files(), harness.Path(0), 1 << 20);
   const auto recovered = RecoverLog(harness.directory(), options);
-  ASSERT_TRUE(recovered.ok()) << recovered.error();
-  EXPECT_EQ(recovered->log_end, Offset{3});
+  ASSERT_FALSE(recovered.ok());
+  EXPECT_EQ(recovered.error().reason, Reason::kStorageError);
+  EXPECT_THAT(recovered.error().message, HasSubstr("metadata are older than the log"));
+  EXPECT_EQ(*ReadWholeFile(harness.files(), harness.Path(0), 1 << 20), before);
 }
+
+// As a metadata directory from a backup makes it.
+TEST(LogRecovery, ALogOfLaterEpochsThanTheMetadataKnowIsRefusedAndKept) {
+  enum class What { kCheckpointed, kAboveTheMark, kNoMark };
+  for (const What what : {What::kCheckpointed, What::kAboveTheMark, What::kNoMark}) {
+    LogHarness harness(19, SmallSegments());
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_TRUE(harness.Start()) << *harness.error();
+      ASSERT_TRUE(AppendSome(harness, 2));
+      ASSERT_TRUE(harness.Sync());
+      if (what == What::kCheckpointed) {
+        ASSERT_TRUE(harness.CloseCleanly());
+      }
+      harness.Kill();
+    }
+    if (what == What::kNoMark) {
+      ASSERT_TRUE(harness.files().Remove("/data/synced-marks").ok());
+    }
+    const std::string before = *ReadWholeFile(harness.files(), harness.Path(0), 1 << 20);
+    harness.set_epoch_max(LeaderEpoch{2});
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_FALSE(harness.Start());
+      EXPECT_EQ(harness.error()->reason, Reason::kStorageError);
+      EXPECT_THAT(harness.error()->message, HasSubstr("leader epoch 3"));
+      EXPECT_THAT(harness.error()->message, HasSubstr("Restore newer metadata"));
+      harness.Kill();
+    }
+    EXPECT_EQ(*ReadWholeFile(harness.files(), harness.Path(0), 1 << 20), before);
+    harness.set_epoch_max(LeaderEpoch{3});
+    ASSERT_TRUE(harness.Start()) << *harness.error();
+    EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(6));
+  }
+}
+
+// The journal of marks is gone, or has lost some.
+class LogRecoveryInDoubt : public testing::TestWithParam<bool> {
+ protected:
+  static constexpr char kJournal[] = "/data/synced-marks";
+  void LoseMarks(LogHarness& harness) {
+    if (GetParam()) {
+      ASSERT_TRUE(harness.files().FlipBit(kJournal, 70, 3));
+    } else {
+      ASSERT_TRUE(harness.files().Remove(kJournal).ok());
+    }
+  }
+  static bool IsKeptAside(LogHarness& harness) {
+    return *harness.files().Exists(std::string(kJournal) + ".damaged");
+  }
+};
+
+TEST_P(LogRecoveryInDoubt, DamageWithSoundBatchesBehindItIsRefusedAtEveryStart) {
+  for (const bool in_last_segment : {false, true}) {
+    LogHarness harness(20, SmallSegments());
+    ASSERT_TRUE(harness.Start());
+    ASSERT_TRUE(AppendSome(harness, 13));
+    ASSERT_TRUE(harness.Sync());
+    ASSERT_TRUE(harness.CloseCleanly());
+    ASSERT_TRUE(harness.files().Remove(Folder(harness) + "/checkpoint").ok());
+    LoseMarks(harness);
+    const std::string path = harness.Path(in_last_segment ? 10 : 5);
+    const std::string before = *ReadWholeFile(harness.files(), path, 1 << 20);
+    ASSERT_TRUE(harness.files().FlipBit(path, 100, 3));
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_FALSE(harness.Start());
+      EXPECT_THAT(harness.error()->message, HasSubstr("how much of this log was synced"));
+      EXPECT_EQ(ReadWholeFile(harness.files(), path, 1 << 20)->size(), before.size());
+      EXPECT_EQ(IsKeptAside(harness), GetParam());
+      harness.Kill();
+    }
+    ASSERT_TRUE(harness.files().FlipBit(path, 100, 3));  // restored
+    ASSERT_TRUE(harness.Start()) << *harness.error();
+    EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(13));
+    // From here on its mark is known again.
+    harness.scheduler().RunFor(std::chrono::seconds(2));
+    EXPECT_FALSE(harness.directory().MarkOf(harness.id())->is_doubtful);
+    EXPECT_EQ(harness.directory().MarkOf(harness.id())->end_offset, Offset{13});
+  }
+}
+
+TEST_P(LogRecoveryInDoubt, TheCheckpointStandsInForTheMark) {
+  LogHarness harness(21, SmallSegments());
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 13));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(harness.CloseCleanly());
+  LoseMarks(harness);
+  // The end of what was synced, which looks like a torn write but for the checkpoint.
+  const auto file = harness.files().Open(harness.Path(10), OpenMode::kReadWrite);
+  ASSERT_TRUE((*file)->Truncate(*(*file)->Size() - 1).ok());
+  ASSERT_FALSE(harness.Start());
+  EXPECT_THAT(harness.error()->message, HasSubstr("were synced"));
+}
+
+TEST_P(LogRecoveryInDoubt, ATornEndIsCutOff) {
+  LogHarness harness(22, SmallSegments());
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 12));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(WriteUnsynced(harness, 1));
+  harness.Kill();
+  ASSERT_TRUE(harness.files().Remove(Folder(harness) + "/checkpoint").ok());
+  LoseMarks(harness);
+  ASSERT_EQ(Positions(harness).size(), 5u);
+  const std::string last = *ReadWholeFile(harness.files(), harness.Path(10), 1 << 20);
+  ASSERT_TRUE(harness.files().FlipBit(harness.Path(10), last.find_last_not_of('\0') - 3, 0));
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_EQ(harness.log().ends().log_end, Offset{12});
+}
+
+TEST_P(LogRecoveryInDoubt, DeletedRecordsStayDeleted) {
+  LogHarness harness(23);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 10));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(
+      harness
+          .Await<void>([&](auto done) { harness.log().DeleteBefore(Offset{9}, std::move(done)); })
+          .ok());
+  harness.Kill();
+  // What only the journal knows is in a checkpoint after any clean stop.
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(harness.CloseCleanly());
+  LoseMarks(harness);
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_EQ(harness.log().ends().log_start, Offset{9});
+  EXPECT_THAT(harness.ReadAll(Offset{9}), SizeIs(1));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, LogRecoveryInDoubt, testing::Bool(), [](const auto& info) {
+  return info.param ? "JournalDamaged" : "JournalMissing";
+});
 
 TEST(LogRecovery, ALogThatHasNothingNewIsNeitherWrittenNorSynced) {
   for (const bool clean : {true, false}) {

@@ -68,7 +68,7 @@ TEST_F(MarkJournalTest, PassesDamagedRecordsOver) {
       MarkJournal journal = Open();
       for (int64_t i = 0; i < 4; ++i) ASSERT_TRUE(journal.Append({{Id(0), Mark(i + 1)}}).ok());
     }
-    ASSERT_TRUE(files_.FlipBit(kPath, 64 * damaged + 37, 5));
+    ASSERT_TRUE(files_.FlipBit(kPath, 64 * (1 + damaged) + 37, 5));  // behind the head
     Open();
     EXPECT_EQ(marks_[Id(0)], Mark(damaged == 3 ? 3 : 4));
   }
@@ -79,7 +79,7 @@ TEST_F(MarkJournalTest, ATornAppendCostsItselfAlone) {
     MarkJournal journal = Open();
     ASSERT_TRUE(journal.Append({{Id(0), Mark(1)}, {Id(1), Mark(2)}}).ok());
   }
-  ASSERT_TRUE((*files_.Open(kPath, OpenMode::kReadWrite))->Truncate(100).ok());
+  ASSERT_TRUE((*files_.Open(kPath, OpenMode::kReadWrite))->Truncate(64 + 100).ok());
   MarkJournal journal = Open();
   EXPECT_EQ(marks_.size(), 1u);
   // What is appended then is read back.
@@ -98,12 +98,57 @@ TEST_F(MarkJournalTest, IsWrittenAnewWhenMostOfItIsStale) {
   EXPECT_GT(end, 4);
   ASSERT_TRUE(journal.Rewrite({{Id(0), Mark(end)}, {Id(1), Mark(end)}}).ok());
   EXPECT_GT(Size(), 64u);
-  EXPECT_LE(Size(), 2 * 64u);
+  EXPECT_LE(Size(), 3 * 64u);  // and the head
   EXPECT_FALSE(journal.IsFull(2, 2));
   // As long as nothing is stale it is not full, however many partitions there are.
   EXPECT_FALSE(journal.IsFull(1000, 1000));
   Open();
   EXPECT_EQ(marks_[Id(1)], Mark(end));
+}
+
+// Head and 3 marks are written as a whole; then come 2 marks, and 3.
+TEST_F(MarkJournalTest, WhatIsLostIsNoticedUnlessItIsOfTheLastAppend) {
+  const std::vector<TopicIdPartition> folders = {Id(0), Id(7)};
+  for (const bool cut_off : {false, true}) {
+    for (uint64_t record = 0; record < 9; ++record) {
+      files_.KillProcess();
+      for (const char* path : {"/marks", "/marks.damaged"}) ASSERT_TRUE(files_.Remove(path).ok());
+      {
+        MarkJournal journal = Open();
+        ASSERT_TRUE(journal.Rewrite({{Id(0), Mark(1)}, {Id(1), Mark(1)}, {Id(2), Mark(1)}}).ok());
+        ASSERT_TRUE(journal.Append({{Id(0), Mark(2)}, {Id(1), Mark(2)}}).ok());
+        ASSERT_TRUE(journal.Append({{Id(0), Mark(3)}, {Id(1), Mark(3)}, {Id(2), Mark(3)}}).ok());
+      }
+      if (cut_off) {
+        ASSERT_TRUE((*files_.Open(kPath, OpenMode::kReadWrite))->Truncate(64 * record + 40).ok());
+      } else {
+        ASSERT_TRUE(files_.FlipBit(kPath, 64 * record + 40, 2));
+      }
+      marks_.clear();
+      ASSERT_TRUE(MarkJournal::Open(files_, kPath, 1 << 20, marks_, folders).ok());
+      // Without any of the last append the one before it is the last.
+      const bool is_noticed = record < (cut_off ? 4 : 6);
+      EXPECT_EQ(*files_.Exists("/marks.damaged"), is_noticed) << record;
+      EXPECT_EQ(marks_[Id(7)].is_doubtful, is_noticed) << record;
+      EXPECT_EQ(marks_[Id(0)].is_doubtful, is_noticed) << record;
+      // Doubt lasts until a log has opened.
+      marks_.clear();
+      ASSERT_TRUE(MarkJournal::Open(files_, kPath, 1 << 20, marks_, folders).ok());
+      EXPECT_EQ(marks_[Id(7)].is_doubtful, is_noticed) << record;
+    }
+  }
+}
+
+TEST_F(MarkJournalTest, AMissingOneIsNoticedWhereThereAreFolders) {
+  for (const bool has_folders : {false, true}) {
+    std::vector<TopicIdPartition> folders;
+    if (has_folders) folders.push_back(Id(3));
+    ASSERT_TRUE(files_.Remove(kPath).ok());
+    marks_.clear();
+    ASSERT_TRUE(MarkJournal::Open(files_, kPath, 1 << 20, marks_, folders).ok());
+    EXPECT_EQ(marks_.size(), folders.size());
+    EXPECT_EQ(marks_[Id(3)].is_doubtful, has_folders);
+  }
 }
 
 TEST_F(MarkJournalTest, WritingAnewHoldsThroughAPowerLossAtEveryStep) {
