@@ -378,6 +378,42 @@ TEST(Broker, EpochsOfTheRequestAreCompared) {
   EXPECT_TRUE(with(1).ok());
 }
 
+TEST(Broker, AnEpochEndsWhereTheNextBeganAndNothingIsKnownOfLaterOnes) {
+  BrokerHarness harness;
+  harness.Start();
+  harness.CreateTopic("orders", 1);  // epoch 0
+  ASSERT_TRUE(harness.Produce("orders", 0, {"a", "b"}).ok());
+  for (int start = 0; start < 2; ++start) {  // epoch 2, of which there is no record
+    harness.LosePower();
+    harness.Start();
+  }
+  const auto end_of = [&](int epoch) {
+    const auto end = harness.Await<EpochEnd>([&](BrokerApi::Done<EpochEnd> done) {
+      harness.broker().FindEpochEnd({.name = "orders", .id = {}}, PartitionIndex{0},
+                                    LeaderEpoch{epoch}, {}, std::move(done));
+    });
+    EXPECT_TRUE(end.ok()) << end.error();
+    return std::pair(end->epoch.value, end->end.value);
+  };
+  EXPECT_EQ(end_of(0), std::pair(0, int64_t{2}));
+  EXPECT_EQ(end_of(1), std::pair(0, int64_t{2}));
+  EXPECT_EQ(end_of(2), std::pair(2, int64_t{2}));
+  for (const int later : {3, 99, -1}) EXPECT_EQ(end_of(later), std::pair(-1, int64_t{-1}));
+  ASSERT_TRUE(harness.Produce("orders", 0, {"c"}).ok());
+  EXPECT_EQ(end_of(1), std::pair(0, int64_t{2}));
+  EXPECT_EQ(end_of(2), std::pair(2, int64_t{3}));
+  // Once the records of epochs are deleted they ended where the log begins.
+  const auto deleted = harness.Await<Offset>([&](BrokerApi::Done<Offset> done) {
+    harness.broker().Delete(
+        {{.topic = {.name = "orders", .id = {}},
+          .partition = PartitionIndex{0},
+          .before = Offset{2}}},
+        [done = std::move(done)](auto results) mutable { done(std::move(results[0])); });
+  });
+  ASSERT_TRUE(deleted.ok()) << deleted.error();
+  EXPECT_EQ(end_of(1), std::pair(1, int64_t{2}));
+}
+
 TEST(Broker, AcksThatCannotBeHadAreRefusedBeforeTheAppend) {
   BrokerHarness harness;
   harness.Start();
