@@ -12,12 +12,14 @@ Broker::Broker(Options options)
       produce_memory_(options_.produce_memory_bytes),
       fetch_memory_(options_.fetch_memory_bytes),
       log_dirs_(options_.node_id, options_.directories, options_.failed_directories),
+      producer_budget_(options_.producer_state_bytes),
       context_{.node_id = options_.node_id,
                .fetch_memory = fetch_memory_,
                .refused = refused_,
                .message_bytes_limit = options_.message_bytes_limit,
                .producer_id_expiration_ms = options_.producer_id_expiration_ms,
                .producer_ids_max = options_.producer_ids_max,
+               .producer_budget = producer_budget_,
                .on_appended = options_.on_appended},
       producer_ids_(*options_.controller) {
   CHECK(!options_.loops.empty());

@@ -33,6 +33,7 @@ void Partition::Open(LogDirectory& directory) {
   options.epoch_max = metadata_.leader_epoch;
   options.producer_id_expiration_ms = context_.producer_id_expiration_ms;
   options.producer_ids_max = context_.producer_ids_max;
+  options.producer_budget = &context_.producer_budget;
   options.on_progress = [this, life = life_] {
     if (life->alive) OnProgress();
   };

@@ -13,6 +13,7 @@
 #include "broker/fetch_purgatory.h"
 #include "broker/refused_logs.h"
 #include "storage/log.h"
+#include "storage/producer_state.h"
 
 namespace gregor {
 
@@ -24,6 +25,7 @@ struct PartitionContext {
   size_t message_bytes_limit;  // whatever a topic's max.message.bytes is
   int64_t producer_id_expiration_ms;
   size_t producer_ids_max;                                         // per partition
+  ProducerBudget& producer_budget;                                 // of all of them
   std::function<void(size_t bytes, int64_t records)> on_appended;  // metrics; may be empty
 };
 

@@ -168,6 +168,7 @@ class RunningNode final : public Node {
         std::chrono::duration_cast<std::chrono::milliseconds>(settings_.producer_id_expiration)
             .count();
     options.producer_ids_max = static_cast<size_t>(settings_.producer_ids_max);
+    options.producer_state_bytes = settings_.producer_state_bytes;
     options.retention_check_interval = settings_.retention_check_interval;
     options.opening_max = static_cast<int>(settings_.recovery_parallelism);
     CountTraffic(*metrics_, options);
