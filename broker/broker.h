@@ -117,6 +117,7 @@ class Broker : public BrokerApi {
   LogDirs log_dirs_;
   RefusedLogs refused_;
   ProducerBudget producer_budget_;
+  std::atomic<int64_t> producer_ids_end_{0};  // of the image
   PartitionContext context_;
   std::vector<std::unique_ptr<Shard>> shards_;
   ProducerIds producer_ids_;

@@ -154,6 +154,15 @@ Result<std::optional<Produced>> Partition::FindDuplicate(const Append& append,
                                                std::to_string(header.producer_id.value) +
                                                " is reserved: use one that InitProducer gave");
   }
+  // Whoever gets the id later must not find batches under it.
+  const bool is_known = append.is_request || header.producer_id == kNoProducerId ||
+                        header.producer_id.value < context_.producer_ids_end.load();
+  if (!is_known) {
+    return Error(Reason::kUnknownProducerId,
+                 "producer id " + std::to_string(header.producer_id.value) +
+                     " was not given by this cluster, or its metadata were restored from before "
+                     "that: begin a new session with InitProducer");
+  }
   ASSIGN_OR_RETURN(const auto earlier, log_->producers().Check(header));
   if (!earlier.has_value()) return std::optional<Produced>();
   Produced produced = Describe(

@@ -1,6 +1,7 @@
 #ifndef GREGOR_BROKER_PARTITION_H_
 #define GREGOR_BROKER_PARTITION_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -20,8 +21,10 @@ namespace gregor {
 // What the partitions of a node share. Thread: any; outlives them.
 struct PartitionContext {
   NodeId node_id;
-  Budget& fetch_memory;        // answers that are on their way
-  RefusedLogs& refused;        // of partitions that are offline
+  Budget& fetch_memory;  // answers that are on their way
+  RefusedLogs& refused;  // of partitions that are offline
+  // Producer ids from here on were given to nobody yet, as the metadata have it.
+  const std::atomic<int64_t>& producer_ids_end;
   size_t message_bytes_limit;  // whatever a topic's max.message.bytes is
   int64_t producer_id_expiration_ms;
   size_t producer_ids_max;                                         // per partition

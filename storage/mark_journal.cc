@@ -72,15 +72,19 @@ Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path
                                       uint64_t rewrite_bytes_min, Marks& marks) {
   MarkJournal journal(files, path, rewrite_bytes_min);
   ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
+  uint64_t end = 0;  // of the last record that is good
+  uint64_t file_end = 0;
   if (exists) {
     ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kReadBytesMax));
     std::string_view rest = text;
+    file_end = text.size();
     // Every record stands for itself: it was written after what it says had become true. So one
     // that is damaged costs itself alone; at the end that is an append which was torn.
     size_t damaged = 0, damaged_before = 0;
     for (; rest.size() >= kRecordBytes; rest.remove_prefix(kRecordBytes)) {
       if (Decode(rest.substr(0, kRecordBytes), marks)) {
         damaged_before = damaged;
+        end = file_end - rest.size() + kRecordBytes;
       } else {
         ++damaged;
       }
@@ -89,8 +93,18 @@ Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path
         << path << ": " << damaged_before << " synced marks are damaged, and were passed over";
   }
   // What was read may be in the page cache only: nothing is built on it before it is durable.
-  RETURN_IF_ERROR(journal.Rewrite(marks));
+  Result<void> begun = journal.Rewrite(marks);
+  // The old one does as well until there is space.
+  if (IsDiskFull(begun) && exists) begun = journal.Continue(end, file_end);
+  RETURN_IF_ERROR(std::move(begun));
   return journal;
+}
+
+Result<void> MarkJournal::Continue(uint64_t end, uint64_t file_end) {
+  ASSIGN_OR_RETURN(file_, files_->Open(path_, OpenMode::kReadWrite));
+  size_ = end;
+  room_end_ = file_end;
+  return file_->Sync();
 }
 
 Result<void> MarkJournal::Rewrite(const Marks& marks) {

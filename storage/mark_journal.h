@@ -24,7 +24,7 @@ class MarkJournal {
   using Changes = std::vector<std::pair<TopicIdPartition, std::optional<SyncedMark>>>;
 
   // Reads what is there into `marks`, and makes the file if it is missing. Fails with kStorageError
-  // where it cannot be read or made.
+  // where it cannot be read or made. On a full disk it goes on in the file that is there.
   static Result<MarkJournal> Open(FileSystem& files, const std::string& path,
                                   uint64_t rewrite_bytes_min, Marks& marks);
 
@@ -40,6 +40,9 @@ class MarkJournal {
  private:
   MarkJournal(FileSystem& files, std::string path, uint64_t rewrite_bytes_min)
       : files_(&files), path_(std::move(path)), rewrite_bytes_min_(rewrite_bytes_min) {}
+  // Goes on in the file that is there, behind its records, which end at `end`. Durable when it
+  // returns.
+  Result<void> Continue(uint64_t end, uint64_t file_end);
 
   FileSystem* files_;
   std::string path_;

@@ -142,6 +142,27 @@ TEST(Broker, ProducerIdsOfRequestsAreRefusedFromClients) {
   EXPECT_THAT(harness.Values("orders", 0), IsEmpty());
 }
 
+TEST(Broker, ProducerIdsThatNobodyWasGivenAreRefused) {
+  BrokerHarness harness;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  const auto produce = [&](int64_t id) {
+    BatchBuilder::Options options;
+    options.producer_id = ProducerId{id};
+    options.producer_epoch = ProducerEpoch{0};
+    options.base_sequence = Sequence{0};
+    return harness.Produce(harness.Request("orders", 0, BrokerHarness::Batch({"x"}, options)));
+  };
+  // The metadata say 5000.
+  EXPECT_EQ(produce(5000).error().reason, Reason::kUnknownProducerId);
+  EXPECT_EQ(produce(kRequestIdRange - 1).error().reason, Reason::kUnknownProducerId);
+  EXPECT_TRUE(produce(4999).ok());
+  harness.GiveProducerIds(6000);
+  EXPECT_TRUE(produce(5000).ok());
+  EXPECT_EQ(produce(6000).error().reason, Reason::kUnknownProducerId);
+  EXPECT_THAT(harness.Values("orders", 0), SizeIs(2));
+}
+
 TEST(Broker, AnIdempotentRetryIsRecognisedAndAGapRefused) {
   BrokerHarness harness;
   harness.Start();
