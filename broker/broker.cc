@@ -12,12 +12,15 @@ Broker::Broker(Options options)
       produce_memory_(options_.produce_memory_bytes),
       fetch_memory_(options_.fetch_memory_bytes),
       log_dirs_(options_.node_id, options_.directories, options_.failed_directories),
+      producer_budget_(options_.producer_state_bytes),
       context_{.node_id = options_.node_id,
                .fetch_memory = fetch_memory_,
                .refused = refused_,
+               .producer_ids_end = producer_ids_end_,
                .message_bytes_limit = options_.message_bytes_limit,
                .producer_id_expiration_ms = options_.producer_id_expiration_ms,
                .producer_ids_max = options_.producer_ids_max,
+               .producer_budget = producer_budget_,
                .on_appended = options_.on_appended},
       producer_ids_(*options_.controller) {
   CHECK(!options_.loops.empty());
@@ -42,6 +45,7 @@ Shard& Broker::ShardOf(const TopicIdPartition& id) const {
 }
 
 void Broker::OnMetadata(const MetadataDelta& delta) {
+  producer_ids_end_.store(delta.after->next_producer_id);
   const auto shared = std::make_shared<const MetadataDelta>(delta);
   // The shards hear of it before anybody can route by it.
   for (const auto& shard : shards_) {

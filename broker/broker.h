@@ -13,6 +13,7 @@
 #include "broker/producer_ids.h"
 #include "broker/request_claims.h"
 #include "broker/shard.h"
+#include "storage/producer_state.h"
 
 namespace gregor {
 
@@ -33,6 +34,7 @@ class Broker : public BrokerApi {
     size_t message_bytes_limit = 64u << 20;    // largest max.message.bytes that a topic may have
     int64_t producer_id_expiration_ms = 24 * 3600 * 1000LL;
     size_t producer_ids_max = 100000;  // per partition
+    size_t producer_state_bytes = 256u << 20;
     Duration retention_check_interval = std::chrono::minutes(5);
     int opening_max = 32;  // logs recovered at a time per loop
     std::function<void(size_t bytes, int64_t records)> on_appended;  // metrics; any loop
@@ -61,6 +63,7 @@ class Broker : public BrokerApi {
   int64_t stray_folders() const { return log_dirs_.stray_folders(); }
   const Budget& produce_memory() const { return produce_memory_; }
   const Budget& fetch_memory() const { return fetch_memory_; }
+  const ProducerBudget& producer_budget() const { return producer_budget_; }
 
   void Produce(ProduceBatch request, Done<Produced> done) override;
   void Produce(ProduceRecords request, Done<ProducedRecords> done) override;
@@ -113,6 +116,8 @@ class Broker : public BrokerApi {
   RequestClaims request_claims_;  // outlives the calls that the partitions hold
   LogDirs log_dirs_;
   RefusedLogs refused_;
+  ProducerBudget producer_budget_;
+  std::atomic<int64_t> producer_ids_end_{0};  // of the image
   PartitionContext context_;
   std::vector<std::unique_ptr<Shard>> shards_;
   ProducerIds producer_ids_;

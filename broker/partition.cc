@@ -33,6 +33,7 @@ void Partition::Open(LogDirectory& directory) {
   options.epoch_max = metadata_.leader_epoch;
   options.producer_id_expiration_ms = context_.producer_id_expiration_ms;
   options.producer_ids_max = context_.producer_ids_max;
+  options.producer_budget = &context_.producer_budget;
   options.on_progress = [this, life = life_] {
     if (life->alive) OnProgress();
   };
@@ -152,6 +153,15 @@ Result<std::optional<Produced>> Partition::FindDuplicate(const Append& append,
     return Error(Reason::kInvalidArgument, "producer id " +
                                                std::to_string(header.producer_id.value) +
                                                " is reserved: use one that InitProducer gave");
+  }
+  // Whoever gets the id later must not find batches under it.
+  const bool is_known = append.is_request || header.producer_id == kNoProducerId ||
+                        header.producer_id.value < context_.producer_ids_end.load();
+  if (!is_known) {
+    return Error(Reason::kUnknownProducerId,
+                 "producer id " + std::to_string(header.producer_id.value) +
+                     " was not given by this cluster, or its metadata were restored from before "
+                     "that: begin a new session with InitProducer");
   }
   ASSIGN_OR_RETURN(const auto earlier, log_->producers().Check(header));
   if (!earlier.has_value()) return std::optional<Produced>();

@@ -1,6 +1,7 @@
 #ifndef GREGOR_BROKER_PARTITION_H_
 #define GREGOR_BROKER_PARTITION_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -13,17 +14,21 @@
 #include "broker/fetch_purgatory.h"
 #include "broker/refused_logs.h"
 #include "storage/log.h"
+#include "storage/producer_state.h"
 
 namespace gregor {
 
 // What the partitions of a node share. Thread: any; outlives them.
 struct PartitionContext {
   NodeId node_id;
-  Budget& fetch_memory;        // answers that are on their way
-  RefusedLogs& refused;        // of partitions that are offline
+  Budget& fetch_memory;  // answers that are on their way
+  RefusedLogs& refused;  // of partitions that are offline
+  // Producer ids from here on were given to nobody yet, as the metadata have it.
+  const std::atomic<int64_t>& producer_ids_end;
   size_t message_bytes_limit;  // whatever a topic's max.message.bytes is
   int64_t producer_id_expiration_ms;
   size_t producer_ids_max;                                         // per partition
+  ProducerBudget& producer_budget;                                 // of all of them
   std::function<void(size_t bytes, int64_t records)> on_appended;  // metrics; may be empty
 };
 

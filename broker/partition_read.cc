@@ -188,10 +188,13 @@ void Partition::FindOffset(OffsetQuery query, BrokerApi::Done<FoundOffset> done)
 Result<EpochEnd> Partition::FindEpochEnd(LeaderEpoch epoch,
                                          std::optional<LeaderEpoch> current_leader_epoch) {
   RETURN_IF_ERROR(CheckServing(current_leader_epoch));
-  // The leader's own epoch ends where the log does, also before its first record.
+  // The leader's own epoch ends where the log does, also before its first record. Nothing is known
+  // of later ones: whoever asks has been led by somebody else.
   if (epoch == metadata_.leader_epoch) return EpochEnd{epoch, high_watermark_};
+  if (epoch > metadata_.leader_epoch || epoch.value < 0) return EpochEnd{};
   const auto end = log_->epochs().EndOf(epoch, log_->ends().log_end);
-  if (!end.has_value()) return EpochEnd{};
+  // What it had is deleted: it ended before the first record there is.
+  if (!end.has_value()) return EpochEnd{epoch, std::min(log_->ends().log_start, high_watermark_)};
   return EpochEnd{end->epoch, std::min(end->start, high_watermark_)};
 }
 

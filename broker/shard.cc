@@ -212,7 +212,10 @@ void Shard::Close(UniqueFunction<void(int64_t)> done) {
     when_removed_.push_back([failures, done = std::move(done)]() mutable { done(failures); });
   };
   const auto closed = [rest](Result<void> result) {
-    if (!result.ok()) ++rest->failures;
+    // A log that waits for space has nothing that was acknowledged and is not on the disk.
+    const bool is_full = !result.ok() && result.error().reason == Reason::kDiskFull;
+    LOG_IF(WARNING, is_full) << "Stopped while writes waited for space: " << result.error();
+    if (!result.ok() && !is_full) ++rest->failures;
     if (--rest->left == 0) rest->done(rest->failures);
   };
   for (const auto& [id, partition] : partitions_) {

@@ -208,9 +208,12 @@ Plan<BrokerEpoch> PlanRegister(const BrokerImage& broker, const MetadataImage& i
   return planned;
 }
 
-Plan<ProducerIdBlock> PlanProducerIds(int64_t count, NodeId node, const MetadataImage& image) {
+Plan<ProducerIdBlock> PlanProducerIds(int64_t count, int64_t first_min, NodeId node,
+                                      const MetadataImage& image) {
   if (count < 1) return Error(Reason::kInvalidArgument, "a block of producer ids needs a size");
-  const int64_t first = image.next_producer_id;
+  int64_t first = image.next_producer_id;
+  if (first_min > first && first_min <= kRequestIdRange && count <= kRequestIdRange - first_min)
+    first = first_min;
   if (count > kRequestIdRange - first)
     return Error(Reason::kQuotaExceeded, "no producer ids are left in this cluster");
   Planned<ProducerIdBlock> planned;

@@ -8,6 +8,10 @@
 namespace gregor {
 namespace {
 
+// Each term hands out producer ids from a place of its own: metadata that were restored do not
+// know which ones they gave since, and logs remember them.
+constexpr uint64_t kProducerIdBlocksSkippedMax = uint64_t{1} << 30;
+constexpr int64_t kProducerIdBlock = 1000;
 constexpr char kImageFolder[] = "image";
 constexpr char kSnapshotFolder[] = "snapshots";
 
@@ -198,6 +202,9 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
   if (leader.leader != options_.behavior.node_id) return;
   leading_ = leader.term;
   speculative_ = image_;
+  producer_ids_from_ =
+      image_->next_producer_id +
+      kProducerIdBlock * static_cast<int64_t>(options_.random.Below(kProducerIdBlocksSkippedMax));
   if (opened_) {
     const auto first = AppendFirstRecords();
     if (!first.ok()) EndOpening(first);

@@ -90,7 +90,8 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   ImagePtr image_;       // committed; std::atomic_load / atomic_store; any thread
   Offset committed_{0};  // end of what OnCommitted() has seen
   std::optional<Term> leading_;
-  ImagePtr speculative_;  // with everything appended, while leading
+  int64_t producer_ids_from_ = 0;  // of the term
+  ImagePtr speculative_;           // with everything appended, while leading
   CommitQueue waiting_;
   std::atomic<size_t> queued_count_{0};  // operations between call and answer; any thread
   std::vector<std::weak_ptr<Observer>> observers_;

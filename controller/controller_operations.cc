@@ -170,7 +170,7 @@ void ControllerImpl::AllocateProducerIds(int64_t count, Done<ProducerIdBlock> do
   Run<ProducerIdBlock>(
       "controller.producer_ids",
       [this, count](const MetadataImage& image) {
-        return PlanProducerIds(count, options_.behavior.node_id, image);
+        return PlanProducerIds(count, producer_ids_from_, options_.behavior.node_id, image);
       },
       false, std::move(done));
 }

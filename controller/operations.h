@@ -36,7 +36,9 @@ Plan<std::vector<Result<void>>> PlanAlter(const std::vector<AlterConfig>& altera
                                           const MetadataImage& image,
                                           const ControllerOptions& options);
 Plan<BrokerEpoch> PlanRegister(const BrokerImage& broker, const MetadataImage& image);
-Plan<ProducerIdBlock> PlanProducerIds(int64_t count, NodeId node, const MetadataImage& image);
+// The block begins at `first_min` or later, as far as that leaves ids enough.
+Plan<ProducerIdBlock> PlanProducerIds(int64_t count, int64_t first_min, NodeId node,
+                                      const MetadataImage& image);
 
 // Configs of a topic as they may be set. Fails with kInvalidConfig.
 Result<void> CheckNewConfigs(const ConfigMap& configs, const ControllerOptions& options);

@@ -158,6 +158,12 @@ Plan<TopicPtr> PlanCreate(const CreateTopic& operation, const MetadataImage& ima
     return planned;
   }
   RETURN_IF_ERROR(CheckTopicName(operation.name));
+  if (IsInternalTopic(operation.name) && !operation.internal) {
+    return Error(Reason::kInvalidTopic,
+                 "topic \"" + operation.name +
+                     "\" is one that the cluster makes by itself: choose another name")
+        .With("topic", operation.name);
+  }
   RETURN_IF_ERROR(CheckNewTopicName(operation.name, image));
   if (static_cast<int64_t>(image.topics.size()) >= options.topics_max) {
     return Error(

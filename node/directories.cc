@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "raft/host/single_voter_log.h"
+
 namespace gregor {
 namespace {
 
@@ -49,6 +51,12 @@ Result<NodeIdentity> OpenIdentity(FileSystem& files, const Settings& settings, R
   }
   RETURN_IF_ERROR(CheckIdentity(*identity, settings.data_dir, settings.node_id, ClusterId{}));
   return *identity;
+}
+
+ReservedFiles::Options MetadataReserve(const Settings& settings) {
+  const std::string folder = MetadataPath(settings.data_dir);
+  return {.path = JoinPath(folder, "reserve"),
+          .beneficiaries = {MetadataLogPath(folder), VotePath(folder)}};
 }
 
 Result<LogDirectory::Options> LogDirectoryOptions(FileSystem& files, const Settings& settings,

@@ -8,6 +8,7 @@
 #include "controller/format.h"
 #include "node/settings.h"
 #include "storage/log_directory.h"
+#include "storage/reserved_files.h"
 
 namespace gregor {
 
@@ -25,6 +26,9 @@ Result<std::unique_ptr<DirectoryLock>> LockDataDirectory(FileSystem& files,
 // FormatDirectory() fail with, and with kStorageError for an unformatted directory of a node with a
 // settings file. REQUIRES: the data directory is locked.
 Result<NodeIdentity> OpenIdentity(FileSystem& files, const Settings& settings, Random& random);
+
+// What the metadata log and the vote may fall back on when the disk is full.
+ReservedFiles::Options MetadataReserve(const Settings& settings);
 
 // How a log directory is opened. Fails with kStorageError where the disk cannot be looked at.
 Result<LogDirectory::Options> LogDirectoryOptions(FileSystem& files, const Settings& settings,

@@ -111,8 +111,11 @@ class RunningNode final : public Node {
   Result<void> StartController() {
     status_.Set(NodeStatus::State::kLoadingMetadata);
     ASSIGN_OR_RETURN(identity_, OpenIdentity(*files_, settings_, random_));
-    metadata_disk_ =
-        NewThreadDisk(*files_, {.name = "meta", .read_threads = 1, .background_threads = 1});
+    metadata_files_ = std::make_unique<ReservedFiles>(*files_, MetadataReserve(settings_));
+    const auto filled = metadata_files_->Fill();
+    LOG_IF(WARNING, !filled.ok()) << "The metadata have no reserve: " << filled.error();
+    metadata_disk_ = NewThreadDisk(*metadata_files_,
+                                   {.name = "meta", .read_threads = 1, .background_threads = 1});
     Controller::Options options;
     options.loop = controller_loop_.get();
     options.disk = metadata_disk_.get();
@@ -168,6 +171,7 @@ class RunningNode final : public Node {
         std::chrono::duration_cast<std::chrono::milliseconds>(settings_.producer_id_expiration)
             .count();
     options.producer_ids_max = static_cast<size_t>(settings_.producer_ids_max);
+    options.producer_state_bytes = settings_.producer_state_bytes;
     options.retention_check_interval = settings_.retention_check_interval;
     options.opening_max = static_cast<int>(settings_.recovery_parallelism);
     CountTraffic(*metrics_, options);
@@ -270,7 +274,11 @@ class RunningNode final : public Node {
       if (!closed.has_value())
         fail(Error(Reason::kStorageError,
                    "log directory " + directory->options().path + " could not be closed in time"));
-      if (closed.has_value() && !closed->ok()) fail(closed->error());
+      if (!closed.has_value() || closed->ok()) continue;
+      // The next start recovers what the marks do not say.
+      const bool is_full = closed->error().reason == Reason::kDiskFull;
+      LOG_IF(WARNING, is_full) << "Stopped on a full disk: " << closed->error();
+      if (!is_full) fail(closed->error());
     }
     return result;
   }
@@ -282,6 +290,7 @@ class RunningNode final : public Node {
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<FileSystem> files_;
   std::unique_ptr<DirectoryLock> lock_;  // of data_dir
+  std::unique_ptr<ReservedFiles> metadata_files_;
   std::unique_ptr<Disk> metadata_disk_;
   std::vector<std::unique_ptr<Disk>> disks_;
   std::unique_ptr<EventLoop> controller_loop_;

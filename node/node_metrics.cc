@@ -97,6 +97,12 @@ void ExportNode(Metrics& metrics, const Broker& broker, const Controller& contro
         [&broker] { return static_cast<double>(broker.produce_memory().used()); });
   gauge("gregor_fetch_memory_bytes", "Answers to fetches that are being sent.",
         [&broker] { return static_cast<double>(broker.fetch_memory().used()); });
+  gauge("gregor_producer_state_bytes", "What is remembered of producers and request ids.",
+        [&broker] { return static_cast<double>(broker.producer_budget().used_bytes()); });
+  metrics.AddCallback(
+      kCounter, "gregor_producer_ids_evicted_total",
+      "Producers and request ids that were forgotten for lack of room.", {},
+      [&broker] { return static_cast<double>(broker.producer_budget().evicted_count()); });
   gauge("gregor_recovery_logs", "Logs that were found at start.",
         [&broker] { return static_cast<double>(broker.recovery().total.load()); });
   gauge("gregor_recovery_logs_done", "... of them, opened.",

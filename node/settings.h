@@ -56,6 +56,7 @@ struct Settings {
   Duration retention_check_interval = std::chrono::minutes(5);
   Duration producer_id_expiration = std::chrono::hours(24);
   int64_t producer_ids_max = 100000;
+  uint64_t producer_state_bytes = 256u << 20;
   int64_t recovery_parallelism = 32;
   Duration shutdown_timeout = std::chrono::seconds(5);
   std::map<std::string, std::string, std::less<>>

@@ -210,6 +210,10 @@ const SettingSpec kSettings[] = {
     {"producer_ids_max", "", "ids", "100 to 10000000", "100000",
      "Idempotent producers remembered per partition.",
      SetInteger<&Settings::producer_ids_max, 100, 10000000>},
+    {"producer_state_memory", "", "bytes", "1 MiB to 1 TiB", "256 MiB",
+     "What all partitions together may remember of idempotent producers (220 bytes each) and of "
+     "request ids (45); beyond it the oldest of a partition make room for its new ones.",
+     SetBytes<&Settings::producer_state_bytes, 1u << 20, kTebi>},
     {"recovery_parallelism", "", "logs", "1 to 1024", "32",
      "Logs that are recovered at the same time per event loop.",
      SetInteger<&Settings::recovery_parallelism, 1, 1024>},

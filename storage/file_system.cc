@@ -21,14 +21,25 @@ Result<std::string> ReadWholeFile(FileSystem& files, const std::string& path, ui
   return content;
 }
 
+namespace {
+
+Result<void> WriteAnew(FileSystem& files, const std::string& path, std::string_view content) {
+  ASSIGN_OR_RETURN(FilePtr file, files.Open(path, OpenMode::kCreate));
+  // A crash may have left a longer one.
+  RETURN_IF_ERROR(file->Truncate(0));
+  RETURN_IF_ERROR(file->Write(0, Slice::Copy(content)));
+  return file->Sync();
+}
+
+}  // namespace
+
 Result<void> ReplaceFile(FileSystem& files, const std::string& path, std::string_view content) {
   const std::string temporary = path + ".tmp";
-  {
-    ASSIGN_OR_RETURN(FilePtr file, files.Open(temporary, OpenMode::kCreate));
-    // A crash may have left a longer one.
-    RETURN_IF_ERROR(file->Truncate(0));
-    RETURN_IF_ERROR(file->Write(0, Slice::Copy(content)));
-    RETURN_IF_ERROR(file->Sync());
+  auto written = WriteAnew(files, temporary, content);
+  if (!written.ok()) {
+    // What there is of it takes space, and that may be what is missing.
+    if (written.error().reason == Reason::kDiskFull) (void)files.Remove(temporary);
+    return written;
   }
   RETURN_IF_ERROR(files.Rename(temporary, path));
   return files.SyncDirectory(ParentPath(path));

@@ -15,6 +15,7 @@
 namespace gregor {
 
 class EpochCache;
+class ProducerBudget;
 class ProducerState;
 
 // The offsets of a log, all of one moment. log_start <= synced_end <= written_end <= log_end.
@@ -75,6 +76,7 @@ class Log {
     LeaderEpoch epoch_max{INT32_MAX};
     int64_t producer_id_expiration_ms = 24 * 3600 * 1000LL;
     size_t producer_ids_max = 100000;
+    ProducerBudget* producer_budget = nullptr;  // outlives the log; nullptr: no bound
   };
   using Done = UniqueFunction<void(Result<void>)>;
   using Opened = UniqueFunction<void(Result<std::unique_ptr<Log>>)>;

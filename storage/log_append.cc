@@ -27,6 +27,7 @@ RecoveryOptions RecoveryOptionsOf(const Log::Options& options, Timestamp now) {
   recovery.id = options.id;
   recovery.producers.expiration_ms = options.producer_id_expiration_ms;
   recovery.producers.ids_max = options.producer_ids_max;
+  recovery.producers.budget = options.producer_budget;
   recovery.batch_bytes_max = options.recovery_batch_bytes_max;
   recovery.index_interval_bytes = options.config.index_interval_bytes;
   recovery.epoch_max = options.epoch_max;
@@ -253,7 +254,7 @@ Result<void> LogImpl::Append(RecordBatch batch) {
   active.Note(header, ends_.log_end, options_.config.index_interval_bytes);
   active.appended_at = std::max(active.appended_at, Now());
   epochs_.Assign(header.leader_epoch, header.base_offset);
-  producers_.Note(header, Now());
+  producers_.Note(header, EvenNow());
   ends_.log_end = header.next_offset();
   changed_ = true;
   CountUnread(bytes_since_checkpoint_ + size);

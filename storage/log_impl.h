@@ -109,6 +109,13 @@ class LogImpl final : public Log {
   RecoveryOptions RecoveryOptionsNow() const;
   const Segment* FindSegment(const SegmentName& name) const;
   Timestamp Now() const { return loop_.clock().WallNow(); }
+  // The time of day that goes on evenly from the opening on: what is remembered for a while must
+  // not be forgotten at once because somebody set the clock.
+  Timestamp EvenNow() const {
+    return opened_wall_ +
+           std::chrono::duration_cast<std::chrono::milliseconds>(loop_.clock().Now() - opened_at_)
+               .count();
+  }
 
   Result<void> CheckFollows(const BatchHeader& header) const;
   bool NeedsRoll(const BatchHeader& header) const;
@@ -224,6 +231,8 @@ class LogImpl final : public Log {
   Options options_;
   LogEnds ends_;
   EpochCache epochs_;
+  const Timestamp opened_wall_ = Now();
+  const MonotonicTime opened_at_ = loop_.clock().Now();
   ProducerState producers_;
   std::vector<Segment> segments_;  // oldest first; the last one is active
   Timestamp active_since_{-1};     // when the active segment got its first batch, by the wall clock

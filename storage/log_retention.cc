@@ -153,6 +153,7 @@ bool LogImpl::ActiveHasExpired(Offset limit) const {
 }
 
 void LogImpl::ApplyRetention(Offset limit) {
+  if (producers_.id_count() > 0) producers_.Expire(EvenNow());
   if (segments_.empty() || closing_ || quiet_running_ || failure().has_value()) return;
   RunDeletions();
   if (ActiveHasExpired(limit)) RollIdle();

@@ -88,12 +88,19 @@ std::optional<Record> Decode(std::string_view text) {
   return record;
 }
 
-// Reads all records that are whole; returns what is wrong with the others, if that is more than an
-// append that was torn. An append begins only once the one before it is synced: so whatever lies
-// before the last one of which something can be read has to be there.
-std::string ReadRecords(std::string_view text, MarkJournal::Marks& marks) {
+struct Content {
+  std::string
+      wrong;         // with records that have to be there; an append that was torn is nothing wrong
+  size_t count = 0;  // of records, up to a torn append
+  MarkJournal::Changes behind;  // what is left of that
+};
+
+// Reads all records that are whole. An append begins only once the one before it is synced: so
+// whatever lies before the last one of which something can be read has to be there.
+Content ReadRecords(std::string_view text, MarkJournal::Marks& marks) {
   size_t expected = 1;
   std::vector<size_t> bad;
+  std::vector<std::pair<size_t, std::pair<TopicIdPartition, std::optional<SyncedMark>>>> good;
   const size_t count = text.size() / kRecordBytes;
   for (size_t i = 0; i < count; ++i) {
     const auto record = Decode(text.substr(i * kRecordBytes, kRecordBytes));
@@ -103,16 +110,22 @@ std::string ReadRecords(std::string_view text, MarkJournal::Marks& marks) {
       if (i == 0) expected = 1 + static_cast<size_t>(record->mark.log_start.value);
     } else {
       if (i >= expected && record->place <= i) expected = std::max(expected, i - record->place);
-      if (record->kind == kForgotten) {
-        marks.erase(record->id);
-      } else {
-        marks[record->id] = record->mark;
-      }
+      const bool is_forgotten = record->kind == kForgotten;
+      good.push_back({i, {record->id, is_forgotten ? std::nullopt : std::optional(record->mark)}});
     }
   }
-  if (count < expected) return "its end is missing";
-  const auto lost = std::lower_bound(bad.begin(), bad.end(), expected) - bad.begin();
-  return lost == 0 ? "" : std::to_string(lost) + " of its records are damaged";
+  Content content;
+  const auto torn = std::lower_bound(bad.begin(), bad.end(), expected);
+  content.count = torn == bad.end() ? count : *torn;
+  for (const auto& [place, change] : good) {
+    if (place > content.count) content.behind.push_back(change);
+    marks.erase(change.first);
+    if (change.second.has_value()) marks[change.first] = *change.second;
+  }
+  if (torn != bad.begin())
+    content.wrong = std::to_string(torn - bad.begin()) + " of its records are damaged";
+  if (count < expected) content.wrong = "its end is missing";
+  return content;
 }
 
 Result<std::string> KeepAside(FileSystem& files, const std::string& path) {
@@ -133,27 +146,45 @@ Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path
                                       const std::vector<TopicIdPartition>& folders) {
   MarkJournal journal(files, path, rewrite_bytes_min);
   ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
-  std::string wrong = folders.empty() ? "" : "it is missing";
+  Content content;
   if (exists) {
     ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kReadBytesMax));
-    wrong = ReadRecords(text, marks);
-    if (!wrong.empty()) {
-      ASSIGN_OR_RETURN(const std::string aside, KeepAside(files, path));
-      wrong += "; it is kept as " + aside;
-    }
+    content = ReadRecords(text, marks);
+    journal.room_end_ = text.size();
+  } else if (!folders.empty()) {
+    content.wrong = "it is missing";
   }
-  if (!wrong.empty()) {
-    LOG(WARNING) << "The journal of synced marks " << path << " is not whole: " << wrong
-                 << ". A log of the " << folders.size()
-                 << " in its folder that is damaged anywhere but at its end will be refused";
+  std::string aside;
+  if (!content.wrong.empty()) {
+    if (exists) {
+      ASSIGN_OR_RETURN(aside, KeepAside(files, path));
+    }
+    LOG(WARNING) << "The journal of synced marks " << path << " is not whole: " << content.wrong
+                 << (aside.empty() ? "" : "; it is kept as " + aside) << ". Of the "
+                 << folders.size()
+                 << " logs beside it one that is damaged anywhere but at its end will be refused";
     for (const TopicIdPartition& id : folders) {
       SyncedMark& mark = marks[id];
       mark.is_doubtful = !mark.is_cut;
     }
   }
   // What was read may be in the page cache only: nothing is built on it before it is durable.
-  RETURN_IF_ERROR(journal.Rewrite(marks));
+  Result<void> begun = journal.Rewrite(marks);
+  // The old one does as well until there is space.
+  if (IsDiskFull(begun) && exists) {
+    if (!aside.empty()) RETURN_IF_ERROR(files.Rename(aside, path));
+    begun = journal.Continue(content.count * kRecordBytes, content.behind);
+  }
+  RETURN_IF_ERROR(std::move(begun));
   return journal;
+}
+
+Result<void> MarkJournal::Continue(uint64_t end, const Changes& behind) {
+  ASSIGN_OR_RETURN(file_, files_->Open(path_, OpenMode::kReadWrite));
+  size_ = end;
+  has_appended_ = true;
+  RETURN_IF_ERROR(Append(behind));
+  return file_->Sync();
 }
 
 Result<void> MarkJournal::Rewrite(const Marks& marks) {

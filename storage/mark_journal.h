@@ -26,7 +26,7 @@ class MarkJournal {
   // Reads what is there into `marks`, and makes the file if it is missing. `folders`: partitions
   // that have files. If it is missing although there are some, or damaged, this is reported, the
   // file is kept under another name, and their marks are doubtful. Fails with kStorageError where
-  // it cannot be read or made.
+  // it cannot be read or made. On a full disk it goes on in the file that is there.
   static Result<MarkJournal> Open(FileSystem& files, const std::string& path,
                                   uint64_t rewrite_bytes_min, Marks& marks,
                                   const std::vector<TopicIdPartition>& folders = {});
@@ -45,6 +45,9 @@ class MarkJournal {
  private:
   MarkJournal(FileSystem& files, std::string path, uint64_t rewrite_bytes_min)
       : files_(&files), path_(std::move(path)), rewrite_bytes_min_(rewrite_bytes_min) {}
+  // Goes on in the file that is there, behind its records, which end at `end`, with what an append
+  // that was torn has left. Durable when it returns.
+  Result<void> Continue(uint64_t end, const Changes& behind);
 
   FileSystem* files_;
   std::string path_;

@@ -4,6 +4,7 @@
 #include <array>
 #include <list>
 #include <unordered_map>
+#include <utility>
 
 #include "base/check.h"
 #include "base/crc32c.h"
@@ -18,6 +19,9 @@ constexpr size_t kHeadBytes = 4 + 8 + 4 + 4;
 constexpr size_t kCrcBytes = 4;
 constexpr size_t kProducerBytesMin = 8 + 2 + 8 + 1;
 constexpr size_t kRequestBytes = 8 + 8 + 8 + 4 + 4;
+// What an id costs the budget.
+constexpr size_t kProducerMemory = 220;
+constexpr size_t kRequestMemory = 45;
 // Expired request ids that one append clears away at most, so that none takes long.
 constexpr int kExpiredPerNote = 16;
 
@@ -163,9 +167,23 @@ ProducerState::ProducerState(Options options) : options_(options) {
   CHECK_GT(options_.ids_max, 0u);
   CHECK_GT(options_.request_ids_max, 0u);
 }
-ProducerState::ProducerState(ProducerState&&) noexcept = default;
-ProducerState& ProducerState::operator=(ProducerState&&) noexcept = default;
-ProducerState::~ProducerState() = default;
+ProducerState::ProducerState(ProducerState&& other) noexcept
+    : options_(other.options_),
+      charged_bytes_(std::exchange(other.charged_bytes_, 0)),
+      producers_(std::move(other.producers_)),
+      requests_(std::move(other.requests_)) {}
+
+ProducerState& ProducerState::operator=(ProducerState&& other) noexcept {
+  if (this == &other) return *this;
+  Clear();
+  options_ = other.options_;
+  charged_bytes_ = std::exchange(other.charged_bytes_, 0);
+  producers_ = std::move(other.producers_);
+  requests_ = std::move(other.requests_);
+  return *this;
+}
+
+ProducerState::~ProducerState() { Clear(); }
 
 ProducerState::Producers& ProducerState::producers() {
   if (producers_ == nullptr) producers_ = std::make_unique<Producers>();
@@ -212,10 +230,18 @@ void ProducerState::Note(const BatchHeader& header, Timestamp now) {
                     .noted = now,
                     .content = header.base_sequence,
                     .last_offset_delta = header.last_offset_delta});
-    for (; requests_->size() > options_.request_ids_max; requests_->DropOldest()) ++evicted_;
+    while (requests_->size() > options_.request_ids_max) {
+      requests_->DropOldest();
+      NoteEviction();
+    }
     for (int i = 0; i < kExpiredPerNote; ++i) {
       if (!IsOld(requests_->oldest().noted, now, options_.request_window_ms)) break;
       requests_->DropOldest();
+    }
+    Charge();
+    for (; IsOverBudget() && requests_->size() > 1; Charge()) {
+      requests_->DropOldest();
+      NoteEviction();
     }
     return;
   }
@@ -232,7 +258,31 @@ void ProducerState::Note(const BatchHeader& header, Timestamp now) {
                    .base_offset = header.base_offset,
                    .max_timestamp = header.max_timestamp});
   }
-  for (; producers_->size() > options_.ids_max; producers_->DropOldest()) ++evicted_;
+  while (producers_->size() > options_.ids_max) {
+    producers_->DropOldest();
+    NoteEviction();
+  }
+  Charge();
+  for (; IsOverBudget() && producers_->size() > 1; Charge()) {
+    producers_->DropOldest();
+    NoteEviction();
+  }
+}
+
+void ProducerState::NoteEviction() {
+  if (options_.budget != nullptr) options_.budget->evicted_.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool ProducerState::IsOverBudget() const {
+  return options_.budget != nullptr && options_.budget->is_over();
+}
+
+void ProducerState::Charge() {
+  if (options_.budget == nullptr) return;
+  const size_t bytes = (producers_ == nullptr ? 0 : producers_->size() * kProducerMemory) +
+                       (requests_ == nullptr ? 0 : requests_->size() * kRequestMemory);
+  options_.budget->used_bytes_.fetch_add(bytes - charged_bytes_, std::memory_order_relaxed);
+  charged_bytes_ = bytes;
 }
 
 void ProducerState::Expire(Timestamp now) {
@@ -253,11 +303,13 @@ void ProducerState::Expire(Timestamp now) {
     }
     if (requests_->empty()) requests_.reset();
   }
+  Charge();
 }
 
 void ProducerState::Clear() {
   producers_.reset();
   requests_.reset();
+  Charge();
 }
 
 size_t ProducerState::id_count() const {
@@ -414,6 +466,7 @@ Result<Offset> ProducerState::DecodeEntries(std::string_view body) {
   while (requests_ != nullptr && requests_->size() > options_.request_ids_max) {
     requests_->DropOldest();
   }
+  Charge();
   return end;
 }
 

@@ -1,6 +1,7 @@
 #ifndef GREGOR_STORAGE_PRODUCER_STATE_H_
 #define GREGOR_STORAGE_PRODUCER_STATE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -20,6 +21,24 @@ namespace gregor {
 inline constexpr int64_t kRequestIdRange = int64_t{1} << 62;
 constexpr bool IsRequestId(ProducerId id) { return id.value >= kRequestIdRange; }
 
+// What all producer states of a node may remember together. Thread: any; outlives them.
+class ProducerBudget {
+ public:
+  explicit ProducerBudget(size_t bytes_max) : bytes_max_(bytes_max) {}
+
+  size_t used_bytes() const { return used_bytes_.load(std::memory_order_relaxed); }
+  // Ids that were forgotten for lack of room, here or in their own partition, and not by time.
+  uint64_t evicted_count() const { return evicted_.load(std::memory_order_relaxed); }
+
+ private:
+  friend class ProducerState;
+  bool is_over() const { return used_bytes() > bytes_max_; }
+
+  const size_t bytes_max_;
+  std::atomic<size_t> used_bytes_{0};
+  std::atomic<uint64_t> evicted_{0};
+};
+
 // What a log remembers of its idempotent producers: per producer id the epoch and the last five
 // batches, so that a retry is recognised and a gap refused (KIP-98; rules: docs/formats.md
 // "Producer state"). All five are also in the snapshot, so the answer is the same after a restart.
@@ -34,6 +53,8 @@ class ProducerState {
     size_t ids_max = 100000;
     int64_t request_window_ms = 15 * 60 * 1000LL;
     size_t request_ids_max = 100000;
+    // Where it is used up, a log that notes another id forgets its oldest one; nullptr: no bound.
+    ProducerBudget* budget = nullptr;
   };
   // One remembered batch. Its leader epoch: EpochCache::EpochAt(base_offset).
   struct Batch {
@@ -73,8 +94,6 @@ class ProducerState {
 
   // Producers and request ids.
   size_t id_count() const;
-  // Ids that went because there were too many, not by time.
-  uint64_t evicted_count() const { return evicted_; }
   size_t memory_bytes() const;
 
   // Last offsets of all batches that are remembered, in no order. Compaction keeps these batches,
@@ -93,10 +112,14 @@ class ProducerState {
   class Requests;
   Producers& producers();
   Requests& requests();
+  void NoteEviction();
+  bool IsOverBudget() const;
+  // Tells the budget what is remembered now.
+  void Charge();
   Result<Offset> DecodeEntries(std::string_view body);
 
   Options options_;
-  uint64_t evicted_ = 0;
+  size_t charged_bytes_ = 0;              // to the budget
   std::unique_ptr<Producers> producers_;  // null while there is none
   std::unique_ptr<Requests> requests_;    // null while there is none
 };

@@ -12,6 +12,7 @@
 #include "broker/grpc/convert.h"
 #include "broker/grpc/metadata_watch.h"
 #include "broker/grpc/page_token.h"
+#include "broker/grpc/service_stack.h"
 #include "broker/grpc/status.h"
 #include "broker/grpc/unary_call.h"
 #include "gregor/v1/cluster.grpc.pb.h"
@@ -123,7 +124,22 @@ ReplicaKey KeyOf(const LogDirUsage& dir, const ReplicaUsage& replica) {
   return {dir.id.ToString(), replica.topic, replica.id.ToString()};
 }
 
-class ClusterService final : public v1::ClusterService::CallbackService {
+using ClusterApi = v1::ClusterService;
+using ClusterMethods = Stack<
+    ClusterApi::Service, ClusterApi::WithRawCallbackMethod_GetMetadata,
+    ClusterApi::WithRawCallbackMethod_WatchMetadata,
+    ClusterApi::WithRawCallbackMethod_DescribeCluster,
+    ClusterApi::WithRawCallbackMethod_DescribeLogDirs,
+    // Not served yet.
+    ClusterApi::WithGenericMethod_DescribeQuorum, ClusterApi::WithGenericMethod_ReassignPartitions,
+    ClusterApi::WithGenericMethod_ListReassignments, ClusterApi::WithGenericMethod_ElectLeaders,
+    ClusterApi::WithGenericMethod_DecommissionBroker,
+    ClusterApi::WithGenericMethod_UnregisterBroker, ClusterApi::WithGenericMethod_SetBrokerFence,
+    ClusterApi::WithGenericMethod_AddVoter, ClusterApi::WithGenericMethod_RemoveVoter,
+    ClusterApi::WithGenericMethod_TransferQuorumLeadership,
+    ClusterApi::WithGenericMethod_UpdateFeatures>;
+
+class ClusterService final : public ClusterMethods {
  public:
   ClusterService(BrokerApi& broker, std::shared_ptr<DrainSignal> drain,
                  const ControlOptions& options)
@@ -134,29 +150,34 @@ class ClusterService final : public v1::ClusterService::CallbackService {
         watches_(broker, std::move(drain), options) {}
 
   grpc::ServerUnaryReactor* GetMetadata(grpc::CallbackServerContext* context,
-                                        const v1::GetMetadataRequest* request,
-                                        v1::GetMetadataResponse* response) override {
-    return AnswerNow(context, response, get_metadata_.rules(), [&] { return Metadata(*request); });
+                                        const grpc::ByteBuffer* bytes,
+                                        grpc::ByteBuffer* response) override {
+    return AnswerNow<v1::GetMetadataRequest, v1::GetMetadataResponse>(
+        context, bytes, response, get_metadata_.rules(),
+        [&](const v1::GetMetadataRequest& request) { return Metadata(request); });
   }
 
-  grpc::ServerWriteReactor<v1::WatchMetadataResponse>* WatchMetadata(
-      grpc::CallbackServerContext* context, const v1::WatchMetadataRequest* request) override {
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchMetadata(
+      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override {
     return watches_.Start(*context, *request);
   }
 
   grpc::ServerUnaryReactor* DescribeCluster(grpc::CallbackServerContext* context,
-                                            const v1::DescribeClusterRequest* request,
-                                            v1::DescribeClusterResponse* response) override {
-    return AnswerNow(context, response, describe_cluster_.rules(),
-                     [&] { return Cluster(*request); });
+                                            const grpc::ByteBuffer* bytes,
+                                            grpc::ByteBuffer* response) override {
+    return AnswerNow<v1::DescribeClusterRequest, v1::DescribeClusterResponse>(
+        context, bytes, response, describe_cluster_.rules(),
+        [&](const v1::DescribeClusterRequest& request) { return Cluster(request); });
   }
 
   grpc::ServerUnaryReactor* DescribeLogDirs(grpc::CallbackServerContext* context,
-                                            const v1::DescribeLogDirsRequest* request,
-                                            v1::DescribeLogDirsResponse* response) override {
-    return AnswerLater(
-        context, response, describe_log_dirs_.rules(),
-        [&](Reply<v1::DescribeLogDirsResponse> reply) { LogDirs(*request, std::move(reply)); });
+                                            const grpc::ByteBuffer* bytes,
+                                            grpc::ByteBuffer* response) override {
+    return AnswerLater<v1::DescribeLogDirsRequest, v1::DescribeLogDirsResponse>(
+        context, bytes, response, describe_log_dirs_.rules(),
+        [&](const v1::DescribeLogDirsRequest& request, Reply<v1::DescribeLogDirsResponse> reply) {
+          LogDirs(request, std::move(reply));
+        });
   }
 
  private:

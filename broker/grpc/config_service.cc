@@ -6,6 +6,7 @@
 
 #include "broker/grpc/control_factories.h"
 #include "broker/grpc/convert.h"
+#include "broker/grpc/service_stack.h"
 #include "broker/grpc/status.h"
 #include "broker/grpc/unary_call.h"
 #include "gregor/v1/config.grpc.pb.h"
@@ -112,7 +113,14 @@ Result<AlterConfig> ToAlteration(const v1::AlterConfigsRequest::Alteration& alte
   return result;
 }
 
-class ConfigService final : public v1::ConfigService::CallbackService {
+using ConfigApi = v1::ConfigService;
+using ConfigMethods =
+    Stack<ConfigApi::Service, ConfigApi::WithRawCallbackMethod_DescribeConfigs,
+          ConfigApi::WithRawCallbackMethod_AlterConfigs,
+          // Not served yet.
+          ConfigApi::WithGenericMethod_DescribeQuotas, ConfigApi::WithGenericMethod_AlterQuotas>;
+
+class ConfigService final : public ConfigMethods {
  public:
   ConfigService(BrokerApi& broker, const ControlOptions& options)
       : broker_(broker),
@@ -120,17 +128,21 @@ class ConfigService final : public v1::ConfigService::CallbackService {
         alter_(options, "gregor.v1.ConfigService/AlterConfigs", true) {}
 
   grpc::ServerUnaryReactor* DescribeConfigs(grpc::CallbackServerContext* context,
-                                            const v1::DescribeConfigsRequest* request,
-                                            v1::DescribeConfigsResponse* response) override {
-    return AnswerNow(context, response, describe_.rules(), [&] { return Describe(*request); });
+                                            const grpc::ByteBuffer* bytes,
+                                            grpc::ByteBuffer* response) override {
+    return AnswerNow<v1::DescribeConfigsRequest, v1::DescribeConfigsResponse>(
+        context, bytes, response, describe_.rules(),
+        [&](const v1::DescribeConfigsRequest& request) { return Describe(request); });
   }
 
   grpc::ServerUnaryReactor* AlterConfigs(grpc::CallbackServerContext* context,
-                                         const v1::AlterConfigsRequest* request,
-                                         v1::AlterConfigsResponse* response) override {
-    return AnswerLater(
-        context, response, alter_.rules(),
-        [&](Reply<v1::AlterConfigsResponse> reply) { Alter(*request, std::move(reply)); });
+                                         const grpc::ByteBuffer* bytes,
+                                         grpc::ByteBuffer* response) override {
+    return AnswerLater<v1::AlterConfigsRequest, v1::AlterConfigsResponse>(
+        context, bytes, response, alter_.rules(),
+        [&](const v1::AlterConfigsRequest& request, Reply<v1::AlterConfigsResponse> reply) {
+          Alter(request, std::move(reply));
+        });
   }
 
  private:

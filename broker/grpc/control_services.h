@@ -28,8 +28,9 @@ struct ControlOptions {
 };
 
 // TopicService, ConfigService and ClusterService on the callback API, to be registered with the
-// server. Their streams end when `drain` begins. REQUIRES: `broker` outlives the server; the
-// services go after the server.
+// server, and UnknownMethods with them, to which they leave the methods that they do not serve.
+// Their streams end when `drain` begins. REQUIRES: `broker` outlives the server; the services go
+// after the server.
 std::vector<std::unique_ptr<grpc::Service>> MakeControlServices(BrokerApi& broker,
                                                                 std::shared_ptr<DrainSignal> drain,
                                                                 ControlOptions options = {});

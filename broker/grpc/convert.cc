@@ -49,14 +49,10 @@ Result<TopicPtr> FindTopic(const MetadataImage& image, const TopicKey& key) {
       .With("topic_id", key.id->ToString());
 }
 
-bool IsInternal(std::string_view topic) {
-  return topic == "__consumer_offsets" || topic == "__transaction_state";
-}
-
 void FillTopic(const TopicImage& topic, v1::TopicMetadata& out) {
   out.set_topic(topic.name);
   if (!topic.id.IsZero()) out.set_topic_id(ToBytes(topic.id.bytes));
-  out.set_internal(IsInternal(topic.name));
+  out.set_internal(IsInternalTopic(topic.name));
   out.set_partition_count(topic.partition_count());
   if (const PartitionImage* const first = topic.Partition(PartitionIndex{0}))
     out.set_replication_factor(static_cast<int32_t>(first->replicas.size()));

@@ -49,9 +49,6 @@ Result<TopicKey> ToTopicKey(const Request& request) {
 Result<TopicPtr> FindTopic(const MetadataImage& image, const TopicKey& key);
 Error NoSuchTopic(std::string_view name);
 
-// Topics that brokers keep for themselves.
-bool IsInternal(std::string_view topic);
-
 // Everything but the partitions.
 void FillTopic(const TopicImage& topic, v1::TopicMetadata& out);
 void FillPartition(const PartitionImage& partition, const MetadataImage& image,

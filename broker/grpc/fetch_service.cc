@@ -25,7 +25,14 @@ Result<OffsetQuery> QueryOf(const v1::ListOffsetsRequest::Query& query, Isolatio
   return result;
 }
 
-Result<std::vector<OffsetQuery>> QueriesOf(const v1::ListOffsetsRequest& request) {
+// The queries that can be understood, and the answer so far: what is wrong with the others.
+struct Queries {
+  std::vector<OffsetQuery> queries;
+  std::vector<int> places;  // their results in `response`
+  v1::ListOffsetsResponse response;
+};
+
+Result<Queries> QueriesOf(const v1::ListOffsetsRequest& request) {
   ASSIGN_OR_RETURN(const Isolation isolation, IsolationOf(request.isolation()));
   RETURN_IF_ERROR(CheckRouting(request.routing()));
   if (request.queries_size() > kOffsetQueriesMax) {
@@ -33,30 +40,28 @@ Result<std::vector<OffsetQuery>> QueriesOf(const v1::ListOffsetsRequest& request
                                                " queries in one call: at most " +
                                                std::to_string(kOffsetQueriesMax));
   }
-  std::vector<OffsetQuery> queries;
+  Queries asked;
   for (int i = 0; i < request.queries_size(); ++i) {
+    auto& result = *asked.response.add_results();
     auto query = QueryOf(request.queries(i), isolation);
     if (!query.ok()) {
-      return std::move(query).error().With("query", std::to_string(i));
-    }
-    queries.push_back(std::move(*query));
-  }
-  return queries;
-}
-
-v1::ListOffsetsResponse ResponseOf(const std::vector<Result<FoundOffset>>& found) {
-  v1::ListOffsetsResponse response;
-  for (const auto& each : found) {
-    auto& result = *response.add_results();
-    if (!each.ok()) {
-      *result.mutable_error() = ToRpcStatus(each.error());
+      *result.mutable_error() = ToRpcStatus(query.error());
       continue;
     }
-    result.set_offset(each->offset.value);
-    result.set_timestamp_ms(each->timestamp.value);
-    result.set_leader_epoch(each->leader_epoch.value);
+    asked.queries.push_back(std::move(*query));
+    asked.places.push_back(i);
   }
-  return response;
+  return asked;
+}
+
+void SetResult(const Result<FoundOffset>& found, v1::ListOffsetsResponse::Result& result) {
+  if (!found.ok()) {
+    *result.mutable_error() = ToRpcStatus(found.error());
+    return;
+  }
+  result.set_offset(found->offset.value);
+  result.set_timestamp_ms(found->timestamp.value);
+  result.set_leader_epoch(found->leader_epoch.value);
 }
 
 }  // namespace
@@ -80,40 +85,49 @@ void FetchService::Serve(const std::shared_ptr<Door>& door) {
 }
 
 grpc::ServerUnaryReactor* FetchService::ListOffsets(grpc::CallbackServerContext* context,
-                                                    const v1::ListOffsetsRequest* request,
-                                                    v1::ListOffsetsResponse* response) {
+                                                    const grpc::ByteBuffer* bytes,
+                                                    grpc::ByteBuffer* response) {
   const CallRules rules{.metrics = &list_offsets_metrics_, .timeout = call_timeout_};
-  return AnswerLater(context, response, rules, [&](Reply<v1::ListOffsetsResponse> reply) {
-    auto queries = QueriesOf(*request);
-    if (!queries.ok()) return reply(std::move(queries).error());
-    broker_.FindOffsets(std::move(*queries), [reply = std::move(reply)](auto found) mutable {
-      reply(ResponseOf(found));
-    });
-  });
+  return AnswerLater<v1::ListOffsetsRequest, v1::ListOffsetsResponse>(
+      context, bytes, response, rules,
+      [&](const v1::ListOffsetsRequest& request, Reply<v1::ListOffsetsResponse> reply) {
+        auto asked = QueriesOf(request);
+        if (!asked.ok()) return reply(std::move(asked).error());
+        auto queries = std::move(asked->queries);
+        broker_.FindOffsets(std::move(queries), [asked = std::move(*asked),
+                                                 reply = std::move(reply)](auto found) mutable {
+          CHECK_EQ(found.size(), asked.places.size());
+          for (size_t i = 0; i < found.size(); ++i)
+            SetResult(found[i], *asked.response.mutable_results(asked.places[i]));
+          reply(std::move(asked.response));
+        });
+      });
 }
 
-grpc::ServerUnaryReactor* FetchService::GetEpochEndOffset(
-    grpc::CallbackServerContext* context, const v1::GetEpochEndOffsetRequest* request,
-    v1::GetEpochEndOffsetResponse* response) {
+grpc::ServerUnaryReactor* FetchService::GetEpochEndOffset(grpc::CallbackServerContext* context,
+                                                          const grpc::ByteBuffer* bytes,
+                                                          grpc::ByteBuffer* response) {
   using Response = v1::GetEpochEndOffsetResponse;
   const CallRules rules{.metrics = &epoch_end_metrics_, .timeout = call_timeout_};
-  return AnswerLater(context, response, rules, [&](Reply<Response> reply) {
-    auto topic = TopicOf(request->partition().topic(), "");
-    if (!topic.ok()) return reply(std::move(topic).error());
-    if (auto routing = CheckRouting(request->routing()); !routing.ok())
-      return reply(std::move(routing).error());
-    std::optional<LeaderEpoch> current;
-    if (request->has_current_leader_epoch()) current = {request->current_leader_epoch()};
-    broker_.FindEpochEnd(std::move(*topic), {request->partition().partition()},
-                         {request->leader_epoch()}, current,
-                         [reply = std::move(reply)](Result<EpochEnd> end) mutable {
-                           if (!end.ok()) return reply(std::move(end).error());
-                           Response answer;
-                           answer.mutable_end()->set_leader_epoch(end->epoch.value);
-                           answer.mutable_end()->set_end_offset(end->end.value);
-                           reply(std::move(answer));
-                         });
-  });
+  return AnswerLater<v1::GetEpochEndOffsetRequest, v1::GetEpochEndOffsetResponse>(
+      context, bytes, response, rules,
+      [&](const v1::GetEpochEndOffsetRequest& request, Reply<v1::GetEpochEndOffsetResponse> reply) {
+        auto topic = TopicOf(request.partition().topic(), "");
+        if (!topic.ok()) return reply(std::move(topic).error());
+        if (auto routing = CheckRouting(request.routing()); !routing.ok())
+          return reply(std::move(routing).error());
+        std::optional<LeaderEpoch> current;
+        if (request.has_current_leader_epoch()) current = {request.current_leader_epoch()};
+        broker_.FindEpochEnd(std::move(*topic), {request.partition().partition()},
+                             {request.leader_epoch()}, current,
+                             [reply = std::move(reply)](Result<EpochEnd> end) mutable {
+                               if (!end.ok()) return reply(std::move(end).error());
+                               Response answer;
+                               answer.mutable_end()->set_leader_epoch(end->epoch.value);
+                               answer.mutable_end()->set_end_offset(end->end.value);
+                               reply(std::move(answer));
+                             });
+      });
 }
 
 }  // namespace gregor

@@ -8,18 +8,20 @@
 #include "broker/grpc/door.h"
 #include "broker/grpc/hot_call.h"
 #include "broker/grpc/hot_stream.h"
+#include "broker/grpc/service_stack.h"
 #include "gregor/v1/fetch.grpc.pb.h"
 
 namespace gregor {
 
-// FetchService: Fetch, Read and FetchStream on the hot queue, as raw messages; the others on gRPC's
-// threads. Thread: main.
-class FetchService final
-    : public v1::FetchService::WithRawMethod_Fetch<
-          v1::FetchService::WithRawMethod_Read<v1::FetchService::WithRawMethod_FetchStream<
-              v1::FetchService::WithCallbackMethod_ListOffsets<
-                  v1::FetchService::WithCallbackMethod_GetEpochEndOffset<
-                      v1::FetchService::Service>>>>> {
+using FetchApi = v1::FetchService;
+using FetchMethods =
+    Stack<FetchApi::Service, FetchApi::WithRawMethod_Fetch, FetchApi::WithRawMethod_Read,
+          FetchApi::WithRawMethod_FetchStream, FetchApi::WithRawCallbackMethod_ListOffsets,
+          FetchApi::WithRawCallbackMethod_GetEpochEndOffset>;
+
+// FetchService, with raw messages: Fetch, Read and FetchStream on the hot queue, the others on
+// gRPC's threads. Thread: main.
+class FetchService final : public FetchMethods {
  public:
   // REQUIRES: both outlive the server that it is registered with.
   FetchService(BrokerApi& broker, Metrics& metrics, Duration call_timeout);
@@ -28,11 +30,11 @@ class FetchService final
   void Serve(const std::shared_ptr<Door>& door);
 
   grpc::ServerUnaryReactor* ListOffsets(grpc::CallbackServerContext* context,
-                                        const v1::ListOffsetsRequest* request,
-                                        v1::ListOffsetsResponse* response) override;
+                                        const grpc::ByteBuffer* bytes,
+                                        grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* GetEpochEndOffset(grpc::CallbackServerContext* context,
-                                              const v1::GetEpochEndOffsetRequest* request,
-                                              v1::GetEpochEndOffsetResponse* response) override;
+                                              const grpc::ByteBuffer* bytes,
+                                              grpc::ByteBuffer* response) override;
 
  private:
   BrokerApi& broker_;

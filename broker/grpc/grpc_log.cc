@@ -1,5 +1,6 @@
 #include "broker/grpc/grpc_log.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 
 #include <optional>
@@ -38,9 +39,22 @@ void OnLog(gpr_log_func_args* args) {
   LOG(WARNING) << "gRPC: " << args->message;
 }
 
+// Errors of the parser are the client's, which is told of them: anybody could fill the log.
+void OnProtobufLog(google::protobuf::LogLevel level, const char* file, int line,
+                   const std::string& message) {
+  if (level == google::protobuf::LOGLEVEL_FATAL) {
+    LOG(ERROR) << "Protobuf: " << message << " (" << file << ":" << line << ")";
+  } else {
+    VLOG(1) << "Protobuf: " << message;
+  }
+}
+
 }  // namespace
 
-void SendGrpcLogToGlog() { gpr_set_log_function(OnLog); }
+void SendGrpcLogToGlog() {
+  gpr_set_log_function(OnLog);
+  google::protobuf::SetLogHandler(OnProtobufLog);
+}
 
 GrpcLogCapture::GrpcLogCapture() {
   const MutexLock lock(TheCaptured().mutex);

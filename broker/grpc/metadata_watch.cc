@@ -13,12 +13,14 @@
 #include "broker/grpc/convert.h"
 #include "broker/grpc/metadata_diff.h"
 #include "broker/grpc/status.h"
+#include "broker/grpc/unary_call.h"
+#include "gregor/v1/cluster.pb.h"
 
 namespace gregor {
 namespace {
 
 using Message = v1::WatchMetadataResponse;
-using Reactor = grpc::ServerWriteReactor<Message>;
+using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
 
 // Beyond so many changed topics a stream compares all of them instead.
 constexpr size_t kChangedMax = 1000;
@@ -194,7 +196,10 @@ class Stream final : public Reactor, public std::enable_shared_from_this<Stream>
         numbers_->Ended(end->error_code());
         return Finish(*end);
       }
-      if (Build()) return StartWrite(&message_);
+      if (Build()) {
+        written_ = SerializeMessage(message_);
+        return StartWrite(&written_);
+      }
       const MutexLock lock(mutex_);
       writing_ = false;
       const bool more =
@@ -273,6 +278,7 @@ class Stream final : public Reactor, public std::enable_shared_from_this<Stream>
 
   // The writer's.
   Message message_;
+  grpc::ByteBuffer written_;
   std::unique_ptr<MetadataDiff> diff_;
   ImagePtr told_;  // nullptr: not everything yet
   bool first_ = true;
@@ -329,8 +335,10 @@ MetadataWatches::MetadataWatches(BrokerApi& broker, std::shared_ptr<DrainSignal>
       numbers_(std::make_shared<WatchNumbers>(options.metrics)) {}
 
 Reactor* MetadataWatches::Start(grpc::CallbackServerContext& context,
-                                const v1::WatchMetadataRequest& request) {
+                                const grpc::ByteBuffer& bytes) {
   const auto fail = [&](const Error& error) { return new FailedStream(context, *numbers_, error); };
+  v1::WatchMetadataRequest request;
+  if (const auto parsed = ParseMessage(bytes, request); !parsed.ok()) return fail(parsed.error());
   if (const auto image = ImageOf(broker_); !image.ok()) return fail(image.error());
   auto filter = TopicFilter::Parse(request);
   if (!filter.ok()) return fail(filter.error());

@@ -9,7 +9,6 @@
 
 #include "broker/grpc/call_metrics.h"
 #include "broker/grpc/control_services.h"
-#include "gregor/v1/cluster.pb.h"
 
 namespace gregor {
 
@@ -39,9 +38,9 @@ class MetadataWatches {
   MetadataWatches(BrokerApi& broker, std::shared_ptr<DrainSignal> drain,
                   const ControlOptions& options);
 
-  // What the method of the callback API returns.
-  grpc::ServerWriteReactor<v1::WatchMetadataResponse>* Start(
-      grpc::CallbackServerContext& context, const v1::WatchMetadataRequest& request);
+  // What the raw method of the callback API returns.
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(grpc::CallbackServerContext& context,
+                                                    const grpc::ByteBuffer& request);
 
  private:
   BrokerApi& broker_;

@@ -25,6 +25,10 @@ Result<void> CheckTransactionalId(const WireProducerSession& session) {
 }
 
 Result<ProducerEpoch> ProducerEpochOf(const WireProducerSession& session) {
+  if (session.producer_id < 0) {
+    return Invalid("producer_id " + std::to_string(session.producer_id) +
+                   " was not given by InitProducer: leave producer out for no idempotence");
+  }
   if (session.producer_epoch < 0 || session.producer_epoch > std::numeric_limits<int16_t>::max()) {
     return Invalid("producer_epoch " + std::to_string(session.producer_epoch) +
                    " was not given by InitProducer");
@@ -45,6 +49,20 @@ Result<ProduceWork> BatchWork(std::string_view topic, std::string_view topic_id,
   work.batch = Unpinned(std::move(batch));
   work.ack = ack;
   return ProduceWork(std::move(work));
+}
+
+// A batch carries its producer: a session beside it has to be the same one.
+Result<void> CheckSession(const WireProducerSession& session, const Bytes& batch) {
+  ASSIGN_OR_RETURN(const ProducerEpoch epoch, ProducerEpochOf(session));
+  const auto header = PeekHeader(batch, SIZE_MAX);
+  if (!header.ok()) return {};  // refused for that
+  if (header->producer_id.value == session.producer_id && header->producer_epoch == epoch)
+    return {};
+  return Invalid("producer is " + std::to_string(session.producer_id) + " with epoch " +
+                 std::to_string(epoch.value) + ", the record_batch has " +
+                 std::to_string(header->producer_id.value) + " with epoch " +
+                 std::to_string(header->producer_epoch.value) +
+                 ": leave producer out, since the batch carries it");
 }
 
 Result<ProduceRecords> RecordsWork(std::string_view topic, std::string_view topic_id,
@@ -135,6 +153,8 @@ Result<ProduceWork> WorkOf(WireProduceRequest request,
       return Invalid(
           "request_id goes with plain records: a record_batch carries its producer's sequence");
     }
+    if (request.producer.has_value())
+      RETURN_IF_ERROR(CheckSession(*request.producer, request.record_batch));
     return BatchWork(request.topic, request.topic_id, request.partition,
                      std::move(request.record_batch), *ack);
   }

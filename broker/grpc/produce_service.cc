@@ -98,22 +98,24 @@ void ProduceService::Serve(const std::shared_ptr<Door>& door) {
 }
 
 grpc::ServerUnaryReactor* ProduceService::InitProducer(grpc::CallbackServerContext* context,
-                                                       const v1::InitProducerRequest* request,
-                                                       v1::InitProducerResponse* response) {
+                                                       const grpc::ByteBuffer* bytes,
+                                                       grpc::ByteBuffer* response) {
   using Response = v1::InitProducerResponse;
   const CallRules rules{.metrics = &init_metrics_, .timeout = call_timeout_, .writes = true};
-  return AnswerLater(context, response, rules, [&](Reply<Response> reply) {
-    auto init = InitOf(*request);
-    if (!init.ok()) return reply(std::move(init).error());
-    broker_.Init(std::move(*init),
-                 [reply = std::move(reply)](Result<InitializedProducer> producer) mutable {
-                   if (!producer.ok()) return reply(std::move(producer).error());
-                   Response answer;
-                   answer.set_producer_id(producer->producer_id.value);
-                   answer.set_producer_epoch(producer->producer_epoch.value);
-                   reply(std::move(answer));
-                 });
-  });
+  return AnswerLater<v1::InitProducerRequest, v1::InitProducerResponse>(
+      context, bytes, response, rules,
+      [&](const v1::InitProducerRequest& request, Reply<v1::InitProducerResponse> reply) {
+        auto init = InitOf(request);
+        if (!init.ok()) return reply(std::move(init).error());
+        broker_.Init(std::move(*init),
+                     [reply = std::move(reply)](Result<InitializedProducer> producer) mutable {
+                       if (!producer.ok()) return reply(std::move(producer).error());
+                       Response answer;
+                       answer.set_producer_id(producer->producer_id.value);
+                       answer.set_producer_epoch(producer->producer_epoch.value);
+                       reply(std::move(answer));
+                     });
+      });
 }
 
 }  // namespace gregor

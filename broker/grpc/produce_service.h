@@ -8,16 +8,19 @@
 #include "broker/grpc/door.h"
 #include "broker/grpc/hot_call.h"
 #include "broker/grpc/hot_stream.h"
+#include "broker/grpc/service_stack.h"
 #include "gregor/v1/produce.grpc.pb.h"
 
 namespace gregor {
 
-// ProduceService: Produce and ProduceStream on the hot queue, as raw messages; InitProducer on
+using ProduceApi = v1::ProduceService;
+using ProduceMethods =
+    Stack<ProduceApi::Service, ProduceApi::WithRawMethod_Produce,
+          ProduceApi::WithRawMethod_ProduceStream, ProduceApi::WithRawCallbackMethod_InitProducer>;
+
+// ProduceService, with raw messages: Produce and ProduceStream on the hot queue, InitProducer on
 // gRPC's threads. Thread: main.
-class ProduceService final
-    : public v1::ProduceService::WithRawMethod_Produce<
-          v1::ProduceService::WithRawMethod_ProduceStream<
-              v1::ProduceService::WithCallbackMethod_InitProducer<v1::ProduceService::Service>>> {
+class ProduceService final : public ProduceMethods {
  public:
   // REQUIRES: both outlive the server that it is registered with.
   ProduceService(BrokerApi& broker, Metrics& metrics, Duration call_timeout);
@@ -26,8 +29,8 @@ class ProduceService final
   void Serve(const std::shared_ptr<Door>& door);
 
   grpc::ServerUnaryReactor* InitProducer(grpc::CallbackServerContext* context,
-                                         const v1::InitProducerRequest* request,
-                                         v1::InitProducerResponse* response) override;
+                                         const grpc::ByteBuffer* bytes,
+                                         grpc::ByteBuffer* response) override;
 
  private:
   BrokerApi& broker_;

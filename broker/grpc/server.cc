@@ -15,6 +15,7 @@
 #include "broker/grpc/fetch_service.h"
 #include "broker/grpc/grpc_log.h"
 #include "broker/grpc/produce_service.h"
+#include "broker/grpc/unknown_methods.h"
 
 namespace gregor {
 namespace {
@@ -88,6 +89,7 @@ class RunningServer final : public GrpcServer {
     door_->services.push_back(std::move(fetch));
     for (const auto& service : control_) builder.RegisterService(service.get());
     for (const auto& service : door_->services) builder.RegisterService(service.get());
+    builder.RegisterCallbackGenericService(&unknown_methods_);
     std::unique_ptr<grpc::Server> server;
     {
       const GrpcLogCapture log;
@@ -139,6 +141,7 @@ class RunningServer final : public GrpcServer {
   std::shared_ptr<Door> door_;
   ProduceService* produce_ = nullptr;  // of the door
   FetchService* fetch_ = nullptr;
+  UnknownMethods unknown_methods_;
   std::unique_ptr<Health> health_;
   uint16_t port_ = 0;
   bool shut_down_ = false;

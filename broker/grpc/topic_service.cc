@@ -7,6 +7,7 @@
 #include "broker/grpc/control_factories.h"
 #include "broker/grpc/convert.h"
 #include "broker/grpc/page_token.h"
+#include "broker/grpc/service_stack.h"
 #include "broker/grpc/status.h"
 #include "broker/grpc/unary_call.h"
 #include "gregor/v1/topic.grpc.pb.h"
@@ -53,7 +54,15 @@ Result<CreateTopic> ToCreateTopic(const v1::CreateTopicRequest& request) {
   return operation;
 }
 
-class TopicService final : public v1::TopicService::CallbackService {
+using TopicApi = v1::TopicService;
+using TopicMethods =
+    Stack<TopicApi::Service, TopicApi::WithRawCallbackMethod_CreateTopic,
+          TopicApi::WithRawCallbackMethod_GetTopic, TopicApi::WithRawCallbackMethod_ListTopics,
+          TopicApi::WithRawCallbackMethod_DeleteTopic,
+          TopicApi::WithRawCallbackMethod_AddPartitions,
+          TopicApi::WithRawCallbackMethod_DeleteRecords>;
+
+class TopicService final : public TopicMethods {
  public:
   TopicService(BrokerApi& broker, const ControlOptions& options)
       : broker_(broker),
@@ -65,11 +74,12 @@ class TopicService final : public v1::TopicService::CallbackService {
         delete_records_(options, "gregor.v1.TopicService/DeleteRecords", true) {}
 
   grpc::ServerUnaryReactor* CreateTopic(grpc::CallbackServerContext* context,
-                                        const v1::CreateTopicRequest* request,
-                                        v1::CreateTopicResponse* response) override {
-    return AnswerLater(
-        context, response, create_.rules(), [&](Reply<v1::CreateTopicResponse> reply) {
-          auto operation = ToCreateTopic(*request);
+                                        const grpc::ByteBuffer* bytes,
+                                        grpc::ByteBuffer* response) override {
+    return AnswerLater<v1::CreateTopicRequest, v1::CreateTopicResponse>(
+        context, bytes, response, create_.rules(),
+        [&](const v1::CreateTopicRequest& request, Reply<v1::CreateTopicResponse> reply) {
+          auto operation = ToCreateTopic(request);
           if (!operation.ok()) return reply(std::move(operation).error());
           broker_.controller().Create(*std::move(operation),
                                       WithTopic<v1::CreateTopicResponse>(std::move(reply)));
@@ -77,26 +87,31 @@ class TopicService final : public v1::TopicService::CallbackService {
   }
 
   grpc::ServerUnaryReactor* GetTopic(grpc::CallbackServerContext* context,
-                                     const v1::GetTopicRequest* request,
-                                     v1::GetTopicResponse* response) override {
-    return AnswerNow(context, response, get_.rules(), [&] { return Describe(*request); });
+                                     const grpc::ByteBuffer* bytes,
+                                     grpc::ByteBuffer* response) override {
+    return AnswerNow<v1::GetTopicRequest, v1::GetTopicResponse>(
+        context, bytes, response, get_.rules(),
+        [&](const v1::GetTopicRequest& request) { return Describe(request); });
   }
 
   grpc::ServerUnaryReactor* ListTopics(grpc::CallbackServerContext* context,
-                                       const v1::ListTopicsRequest* request,
-                                       v1::ListTopicsResponse* response) override {
-    return AnswerNow(context, response, list_.rules(), [&] { return List(*request); });
+                                       const grpc::ByteBuffer* bytes,
+                                       grpc::ByteBuffer* response) override {
+    return AnswerNow<v1::ListTopicsRequest, v1::ListTopicsResponse>(
+        context, bytes, response, list_.rules(),
+        [&](const v1::ListTopicsRequest& request) { return List(request); });
   }
 
   grpc::ServerUnaryReactor* DeleteTopic(grpc::CallbackServerContext* context,
-                                        const v1::DeleteTopicRequest* request,
-                                        v1::DeleteTopicResponse* response) override {
-    return AnswerLater(
-        context, response, delete_.rules(), [&](Reply<v1::DeleteTopicResponse> reply) {
-          auto key = ToTopicKey(*request);
+                                        const grpc::ByteBuffer* bytes,
+                                        grpc::ByteBuffer* response) override {
+    return AnswerLater<v1::DeleteTopicRequest, v1::DeleteTopicResponse>(
+        context, bytes, response, delete_.rules(),
+        [&](const v1::DeleteTopicRequest& request, Reply<v1::DeleteTopicResponse> reply) {
+          auto key = ToTopicKey(request);
           if (!key.ok()) return reply(std::move(key).error());
           broker_.controller().Delete(*std::move(key), [reply = std::move(reply),
-                                                        allow_missing = request->allow_missing()](
+                                                        allow_missing = request.allow_missing()](
                                                            Result<void> result) mutable {
             const bool missing = !result.ok() && (result.error().reason == Reason::kTopicNotFound ||
                                                   result.error().reason == Reason::kUnknownTopicId);
@@ -108,11 +123,12 @@ class TopicService final : public v1::TopicService::CallbackService {
   }
 
   grpc::ServerUnaryReactor* AddPartitions(grpc::CallbackServerContext* context,
-                                          const v1::AddPartitionsRequest* request,
-                                          v1::AddPartitionsResponse* response) override {
-    return AnswerLater(
-        context, response, add_.rules(), [&](Reply<v1::AddPartitionsResponse> reply) {
-          auto operation = ToAddPartitions(*request);
+                                          const grpc::ByteBuffer* bytes,
+                                          grpc::ByteBuffer* response) override {
+    return AnswerLater<v1::AddPartitionsRequest, v1::AddPartitionsResponse>(
+        context, bytes, response, add_.rules(),
+        [&](const v1::AddPartitionsRequest& request, Reply<v1::AddPartitionsResponse> reply) {
+          auto operation = ToAddPartitions(request);
           if (!operation.ok()) return reply(std::move(operation).error());
           broker_.controller().Add(*std::move(operation),
                                    WithTopic<v1::AddPartitionsResponse>(std::move(reply)));
@@ -120,15 +136,16 @@ class TopicService final : public v1::TopicService::CallbackService {
   }
 
   grpc::ServerUnaryReactor* DeleteRecords(grpc::CallbackServerContext* context,
-                                          const v1::DeleteRecordsRequest* request,
-                                          v1::DeleteRecordsResponse* response) override {
-    return AnswerLater(
-        context, response, delete_records_.rules(), [&](Reply<v1::DeleteRecordsResponse> reply) {
-          if (request->items_size() > kItemsMax) {
+                                          const grpc::ByteBuffer* bytes,
+                                          grpc::ByteBuffer* response) override {
+    return AnswerLater<v1::DeleteRecordsRequest, v1::DeleteRecordsResponse>(
+        context, bytes, response, delete_records_.rules(),
+        [&](const v1::DeleteRecordsRequest& request, Reply<v1::DeleteRecordsResponse> reply) {
+          if (request.items_size() > kItemsMax) {
             return reply(Error(Reason::kInvalidArgument,
                                "a call takes at most " + std::to_string(kItemsMax) + " items"));
           }
-          DeleteRecordsOf(*request, std::move(reply));
+          DeleteRecordsOf(request, std::move(reply));
         });
   }
 
@@ -243,7 +260,8 @@ Result<v1::ListTopicsResponse> TopicService::List(const v1::ListTopicsRequest& r
   image->topics.VisitFrom(
       std::max(request.prefix(), page.after), [&](const std::string& name, const TopicPtr& topic) {
         if (name.compare(0, request.prefix().size(), request.prefix()) != 0) return false;
-        if (name == page.after || (IsInternal(name) && !request.include_internal())) return true;
+        if (name == page.after || (IsInternalTopic(name) && !request.include_internal()))
+          return true;
         v1::TopicMetadata out;
         if (request.include_partitions()) {
           out = ToTopicMetadata(*topic, *image);

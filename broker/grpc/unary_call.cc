@@ -2,7 +2,9 @@
 
 #include <grpc/support/time.h>
 #include <grpcpp/alarm.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
 
+#include "base/check.h"
 #include "broker/grpc/status.h"
 
 namespace gregor {
@@ -14,6 +16,23 @@ gpr_timespec InThe(Duration future) {
 }
 
 }  // namespace
+
+Result<void> ParseMessage(const grpc::ByteBuffer& bytes, google::protobuf::MessageLite& message) {
+  using Traits = grpc::SerializationTraits<google::protobuf::MessageLite>;
+  grpc::ByteBuffer taken(bytes);  // shares the slices
+  if (Traits::Deserialize(&taken, &message).ok()) return {};
+  return Error(Reason::kInvalidArgument, "the request is no " + message.GetTypeName() +
+                                             ": it is malformed, or a string in it is not UTF-8")
+      .With("outcome", "NOT_APPLIED");
+}
+
+grpc::ByteBuffer SerializeMessage(const google::protobuf::MessageLite& message) {
+  using Traits = grpc::SerializationTraits<google::protobuf::MessageLite>;
+  grpc::ByteBuffer bytes;
+  bool own_buffer = false;
+  CHECK(Traits::Serialize(message, &bytes, &own_buffer).ok());
+  return bytes;
+}
 
 void RunOnGrpcThread(Task task) {
   struct Hop {

@@ -1,6 +1,7 @@
 #ifndef GREGOR_BROKER_GRPC_UNARY_CALL_H_
 #define GREGOR_BROKER_GRPC_UNARY_CALL_H_
 
+#include <google/protobuf/message_lite.h>
 #include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
@@ -68,27 +69,43 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 // Runs `task` on one of gRPC's threads: for work that would hold up the caller's.
 void RunOnGrpcThread(Task task);
 
-// Calls `start(reply)` and returns what a method of the callback API has to.
-template <typename Response, typename Start>
-grpc::ServerUnaryReactor* AnswerLater(grpc::CallbackServerContext* context, Response* response,
+// Calls take and give serialized messages, because gRPC answers one that it cannot parse without a
+// word. Fails with kInvalidArgument, outcome NOT_APPLIED.
+Result<void> ParseMessage(const grpc::ByteBuffer& bytes, google::protobuf::MessageLite& message);
+grpc::ByteBuffer SerializeMessage(const google::protobuf::MessageLite& message);
+
+// Calls `start(request, reply)`, whose reference is valid until it returns, and returns what a raw
+// method of the callback API has to.
+template <typename Request, typename Response, typename Start>
+grpc::ServerUnaryReactor* AnswerLater(grpc::CallbackServerContext* context,
+                                      const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response,
                                       const CallRules& rules, Start start) {
   auto [call, handle] = UnaryCall::Begin(*context, rules);
   if (handle == nullptr) return call;
-  start(Reply<Response>([handle = handle, response](Result<Response> result) {
+  Reply<Response> reply([handle = handle, response](Result<Response> result) {
     UnaryCall* const taken = handle->Take();
     if (taken == nullptr) return;
     if (!result.ok()) return taken->Fail(result.error());
-    response->Swap(&*result);
+    *response = SerializeMessage(*result);
     taken->FinishOk();
-  }));
+  });
+  Request request;
+  if (auto parsed = ParseMessage(*bytes, request); parsed.ok()) {
+    start(static_cast<const Request&>(request), std::move(reply));
+  } else {
+    reply(std::move(parsed).error());
+  }
   return call;
 }
 
-// The same where the answer is at hand: `make()` gives it.
-template <typename Response, typename Make>
-grpc::ServerUnaryReactor* AnswerNow(grpc::CallbackServerContext* context, Response* response,
+// The same where the answer is at hand: `make(request)` gives it.
+template <typename Request, typename Response, typename Make>
+grpc::ServerUnaryReactor* AnswerNow(grpc::CallbackServerContext* context,
+                                    const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response,
                                     const CallRules& rules, Make make) {
-  return AnswerLater(context, response, rules, [&](Reply<Response> reply) { reply(make()); });
+  return AnswerLater<Request, Response>(
+      context, bytes, response, rules,
+      [&](const Request& request, Reply<Response> reply) { reply(make(request)); });
 }
 
 }  // namespace gregor

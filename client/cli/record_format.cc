@@ -27,7 +27,7 @@ std::string Base64(std::string_view bytes) {
 Json Shown(const std::optional<std::string_view>& bytes) {
   if (!bytes.has_value()) return nullptr;
   try {
-    const Json text = std::string(*bytes);
+    Json text = std::string(*bytes);
     (void)text.dump();
     return text;
   } catch (const Json::exception&) {

@@ -25,6 +25,8 @@ struct CreateTopic {
       assignment;  // instead of both counts: replicas of partitions 0, 1, ...
   ConfigMap configs;
   bool validate_only = false;
+  // The cluster makes one of its own topics (IsInternalTopic()), which nobody else may.
+  bool internal = false;
   // Set: a repeated call with the same id and content answers with the topic that the first one
   // made.
   std::string request_id;

@@ -7,6 +7,11 @@ const PartitionImage* TopicImage::Partition(PartitionIndex index) const {
   return found == nullptr ? nullptr : found->get();
 }
 
+bool IsInternalTopic(std::string_view name) {
+  return name == "__consumer_offsets" || name == "__transaction_state" ||
+         name == "__cluster_metadata";
+}
+
 TopicPtr MetadataImage::Topic(std::string_view name) const {
   const TopicPtr* found = topics.Find(name);
   return found == nullptr ? nullptr : *found;

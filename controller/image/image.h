@@ -98,6 +98,10 @@ class MetadataImage {
 };
 using ImagePtr = std::shared_ptr<const MetadataImage>;
 
+// Topics that are the cluster's own: Kafka's names of what holds the state of groups and
+// transactions, and the metadata.
+bool IsInternalTopic(std::string_view name);
+
 // What changed from one image to the next, for those who act on the difference. Deleted and
 // re-created under one name: both lists.
 struct MetadataDelta {

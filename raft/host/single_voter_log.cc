@@ -103,7 +103,11 @@ class SingleVoterLog final : public MetadataLog {
         },
         [this, alive = alive_](Result<void> saved) {
           if (!*alive) return;
-          if (!saved.ok()) return Fail(saved.error());
+          // The log has the term, too, and nobody else votes: a full disk is no reason to stay
+          // away.
+          const bool is_full = !saved.ok() && saved.error().reason == Reason::kDiskFull;
+          LOG_IF(WARNING, is_full) << "The vote of this term is not saved: " << saved.error();
+          if (!saved.ok() && !is_full) return Fail(saved.error());
           is_voted_ = true;
           OnProgress();
         });

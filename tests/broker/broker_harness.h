@@ -158,6 +158,10 @@ class BrokerHarness {
     delta.changed = {topic};
     Publish(std::move(delta), [&](MetadataImage& image) { image.topics.Set(name, topic); });
   }
+  // Blocks of producer ids up to `end` were handed out.
+  void GiveProducerIds(int64_t end) {
+    Publish(Next(), [&](MetadataImage& image) { image.next_producer_id = end; });
+  }
   // Metadata that were lost: the broker is told nothing of it.
   void ForgetMetadata() {
     MetadataImage image = *image_;

@@ -142,6 +142,27 @@ TEST(Broker, ProducerIdsOfRequestsAreRefusedFromClients) {
   EXPECT_THAT(harness.Values("orders", 0), IsEmpty());
 }
 
+TEST(Broker, ProducerIdsThatNobodyWasGivenAreRefused) {
+  BrokerHarness harness;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  const auto produce = [&](int64_t id) {
+    BatchBuilder::Options options;
+    options.producer_id = ProducerId{id};
+    options.producer_epoch = ProducerEpoch{0};
+    options.base_sequence = Sequence{0};
+    return harness.Produce(harness.Request("orders", 0, BrokerHarness::Batch({"x"}, options)));
+  };
+  // The metadata say 5000.
+  EXPECT_EQ(produce(5000).error().reason, Reason::kUnknownProducerId);
+  EXPECT_EQ(produce(kRequestIdRange - 1).error().reason, Reason::kUnknownProducerId);
+  EXPECT_TRUE(produce(4999).ok());
+  harness.GiveProducerIds(6000);
+  EXPECT_TRUE(produce(5000).ok());
+  EXPECT_EQ(produce(6000).error().reason, Reason::kUnknownProducerId);
+  EXPECT_THAT(harness.Values("orders", 0), SizeIs(2));
+}
+
 TEST(Broker, AnIdempotentRetryIsRecognisedAndAGapRefused) {
   BrokerHarness harness;
   harness.Start();
@@ -376,6 +397,42 @@ TEST(Broker, EpochsOfTheRequestAreCompared) {
   EXPECT_EQ(with(0).error().reason, Reason::kFencedLeaderEpoch);
   EXPECT_EQ(with(2).error().reason, Reason::kUnknownLeaderEpoch);
   EXPECT_TRUE(with(1).ok());
+}
+
+TEST(Broker, AnEpochEndsWhereTheNextBeganAndNothingIsKnownOfLaterOnes) {
+  BrokerHarness harness;
+  harness.Start();
+  harness.CreateTopic("orders", 1);  // epoch 0
+  ASSERT_TRUE(harness.Produce("orders", 0, {"a", "b"}).ok());
+  for (int start = 0; start < 2; ++start) {  // epoch 2, of which there is no record
+    harness.LosePower();
+    harness.Start();
+  }
+  const auto end_of = [&](int epoch) {
+    const auto end = harness.Await<EpochEnd>([&](BrokerApi::Done<EpochEnd> done) {
+      harness.broker().FindEpochEnd({.name = "orders", .id = {}}, PartitionIndex{0},
+                                    LeaderEpoch{epoch}, {}, std::move(done));
+    });
+    EXPECT_TRUE(end.ok()) << end.error();
+    return std::pair(end->epoch.value, end->end.value);
+  };
+  EXPECT_EQ(end_of(0), std::pair(0, int64_t{2}));
+  EXPECT_EQ(end_of(1), std::pair(0, int64_t{2}));
+  EXPECT_EQ(end_of(2), std::pair(2, int64_t{2}));
+  for (const int later : {3, 99, -1}) EXPECT_EQ(end_of(later), std::pair(-1, int64_t{-1}));
+  ASSERT_TRUE(harness.Produce("orders", 0, {"c"}).ok());
+  EXPECT_EQ(end_of(1), std::pair(0, int64_t{2}));
+  EXPECT_EQ(end_of(2), std::pair(2, int64_t{3}));
+  // Once the records of epochs are deleted they ended where the log begins.
+  const auto deleted = harness.Await<Offset>([&](BrokerApi::Done<Offset> done) {
+    harness.broker().Delete(
+        {{.topic = {.name = "orders", .id = {}},
+          .partition = PartitionIndex{0},
+          .before = Offset{2}}},
+        [done = std::move(done)](auto results) mutable { done(std::move(results[0])); });
+  });
+  ASSERT_TRUE(deleted.ok()) << deleted.error();
+  EXPECT_EQ(end_of(1), std::pair(1, int64_t{2}));
 }
 
 TEST(Broker, AcksThatCannotBeHadAreRefusedBeforeTheAppend) {

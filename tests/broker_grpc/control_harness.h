@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "broker/grpc/control_services.h"
+#include "broker/grpc/unknown_methods.h"
 #include "client/channel.h"
 #include "tests/broker_grpc/control_fake.h"
 
@@ -29,6 +30,7 @@ class ControlTest : public testing::Test {
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     for (const auto& service : services_) builder.RegisterService(service.get());
+    builder.RegisterCallbackGenericService(&unknown_methods_);
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
     address_ = "127.0.0.1:" + std::to_string(port);
@@ -63,6 +65,7 @@ class ControlTest : public testing::Test {
 
   FakeBroker broker_;
   std::shared_ptr<DrainSignal> drain_ = std::make_shared<DrainSignal>();
+  UnknownMethods unknown_methods_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;

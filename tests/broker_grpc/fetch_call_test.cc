@@ -271,10 +271,20 @@ TEST_F(FetchCallTest, OffsetsAreListed) {
   EXPECT_EQ(response.results(2).offset(), 2);
   EXPECT_EQ(response.results(2).leader_epoch(), 3);
   EXPECT_FALSE(response.results(2).has_error());
-  add("orders", static_cast<v1::Position::Anchor>(99));
+  // Each has an answer of its own, also one that cannot be understood.
+  request.mutable_queries(0)->mutable_position()->set_anchor(static_cast<v1::Position::Anchor>(99));
+  add("orders", v1::Position::ANCHOR_COMMITTED);
+  add("", v1::Position::ANCHOR_LATEST);
+  add("orders", v1::Position::ANCHOR_EARLIEST);
   context = NewContext();
-  EXPECT_EQ(stub_->ListOffsets(context.get(), request, &response).error_code(),
-            grpc::INVALID_ARGUMENT);
+  ASSERT_TRUE(stub_->ListOffsets(context.get(), request, &response).ok());
+  ASSERT_EQ(response.results_size(), 6);
+  for (const int bad : {0, 3, 4})
+    EXPECT_EQ(ErrorOfStatus(response.results(bad).error()).reason, Reason::kInvalidArgument) << bad;
+  EXPECT_EQ(ErrorOfStatus(response.results(1).error()).reason, Reason::kTopicNotFound);
+  EXPECT_EQ(response.results(2).offset(), 2);
+  EXPECT_EQ(response.results(5).offset(), 0);
+  EXPECT_FALSE(response.results(5).has_error());
 }
 
 TEST_F(FetchCallTest, EndsOfEpochsAreFound) {

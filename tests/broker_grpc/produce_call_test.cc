@@ -200,6 +200,12 @@ TEST_F(ProduceCallTest, RequestsThatContradictThemselvesAreRefused) {
   request.mutable_producer()->set_producer_id(1);
   request.mutable_producer()->set_producer_epoch(1 << 20);
   add(request, "producer_epoch");
+  request = PlainRequest({"x"});
+  request.mutable_producer()->set_producer_id(-1);
+  add(request, "producer_id -1 was not given");
+  request = BatchRequest({"x"});
+  request.mutable_producer()->set_producer_id(9);
+  add(request, "producer is 9 with epoch 0, the record_batch has -1 with epoch -1");
   for (const auto& [bad, message] : requests) {
     const grpc::Status status = Produce(bad);
     EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT) << message;

@@ -267,11 +267,12 @@ TEST_F(ProduceStreamTest, TheFirstMessageHasToBeOpen) {
 TEST_F(ProduceStreamTest, BadOpeningsEndTheStream) {
   StartServer();
   stub_ = v1::ProduceService::NewStub(channel_);
-  std::vector<v1::ProduceOpen> opens(4);
+  std::vector<v1::ProduceOpen> opens(5);
   opens[0].set_acks(static_cast<v1::Acks>(99));
   opens[1].set_max_in_flight_bytes(-1);
   opens[2].mutable_producer()->set_producer_epoch(-1);
   opens[3].set_compression(static_cast<v1::Compression>(99));
+  opens[4].mutable_producer()->set_producer_id(-1);
   for (const auto& open : opens) {
     context_ = NewContext();
     stream_ = stub_->ProduceStream(context_.get());

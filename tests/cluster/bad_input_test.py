@@ -260,18 +260,66 @@ def test_a_message_over_the_limit_of_grpc_is_refused_by_it(stopped_node):
 
 def test_bytes_that_are_no_message_are_refused(node, topic):
     channel = node.channel()
-    for method in ("ProduceService/Produce", "TopicService/CreateTopic", "ClusterService/GetMetadata"):
-        with pytest.raises(grpc.RpcError) as refusal:
-            channel.unary_unary(f"/gregor.v1.{method}")(b"\xff" * 100, timeout=20)
-        # What the generated code of the server cannot parse it does not hand on.
-        assert refusal.value.code() in (INVALID, grpc.StatusCode.UNIMPLEMENTED), method
-    with pytest.raises(grpc.RpcError) as refusal:
-        channel.unary_unary("/gregor.v1.ProduceService/NoSuchMethod")(b"", timeout=20)
-    assert refusal.value.code() == grpc.StatusCode.UNIMPLEMENTED
-    # A service that comes later.
-    with pytest.raises(grpc.RpcError) as refusal:
-        channel.unary_unary("/gregor.v1.GroupAdminService/ListGroups")(b"", timeout=20)
-    assert refusal.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    log_bytes = node.log.stat().st_size
+    nonsense = b"\xff" * 100
+    not_utf8 = b"\x0a\x03a\xffb"  # as field 1, which is the name of the topic
+    messages = [(method, nonsense) for method in (
+        "ProduceService/Produce", "ProduceService/InitProducer", "FetchService/Fetch", "FetchService/ListOffsets",
+        "FetchService/GetEpochEndOffset", "TopicService/CreateTopic", "TopicService/GetTopic", "ConfigService/DescribeConfigs",
+        "ClusterService/GetMetadata", "ClusterService/DescribeCluster")]
+    messages += [(method, not_utf8) for method in ("TopicService/CreateTopic", "TopicService/GetTopic", "ClusterService/GetMetadata")]
+    for method, message in messages:
+        with fails("INVALID_ARGUMENT", INVALID) as failure:
+            channel.unary_unary(f"/gregor.v1.{method}")(message, timeout=20)
+        assert errors.outcome(failure.error) in ("NOT_APPLIED", None), method
+    with fails("INVALID_ARGUMENT", INVALID):
+        next(iter(channel.unary_stream("/gregor.v1.ClusterService/WatchMetadata")(b"\xff" * 100, timeout=20)))
+    # Whoever sends nonsense fills no log with it.
+    assert node.log.stat().st_size == log_bytes
+
+
+def test_methods_that_are_not_served_say_so(node):
+    channel = node.channel()
+    for method in ("ClusterService/DescribeQuorum", "ClusterService/ElectLeaders", "ConfigService/DescribeQuotas",
+                   "ProduceService/NoSuchMethod", "GroupAdminService/ListGroups", "NoSuchService/AtAll"):
+        with fails("UNSUPPORTED_VERSION", grpc.StatusCode.UNIMPLEMENTED) as failure:
+            channel.unary_unary(f"/gregor.v1.{method}")(b"", timeout=20)
+        assert method in failure.error.details()
+    for call in (channel.stream_stream("/gregor.v1.ConsumerService/JoinGroup")(iter([b""]), timeout=20),
+                 channel.unary_stream("/gregor.v1.ConsumerService/Subscribe")(b"", timeout=20)):
+        with fails("UNSUPPORTED_VERSION", grpc.StatusCode.UNIMPLEMENTED):
+            next(iter(call))
+
+
+def test_one_bad_query_fails_no_other(node, topic):
+    def query(partition, **position):
+        return dict(partition=dict(topic=topic, partition=partition), position=types_pb2.Position(**position))
+
+    answer = node.fetcher.ListOffsets(fetch_pb2.ListOffsetsRequest(queries=[
+        query(0, anchor=types_pb2.Position.ANCHOR_COMMITTED), query(0, anchor=types_pb2.Position.ANCHOR_EARLIEST),
+        query(99, anchor=types_pb2.Position.ANCHOR_EARLIEST)]), timeout=20)
+    assert [result.HasField("error") for result in answer.results] == [True, False, True]
+    assert answer.results[0].error.code == INVALID.value[0]
+
+
+@pytest.mark.parametrize("fields", [
+    dict(record_batch=batch([b"a"], producer_id=1, producer_epoch=0, base_sequence=0),
+         producer=produce_pb2.ProducerSession(producer_id=9)),
+    dict(record_batch=batch([b"a"], producer_id=1, producer_epoch=0, base_sequence=0),
+         producer=produce_pb2.ProducerSession(producer_id=1, producer_epoch=3)),
+    dict(records=records(b"a"), producer=produce_pb2.ProducerSession(producer_id=-1))],
+    ids=["another id", "another epoch", "no id"])
+def test_a_session_that_contradicts_its_batch_is_refused(node, topic, fields):
+    with fails("INVALID_ARGUMENT", INVALID) as failure:
+        produce(node, topic=topic, partition=0, **fields)
+    assert errors.outcome(failure.error) == "NOT_APPLIED"
+
+
+@pytest.mark.parametrize("name", ["__consumer_offsets", "__transaction_state", "__cluster_metadata"])
+def test_topics_of_the_cluster_are_not_for_clients_to_make(node, name):
+    for validate_only in (False, True):
+        with fails("INVALID_TOPIC", INVALID):
+            node.topics.CreateTopic(topic_pb2.CreateTopicRequest(topic=name, validate_only=validate_only), timeout=20)
 
 
 @pytest.mark.parametrize("timeout", [0.000001, 0])

@@ -7,7 +7,7 @@ import subprocess
 import grpc
 import pytest
 from node import Node, errors, eventually, fails
-from gregor.v1 import topic_pb2, types_pb2
+from gregor.v1 import config_pb2, topic_pb2, types_pb2
 
 DISK_MIB = 96
 
@@ -114,6 +114,83 @@ def test_a_disk_that_others_fill_up_to_the_last_byte_does_no_harm(small_disk):
     # Of the call whose outcome is unknown the record is there once, or not at all.
     between = values[len(written) + 1:-1]
     assert len(between) <= waiting and all(value.startswith(b"%06d" % len(written)) for value in between)
+
+
+def take_all_space(node):
+    """Another process fills the disk, up to the last byte; the file."""
+    ballast = pathlib.Path(node.data.parent) / "ballast"
+    for size in (1 << 20, 4096, 1):
+        with pytest.raises(OSError), open(ballast, "ab", buffering=0) as file:
+            while True:
+                file.write(b"\0" * size)
+    assert shutil.disk_usage(node.data.parent).free == 0
+    return ballast
+
+
+def test_topics_are_changed_and_deleted_with_no_byte_free(small_disk):
+    node = small_disk
+    node.start()
+    for number in range(40):
+        node.create_topic(f"topic{number}")
+    node.create_topic("orders")
+    node.produce("orders", [os.urandom(100_000)])
+    take_all_space(node)
+    # More than the metadata log had room for.
+    request = config_pb2.AlterConfigsRequest
+    for value in range(60):
+        answer = node.configs.AlterConfigs(request(alterations=[request.Alteration(
+            resource=config_pb2.ConfigResource(type=config_pb2.ConfigResource.TYPE_TOPIC, name=f"topic{number}"),
+            ops=[request.Op(name="retention.ms", kind=request.KIND_SET, value=str(1000000 + value))])
+            for number in range(40)]), timeout=20)
+        assert [result.code for result in answer.results] == [0] * 40
+    assert (node.data / "metadata" / "reserve").stat().st_size < 8 << 20
+    for number in range(40):
+        node.topics.DeleteTopic(topic_pb2.DeleteTopicRequest(topic=f"topic{number}"), timeout=20)
+    assert len(node.read("orders")) == 1
+    # One that waits for space is deleted, too, and its space is there again.
+    fill(node, "orders", timeout=4)
+    node.topics.DeleteTopic(topic_pb2.DeleteTopicRequest(topic="orders"), timeout=20)
+    eventually(lambda: shutil.disk_usage(node.data.parent).free > 50_000)
+    assert node.is_up()
+
+
+def test_a_node_starts_and_stops_with_no_byte_free(small_disk):
+    node = small_disk
+    node.start()
+    node.create_topic("orders", partitions=3)
+    node.create_topic("other")
+    for partition in range(3):
+        node.produce("orders", [b"before"] * 10, partition=partition)
+    ballast = take_all_space(node)
+    for turn in range(4):
+        # Others take what a stop or a crash leaves free.
+        node.kill() if turn % 2 == 0 else node.stop()
+        take_all_space(node)
+        node.start()
+        for partition in range(3):
+            assert [value for _, value in node.read("orders", partition)] == [b"before"] * 10
+        with fails("DISK_FULL"):
+            node.produce("orders", [b"x"], timeout=5)
+    node.topics.DeleteTopic(topic_pb2.DeleteTopicRequest(topic="other"), timeout=20)
+    assert node.stop()[0] == 0
+    ballast.unlink()
+    node.start()
+    eventually(lambda: writes(node, b"after"), seconds=20)
+    assert [value for _, value in node.read("orders")] == [b"before"] * 10 + [b"after"]
+
+
+def test_a_stop_while_writes_wait_for_space_is_a_clean_one(small_disk):
+    node = small_disk
+    node.start("--disk-reserve", "0")
+    node.create_topic("orders")
+    node.produce("orders", [b"before"])
+    take_all_space(node)
+    written, error = fill(node, "orders", timeout=4)
+    assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED or errors.reason(error) == "DISK_FULL"
+    code, seconds = node.stop()
+    assert code == 0 and seconds < 6
+    node.start("--disk-reserve", "0")
+    assert [value for _, value in node.read("orders")][:1 + len(written)] == [b"before"] + written
 
 
 def writes(node, value):

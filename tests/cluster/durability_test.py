@@ -1,5 +1,6 @@
 """What was acknowledged is there after the process was killed, and once."""
 import random
+import shutil
 import threading
 import time
 import uuid
@@ -132,3 +133,62 @@ def test_a_kill_takes_nothing_that_was_acknowledged(node, durability):
             # Values begin anew each round: only what was acknowledged in this one must be told apart.
             acknowledged[partition] = []
     assert node.stop()[0] == 0
+
+
+def session(node):
+    return node.producer.InitProducer(produce_pb2.InitProducerRequest(), timeout=20)
+
+
+def send(node, of, sequence, value):
+    return node.produce("orders", [value], producer=produce_pb2.ProducerSession(
+        producer_id=of.producer_id, producer_epoch=of.producer_epoch, base_sequence=sequence))
+
+
+@pytest.mark.parametrize("starts", [1])
+def test_metadata_of_an_older_backup_swallow_no_record(node, tmp_path, starts):
+    node.create_topic("orders")
+    send(node, session(node), 0, b"before the backup")
+    node.stop()
+    backup = tmp_path / "backup"
+    shutil.copytree(node.data / "metadata", backup)
+    expected = [b"before the backup"]
+    for number in range(starts):
+        node.start()
+        late = session(node)
+        expected.append(b"after it %d" % number)
+        send(node, late, 0, expected[-1])
+        node.stop()
+    shutil.rmtree(node.data / "metadata")
+    shutil.copytree(backup, node.data / "metadata")
+    node.start()
+    new = session(node)
+    assert new.producer_id != late.producer_id
+    if starts > 1:
+        # The log has leader epochs of which the metadata know nothing: it is left as it is.
+        with fails("STORAGE_ERROR"):
+            send(node, new, 0, b"new")
+        with fails("STORAGE_ERROR"):
+            node.read("orders")
+        assert node.is_up()
+        return
+    assert not send(node, new, 0, b"new").duplicate
+    # Who has a session from after the backup goes on, or is told to begin anew.
+    try:
+        send(node, late, 1, b"late")
+        expected += [b"new", b"late"]
+    except grpc.RpcError as error:
+        assert errors.reason(error) == "UNKNOWN_PRODUCER_ID"
+        assert errors.outcome(error) == "NOT_APPLIED"
+        expected += [b"new"]
+    assert [value for _, value in node.read("orders")] == expected
+
+
+def test_a_producer_id_that_was_never_given_is_refused(node):
+    node.create_topic("orders")
+    given = session(node)
+    made_up = produce_pb2.InitProducerResponse(producer_id=given.producer_id + 1_000_000, producer_epoch=0)
+    with fails("UNKNOWN_PRODUCER_ID") as failure:
+        send(node, made_up, 0, b"swallows somebody's first batch")
+    assert errors.outcome(failure.error) == "NOT_APPLIED"
+    send(node, given, 0, b"x")
+    assert node.read("orders") == [(0, b"x")]

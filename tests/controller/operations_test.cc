@@ -59,6 +59,17 @@ TEST_F(OperationsTest, TopicNamesAreThoseOfKafka) {
     EXPECT_TRUE(node_.Create(name).ok()) << name;
 }
 
+TEST_F(OperationsTest, TopicsOfTheClusterAreMadeByItselfOnly) {
+  for (const char* name : {"__consumer_offsets", "__transaction_state", "__cluster_metadata"}) {
+    ExpectRefused(node_.Create(name), Reason::kInvalidTopic, "the cluster makes by itself");
+    CreateTopic operation;
+    operation.name = name;
+    operation.internal = true;
+    EXPECT_TRUE(node_.Create(operation).ok()) << name;
+  }
+  EXPECT_TRUE(node_.Create("__mine").ok());
+}
+
 TEST_F(OperationsTest, NamesThatDifferInDotsOnlyCollide) {
   ASSERT_TRUE(node_.Create("a.b_c").ok());
   ExpectRefused(node_.Create("a_b.c"), Reason::kInvalidTopic, "collides with topic \"a.b_c\"");

@@ -11,6 +11,7 @@
 #include "raft/host/single_voter_log.h"
 #include "storage/log.h"
 #include "storage/log_directory.h"
+#include "storage/reserved_files.h"
 #include "tests/sim/scheduler.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_file_system.h"
@@ -165,7 +166,12 @@ class MetadataLogHarness : private MetadataLog::Listener {
  private:
   struct Process {
     Process(Scheduler& scheduler, SimFileSystem& files)
-        : loop(scheduler, "controller"), disk(scheduler, files) {}
+        : reserved(files, {.path = "/data/metadata/reserve", .beneficiaries = {"/data/metadata/"}}),
+          loop(scheduler, "controller"),
+          disk(scheduler, reserved) {
+      (void)reserved.Fill();  // without one it goes on, too
+    }
+    ReservedFiles reserved;
     SimLoop loop;
     SimDisk disk;
     std::unique_ptr<MetadataLog> log;

@@ -199,5 +199,31 @@ TEST(SingleVoterLog, APowerLossAtAnyStepLeavesAStartableNode) {
   EXPECT_GT(steps, 10u);
 }
 
+TEST(SingleVoterLog, OnAFullDiskItAppendsAndStartsFromItsReserve) {
+  MetadataLogHarness node(21);
+  SimFileSystem& files = node.files();
+  files.faults().capacity_bytes = 24u << 20;
+  // Others take what is free, to the last block.
+  const auto fill = [&] {
+    const auto file = files.Open("/data/other", OpenMode::kCreate);
+    ASSERT_TRUE(file.ok());
+    uint64_t size = *(*file)->Size();
+    for (const size_t step : {1u << 20, 1u << 12}) {
+      while ((*file)->Write(size, Slice::Own(std::string(step, 'x'))).ok()) size += step;
+    }
+  };
+  ASSERT_TRUE(node.Start());
+  node.may_be_empty = false;
+  for (int round = 0; round < 3; ++round) {
+    fill();
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(node.Append({std::string(1000, 'r')}));
+    ASSERT_TRUE(node.WaitForAll());
+    node.Kill();
+    fill();
+    ASSERT_TRUE(node.Start()) << *node.error();
+  }
+  EXPECT_EQ(node.delivered().size(), 300u);
+}
+
 }  // namespace
 }  // namespace gregor

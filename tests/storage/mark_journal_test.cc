@@ -61,6 +61,31 @@ TEST_F(MarkJournalTest, IsDurableOnceItsFileIsSynced) {
   EXPECT_EQ(marks_[Id(0)], Mark(10));
 }
 
+TEST_F(MarkJournalTest, OnAFullDiskTheOldFileGoesOn) {
+  {
+    MarkJournal journal = Open();
+    ASSERT_TRUE(journal.Append({{Id(0), Mark(10)}, {Id(1), Mark(20)}}).ok());
+  }
+  files_.KillProcess();
+  files_.faults().capacity_bytes = 0;
+  {
+    MarkJournal journal = Open();
+    EXPECT_EQ(marks_[Id(0)], Mark(10));
+    // What was read is durable now.
+    files_.LosePower(SimSurvival::kNothing);
+  }
+  {
+    MarkJournal journal = Open();
+    EXPECT_EQ(marks_[Id(1)], Mark(20));
+    ASSERT_TRUE(journal.Append({{Id(0), Mark(30)}}).ok());
+  }
+  files_.KillProcess();
+  Open();
+  EXPECT_EQ(marks_[Id(0)], Mark(30));
+  EXPECT_EQ(marks_[Id(1)], Mark(20));
+  EXPECT_FALSE(*files_.Exists(std::string(kPath) + ".tmp"));
+}
+
 TEST_F(MarkJournalTest, PassesDamagedRecordsOver) {
   for (const uint64_t damaged : {0u, 1u, 2u, 3u}) {
     ASSERT_TRUE(files_.Remove(kPath).ok());

@@ -118,7 +118,8 @@ TEST(ProducerState, MarkerOfTheSameEpochKeepsTheBatches) {
 }
 
 TEST(ProducerState, ExpiryForgetsIdsThatWereQuiet) {
-  ProducerState state({.expiration_ms = 1000});
+  ProducerBudget budget(1 << 20);
+  ProducerState state({.expiration_ms = 1000, .budget = &budget});
   state.Note(Header(1, 0, 0, 1), {0});
   state.Note(Header(2, 0, 0, 1), {500});
   state.Note(Header(1, 0, 1, 1), {700});
@@ -131,7 +132,8 @@ TEST(ProducerState, ExpiryForgetsIdsThatWereQuiet) {
   state.Expire({10000});
   EXPECT_EQ(state.id_count(), 0u);
   EXPECT_EQ(state.memory_bytes(), sizeof(ProducerState));
-  EXPECT_EQ(state.evicted_count(), 0u);
+  EXPECT_EQ(budget.evicted_count(), 0u);
+  EXPECT_EQ(budget.used_bytes(), 0u);
 }
 
 TEST(ProducerState, ClockThatWentBackDoesNotKeepIdsForEver) {
@@ -143,15 +145,40 @@ TEST(ProducerState, ClockThatWentBackDoesNotKeepIdsForEver) {
 }
 
 TEST(ProducerState, OldestIdGoesFirstWhenThereAreTooMany) {
-  ProducerState state({.ids_max = 3});
+  ProducerBudget budget(1 << 20);
+  ProducerState state({.ids_max = 3, .budget = &budget});
   for (int id = 0; id < 4; ++id) {
     state.Note(Header(id, 0, 0, 1), {id});
     if (id == 2) state.Note(Header(0, 0, 1, 1), {id});
   }
   EXPECT_EQ(state.id_count(), 3u);
-  EXPECT_EQ(state.evicted_count(), 1u);
+  EXPECT_EQ(budget.evicted_count(), 1u);
   EXPECT_TRUE(state.LastOf({0}));
   EXPECT_FALSE(state.LastOf({1}));
+}
+
+TEST(ProducerState, TheOldestMakeRoomWhereTheBudgetOfAllIsUsedUp) {
+  ProducerBudget budget(10 * 220);
+  ProducerState first({.budget = &budget});
+  for (int id = 0; id < 8; ++id) first.Note(Header(id, 0, 0, 1), {id});
+  {
+    ProducerState second({.budget = &budget});
+    for (int id = 0; id < 5; ++id) second.Note(Header(id, 0, 0, 1), {id});
+    EXPECT_EQ(first.id_count(), 8u);  // others' ids are not touched
+    EXPECT_EQ(second.id_count(), 2u);
+    EXPECT_TRUE(second.LastOf({4}));
+    EXPECT_EQ(budget.evicted_count(), 3u);
+    // It moves with the state.
+    ProducerState third(std::move(second));
+    second = std::move(third);
+    EXPECT_EQ(budget.used_bytes(), 10u * 220);
+    ProducerState copy({.budget = &budget});
+    ASSERT_TRUE(copy.Decode(second.Encode(Offset{9})).ok());
+    EXPECT_EQ(budget.used_bytes(), 12u * 220);
+  }
+  EXPECT_EQ(budget.used_bytes(), 8u * 220);
+  first.Clear();
+  EXPECT_EQ(budget.used_bytes(), 0u);
 }
 
 TEST(ProducerState, RequestIdIsFoundWhateverItsContent) {
@@ -168,12 +195,14 @@ TEST(ProducerState, RequestIdIsFoundWhateverItsContent) {
 }
 
 TEST(ProducerState, RequestIdsLeaveByTimeAndCountWithoutTouchingProducers) {
-  ProducerState state({.ids_max = 2, .request_window_ms = 1000, .request_ids_max = 10});
+  ProducerBudget budget(1 << 20);
+  ProducerState state(
+      {.ids_max = 2, .request_window_ms = 1000, .request_ids_max = 10, .budget = &budget});
   state.Note(Header(1, 0, 0, 1), {0});
   state.Note(Header(2, 0, 0, 1), {0});
   for (int i = 0; i < 25; ++i) state.Note(Header(kRequestIdRange + i, 0, i, 1, i), {i * 10});
   EXPECT_EQ(state.id_count(), 12u);
-  EXPECT_EQ(state.evicted_count(), 15u);
+  EXPECT_EQ(budget.evicted_count(), 15u);
   EXPECT_FALSE(state.LastOf({kRequestIdRange + 14}));
   EXPECT_EQ(state.LastOf({kRequestIdRange + 15})->base_offset, Offset{15});
   state.Expire({1201});
