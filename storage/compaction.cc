@@ -245,13 +245,32 @@ void Compaction::PlanGroups() {
                                .batch_bytes_max = job_.batch_bytes_max});
 }
 
+// Both the old files and the new one are there for a while, and that must leave the disk's reserve
+// to those who need it.
+Result<void> Compaction::BeginOutput() {
+  RETURN_IF_ERROR(directory_.CheckWritable());
+  uint64_t size = 0;
+  for (size_t i = groups_.back().begin; i < groups_.back().end; ++i) size += job_.segments[i].size;
+  FileSystem& files = directory_.disk().files();
+  ASSIGN_OR_RETURN(const DiskSpace space, files.Space(directory_.options().path));
+  const uint64_t free = space.free_bytes;
+  if (free < directory_.options().reserve_bytes + size) {
+    return Error(Reason::kDiskFull, "compaction of " + std::to_string(size) +
+                                        " bytes would leave less than the reserve of " +
+                                        std::to_string(directory_.options().reserve_bytes) +
+                                        " bytes: " + std::to_string(free) + " are left");
+  }
+  directory_.NoteGrowth(size);
+  return output_->Begin();
+}
+
 Result<void> Compaction::OpenGroup() {
   const Group& group = groups_.back();
   SegmentName name{job_.segments[group.begin].base(), 0};
   for (size_t i = group.begin; i < group.end; ++i)
     name.generation = std::max(name.generation, job_.segments[i].name.generation + 1);
   output_ = std::make_unique<Output>(directory_, job_.id, name, job_.config.index_interval_bytes);
-  if (group.end - group.begin > 1) RETURN_IF_ERROR(output_->Begin());
+  if (group.end - group.begin > 1) RETURN_IF_ERROR(BeginOutput());
   return OpenSource(group.begin, 0, name.base);
 }
 
@@ -270,6 +289,7 @@ bool Compaction::IsNeeded(const SegmentCursor::Batch& batch) const {
 
 Result<void> Compaction::FilterSome(CompactionStep& step) {
   if (output_ == nullptr) RETURN_IF_ERROR(OpenGroup());
+  if (output_->is_different()) RETURN_IF_ERROR(directory_.CheckWritable());
   while (step_bytes_ < kStepBytes) {
     if (output_->has_prefix_left()) {
       ASSIGN_OR_RETURN(const uint64_t copied, output_->CopyPrefix(*file_));
@@ -284,7 +304,7 @@ Result<void> Compaction::FilterSome(CompactionStep& step) {
     }
     const FilteredBatch filtered = filter_->Apply(batch->header, batch->bytes, IsNeeded(*batch));
     const bool is_whole = filtered.kind == FilteredBatch::Kind::kWhole;
-    if (!is_whole && !output_->is_different()) RETURN_IF_ERROR(output_->Begin());
+    if (!is_whole && !output_->is_different()) RETURN_IF_ERROR(BeginOutput());
     if (is_whole) {
       output_->Add(batch->header,
                    {reinterpret_cast<const char*>(batch->bytes.data()), batch->bytes.size()});

@@ -77,6 +77,7 @@ class Compaction {
   bool MapBatch(const SegmentCursor::Batch& batch);
   void PlanGroups();
   Result<void> OpenGroup();
+  Result<void> BeginOutput();
   Result<void> OpenSource(size_t number, uint64_t position, Offset next_offset);
   Result<void> FilterSome(CompactionStep& step);
   Result<void> EndGroup(CompactionStep& step);

@@ -47,7 +47,7 @@ bool LogImpl::CompactionIsDue(const Dirt& dirt) const {
 
 void LogImpl::ConsiderCompaction() {
   if (!options_.config.cleanup_compact || compaction_ != nullptr || compaction_failed_ ||
-      closing_ || segments_.size() < 2 || failure().has_value())
+      closing_ || segments_.size() < 2 || !directory_.CheckWritable().ok() || failure().has_value())
     return;
   const Dirt dirt = DirtNow();
   if (!CompactionIsDue(dirt)) return;
@@ -120,14 +120,18 @@ void LogImpl::OnCompactionStep(Result<CompactionStep> step) {
   if (!step.ok()) {
     if (compaction_->is_outrun) return EndCompaction(std::nullopt);
     const bool is_full = step.error().reason == Reason::kDiskFull;
-    LOG(ERROR) << "Compaction of " << Folder() << " failed: " << step.error()
-               << (is_full ? "" : "; it is not compacted again before the next start");
+    LOG_IF(ERROR, !is_full) << "Compaction of " << Folder() << " failed: " << step.error()
+                            << "; it is not compacted again before the next start";
+    const bool is_known = is_full && std::exchange(compaction_lacks_space_, true);
+    LOG_IF(WARNING, is_full && !is_known)
+        << "Compaction of " << Folder() << " waits for space: " << step.error();
     compaction_failed_ = !is_full;
     turn.CountRound(false);
     return EndCompaction(std::nullopt);
   }
   turn.Moved(step->bytes, loop_.clock().Now());
   if (step->clean_end.has_value()) {
+    compaction_lacks_space_ = false;
     turn.CountRound(true);
     return EndCompaction(step->clean_end);
   }

@@ -282,8 +282,9 @@ class LogImpl final : public Log {
   // Files that compaction replaced, and that the checkpoint in the folder still names.
   std::vector<SegmentName> replaced_;
   std::unique_ptr<CompactionRun> compaction_;
-  uint32_t replacements_ = 0;       // how often segments went or were replaced
-  bool compaction_failed_ = false;  // a segment is damaged: not again before the next start
+  uint32_t replacements_ = 0;            // how often segments went or were replaced
+  bool compaction_lacks_space_ = false;  // which was reported
+  bool compaction_failed_ = false;       // a segment is damaged: not again before the next start
 
   // Where the last reads ended: a reader that goes on there needs no search.
   struct Hint {

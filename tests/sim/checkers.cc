@@ -60,6 +60,9 @@ void LogChecker::OnOpened(const LogEnds& ends, const SyncedMark* journaled) {
   CheckOrder(ends);
   if (ends.synced_end != ends.log_end)
     Fail("what was recovered is served before it is synced: ", Describe(ends));
+  if (journaled != nullptr) marked_ = journaled->end_offset;
+  gone_.clear();
+  opened_end_ = ends.log_end;
   if (cut_ == Cut::kReset && ends.log_start == cut_to_ && ends.log_end == cut_to_) {
     Restart(cut_to_);
   } else if (journal_damaged_ && ends.log_start == ends.log_end && !IsBoundary(ends.log_end)) {
@@ -89,25 +92,53 @@ void LogChecker::CheckOpenedEnds(const LogEnds& ends, const SyncedMark* journale
   if (ends.log_end < marked) {
     Fail("cut below its synced mark ", marked, ": ", Describe(ends));
   } else if (ends.log_end < promised) {
-    // Damage above the mark looks like a torn write. Without damage it is a loss.
-    if (!damaged_ && !journal_damaged_)
-      Fail("acknowledged up to ", promised, ", and now there is: ", Describe(ends));
-    ++tolerated_losses_;
+    CheckLoss(ends, promised, journaled);
   }
   if (ends.log_end > branch_end())
     Fail("has more than was appended (", branch_end(), "): ", Describe(ends));
   if (!IsBoundary(ends.log_end)) Fail("ends inside of a batch: ", Describe(ends));
-  if (ends.log_start < log_start_min_ && !marks_lost_)
-    Fail("deleted records are back; it began at ", log_start_min_, ": ", Describe(ends));
+  // Without its mark a log knows by its checkpoint where it began at the last clean stop.
+  const Offset closed = damaged_ ? Offset{0} : std::min(log_start_closed_, log_start_min_);
+  const Offset start_min = marks_lost_ ? closed : log_start_min_;
+  if (ends.log_start < start_min)
+    Fail("deleted records are back; it began at ", start_min, ": ", Describe(ends));
   if (ends.log_start > log_start_max_)
     Fail("records are gone that nobody deleted, from ", log_start_max_, ": ", Describe(ends));
-  const bool marks_kept = !damaged_ && !marks_lost_ && journaled != nullptr;
+  const bool marks_kept = !marks_lost_ && journaled != nullptr;
   if (marks_kept && marked < synced_before_that_)
     Fail("its synced mark is ", marked, ", and ", synced_before_that_, " was synced two syncs ago");
 }
 
+// Damage above the mark looks like a torn write, and costs what lies behind it. Where no mark can
+// be believed it costs itself alone, at the end, and without damage nothing is lost.
+void LogChecker::CheckLoss(const LogEnds& ends, Offset promised, const SyncedMark* journaled) {
+  ++tolerated_losses_;
+  if (!damaged_)
+    return Fail("acknowledged up to ", promised, ", and now there is: ", Describe(ends));
+  if (journaled == nullptr || !journaled->is_doubtful) return;
+  const auto is_lost = [&](const Known& known) {
+    return known.header.base_offset >= ends.log_end && known.next() <= promised;
+  };
+  const auto lost = static_cast<uint64_t>(std::count_if(branch_.begin(), branch_.end(), is_lost));
+  if (lost > damaged_batches_)
+    Fail("its mark was lost, and ", lost, " acknowledged batches were cut off for ",
+         damaged_batches_, " damaged ones: ", Describe(ends));
+}
+
+// A mark that is lost makes damage of what a power loss tore, and of the absence of segments that
+// were deleted; after a clean stop there is neither.
 void LogChecker::OnRefused(const Error& error) {
-  if (!damaged_ && !journal_damaged_) Fail("is refused, and nothing is wrong with it: ", error);
+  const bool may_doubt = journal_damaged_ && stop_ != StopKind::kClean;
+  if (!damaged_ && !may_doubt) Fail("is refused, and nothing is wrong with it: ", error);
+}
+
+void LogChecker::OnClockJump(Timestamp before, Timestamp after) {
+  for (Known& known : branch_) {
+    for (KnownRecord& record : known.records) {
+      record.clock_min = std::min(record.clock_min, after);
+      record.clock_max = std::max(record.clock_max, before);
+    }
+  }
 }
 
 void LogChecker::OnStopped(StopKind stop) {
@@ -116,6 +147,7 @@ void LogChecker::OnStopped(StopKind stop) {
   if (!std::exchange(open_, false) || stop != StopKind::kClean) return;
   if (ends_.synced_end != ends_.log_end) Fail("was closed with unsynced records");
   kept_by_kill_ = kept_by_power_loss_ = ends_.log_end;
+  log_start_closed_ = ends_.log_start;
 }
 
 void LogChecker::OnAppended(const BatchHeader& header, std::vector<KnownRecord> records) {
@@ -127,6 +159,9 @@ void LogChecker::OnAppended(const BatchHeader& header, std::vector<KnownRecord> 
          end->second, " before");
   end->second = std::max(end->second, header.next_offset());
   CheckSequence(header);
+  if (now_) {
+    for (KnownRecord& record : records) record.clock_min = record.clock_max = now_();
+  }
   for (size_t i = 0; is_compacted_ && i < records.size(); ++i)
     records_[{header.leader_epoch.value, header.base_offset.value + static_cast<int64_t>(i)}] =
         records[i];
@@ -174,6 +209,7 @@ void LogChecker::OnTruncate(Offset end) {
 void LogChecker::OnReset(Offset start) {
   BeginCut(Cut::kReset, start, Offset{0});
   log_start_min_ = std::min(log_start_min_, start);
+  log_start_closed_ = std::min(log_start_closed_, start);
 }
 
 void LogChecker::BeginCut(Cut cut, Offset to, Offset still_promised) {
@@ -246,6 +282,8 @@ void LogChecker::Restart(Offset start) {
   branch_.clear();
   branch_begin_ = start;
   log_start_min_ = log_start_max_ = start;
+  log_start_closed_ = std::min(log_start_closed_, start);
+  gone_.clear();
 }
 
 // A reset that a crash kept from happening may have forgotten the producers of records that are not
@@ -263,13 +301,13 @@ void LogChecker::CutBranch(Offset end) {
   while (!branch_.empty() && branch_.back().header.base_offset >= end) branch_.pop_back();
 }
 
-// The epoch of what was appended at the offset. No checksum covers it, only the synced mark: where
-// the journal was damaged, too, a flipped bit in it goes unseen.
+// The epoch of what was appended at the offset. No checksum covers it, only the synced mark: above
+// it, or where the journal was damaged, too, a flipped bit in it goes unseen.
 template <typename Appended>
 LeaderEpoch LogChecker::AppendedEpoch(LeaderEpoch served, Offset offset,
                                       const Appended& appended) const {
-  if (!damaged_ || !journal_damaged_ || appended.contains({served.value, offset.value}))
-    return served;
+  const bool is_covered = !journal_damaged_ && (offset < marked_ || offset >= opened_end_);
+  if (!damaged_ || is_covered || appended.contains({served.value, offset.value})) return served;
   for (int bit = 0; bit < 31; ++bit) {
     const LeaderEpoch other{served.value ^ (1 << bit)};
     if (appended.contains({other.value, offset.value})) return other;
@@ -309,6 +347,32 @@ void LogChecker::CheckRecords(const RecordBatch& batch, std::set<Offset>* seen) 
   }
 }
 
+const KnownRecord* LogChecker::RecordAt(Offset offset) const {
+  const size_t index = IndexOf(offset);
+  if (index == branch_.size()) return nullptr;
+  const Known& known = branch_[index];
+  return &known.records[static_cast<size_t>(offset - known.header.base_offset)];
+}
+
+// Its horizon is so long after the round that saw it first, which came after it was appended.
+bool LogChecker::MayGo(const KnownRecord& tombstone) const {
+  const Timestamp latest = std::max(tombstone.clock_max, now_());
+  return latest - tombstone.clock_min >= delete_retention_ms_;
+}
+
+// What goes of a key goes from the front.
+void LogChecker::CheckNoneIsBack(const std::set<Offset>& seen, uint64_t reads) {
+  for (const Offset offset : seen) {
+    const KnownRecord* record = RecordAt(offset);
+    if (record == nullptr || offset < ends_.log_start) continue;
+    const auto gone = gone_.find(record->key);
+    if (gone == gone_.end() || offset >= gone->second.offset || reads < gone->second.reads)
+      continue;
+    return Fail("the record at ", offset, " is served, and a later one of its key, at ",
+                gone->second.offset, ", was not");
+  }
+}
+
 void LogChecker::CheckMissing(Offset from, Offset end, const std::set<Offset>& seen) {
   std::map<int32_t, Offset> last;  // by key, of what readers may see
   for (const Known& known : branch_) {
@@ -318,17 +382,18 @@ void LogChecker::CheckMissing(Offset from, Offset end, const std::set<Offset>& s
     }
   }
   for (Offset offset = std::max(from, ends_.log_start); offset < end; offset = offset + 1) {
-    const size_t index = IndexOf(offset);
-    if (seen.contains(offset) || index == branch_.size()) continue;
-    const Known& known = branch_[index];
-    const KnownRecord& record =
-        known.records[static_cast<size_t>(offset - known.header.base_offset)];
-    const bool may_go = last[record.key] > offset || (record.value == 0 && tombstones_go_);
+    const KnownRecord* record = RecordAt(offset);
+    if (seen.contains(offset) || record == nullptr) continue;
+    const bool may_go = last[record->key] > offset || (record->value == 0 && MayGo(*record));
     if (!may_go) Fail("the last record of a key, at ", offset, ", is not served");
+    Gone& gone = gone_[record->key];
+    if (offset > gone.offset) gone = {offset, reads_};
   }
 }
 
-void LogChecker::OnRead(Offset from, Offset limit, const LogRead& read, uint64_t cuts) {
+void LogChecker::OnRead(Offset from, Offset limit, const LogRead& read, uint64_t cuts,
+                        uint64_t reads) {
+  ++reads_;
   const bool is_current = cuts == cuts_ && cut_ == Cut::kNone;
   if (read.batches.empty()) {
     if (!is_current || from >= limit) return;
@@ -359,7 +424,9 @@ void LogChecker::OnRead(Offset from, Offset limit, const LogRead& read, uint64_t
     at += header->size();
   }
   if (read.next_offset != *next) Fail("read at ", from, " goes on at ", read.next_offset);
-  if (is_compacted_ && is_current) CheckMissing(from, *next, seen);
+  if (!is_compacted_ || !is_current) return;
+  CheckNoneIsBack(seen, reads);
+  CheckMissing(from, *next, seen);
 }
 
 void LogChecker::OnReadFailed(Offset from, const Error& error) {

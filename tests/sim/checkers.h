@@ -2,6 +2,7 @@
 #define GREGOR_TESTS_SIM_CHECKERS_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -46,6 +47,10 @@ struct KnownRecord {
   int64_t time = 0;
   int32_t key = -1;    // -1: none
   uint64_t value = 0;  // 0: none, a tombstone where the log is compacted
+  // The wall clock since it was appended, which may have jumped: its lowest time, and the highest
+  // one before the last jump.
+  Timestamp clock_min{0};
+  Timestamp clock_max{0};
 };
 
 // What one log has to be, as those know it who use it: what was appended and promised, against what
@@ -56,19 +61,22 @@ struct KnownRecord {
 //   back (R8, P8), what is served is what was appended and below the high watermark (P3, P11),
 //   damage is refused and never cut below the synced mark (A4, A5, mutant 32), nothing recovered is
 //   served before it is synced (A12), the log start never goes back, marks trail by a group at
-//   most.
+//   most; of a compacted log: the last value of a key stays, tombstones for delete.retention.ms,
+//   and no older value is served once its successor or its tombstone was not.
 // The caller reports what it does before it does it, and what came back after that.
 // Thread: the simulation's.
 class LogChecker {
  public:
   LogChecker(std::string name, Durability durability, Verdict& verdict);
 
-  // It is compacted: a record may go once a later one has its key, and a tombstone by itself if
-  // `tombstones_go`. Its values and keys are those that TextOf() and KeyOf() make.
-  void SetCompacted(bool tombstones_go) {
+  // It is compacted: a record may go once a later one has its key, and a tombstone by itself after
+  // that time by `now`. Its values and keys are those that TextOf() and KeyOf() make.
+  void SetCompacted(int64_t delete_retention_ms, std::function<Timestamp()> now) {
     is_compacted_ = true;
-    tombstones_go_ = tombstones_go;
+    delete_retention_ms_ = delete_retention_ms;
+    now_ = std::move(now);
   }
+  void OnClockJump(Timestamp before, Timestamp after);
   static std::string TextOf(uint64_t value) { return std::to_string(value) + "/"; }
   static std::string KeyOf(int32_t key) { return "k" + std::to_string(key); }
 
@@ -79,8 +87,12 @@ class LogChecker {
   // The log does not open although nothing stood in the way but what is wrong with its files.
   void OnRefused(const Error& error);
   void OnStopped(StopKind stop);
-  // Bytes of its files are wrong now, or were written wrong.
-  void OnDamaged() { damaged_ = true; }
+  // Bytes of its files are wrong now, or were written wrong, in so many batches at most.
+  void OnDamaged(uint64_t batches) {
+    damaged_ = true;
+    damaged_batches_ =
+        batches > UINT64_MAX - damaged_batches_ ? UINT64_MAX : damaged_batches_ + batches;
+  }
   // Marks may be missing, because their journal could not be written.
   void OnMarksLost() { marks_lost_ = true; }
   // ... or is damaged: then one from before a truncation may have come back.
@@ -98,8 +110,10 @@ class LogChecker {
   void OnEnds(const LogEnds& ends);
 
   // --- what was seen
-  // A read of [from, limit) that began when there had been so many cuts (cut_count()).
-  void OnRead(Offset from, Offset limit, const LogRead& read, uint64_t cuts);
+  // A read of [from, limit) that began when there had been so many cuts (cut_count()), and so many
+  // reads (read_count()).
+  void OnRead(Offset from, Offset limit, const LogRead& read, uint64_t cuts,
+              uint64_t reads = UINT64_MAX);
   void OnReadFailed(Offset from, const Error& error);
   void OnFoundByTime(Timestamp time, Offset limit, const std::optional<TimedOffset>& found,
                      uint64_t cuts);
@@ -118,6 +132,7 @@ class LogChecker {
   Offset CutPlace(Offset end) const;
   // Changes with every cut and deletion: answers that were begun before one may be of either state.
   uint64_t cut_count() const { return cuts_; }
+  uint64_t read_count() const { return reads_; }
   // Batches that were acknowledged and then lost to damage that nobody can tell from a torn write.
   uint64_t tolerated_losses() const { return tolerated_losses_; }
   // Batches that were appended, and not there after a stop: it had an effect.
@@ -154,6 +169,11 @@ class LogChecker {
   void CheckRecords(const RecordBatch& batch, std::set<Offset>* seen);
   // ... and those of [from, end) that are not among `seen` were allowed to go.
   void CheckMissing(Offset from, Offset end, const std::set<Offset>& seen);
+  bool MayGo(const KnownRecord& tombstone) const;
+  // None of them is older than what was missing of its key when the read began.
+  void CheckNoneIsBack(const std::set<Offset>& seen, uint64_t reads);
+  const KnownRecord* RecordAt(Offset offset) const;
+  void CheckLoss(const LogEnds& ends, Offset promised, const SyncedMark* journaled);
   // The last batch of the producer, by place in the log; nullptr if it has none.
   const Known* LastOf(ProducerId id) const;
 
@@ -164,13 +184,16 @@ class LogChecker {
   bool open_ = false;
   StopKind stop_ = StopKind::kClean;
   bool is_compacted_ = false;
-  bool tombstones_go_ = false;
+  int64_t delete_retention_ms_ = 0;
+  std::function<Timestamp()> now_;
   bool damaged_ = false;
+  uint64_t damaged_batches_ = 0;
   bool marks_lost_ = false;
   bool journal_damaged_ = false;
   uint64_t tolerated_losses_ = 0;
   uint64_t lost_appends_ = 0;
   uint64_t cuts_ = 0;
+  uint64_t reads_ = 0;
 
   // What the log may hold at most: all that was appended and not cut off, deleted or not.
   Offset branch_begin_{0};
@@ -182,11 +205,22 @@ class LogChecker {
   std::map<int32_t, Offset> epoch_ends_;
   std::map<std::pair<int32_t, int64_t>, KnownRecord> records_;  // of a compacted log, by offset
 
+  // Of a compacted log, since it was opened: the last offset of a key that a read missed, and how
+  // many reads there had been then.
+  struct Gone {
+    Offset offset{-1};
+    uint64_t reads = 0;
+  };
+  std::map<int32_t, Gone> gone_;
+
   LogEnds ends_;  // as last seen
   Offset visible_end_{0};
   Offset kept_by_kill_{0};
   Offset kept_by_power_loss_{0};
   Offset log_start_min_{0};
+  Offset log_start_closed_{0};  // at the last clean stop
+  Offset marked_{0};            // what the journal knew at the last start
+  Offset opened_end_{0};
   Offset log_start_max_{0};
   // The synced end before the last two times that it moved: marks are not further behind.
   Offset synced_before_{0};

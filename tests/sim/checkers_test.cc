@@ -122,7 +122,7 @@ TEST_F(CheckersTest, ALogEndsBetweenBatches) {
 
 TEST_F(CheckersTest, DamageIsNeverCutBelowTheMark) {
   Fill(5);
-  checker_.OnDamaged();
+  checker_.OnDamaged(1);
   Reopen(StopKind::kPowerLoss, Ends(0, 8, 8, 8), 8);  // above it damage looks like a torn write
   ExpectNone();
   EXPECT_EQ(checker_.tolerated_losses(), 1u);
@@ -133,7 +133,7 @@ TEST_F(CheckersTest, DamageIsNeverCutBelowTheMark) {
 TEST_F(CheckersTest, OnlyDamageExcusesARefusal) {
   Fill(1);
   checker_.OnStopped(StopKind::kKill);
-  checker_.OnDamaged();
+  checker_.OnDamaged(1);
   checker_.OnRefused(Error(Reason::kStorageError, "bad"));
   ExpectNone();
   LogChecker whole("whole", Durability::kSynced, verdict_);
@@ -256,7 +256,7 @@ TEST_F(CheckersTest, AFlippedEpochIsForgivenOnlyWhereNoMarkCouldTell) {
       checker.OnOpened(Ends(0, 0, 0, 0), &nothing_);
       checker.OnAppended(MakeBatch(0, 2, 1).header, {{.time = 1000}, {.time = 1001}});
       checker.OnEnds(Ends(0, 2, 2, 2));
-      checker.OnDamaged();
+      checker.OnDamaged(1);
       if (journal_damaged) checker.OnJournalDamaged();
       const RecordBatch batch = MakeBatch(0, other_content ? 1 : 2, 1);
       std::string bytes = batch.bytes.ToString();
@@ -336,6 +336,127 @@ TEST_F(CheckersTest, AProducerInOrderIsNotRefused) {
   ExpectNone();
   checker_.OnOutOfOrder(MakeBatch(2, 1, 1, 7, 2).header, Error(Reason::kOutOfOrderSequence, "gap"));
   ExpectFailure("in spite of its order");
+}
+
+TEST_F(CheckersTest, ALostJournalIsNoReasonToLoseRecords) {
+  Fill(5);
+  checker_.OnJournalDamaged();
+  Reopen(StopKind::kPowerLoss, Ends(0, 8, 8, 8), 0);
+  ExpectFailure("acknowledged up to 10");
+}
+
+TEST_F(CheckersTest, WithoutAMarkDamageCostsNoMoreThanItselfAtTheEnd) {
+  for (const int64_t end : {8, 6}) {
+    Verdict verdict;
+    LogChecker checker("log", Durability::kSynced, verdict);
+    checker.OnOpened(Ends(0, 0, 0, 0), &nothing_);
+    for (int i = 0; i < 5; ++i) checker.OnAppended(MakeBatch(2 * i, 2, 1).header, {{}, {}});
+    checker.OnEnds(Ends(0, 10, 10, 10));
+    checker.OnJournalDamaged();
+    checker.OnDamaged(1);
+    checker.OnStopped(StopKind::kKill);
+    SyncedMark mark;
+    mark.is_doubtful = true;
+    checker.OnOpened(Ends(0, end, end, end), &mark);
+    EXPECT_EQ(verdict.failed(), end == 6) << verdict.what();
+  }
+}
+
+TEST_F(CheckersTest, AfterACleanStopALostJournalIsNoReasonToRefuse) {
+  Fill(2);
+  checker_.OnStopped(StopKind::kClean);
+  checker_.OnJournalDamaged();
+  checker_.OnRefused(Error(Reason::kStorageError, "bad"));
+  ExpectFailure("nothing is wrong");
+}
+
+TEST_F(CheckersTest, NorToForgetWhatWasDeletedBefore) {
+  Fill(3);
+  checker_.OnDelete(Offset{4});
+  checker_.OnEnds(Ends(4, 6, 6, 6));
+  checker_.OnDeleted(Offset{4});
+  checker_.OnJournalDamaged();
+  Reopen(StopKind::kClean, Ends(2, 6, 6, 6), 0);
+  ExpectFailure("deleted records are back");
+}
+
+// A compacted log: a value of key 1, a value of key 2, another one of key 1, a tombstone of key 2.
+class CompactedCheckersTest : public CheckersTest {
+ protected:
+  CompactedCheckersTest() {
+    checker_.SetCompacted(1000, [this] { return now_; });
+    for (int64_t i = 0; i < 4; ++i) {
+      const uint64_t value = i == 3 ? 0 : 10 + static_cast<uint64_t>(i);
+      checker_.OnAppended(Batch(i).header,
+                          {{.time = i, .key = i % 2 == 0 ? 1 : 2, .value = value}});
+    }
+    checker_.OnEnds(Ends(0, 4, 4, 4));
+  }
+  static RecordBatch Batch(int64_t offset) {
+    BatchBuilder builder(BatchBuilder::Options{});
+    NewRecord record;
+    const std::string key = LogChecker::KeyOf(offset % 2 == 0 ? 1 : 2);
+    const std::string value = LogChecker::TextOf(10 + static_cast<uint64_t>(offset));
+    record.key = key;
+    if (offset != 3) record.value = value;
+    record.timestamp = Timestamp{offset};
+    builder.Add(record);
+    RecordBatch batch = builder.Build();
+    StampBatch(batch, Offset{offset}, LeaderEpoch{1}, TimestampType::kCreateTime, Timestamp{0});
+    return batch;
+  }
+  void ReadThese(const std::vector<int64_t>& offsets, uint64_t reads = UINT64_MAX) {
+    LogRead read;
+    read.base_offset = Offset{offsets.front()};
+    for (const int64_t offset : offsets) read.batches.Append(Batch(offset).bytes);
+    read.next_offset = Offset{offsets.back() + 1};
+    checker_.OnRead(Offset{0}, Offset{4}, read, checker_.cut_count(), reads);
+    // Up to the end.
+    if (offsets.back() < 3)
+      checker_.OnRead(read.next_offset, Offset{4}, {}, checker_.cut_count(), reads);
+  }
+  Timestamp now_{5000};
+};
+
+TEST_F(CompactedCheckersTest, WhatIsSupersededMayGo) {
+  ReadThese({0, 1, 2, 3});
+  ReadThese({2, 3});
+  ExpectNone();
+}
+
+TEST_F(CompactedCheckersTest, TombstonesStayForTheirTime) {
+  now_ = Timestamp{5999};
+  ReadThese({2});
+  ExpectFailure("the last record of a key, at 3");
+}
+
+TEST_F(CompactedCheckersTest, AndGoAfterIt) {
+  now_ = Timestamp{6000};
+  ReadThese({2});
+  ExpectNone();
+}
+
+TEST_F(CompactedCheckersTest, TimeIsTheClocksWhereverItJumps) {
+  checker_.OnClockJump(Timestamp{5500}, Timestamp{4600});
+  now_ = Timestamp{5000};
+  ReadThese({2, 3});
+  ExpectNone();
+  now_ = Timestamp{5600};
+  ReadThese({2});
+  ExpectNone();
+}
+
+TEST_F(CompactedCheckersTest, AnOlderValueNeverComesBack) {
+  ReadThese({2, 3});
+  ExpectNone();
+  ReadThese({0, 2, 3}, 0);  // began before that
+  ExpectNone();
+  ReadThese({1, 2, 3});
+  ExpectNone();  // the tombstone is there
+  now_ = Timestamp{6000};
+  ReadThese({2});
+  ReadThese({1, 2});
+  ExpectFailure("the record at 1 is served, and a later one of its key, at 3, was not");
 }
 
 }  // namespace

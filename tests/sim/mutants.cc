@@ -12,6 +12,8 @@ namespace {
 
 constexpr size_t kLeaderEpochAt = 12;
 constexpr size_t kCrcAt = 17;
+constexpr size_t kAttributesAt = 21;
+constexpr uint16_t kTransactional = 1 << 4;
 
 template <typename T>
 void PutAt(uint8_t* out, T value) {
@@ -47,13 +49,31 @@ void HideDamage(std::span<uint8_t> bytes) {
   });
 }
 
+// Says that batches are of a transaction, which compaction keeps as they are; or not any more.
+void SetTransactional(std::span<uint8_t> bytes, bool is_transactional) {
+  ForEachBatch(bytes, [&](const BatchHeader& header, std::span<uint8_t> batch) {
+    const auto attributes = static_cast<uint16_t>(header.attributes);
+    PutAt(batch.data() + kAttributesAt,
+          static_cast<uint16_t>(is_transactional ? attributes | kTransactional
+                                                 : attributes & ~kTransactional));
+    PutAt(batch.data() + kCrcAt, Crc32c(0, batch.subspan(kBatchCrcStart)));
+  });
+}
+
 class MutantFile final : public File {
  public:
   MutantFile(FilePtr inner, std::string path, MutantFileSystem& files)
       : inner_(std::move(inner)), path_(std::move(path)), files_(files) {}
 
   Result<void> Write(uint64_t position, const Bytes& data) override {
+    if (passes_over() && path_.ends_with(".log.cleaned")) {
+      std::string bytes = data.ToString();
+      SetTransactional({reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()}, false);
+      return inner_->Write(position, Slice::Own(std::move(bytes)));
+    }
     Result<void> written = inner_->Write(position, data);
+    const bool is_full = !written.ok() && written.error().reason == Reason::kDiskFull;
+    if (files_.mutant() == Mutant::kGivenUpWhenFull && is_full && is_log()) return {};
     if (files_.mutant() == Mutant::kWriteErrorIgnored && is_log()) return {};
     return written;
   }
@@ -87,12 +107,20 @@ class MutantFile final : public File {
 
  private:
   bool is_log() const { return path_.ends_with(".log"); }
+  bool passes_over() const {
+    return files_.mutant() == Mutant::kOldValueKept && files_.in_compaction();
+  }
+  // Compaction wrote it.
+  bool is_clean() const {
+    return is_log() && path_.find('-', path_.rfind('/')) != std::string::npos;
+  }
   void Alter(uint64_t position, std::span<uint8_t> bytes) const {
     if (files_.mutant() == Mutant::kStaleAccepted && files_.in_recovery()) {
       std::vector<uint8_t> before(position);
       const auto read = inner_->Read(0, before);
       HideEpochs(bytes, read.ok() ? HideEpochs(before, 0) : 0);
     }
+    if (passes_over() && is_clean()) SetTransactional(bytes, true);
     if (files_.mutant() == Mutant::kDamageServed && !files_.in_recovery()) HideDamage(bytes);
   }
 
@@ -169,7 +197,12 @@ class MutantDirectory final : public LogDirectory {
   int64_t stray_folders() const override { return inner_->stray_folders(); }
   std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const override {
     if (mutant_ == Mutant::kCutBelowMark) return std::nullopt;
-    return inner_->MarkOf(partition);
+    auto mark = inner_->MarkOf(partition);
+    if (mutant_ == Mutant::kMarksLost && mark.has_value() && mark->is_doubtful) {
+      mark->is_doubtful = false;
+      if (*mark == SyncedMark()) return std::nullopt;
+    }
+    return mark;
   }
   std::string PathOf(const TopicIdPartition& partition) const override {
     if (mutant_ == Mutant::kFilesReused) return inner_->PathOf(alias_(partition));
@@ -223,6 +256,10 @@ const std::vector<MutantInfo>& AllMutants() {
       {Mutant::kCutNotSynced, "cut-not-synced", "storage"},
       {Mutant::kDeletionNotJournaled, "deletion-not-journaled", "storage"},
       {Mutant::kCompactedNotSynced, "compacted-not-synced", "storage"},
+      {Mutant::kTombstonesDropped, "tombstones-dropped", "storage"},
+      {Mutant::kOldValueKept, "old-value-kept", "storage"},
+      {Mutant::kMarksLost, "marks-lost", "storage"},
+      {Mutant::kGivenUpWhenFull, "given-up-when-full", "storage"},
       {Mutant::kDamageServed, "damage-served", "storage"},
       {Mutant::kEpochKept, "epoch-kept", "storage"},
       {Mutant::kProducersForgotten, "producers-forgotten", "storage"},

@@ -33,6 +33,10 @@ enum class Mutant {
   kCutNotSynced,          // a truncation is not synced before appends go on
   kDeletionNotJournaled,  // DeleteBefore() is acknowledged before it is durable
   kCompactedNotSynced,    // what compaction wrote takes its place before it is on the disk
+  kTombstonesDropped,     // a tombstone goes before delete.retention.ms have passed
+  kOldValueKept,          // compaction passes over what it has cleaned before
+  kMarksLost,             // nobody notices that the journal of marks is not whole
+  kGivenUpWhenFull,       // what finds no space on the disk counts as written
   kDamageServed,          // reads believe in bytes with a wrong checksum
   kEpochKept,             // the leader epoch does not rise at a start (4)
   kProducersForgotten,    // the table of idempotent producers is lost at a start (35)
@@ -79,6 +83,7 @@ class MutantFileSystem final : public FileSystem {
   Mutant mutant() const { return mutant_; }
   void set_job(std::string_view name) { job_ = name; }
   bool in_recovery() const { return job_ == "log.open"; }
+  bool in_compaction() const { return job_ == "log.compact"; }
   // Whether syncs of this path are left out.
   bool SkipsSync(const std::string& path) const;
 

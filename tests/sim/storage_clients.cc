@@ -218,13 +218,14 @@ void StorageScenario::ReadFrom(SimLog& log, Offset from, size_t bytes_max,
   spec.bytes_max = bytes_max;
   spec.first_batch_may_exceed = !random_.Chance(0.1);
   const uint64_t cuts = log.checker.cut_count();
+  const uint64_t reads = log.checker.read_count();
   const uint64_t errors = files_.counts().io_errors;
-  log.log->Read(spec, [this, &log, spec, cuts, errors, then](Result<LogRead> read) {
+  log.log->Read(spec, [this, &log, spec, cuts, reads, errors, then](Result<LogRead> read) {
     Note("read", log.number, static_cast<uint64_t>(spec.from.value),
          read.ok() ? "" : read.error().ToString());
     if (read.ok()) {
       Count("reads");
-      log.checker.OnRead(spec.from, spec.limit, *read, cuts);
+      log.checker.OnRead(spec.from, spec.limit, *read, cuts, reads);
       return then(read->next_offset);
     }
     NoteDamage();
@@ -353,7 +354,7 @@ void StorageScenario::SetConfig(SimLog& log) {
   log.config.cleanup_compact = before.cleanup_compact;
   log.config.cleanup_delete = before.cleanup_delete;
   log.config.delete_retention_ms = before.delete_retention_ms;
-  log.log->SetConfig(log.config);
+  log.log->SetConfig(ConfigOf(log));
 }
 
 void StorageScenario::Close(SimLog& log, bool reopen) {

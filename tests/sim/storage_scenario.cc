@@ -18,14 +18,13 @@ constexpr Duration kSettleLimit = std::chrono::minutes(5);
 
 }  // namespace
 
-StorageSwarm::StorageSwarm(Random& random) {
+StorageSwarm::StorageSwarm(Random& random, Random& more) {
   op_weights = {20, 20, 8, 20, 4, 4, 3, 1, 3, 3, 2, 3, 1};
   CHECK_EQ(op_weights.size(), size_t{kOpCount});
   for (size_t op = kAppend + 1; op < op_weights.size(); ++op) {
     if (random.Chance(0.3)) op_weights[op] = 0;
   }
   fault_weights = {3, 4, 6, 2, 2, 1, 1, 1, 1, 2, 1, 1, 1};
-  CHECK_EQ(fault_weights.size(), size_t{kFaultCount});
   const bool damages = random.Chance(0.3);
   for (size_t fault = 0; fault < fault_weights.size(); ++fault) {
     const bool damaging = fault == kFlipBit || fault == kFlipWrites || fault == kMisdirectWrites;
@@ -34,6 +33,9 @@ StorageSwarm::StorageSwarm(Random& random) {
   if (fault_weights[kKill] + fault_weights[kPowerLoss] + fault_weights[kPowerLossInside] == 0)
     fault_weights[kPowerLossInside] = 6;
   if (random.Chance(0.15)) DrawTears(random);
+  fault_weights.push_back(more.Chance(0.15) ? 2 : 0);
+  CHECK_EQ(fault_weights.size(), size_t{kFaultCount});
+  keeps_tombstones = more.Chance(0.3);
   step_count = random.Between(50, 400);
   step_interval = microseconds(LogUniform(random, 50, 20'000));
   fault_interval = step_interval * LogUniform(random, tears ? 2 : 4, tears ? 10 : 100);
@@ -71,7 +73,8 @@ void StorageSwarm::DrawTears(Random& random) {
 StorageScenario::StorageScenario(const SimRun& run)
     : scheduler_(run.seed),
       random_(scheduler_.random().Fork()),
-      swarm_(random_),
+      more_random_(~run.seed),
+      swarm_(random_, more_random_),
       files_(run.seed, &scheduler_.trace()),
       node_(scheduler_, files_,
             [&] {
@@ -136,6 +139,8 @@ LogConfig StorageScenario::DrawConfig() {
     config.segment_bytes = Pick<int64_t>(random_, {300, 1000, 4000});
     config.min_cleanable_dirty_ratio = Pick<double>(random_, {0, 0.2, 0.6});
     config.delete_retention_ms = random_.Chance(0.5) ? 0 : LogConfig::kNever / 2;
+    if (config.delete_retention_ms > 0 && !swarm_.keeps_tombstones)
+      config.delete_retention_ms = LogUniform(more_random_, 20, 3000);
     if (random_.Chance(0.2)) config.min_compaction_lag_ms = LogUniform(random_, 1, 1000);
     if (random_.Chance(0.2)) config.max_compaction_lag_ms = LogUniform(random_, 1, 1000);
   }
@@ -148,12 +153,21 @@ LogConfig StorageScenario::DrawConfig() {
   return config;
 }
 
+LogConfig StorageScenario::ConfigOf(const SimLog& log) const {
+  LogConfig config = log.config;
+  if (mutant_ == Mutant::kTombstonesDropped) config.delete_retention_ms = 0;
+  return config;
+}
+
 void StorageScenario::AddLog() {
   const TopicIdPartition id{random_.NewUuid<TopicId>(),
                             PartitionIndex{static_cast<int32_t>(random_.Below(3))}};
   logs_.push_back(std::make_unique<SimLog>(logs_.size(), id, DrawConfig(), verdict_));
   SimLog& log = *logs_.back();
-  if (log.config.cleanup_compact) log.checker.SetCompacted(log.config.delete_retention_ms == 0);
+  if (log.config.cleanup_compact) {
+    log.checker.SetCompacted(log.config.delete_retention_ms,
+                             [this] { return scheduler_.clock().WallNow(); });
+  }
   log.directory = random_.Below(node_.directory_count());
   log.loop = random_.Below(node_.loop_count());
   for (int64_t i = random_.Between(1, 3); i > 0; --i) {
@@ -205,7 +219,7 @@ void StorageScenario::Open(SimLog& log) {
   if (log.checker.is_damaged()) log.refused_files = HashOfLogFiles(log);
   Log::Options options;
   options.id = log.id;
-  options.config = log.config;
+  options.config = ConfigOf(log);
   options.recovery_batch_bytes_max = 1 << 20;
   options.epoch_max = log.epoch;
   options.stable_end = [&log] { return log.checker.visible_end(); };
@@ -339,12 +353,52 @@ void StorageScenario::Inject(StorageSwarm::Fault fault) {
     case StorageSwarm::kFlipBit:
       return FlipSomeBit();
     case StorageSwarm::kWallClock:
-      Count("clock jumps");  // by less than the window of request ids
-      return scheduler_.set_wall_offset(std::chrono::hours(24 * 365 * 56) +
-                                        seconds(random_.Between(-300, 300)));
+      return JumpWallClock();
+    case StorageSwarm::kLoseMarks:
+      return LoseMarks();
     default:
       return InjectDisk(fault);
   }
+}
+
+void StorageScenario::JumpWallClock() {
+  Count("clock jumps");  // by less than the window of request ids
+  const Timestamp before = scheduler_.clock().WallNow();
+  scheduler_.set_wall_offset(std::chrono::hours(24 * 365 * 56) +
+                             seconds(random_.Between(-300, 300)));
+  for (const auto& log : logs_) log->checker.OnClockJump(before, scheduler_.clock().WallNow());
+}
+
+// The journal is gone or damaged at the next start, and perhaps a log towards its end, too.
+void StorageScenario::LoseMarks() {
+  Crash(StopKind::kKill);
+  Count("lost marks");
+  Random& random = more_random_;
+  const std::string folder = node_.PathOf(random.Below(node_.directory_count()));
+  const std::string journal = folder + "/synced-marks";
+  const auto size_of = [](const SimInodePtr& inode) {
+    const auto& seen = inode->content.seen();
+    std::string text(seen.size(), '\0');
+    seen.Read(0, {reinterpret_cast<uint8_t*>(text.data()), text.size()});
+    return text.find_last_not_of('\0') + 1;
+  };
+  const bool removes = random.Chance(0.5);
+  std::vector<std::pair<std::string, uint64_t>> logs;
+  for (const auto& [path, inode] : files_.tree().Files()) {
+    const uint64_t size = size_of(inode);
+    if (path == journal && !removes && size > 0)
+      files_.FlipBit(path, random.Below(size), static_cast<int>(random.Below(8)));
+    if (path.starts_with(folder) && path.ends_with(".log") && size > 0)
+      logs.emplace_back(path, size);
+  }
+  if (removes && files_.Remove(journal).ok() && files_.SyncDirectory(folder).ok())
+    damaged_journals_.insert(folder);
+  if (!logs.empty() && random.Chance(0.7)) {
+    const auto& [path, size] = Pick(random, logs);
+    const uint64_t back = random.Below(std::min<uint64_t>(size, 2000));
+    files_.FlipBit(path, size - 1 - back, static_cast<int>(random.Below(8)));
+  }
+  NoteDamage();
 }
 
 // Faults of the disk that last for a while.
@@ -439,7 +493,9 @@ void StorageScenario::NoteDamage() {
     Note("damage", HashOf(path), 0, path);
     for (const auto& log : logs_) {
       if (path.find(log->id.ToString()) != std::string::npos) {
-        log->checker.OnDamaged();
+        const bool is_bounded = swarm_.fault_weights[StorageSwarm::kMisdirectWrites] == 0;
+        const uint64_t batches = path.find(".log") == std::string::npos ? 0 : 1;
+        log->checker.OnDamaged(is_bounded ? batches : UINT64_MAX);
         log->refused_files.reset();
       }
     }

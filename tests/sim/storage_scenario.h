@@ -49,10 +49,12 @@ struct StorageSwarm {
     kFlipWrites,  // of what is written
     kMisdirectWrites,
     kWallClock,  // jumps
+    kLoseMarks,  // a kill, and the journal of marks is not whole
     kFaultCount,
   };
 
-  explicit StorageSwarm(Random& random);
+  // `more`: what was added later draws from it, and shifts nothing else.
+  StorageSwarm(Random& random, Random& more);
   void DrawTears(Random& random);
 
   std::vector<uint64_t> op_weights;
@@ -61,8 +63,9 @@ struct StorageSwarm {
   Duration step_interval{0};   // mean
   Duration fault_interval{0};  // mean
   size_t log_count = 1;
-  bool compacts = false;  // most logs are compacted
-  bool tears = false;     // the run is about torn tails alone
+  bool compacts = false;         // most logs are compacted
+  bool tears = false;            // the run is about torn tails alone
+  bool keeps_tombstones = true;  // for ever, or for a while
   StorageNode::Options node;
   // All values of this size, one a batch, so that stale batches fit where others were; 0: any.
   size_t uniform_bytes = 0;
@@ -113,6 +116,7 @@ class StorageScenario {
   // --- storage_scenario.cc: the process, faults, the end
   void AddLog();
   LogConfig DrawConfig();
+  LogConfig ConfigOf(const SimLog& log) const;  // as the mutant makes it
   void Start();
   void OpenAll();
   void Open(SimLog& log);
@@ -126,6 +130,8 @@ class StorageScenario {
   void Inject(StorageSwarm::Fault fault);
   void InjectDisk(StorageSwarm::Fault fault);
   void FlipSomeBit();
+  void LoseMarks();
+  void JumpWallClock();
   void ArmFailure();
   void Heal();
   void AfterEvent();
@@ -168,6 +174,7 @@ class StorageScenario {
   SimReport report_;
   Verdict verdict_;
   Random random_;
+  Random more_random_;
   StorageSwarm swarm_;
   SimFileSystem files_;
   StorageNode node_;

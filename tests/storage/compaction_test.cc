@@ -627,5 +627,34 @@ TEST(Compaction, IsPutOffWhereTheDiskIsFull) {
   log.Check();
 }
 
+TEST(Compaction, LeavesTheReserveOfTheDiskToOthers) {
+  CompactedLog log(15);
+  constexpr uint64_t kReserve = 100'000;
+  log.SetReserve(kReserve);
+  Offset stable{0};
+  log.stable_end = [&] { return stable; };
+  ASSERT_TRUE(log.Start());
+  ASSERT_TRUE(log.PutSome(100, 30));
+  ASSERT_TRUE(log.Sync());
+  log.Settle();
+  stable = log.log().ends().log_end;
+  // A little more than the reserve is left: less than what a group of segments needs.
+  log.files().faults().capacity_bytes = log.files().tree().UsedBytes() + kReserve + 300;
+  log.scheduler().RunFor(std::chrono::seconds(60));
+  log.loop().Run([&] { log.log().ApplyRetention(log.log().ends().log_end); });
+  log.Settle();
+  EXPECT_EQ(log.Rounds(), 0u);
+  EXPECT_GE(log.directory().compactor().stats().failures, 1u);
+  EXPECT_GE(log.files().Space("/data")->free_bytes, kReserve);
+  EXPECT_FALSE(log.log().failure().has_value());
+  log.Check();
+  log.files().faults().capacity_bytes = uint64_t{1} << 40;
+  log.scheduler().RunFor(std::chrono::seconds(60));
+  log.loop().Run([&] { log.log().ApplyRetention(log.log().ends().log_end); });
+  log.Settle();
+  EXPECT_GT(log.Rounds(), 0u);
+  log.Check();
+}
+
 }  // namespace
 }  // namespace gregor

@@ -91,16 +91,31 @@ TEST(LogRetention, NothingBehindTheLimitGoes) {
   EXPECT_EQ(harness.log().segment_count(), 1u);
 }
 
-TEST(LogRetention, RecordsWithoutTimesAreKeptByTime) {
+TEST(LogRetention, RecordsWithoutTimesGoByTheTimeOfTheirAppend) {
   LogConfig config;
   config.segment_bytes = 1000;
-  config.retention_ms = 1;
+  config.retention_ms = 60'000;
   LogHarness harness(4, config);
   ASSERT_TRUE(harness.Start());
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(harness.Append(1, 400, Timestamp{-1}));
   ASSERT_TRUE(harness.Sync());
-  ApplyRetention(harness, Offset{10});
+  const Timestamp appended = harness.scheduler().clock().WallNow();
+  harness.scheduler().RunFor(seconds(30));
+  ASSERT_TRUE(harness.Append(1, 400, Timestamp{-1}));
+  ASSERT_TRUE(harness.Sync());
+  ApplyRetention(harness, Offset{11});
   EXPECT_EQ(harness.log().ends().log_start, Offset{0});
+  // It outlives a restart: nothing begins anew.
+  ASSERT_TRUE(harness.CloseCleanly());
+  ASSERT_TRUE(harness.Start());
+  while (harness.scheduler().clock().WallNow() - appended <= 60'000)
+    harness.scheduler().RunFor(seconds(1));
+  ApplyRetention(harness, Offset{11});
+  EXPECT_EQ(harness.log().ends().log_start, Offset{10});  // where the late one's segment begins
+  harness.scheduler().RunFor(seconds(60));
+  ApplyRetention(harness, Offset{11});  // rolls
+  ApplyRetention(harness, Offset{11});
+  EXPECT_EQ(harness.log().ends().log_start, Offset{11});
 }
 
 TEST(LogRetention, AnIdleSegmentGoesTooOnceItIsOld) {
