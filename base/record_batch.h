@@ -92,6 +92,7 @@ struct ProduceRules {
   int64_t timestamp_after_max_ms = 3600000;     // ... or so much newer
   bool keys_required = false;                   // compacted topic
   size_t decompressed_bytes_max = 64u << 20;
+  Budget* memory = nullptr;  // what decompressing draws from, if it is to
 };
 
 // Checks a batch sent by a client, in the order of docs/formats.md ("Checks on produce"): size,
@@ -99,8 +100,8 @@ struct ProduceRules {
 // offset deltas, keys, times); compressed ones only where `rules.keys_required` or the sender set
 // kLogAppendTimeBit, since the bytes are stored as they came. Where they were walked the header's
 // largest time is put right.
-// Fails with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp or
-// kUnsupportedCompression.
+// Fails with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp,
+// kUnsupportedCompression or kQuotaExceeded (no memory to decompress it now).
 Result<RecordBatch> CheckProducedBatch(Bytes bytes, const ProduceRules& rules);
 
 // Gives a checked batch its place: base offset and leader epoch, which lie outside the CRC; with
@@ -132,8 +133,10 @@ std::vector<RecordHeader> DecodeHeaders(const RecordView& record);
 // Walks the records of a batch, one at a time; decompresses once when it is opened.
 class RecordReader {
  public:
-  // Fails as Decompress() does. The payload's bytes stay alive as long as the reader.
-  static Result<RecordReader> Open(const RecordBatch& batch, size_t decompressed_bytes_max);
+  // Fails as Decompress() does. The payload's bytes stay alive as long as the reader, which holds
+  // a share of `memory` for them where they were decompressed.
+  static Result<RecordReader> Open(const RecordBatch& batch, size_t decompressed_bytes_max,
+                                   Budget* memory = nullptr);
 
   // The next record; nullopt after the last. Fails with kInvalidRecord when the bytes contradict
   // the header (count, deltas, lengths, bytes left over); the reader is finished then.

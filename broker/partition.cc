@@ -8,6 +8,13 @@
 #include "storage/producer_state.h"
 
 namespace gregor {
+namespace {
+
+// What a batch whose records have to be looked at may decompress to: four times max.message.bytes
+// within these bounds, since the loop does nothing else meanwhile.
+constexpr size_t kDecompressedLeast = 32u << 20, kDecompressedMost = 64u << 20;
+
+}  // namespace
 
 Partition::Partition(EventLoop& loop, const PartitionContext& context, TopicIdPartition id,
                      Metadata metadata)
@@ -34,6 +41,7 @@ void Partition::Open(LogDirectory& directory) {
   options.producer_id_expiration_ms = context_.producer_id_expiration_ms;
   options.producer_ids_max = context_.producer_ids_max;
   options.producer_budget = &context_.producer_budget;
+  options.search_memory = &context_.fetch_memory;
   options.on_progress = [this, life = life_] {
     if (life->alive) OnProgress();
   };
@@ -134,7 +142,10 @@ ProduceRules Partition::RulesNow() const {
           .now = loop_.clock().WallNow(),
           .timestamp_before_max_ms = settings.timestamp_before_max_ms,
           .timestamp_after_max_ms = settings.timestamp_after_max_ms,
-          .keys_required = settings.log.cleanup_compact};
+          .keys_required = settings.log.cleanup_compact,
+          .decompressed_bytes_max =
+              std::clamp(4 * settings.message_bytes_max, kDecompressedLeast, kDecompressedMost),
+          .memory = &context_.produce_memory};
 }
 
 Produced Partition::Describe(Offset base, int32_t record_count) const {
