@@ -140,13 +140,6 @@ Result<Timestamp> CheckRecords(const RecordBatch& batch, const ProduceRules& rul
   return latest;
 }
 
-// Records of a produced batch are walked where that needs no decompression, and where the header
-// alone does not tell what the log relies on.
-bool NeedsWalk(const BatchHeader& header, const ProduceRules& rules) {
-  return header.codec() == Codec::kNone || rules.keys_required ||
-         header.timestamp_type() == TimestampType::kLogAppendTime;
-}
-
 }  // namespace
 
 BatchHeader BatchHeader::Decode(const uint8_t* data) {
@@ -236,13 +229,6 @@ Result<RecordBatch> CheckProducedBatch(Bytes bytes, const ProduceRules& rules) {
     return Error(Reason::kInvalidTimestamp,
                  "the batch is marked as stamped by a broker (attribute bit 3), which only a "
                  "broker may do");
-  }
-  if (!NeedsWalk(header, rules)) {
-    if (rules.timestamp_type == TimestampType::kCreateTime &&
-        !TimeFits(header.max_timestamp, rules)) {
-      return BadTime(header.max_timestamp, rules);
-    }
-    return batch;
   }
   ASSIGN_OR_RETURN(const Timestamp latest, CheckRecords(batch, rules));
   BatchHeader corrected = header;

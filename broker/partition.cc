@@ -8,13 +8,6 @@
 #include "storage/producer_state.h"
 
 namespace gregor {
-namespace {
-
-// What a batch whose records have to be looked at may decompress to: four times max.message.bytes
-// within these bounds, since the loop does nothing else meanwhile.
-constexpr size_t kDecompressedLeast = 32u << 20, kDecompressedMost = 64u << 20;
-
-}  // namespace
 
 Partition::Partition(EventLoop& loop, const PartitionContext& context, TopicIdPartition id,
                      Metadata metadata)
@@ -143,8 +136,6 @@ ProduceRules Partition::RulesNow() const {
           .timestamp_before_max_ms = settings.timestamp_before_max_ms,
           .timestamp_after_max_ms = settings.timestamp_after_max_ms,
           .keys_required = settings.log.cleanup_compact,
-          .decompressed_bytes_max =
-              std::clamp(4 * settings.message_bytes_max, kDecompressedLeast, kDecompressedMost),
           .memory = &context_.produce_memory};
 }
 

@@ -10,8 +10,6 @@
 namespace gregor {
 namespace {
 
-constexpr size_t kDecompressedMax = 256u << 20;
-
 using Found = std::optional<TimedOffset>;
 
 // A search off the loop: what it needs of the log. Thread: disk.
@@ -95,7 +93,7 @@ class TimeSearch {
   // A batch whose records cannot be read has none that could be found.
   Result<Found> FirstInBatch(const SegmentCursor::Batch& batch, Timestamp time) const {
     const RecordBatch whole{batch.header, Slice(nullptr, batch.bytes.data(), batch.bytes.size())};
-    auto reader = RecordReader::Open(whole, kDecompressedMax, options_.memory);
+    auto reader = RecordReader::Open(whole, kDecompressedBytesMax, options_.memory);
     if (!reader.ok() && reader.error().reason == Reason::kQuotaExceeded) return reader.error();
     while (reader.ok()) {
       const auto record = reader->Next();
