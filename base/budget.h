@@ -38,6 +38,16 @@ class Budget {
       budget_->used_.fetch_sub(bytes_ - bytes, std::memory_order_relaxed);
       bytes_ = bytes;
     }
+    // What the budget has in all. REQUIRES: it is a share.
+    size_t budget_max() const { return budget_->max(); }
+    // Makes it larger, unless the budget would be exceeded: false. REQUIRES: it is a share.
+    bool TryGrow(size_t bytes) {
+      Share more = budget_->TryAcquire(bytes);
+      if (!more) return false;
+      bytes_ += std::exchange(more.bytes_, 0);
+      more.budget_ = nullptr;
+      return true;
+    }
     // Takes `bytes` out of it, as a share of their own. REQUIRES: it has as many.
     Share Split(size_t bytes) {
       CHECK_LE(bytes, bytes_);

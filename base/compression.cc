@@ -26,39 +26,70 @@ Error Corrupt(Codec codec, const std::string& what) {
                "the " + std::string(CodecName(codec)) + " data cannot be decompressed: " + what);
 }
 
-// Output that grows with what really comes, up to a limit.
+// Output that grows with what really comes, up to a limit, and as far as a budget has it.
 class Output {
  public:
-  Output(Codec codec, size_t limit) : codec_(codec), limit_(std::min(limit, SIZE_MAX - 1)) {}
+  Output(Codec codec, size_t limit, Budget::Share* memory)
+      : codec_(codec), limit_(std::min(limit, SIZE_MAX - 1)), memory_(memory) {}
 
   // Room for at least one byte more; fails with kBatchTooLarge beyond the limit.
   Result<std::span<char>> Room() {
     if (used_ == data_.size()) {
       if (used_ > limit_) return TooLarge();
       // One byte beyond the limit tells a fit from an excess.
-      data_.resize(std::min(std::max(kChunkBytes, 2 * used_), limit_ + 1));
+      RETURN_IF_ERROR(Resize(std::min(std::max(kChunkBytes, 2 * used_), limit_ + 1)));
     }
     return std::span<char>(data_.data() + used_, data_.size() - used_);
+  }
+  // Room for `bytes` more, within the limit.
+  Result<char*> RoomFor(size_t bytes) {
+    if (bytes > left()) return TooLarge();
+    if (used_ + bytes > data_.size())
+      RETURN_IF_ERROR(Resize(std::max(used_ + bytes, std::min(2 * data_.size(), limit_))));
+    return data_.data() + used_;
   }
   Result<void> Use(size_t bytes) {
     used_ += bytes;
     if (used_ > limit_) return TooLarge();
     return {};
   }
-  Error TooLarge() const {
-    return Error(Reason::kBatchTooLarge, "the " + std::string(CodecName(codec_)) +
-                                             " data decompresses to more than " +
-                                             std::to_string(limit_) + " bytes")
-        .With("limit_bytes", std::to_string(limit_));
-  }
+  // How much more the limit allows.
+  size_t left() const { return limit_ - used_; }
+  Error TooLarge() const { return TooLarge(limit_); }
   std::string Take() {
     data_.resize(used_);
     return std::move(data_);
   }
 
  private:
+  Error TooLarge(size_t limit) const {
+    return Error(Reason::kBatchTooLarge, "the " + std::string(CodecName(codec_)) +
+                                             " data decompresses to more than " +
+                                             std::to_string(limit) + " bytes")
+        .With("limit_bytes", std::to_string(limit));
+  }
+  Result<void> Resize(size_t size) {
+    if (memory_ != nullptr) {
+      const size_t max = memory_->budget_max();
+      if (size > max || data_.size() > max - size) return TooLarge(max);
+      if (!memory_->TryGrow(size)) {
+        return Error(Reason::kQuotaExceeded,
+                     "the memory that decompressing takes (" + std::to_string(size) + " of " +
+                         std::to_string(max) + " bytes) is in use: retry more slowly");
+      }
+    }
+    std::string larger;
+    larger.reserve(size);
+    larger.assign(data_, 0, used_);
+    larger.resize(size);
+    if (memory_ != nullptr) memory_->ShrinkTo(memory_->bytes() - data_.size());
+    data_ = std::move(larger);
+    return {};
+  }
+
   const Codec codec_;
   const size_t limit_;
+  Budget::Share* const memory_;
   std::string data_;
   size_t used_ = 0;
 };
@@ -145,12 +176,11 @@ Result<void> InflateSlice(z_stream& stream, const Slice& slice, Output& output, 
   return {};
 }
 
-Result<std::string> DecompressGzip(const Bytes& input, size_t limit) {
+Result<void> DecompressGzip(const Bytes& input, Output& output) {
   z_stream stream{};
   CHECK_EQ(inflateInit2(&stream, 15 + 32), Z_OK);
   const std::unique_ptr<z_stream, void (*)(z_stream*)> closer(&stream,
                                                               [](z_stream* s) { inflateEnd(s); });
-  Output output(Codec::kGzip, limit);
   bool ended = false;
   for (const Slice& slice : input.slices())
     RETURN_IF_ERROR(InflateSlice(stream, slice, output, ended));
@@ -165,32 +195,27 @@ Result<std::string> DecompressGzip(const Bytes& input, size_t limit) {
     ended = status == Z_STREAM_END;
     if (!ended && came == 0) return Corrupt(Codec::kGzip, "it ends too early");
   }
-  return output.Take();
-}
-
-Result<void> AppendSnappyBlock(std::string_view block, size_t limit, std::string& out) {
-  size_t size = 0;
-  if (!snappy::GetUncompressedLength(block.data(), block.size(), &size))
-    return Corrupt(Codec::kSnappy, "bad length");
-  if (size > limit - out.size()) return Output(Codec::kSnappy, limit).TooLarge();
-  // The format yields at most 64 bytes for each of three: a longer claim is not worth the memory.
-  if (size > 32 * block.size() + 64)
-    return Corrupt(Codec::kSnappy, "it claims more than it can hold");
-  const size_t used = out.size();
-  out.resize(used + size);
-  if (!snappy::RawUncompress(block.data(), block.size(), out.data() + used))
-    return Corrupt(Codec::kSnappy, "bad data");
   return {};
 }
 
-Result<std::string> DecompressSnappy(const Bytes& input, size_t limit) {
+Result<void> AppendSnappyBlock(std::string_view block, Output& output) {
+  size_t size = 0;
+  if (!snappy::GetUncompressedLength(block.data(), block.size(), &size))
+    return Corrupt(Codec::kSnappy, "bad length");
+  if (size > output.left()) return output.TooLarge();
+  // The format yields at most 64 bytes for each of three: a longer claim is not worth the memory.
+  if (size > 32 * block.size() + 64)
+    return Corrupt(Codec::kSnappy, "it claims more than it can hold");
+  ASSIGN_OR_RETURN(char* const to, output.RoomFor(size));
+  if (!snappy::RawUncompress(block.data(), block.size(), to))
+    return Corrupt(Codec::kSnappy, "bad data");
+  return output.Use(size);
+}
+
+Result<void> DecompressSnappy(const Bytes& input, Output& output) {
   const Slice flat = input.Flatten();
   std::string_view rest = flat.view();
-  std::string out;
-  if (!rest.starts_with(kSnappyMagic)) {
-    RETURN_IF_ERROR(AppendSnappyBlock(rest, limit, out));
-    return out;
-  }
+  if (!rest.starts_with(kSnappyMagic)) return AppendSnappyBlock(rest, output);
   if (rest.size() < kSnappyHeaderBytes) return Corrupt(Codec::kSnappy, "it ends in the header");
   rest.remove_prefix(kSnappyHeaderBytes);
   while (!rest.empty()) {
@@ -198,18 +223,17 @@ Result<std::string> DecompressSnappy(const Bytes& input, size_t limit) {
     const uint32_t size = LoadBigEndian32(rest.data());
     rest.remove_prefix(4);
     if (size > rest.size()) return Corrupt(Codec::kSnappy, "it ends in a block");
-    RETURN_IF_ERROR(AppendSnappyBlock(rest.substr(0, size), limit, out));
+    RETURN_IF_ERROR(AppendSnappyBlock(rest.substr(0, size), output));
     rest.remove_prefix(size);
   }
-  return out;
+  return {};
 }
 
-Result<std::string> DecompressLz4(const Bytes& input, size_t limit) {
+Result<void> DecompressLz4(const Bytes& input, Output& output) {
   LZ4F_dctx* raw = nullptr;
   CHECK(!LZ4F_isError(LZ4F_createDecompressionContext(&raw, LZ4F_VERSION)));
   const std::unique_ptr<LZ4F_dctx, LZ4F_errorCode_t (*)(LZ4F_dctx*)> context(
       raw, LZ4F_freeDecompressionContext);
-  Output output(Codec::kLz4, limit);
   size_t hint = 1;  // 0 at the end of a frame
   for (const Slice& slice : input.slices()) {
     const uint8_t* at = slice.data();
@@ -235,7 +259,7 @@ Result<std::string> DecompressLz4(const Bytes& input, size_t limit) {
     RETURN_IF_ERROR(output.Use(out_size));
     if (hint != 0 && out_size == 0) return Corrupt(Codec::kLz4, "it ends too early");
   }
-  return output.Take();
+  return {};
 }
 
 // How much room one zstd frame is given first: what it says, or a guess.
@@ -252,34 +276,27 @@ Result<size_t> FirstRoom(std::string_view frame) {
 // Whole frames are decompressed straight into the output: unlike a stream that needs no window,
 // whose size the sender chooses, and takes the same inputs however they are cut. A frame that does
 // not tell its size may be tried a few times.
-Result<void> AppendZstdFrame(ZSTD_DCtx* context, std::string_view frame, size_t limit,
-                             std::string& out) {
-  const size_t used = out.size();
+Result<void> AppendZstdFrame(ZSTD_DCtx* context, std::string_view frame, Output& output) {
   ASSIGN_OR_RETURN(size_t room, FirstRoom(frame));
   while (true) {
-    const bool is_last_try = room >= limit - used;
-    room = std::min(room, limit - used);
-    out.resize(used + room);
-    const size_t size =
-        ZSTD_decompressDCtx(context, out.data() + used, room, frame.data(), frame.size());
-    if (!ZSTD_isError(size)) {
-      out.resize(used + size);
-      return {};
-    }
+    const bool is_last_try = room >= output.left();
+    room = std::min(room, output.left());
+    ASSIGN_OR_RETURN(char* const to, output.RoomFor(room));
+    const size_t size = ZSTD_decompressDCtx(context, to, room, frame.data(), frame.size());
+    if (!ZSTD_isError(size)) return output.Use(size);
     if (ZSTD_getErrorCode(size) != ZSTD_error_dstSize_tooSmall)
       return Corrupt(Codec::kZstd, ZSTD_getErrorName(size));
-    if (is_last_try) return Output(Codec::kZstd, limit).TooLarge();
+    if (is_last_try) return output.TooLarge();
     room = std::max(2 * room, kChunkBytes);
   }
 }
 
-Result<std::string> DecompressZstd(const Bytes& input, size_t limit) {
+Result<void> DecompressZstd(const Bytes& input, Output& output) {
   // Kept for the thread: making one takes longer than decompressing a batch of a few records.
   static thread_local const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(
       ZSTD_createDCtx(), ZSTD_freeDCtx);
   const Slice flat = input.Flatten();
   std::string_view rest = flat.view();
-  std::string out;
   do {
     const uint32_t magic = rest.size() < 4 ? 0 : __builtin_bswap32(LoadBigEndian32(rest.data()));
     // The library may have been built to read formats from before the first version, too.
@@ -288,10 +305,10 @@ Result<std::string> DecompressZstd(const Bytes& input, size_t limit) {
       return Corrupt(Codec::kZstd, "no frame begins where one has to");
     const size_t size = ZSTD_findFrameCompressedSize(rest.data(), rest.size());
     if (ZSTD_isError(size)) return Corrupt(Codec::kZstd, ZSTD_getErrorName(size));
-    RETURN_IF_ERROR(AppendZstdFrame(context.get(), rest.substr(0, size), limit, out));
+    RETURN_IF_ERROR(AppendZstdFrame(context.get(), rest.substr(0, size), output));
     rest.remove_prefix(size);
   } while (!rest.empty());
-  return out;
+  return {};
 }
 
 }  // namespace
@@ -318,19 +335,28 @@ std::string Compress(Codec codec, std::string_view input) {
   return std::string(input);
 }
 
-Result<std::string> Decompress(Codec codec, const Bytes& input, size_t output_bytes_max) {
+Result<std::string> Decompress(Codec codec, const Bytes& input, size_t output_bytes_max,
+                               Budget::Share* memory) {
+  Output output(codec, output_bytes_max, memory);
   switch (codec) {
-    case Codec::kNone:
-      if (input.size() > output_bytes_max) return Output(codec, output_bytes_max).TooLarge();
-      return input.ToString();
+    case Codec::kNone: {
+      ASSIGN_OR_RETURN(char* const to, output.RoomFor(input.size()));
+      input.CopyTo(0, {reinterpret_cast<uint8_t*>(to), input.size()});
+      RETURN_IF_ERROR(output.Use(input.size()));
+      return output.Take();
+    }
     case Codec::kGzip:
-      return DecompressGzip(input, output_bytes_max);
+      RETURN_IF_ERROR(DecompressGzip(input, output));
+      return output.Take();
     case Codec::kSnappy:
-      return DecompressSnappy(input, output_bytes_max);
+      RETURN_IF_ERROR(DecompressSnappy(input, output));
+      return output.Take();
     case Codec::kLz4:
-      return DecompressLz4(input, output_bytes_max);
+      RETURN_IF_ERROR(DecompressLz4(input, output));
+      return output.Take();
     case Codec::kZstd:
-      return DecompressZstd(input, output_bytes_max);
+      RETURN_IF_ERROR(DecompressZstd(input, output));
+      return output.Take();
   }
   return Error(Reason::kUnsupportedCompression, "compression " +
                                                     std::to_string(static_cast<int>(codec)) +

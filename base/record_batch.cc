@@ -86,6 +86,11 @@ Result<void> CheckProducedHeader(const BatchHeader& header) {
   return {};
 }
 
+// An empty share, if there is a budget.
+Budget::Share ShareOf(Budget* budget) {
+  return budget == nullptr ? Budget::Share() : budget->TryAcquire(0);
+}
+
 Error BadTime(Timestamp time, const ProduceRules& rules) {
   return Error(Reason::kInvalidTimestamp,
                "timestamp " + std::to_string(time.value) + " is too far from this broker's time " +
@@ -109,9 +114,11 @@ Result<Timestamp> CheckRecords(const RecordBatch& batch, const ProduceRules& rul
   header.attributes &= static_cast<int16_t>(~BatchHeader::kLogAppendTimeBit);
   const bool times_count = rules.timestamp_type == TimestampType::kCreateTime;
   Bytes records = batch.payload();
+  Budget::Share memory = ShareOf(rules.memory);
   if (header.codec() != Codec::kNone) {
     ASSIGN_OR_RETURN(std::string plain,
-                     Decompress(header.codec(), records, rules.decompressed_bytes_max));
+                     Decompress(header.codec(), records, rules.decompressed_bytes_max,
+                                memory ? &memory : nullptr));
     records = Slice::Own(std::move(plain));
   }
   RecordWalk walk(header, records);
@@ -131,13 +138,6 @@ Result<Timestamp> CheckRecords(const RecordBatch& batch, const ProduceRules& rul
   }
   RETURN_IF_ERROR(walk.CheckEnd());
   return latest;
-}
-
-// Records of a produced batch are walked where that needs no decompression, and where the header
-// alone does not tell what the log relies on.
-bool NeedsWalk(const BatchHeader& header, const ProduceRules& rules) {
-  return header.codec() == Codec::kNone || rules.keys_required ||
-         header.timestamp_type() == TimestampType::kLogAppendTime;
 }
 
 }  // namespace
@@ -230,13 +230,6 @@ Result<RecordBatch> CheckProducedBatch(Bytes bytes, const ProduceRules& rules) {
                  "the batch is marked as stamped by a broker (attribute bit 3), which only a "
                  "broker may do");
   }
-  if (!NeedsWalk(header, rules)) {
-    if (rules.timestamp_type == TimestampType::kCreateTime &&
-        !TimeFits(header.max_timestamp, rules)) {
-      return BadTime(header.max_timestamp, rules);
-    }
-    return batch;
-  }
   ASSIGN_OR_RETURN(const Timestamp latest, CheckRecords(batch, rules));
   BatchHeader corrected = header;
   corrected.max_timestamp = latest;  // searches by time rely on it
@@ -267,19 +260,26 @@ void StampBatch(RecordBatch& batch, Offset base_offset, LeaderEpoch epoch, Times
   ReplaceHeader(batch, header);
 }
 
-Result<RecordReader> RecordReader::Open(const RecordBatch& batch, size_t decompressed_bytes_max) {
+Result<RecordReader> RecordReader::Open(const RecordBatch& batch, size_t decompressed_bytes_max,
+                                        Budget* memory) {
+  struct Held {
+    Slice payload;
+    Budget::Share memory;
+  };
+  auto held = std::make_shared<Held>();
+  if (batch.header.codec() == Codec::kNone || batch.header.record_count == 0) {
+    held->payload = batch.payload().Flatten();
+  } else {
+    held->memory = ShareOf(memory);
+    ASSIGN_OR_RETURN(std::string plain,
+                     Decompress(batch.header.codec(), batch.payload(), decompressed_bytes_max,
+                                held->memory ? &held->memory : nullptr));
+    held->payload = Slice::Own(std::move(plain));
+  }
   RecordReader reader;
   reader.header_ = batch.header;
-  Slice payload;
-  if (batch.header.codec() == Codec::kNone || batch.header.record_count == 0) {
-    payload = batch.payload().Flatten();
-  } else {
-    ASSIGN_OR_RETURN(std::string plain,
-                     Decompress(batch.header.codec(), batch.payload(), decompressed_bytes_max));
-    payload = Slice::Own(std::move(plain));
-  }
-  reader.rest_ = payload.view();
-  reader.owner_ = std::make_shared<const Slice>(std::move(payload));
+  reader.rest_ = held->payload.view();
+  reader.owner_ = std::move(held);
   return reader;
 }
 

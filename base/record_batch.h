@@ -21,6 +21,10 @@ inline constexpr size_t kBatchHeaderBytes = 61;
 inline constexpr size_t kBatchLengthEnd = 12;  // the length field counts what follows it
 inline constexpr size_t kBatchCrcStart = 21;   // the CRC covers [21, end)
 
+// What the records of a batch may decompress to. Producing refuses more, so that everybody who
+// reads has to have room for this much and no more.
+inline constexpr size_t kDecompressedBytesMax = 64u << 20;
+
 enum class TimestampType : uint8_t { kCreateTime = 0, kLogAppendTime = 1 };
 
 // The decoded fixed part of a batch.
@@ -91,16 +95,17 @@ struct ProduceRules {
   int64_t timestamp_before_max_ms = INT64_MAX;  // a record may be so much older than `now`
   int64_t timestamp_after_max_ms = 3600000;     // ... or so much newer
   bool keys_required = false;                   // compacted topic
-  size_t decompressed_bytes_max = 64u << 20;
+  size_t decompressed_bytes_max = kDecompressedBytesMax;
+  Budget* memory = nullptr;  // what decompressing draws from, if it is to
 };
 
 // Checks a batch sent by a client, in the order of docs/formats.md ("Checks on produce"): size,
-// CRC, codec, counts, flags, producer fields, times. Uncompressed records are walked (structure,
-// offset deltas, keys, times); compressed ones only where `rules.keys_required` or the sender set
-// kLogAppendTimeBit, since the bytes are stored as they came. Where they were walked the header's
-// largest time is put right.
-// Fails with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp or
-// kUnsupportedCompression.
+// CRC, codec, counts, flags, producer fields, and the records: they are walked (structure, offset
+// deltas, keys, times), and decompressed for it, so that what is stored can be read; the bytes are
+// stored as they came (docs/adr/0009-records-are-read-on-produce.md). The header's largest time is
+// put right.
+// Fails with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp,
+// kUnsupportedCompression or kQuotaExceeded (no memory to decompress it now).
 Result<RecordBatch> CheckProducedBatch(Bytes bytes, const ProduceRules& rules);
 
 // Gives a checked batch its place: base offset and leader epoch, which lie outside the CRC; with
@@ -132,8 +137,10 @@ std::vector<RecordHeader> DecodeHeaders(const RecordView& record);
 // Walks the records of a batch, one at a time; decompresses once when it is opened.
 class RecordReader {
  public:
-  // Fails as Decompress() does. The payload's bytes stay alive as long as the reader.
-  static Result<RecordReader> Open(const RecordBatch& batch, size_t decompressed_bytes_max);
+  // Fails as Decompress() does. The payload's bytes stay alive as long as the reader, which holds
+  // a share of `memory` for them where they were decompressed.
+  static Result<RecordReader> Open(const RecordBatch& batch, size_t decompressed_bytes_max,
+                                   Budget* memory = nullptr);
 
   // The next record; nullopt after the last. Fails with kInvalidRecord when the bytes contradict
   // the header (count, deltas, lengths, bytes left over); the reader is finished then.

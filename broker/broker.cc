@@ -14,6 +14,7 @@ Broker::Broker(Options options)
       log_dirs_(options_.node_id, options_.directories, options_.failed_directories),
       producer_budget_(options_.producer_state_bytes),
       context_{.node_id = options_.node_id,
+               .produce_memory = produce_memory_,
                .fetch_memory = fetch_memory_,
                .refused = refused_,
                .producer_ids_end = producer_ids_end_,

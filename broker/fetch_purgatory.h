@@ -15,9 +15,10 @@ class FetchPurgatory {
  public:
   struct Waiting {
     Fetch request;
-    Offset from{0};          // request.position as an offset
-    size_t bytes_have = 0;   // what there was to read when it began to wait
-    MonotonicTime deadline;  // when it is answered with what there is
+    Offset from{0};                // request.position as an offset
+    size_t first_batch_bytes = 0;  // if that alone exceeds request.bytes_max, and may
+    size_t bytes_have = 0;         // what there was to read when it began to wait
+    MonotonicTime deadline;        // when it is answered with what there is
     BrokerApi::Done<Fetched> done;
   };
   // Takes a fetch out of the purgatory: it has enough, or its time is over (`expired`).

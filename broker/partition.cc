@@ -34,6 +34,7 @@ void Partition::Open(LogDirectory& directory) {
   options.producer_id_expiration_ms = context_.producer_id_expiration_ms;
   options.producer_ids_max = context_.producer_ids_max;
   options.producer_budget = &context_.producer_budget;
+  options.search_memory = &context_.fetch_memory;
   options.on_progress = [this, life = life_] {
     if (life->alive) OnProgress();
   };
@@ -134,7 +135,8 @@ ProduceRules Partition::RulesNow() const {
           .now = loop_.clock().WallNow(),
           .timestamp_before_max_ms = settings.timestamp_before_max_ms,
           .timestamp_after_max_ms = settings.timestamp_after_max_ms,
-          .keys_required = settings.log.cleanup_compact};
+          .keys_required = settings.log.cleanup_compact,
+          .memory = &context_.produce_memory};
 }
 
 Produced Partition::Describe(Offset base, int32_t record_count) const {

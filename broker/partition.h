@@ -21,8 +21,9 @@ namespace gregor {
 // What the partitions of a node share. Thread: any; outlives them.
 struct PartitionContext {
   NodeId node_id;
-  Budget& fetch_memory;  // answers that are on their way
-  RefusedLogs& refused;  // of partitions that are offline
+  Budget& produce_memory;  // batches from arrival until they are held
+  Budget& fetch_memory;    // answers that are on their way
+  RefusedLogs& refused;    // of partitions that are offline
   // Producer ids from here on were given to nobody yet, as the metadata have it.
   const std::atomic<int64_t>& producer_ids_end;
   size_t message_bytes_limit;  // whatever a topic's max.message.bytes is

@@ -1,5 +1,6 @@
 // Partition: fetching and finding offsets.
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "broker/partition.h"
@@ -19,6 +20,16 @@ Bytes Holding(const Bytes& bytes, Budget::Share share) {
   for (const Slice& slice : held->bytes.slices())
     result.Append(Slice(held, slice.data(), slice.size()));
   return result;
+}
+
+// Of the first batch, where a read failed because it is larger than what was allowed; else 0.
+size_t NeededBytes(const Error& error) {
+  size_t bytes = 0;
+  if (error.reason != Reason::kFetchTooSmall) return bytes;
+  for (const auto& [name, value] : error.details) {
+    if (name == "needed_bytes") std::from_chars(value.data(), value.data() + value.size(), bytes);
+  }
+  return bytes;
 }
 
 Error OutOfRange(Offset from, const LogEnds& ends, Offset high_watermark) {
@@ -93,23 +104,34 @@ void Partition::ReadAt(WaitingFetch fetch, bool may_wait) {
     nothing.base_offset = nothing.next_offset = fetch.from;
     return OnRead(std::move(fetch), may_wait, {}, high_watermark_, std::move(nothing));
   }
-  const size_t bytes_max = std::max<size_t>(fetch.request.bytes_max, 1);
-  Budget::Share memory = context_.fetch_memory.TryAcquire(bytes_max);
+  const size_t bytes_max = std::max({fetch.request.bytes_max, fetch.first_batch_bytes, size_t{1}});
+  // What exceeds the budget alone has it to itself.
+  Budget& budget = context_.fetch_memory;
+  const size_t needed = std::max(bytes_max, kBatchHeaderBytes) + kReadSlackBytes;
+  Budget::Share memory = budget.TryAcquire(std::min(needed, budget.max()));
   if (!memory) {
-    return fetch.done(
-        Error(Reason::kQuotaExceeded, "the memory for answers to fetches (" +
-                                          std::to_string(context_.fetch_memory.max()) +
-                                          " bytes) is in use: retry, or ask for less at a time"));
+    return fetch.done(Error(Reason::kQuotaExceeded,
+                            "the memory for answers to fetches (" + std::to_string(budget.max()) +
+                                " bytes) is in use: retry, or ask for less at a time"));
   }
   const ReadSpec spec{.from = fetch.from,
                       .limit = high_watermark_,
                       .bytes_max = bytes_max,
-                      .first_batch_may_exceed = fetch.request.first_batch_may_exceed};
-  log_->Read(spec, [this, life = life_, fetch = std::move(fetch), may_wait, limit = spec.limit,
-                    memory = std::move(memory)](Result<LogRead> read) mutable {
-    if (!life->alive) return fetch.done(Ended(*life));
-    OnRead(std::move(fetch), may_wait, std::move(memory), limit, std::move(read));
-  });
+                      .first_batch_may_exceed = false};
+  log_->Read(spec,
+             [this, life = life_, fetch = std::move(fetch), may_wait, limit = spec.limit,
+              limit_bytes = bytes_max, memory = std::move(memory)](Result<LogRead> read) mutable {
+               if (!life->alive) return fetch.done(Ended(*life));
+               if (!read.ok() && fetch.request.first_batch_may_exceed) {
+                 // Once more, with the memory that it takes.
+                 fetch.first_batch_bytes = NeededBytes(read.error());
+                 if (fetch.first_batch_bytes > limit_bytes) {
+                   memory.Release();
+                   return ReadAt(std::move(fetch), may_wait);
+                 }
+               }
+               OnRead(std::move(fetch), may_wait, std::move(memory), limit, std::move(read));
+             });
 }
 
 // What went wrong is of no interest where the topic was deleted, or the broker stops.
@@ -140,7 +162,7 @@ void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, 
   Fetched fetched = DescribeFetch(fetch.from);
   fetched.next_offset = std::max(read->next_offset, fetch.from);
   if (!read->batches.empty()) {
-    memory.ShrinkTo(read->batches.size());
+    memory.ShrinkTo(read->memory_bytes);
     fetched.batches = Holding(read->batches, std::move(memory));
   }
   fetch.done(std::move(fetched));

@@ -16,7 +16,8 @@ namespace gregor {
 class RecordCursor {
  public:
   // REQUIRES: `consumed` outlives it.
-  explicit RecordCursor(const Consumed& consumed, size_t decompressed_bytes_max = 256u << 20);
+  explicit RecordCursor(const Consumed& consumed,
+                        size_t decompressed_bytes_max = kDecompressedBytesMax);
   RecordCursor(const RecordCursor&) = delete;
   RecordCursor& operator=(const RecordCursor&) = delete;
 

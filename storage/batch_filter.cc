@@ -10,8 +10,6 @@
 namespace gregor {
 namespace {
 
-constexpr size_t kDecompressedMax = 64u << 20;
-
 void PutVarint(std::string& out, int64_t value) {
   uint8_t bytes[10];
   const uint8_t* const end = WriteVarint(bytes, value);
@@ -99,8 +97,8 @@ FilteredBatch BatchFilter::Apply(const BatchHeader& header, std::span<const uint
   if (header.is_control() || header.is_transactional()) return {};
   const FilteredBatch nothing{.kind = FilteredBatch::Kind::kNothing};
   if (header.record_count == 0) return is_needed ? FilteredBatch() : nothing;
-  auto reader =
-      RecordReader::Open({header, Slice(nullptr, bytes.data(), bytes.size())}, kDecompressedMax);
+  auto reader = RecordReader::Open({header, Slice(nullptr, bytes.data(), bytes.size())},
+                                   kDecompressedBytesMax);
   if (!reader.ok()) return Unreadable(header, reader.error());
   std::vector<RecordView> kept;
   int32_t count = 0;

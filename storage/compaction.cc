@@ -11,7 +11,6 @@ namespace {
 
 constexpr uint64_t kStepBytes = 1u << 20;
 constexpr uint64_t kSyncBytes = 16u << 20;  // of output that one sync has to write at most
-constexpr size_t kDecompressedMax = 64u << 20;
 constexpr int64_t kOffsetSpanMax = INT32_MAX;
 constexpr uint64_t kBytesPerKeyGuess = 64;
 
@@ -209,7 +208,7 @@ bool Compaction::MapBatch(const SegmentCursor::Batch& batch) {
   if (header.is_control() || header.is_transactional() || header.next_offset() <= job_.dirty_start)
     return true;
   auto reader = RecordReader::Open({header, Slice(nullptr, batch.bytes.data(), batch.bytes.size())},
-                                   kDecompressedMax);
+                                   kDecompressedBytesMax);
   while (reader.ok()) {
     // What cannot be read is kept as it is, and supersedes nothing.
     const auto record = reader->Next();

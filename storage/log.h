@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/budget.h"
 #include "base/event_loop.h"
 #include "base/record_batch.h"
 #include "base/result.h"
@@ -36,9 +37,15 @@ struct ReadSpec {
   bool first_batch_may_exceed = true;
 };
 
+// What a read takes beyond bytes_max, to find its first batch.
+inline constexpr size_t kReadSlackBytes = 64u << 10;
+
 struct LogRead {
   // Whole batches as stored; the first may begin before `from`. Empty at the end of the log.
   Bytes batches;
+  // What they keep in memory: at most twice their size, or bytes_max + kReadSlackBytes (or the size
+  // of a first batch that exceeds it) where that is less.
+  size_t memory_bytes = 0;
   // Base offset of the first batch (== from where there is none).
   Offset base_offset{0};
   // Where the next read goes on.
@@ -77,6 +84,7 @@ class Log {
     int64_t producer_id_expiration_ms = 24 * 3600 * 1000LL;
     size_t producer_ids_max = 100000;
     ProducerBudget* producer_budget = nullptr;  // outlives the log; nullptr: no bound
+    Budget* search_memory = nullptr;  // what batches are decompressed in, to find records by time
   };
   using Done = UniqueFunction<void(Result<void>)>;
   using Opened = UniqueFunction<void(Result<std::unique_ptr<Log>>)>;
@@ -124,6 +132,7 @@ class Log {
   // reported once in the log). Calls `done` at once where the page cache has the bytes.
   virtual void Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done) = 0;
   // The first record at or after `time`, in offset order, below `limit`; nullopt if there is none.
+  // Fails with kQuotaExceeded where search_memory does not have enough, as the next one.
   virtual void FindByTime(Timestamp time, Offset limit,
                           UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) = 0;
   // The first record with the largest timestamp (ListOffsets -3); nullopt in an empty log.

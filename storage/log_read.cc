@@ -10,9 +10,6 @@
 namespace gregor {
 namespace {
 
-constexpr size_t kSearchSlack =
-    64u << 10;  // what lies between an index entry and the batch that is looked for
-
 // Bytes that are not set to zero before they are read into.
 struct Buffer {
   explicit Buffer(size_t size) : bytes(new uint8_t[size]), size(size) {}
@@ -38,6 +35,16 @@ Error TooSmall(size_t needed, size_t allowed) {
   return Error(Reason::kFetchTooSmall, "the next batch has " + std::to_string(needed) + " bytes, " +
                                            std::to_string(allowed) + " are allowed")
       .With("needed_bytes", std::to_string(needed));
+}
+
+// A little of a large buffer does not keep all of it.
+LogRead Compact(LogRead read, size_t buffer_bytes) {
+  read.memory_bytes = buffer_bytes;
+  if (read.batches.size() >= buffer_bytes / 2) return read;
+  const Slice copy = Slice::Copy(read.batches.Flatten().view());
+  read.batches = copy;
+  read.memory_bytes = copy.size();
+  return read;
 }
 
 bool IsSound(const BatchHeader& header, const Slice& bytes) {
@@ -108,7 +115,7 @@ void LogImpl::Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> d
   const auto place = PlaceOf(spec.from);
   if (!place.has_value()) return LoadIndexThenRead(bounded, std::move(done));
   const size_t bytes =
-      std::max(spec.bytes_max, kBatchHeaderBytes) + (place->is_exact ? 0 : kSearchSlack);
+      std::max(spec.bytes_max, kBatchHeaderBytes) + (place->is_exact ? 0 : kReadSlackBytes);
   ReadFrom(bounded, *place, bytes, std::move(done));
 }
 
@@ -167,7 +174,7 @@ void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
     NoteDamage(place, read.error());
     return done(std::move(read).error());
   }
-  if (read->has_value()) return done(std::move(**read));
+  if (read->has_value()) return done(Compact(std::move(**read), bytes.size()));
   if (FindSegment(place.segment) == nullptr) return Read(spec, std::move(done));
   if (wanted_bytes > 0) return ReadFrom(spec, place, wanted_bytes, std::move(done));
   // Nothing at or after the offset in this segment: the next one has it.

@@ -10,8 +10,6 @@
 namespace gregor {
 namespace {
 
-constexpr size_t kDecompressedMax = 256u << 20;
-
 using Found = std::optional<TimedOffset>;
 
 // A search off the loop: what it needs of the log. Thread: disk.
@@ -24,6 +22,7 @@ class TimeSearch {
     Offset limit{0};
     size_t batch_bytes_max = 0;
     int64_t index_interval_bytes = 0;
+    Budget* memory = nullptr;  // to decompress in
   };
 
   TimeSearch(LogDirectory& directory, Options options)
@@ -82,7 +81,7 @@ class TimeSearch {
       const BatchHeader& header = batch->header;
       if (header.base_offset >= options_.limit) return Found();
       if (header.max_timestamp < time || header.next_offset() <= options_.log_start) continue;
-      const Found found = FirstInBatch(*batch, time);
+      ASSIGN_OR_RETURN(const Found found, FirstInBatch(*batch, time));
       if (found.has_value()) return found;
     }
     if (cursor.what().empty()) return Found();
@@ -92,16 +91,17 @@ class TimeSearch {
   }
 
   // A batch whose records cannot be read has none that could be found.
-  Found FirstInBatch(const SegmentCursor::Batch& batch, Timestamp time) const {
+  Result<Found> FirstInBatch(const SegmentCursor::Batch& batch, Timestamp time) const {
     const RecordBatch whole{batch.header, Slice(nullptr, batch.bytes.data(), batch.bytes.size())};
-    auto reader = RecordReader::Open(whole, kDecompressedMax);
+    auto reader = RecordReader::Open(whole, kDecompressedBytesMax, options_.memory);
+    if (!reader.ok() && reader.error().reason == Reason::kQuotaExceeded) return reader.error();
     while (reader.ok()) {
       const auto record = reader->Next();
       if (!record.ok() || !record->has_value()) break;
       if ((*record)->offset < options_.log_start || (*record)->timestamp < time) continue;
-      return TimedOffset{(*record)->offset, (*record)->timestamp, batch.header.leader_epoch};
+      return Found({(*record)->offset, (*record)->timestamp, batch.header.leader_epoch});
     }
-    return std::nullopt;
+    return Found();
   }
 
   LogDirectory& directory_;
@@ -120,6 +120,7 @@ void LogImpl::Search(std::optional<Timestamp> time, Offset limit,
   search.limit = std::min(limit, ends_.written_end);
   search.batch_bytes_max = options_.recovery_batch_bytes_max;
   search.index_interval_bytes = options_.config.index_interval_bytes;
+  search.memory = options_.search_memory;
   for (Segment& segment : search.segments) segment.size = WrittenSize(segment);
   // The active one's index goes on changing.
   search.segments.back().index = std::make_shared<SegmentIndex>(*segments_.back().index);

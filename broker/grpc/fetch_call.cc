@@ -163,7 +163,8 @@ void FetchCall::Encode(const Fetched& fetched) {
   const EncodeLimits limits{.from = fetched.from, .bytes_max = bytes_max_};
   const auto records =
       EncodeRecords(fetched.batches, fetched.next_offset, limits, kFetchResponseRecords);
-  if (!records.ok()) return Fail(records.error());
+  if (!records.ok())
+    return Fail(AtPartition(records.error(), request_.topic.name, request_.partition));
   Reply(EncodeFetchResponse(fetched, *records));
 }
 

@@ -231,7 +231,10 @@ void ReadStream::Deliver(const FetchPump::Ticket& ticket, int32_t partition,
     records = Encode(fetched, limits);
     // Again with less where another partition has meanwhile taken of what max_records leaves.
   } while (records.ok() && !TakeRecords(records->count, limits));
-  if (!records.ok()) return pump_->FailRead(ticket, records.error());
+  if (!records.ok()) {
+    return pump_->FailRead(ticket,
+                           AtPartition(records.error(), topic_.name, PartitionIndex{partition}));
+  }
   if (records->count > 0) {
     pump_->Charge(ticket, records->bytes.size());
     Queue(EncodeReadResponse(PartitionIndex{partition}, *records, fetched.high_watermark),

@@ -11,7 +11,6 @@
 namespace gregor {
 namespace {
 
-constexpr size_t kDecompressedBytesMax = 64u << 20;
 constexpr size_t kSlowBytes = 64u << 10;
 
 constexpr size_t VarintBytes(uint64_t value) {
@@ -80,11 +79,15 @@ class RecordMessage {
   size_t size_ = 0;
 };
 
-Error Undecodable(Offset base_offset, const Error& cause) {
-  return Error(Reason::kCorruptBatch, "the batch at offset " + std::to_string(base_offset.value) +
-                                          " cannot be decoded (" + cause.message +
-                                          "): fetch batches, or go on after it")
-      .With("base_offset", std::to_string(base_offset.value));
+Error Undecodable(const BatchHeader& header, const Error& cause) {
+  const std::string next = std::to_string(header.next_offset().value);
+  const Reason reason =
+      cause.reason == Reason::kBatchTooLarge ? Reason::kBatchTooLarge : Reason::kCorruptBatch;
+  return Error(reason, "the batch at offset " + std::to_string(header.base_offset.value) +
+                           " cannot be decoded (" + cause.message + "): go on at offset " + next +
+                           ", or fetch it as it is with RECORD_FORMAT_BATCHES")
+      .With("offset", std::to_string(header.base_offset.value))
+      .With("next_offset", next);
 }
 
 class Encoder {
@@ -95,10 +98,10 @@ class Encoder {
   Result<bool> Add(const RecordBatch& batch) {
     if (batch.header.is_control()) return true;
     auto reader = RecordReader::Open(batch, kDecompressedBytesMax);
-    if (!reader.ok()) return Undecodable(batch.header.base_offset, reader.error());
+    if (!reader.ok()) return StopAt(batch.header, reader.error());
     while (true) {
       auto record = reader->Next();
-      if (!record.ok()) return Undecodable(batch.header.base_offset, record.error());
+      if (!record.ok()) return StopAt(batch.header, record.error());
       if (!record->has_value()) return true;
       if ((*record)->offset < limits_.from) continue;
       ASSIGN_OR_RETURN(const bool goes_on, Add(**record));
@@ -112,6 +115,12 @@ class Encoder {
   Offset stopped_at() const { return stopped_at_; }
 
  private:
+  // What lies before it is delivered first, so that whoever then goes on behind it misses nothing.
+  Result<bool> StopAt(const BatchHeader& header, const Error& cause) {
+    if (count_ == 0) return Undecodable(header, cause);
+    stopped_at_ = std::max(stopped_at_, header.base_offset);
+    return false;
+  }
   Result<bool> Add(const RecordView& record) {
     const RecordMessage message(record);
     stopped_at_ = record.offset;
@@ -126,6 +135,7 @@ class Encoder {
     }
     message.AppendTo(out_, field_);
     ++count_;
+    stopped_at_ = record.offset + 1;
     return true;
   }
 
@@ -151,6 +161,12 @@ Result<EncodedRecords> EncodeRecords(const Bytes& batches, Offset end, const Enc
     if (!goes_on) return encoder.Take(encoder.stopped_at());
   }
   return encoder.Take(std::min(end, limits.before));
+}
+
+Error AtPartition(Error error, const std::string& topic, PartitionIndex partition) {
+  error.message = "partition " + std::to_string(partition.value) + " of topic \"" + topic +
+                  "\": " + error.message;
+  return std::move(error).With("topic", topic).With("partition", std::to_string(partition.value));
 }
 
 bool IsSlowToEncode(const Bytes& batches) {

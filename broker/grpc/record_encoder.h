@@ -2,6 +2,7 @@
 #define GREGOR_BROKER_GRPC_RECORD_ENCODER_H_
 
 #include <cstdint>
+#include <string>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -28,9 +29,14 @@ struct EncodeLimits {
 // batches are skipped. Stops before a record that would exceed a limit; where nothing stopped it,
 // `next_offset` is what `end` says, which is past the last batch. Costs time by the bytes, more
 // where they are compressed. Fails with kFetchTooSmall (details needed_bytes) where the first
-// record alone exceeds the limit, kCorruptBatch where a batch cannot be decoded. Thread: any.
+// record alone exceeds the limit, and where the first batch cannot be decoded, or not up to the
+// first record, with kCorruptBatch or kBatchTooLarge (details offset, next_offset: where to go on);
+// what lies before such a batch comes first. Thread: any.
 Result<EncodedRecords> EncodeRecords(const Bytes& batches, Offset end, const EncodeLimits& limits,
                                      uint32_t field);
+
+// The error, with the place where it was met.
+Error AtPartition(Error error, const std::string& topic, PartitionIndex partition);
 
 // Whether that takes long enough to be done elsewhere than on a partition's thread.
 bool IsSlowToEncode(const Bytes& batches);

@@ -80,5 +80,22 @@ TEST(Budget, HoldsWithManyThreads) {
   EXPECT_EQ(budget.used(), 0u);
 }
 
+TEST(Budget, AShareIsSplitAndGrows) {
+  Budget budget(100);
+  Budget::Share whole = budget.TryAcquire(60);
+  {
+    const Budget::Share part = whole.Split(25);
+    EXPECT_EQ(part.bytes(), 25u);
+    EXPECT_EQ(whole.bytes(), 35u);
+    EXPECT_EQ(budget.used(), 60u);
+    EXPECT_FALSE(whole.TryGrow(41));
+    EXPECT_TRUE(whole.TryGrow(40));
+  }
+  EXPECT_EQ(whole.bytes(), 75u);
+  EXPECT_EQ(budget.used(), 75u);
+  whole.Release();
+  EXPECT_EQ(budget.used(), 0u);
+}
+
 }  // namespace
 }  // namespace gregor

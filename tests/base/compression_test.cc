@@ -51,6 +51,34 @@ TEST(Compression, TheLimitMayBeNone) {
   }
 }
 
+TEST(Compression, WhatIsAllocatedIsDrawnFromTheBudget) {
+  const std::string text = Text(300000);
+  for (const Codec codec : kCodecs) {
+    const Bytes packed = Slice::Own(Compress(codec, text));
+    Budget budget(2 << 20);
+    Budget::Share memory = budget.TryAcquire(0);
+    const auto back = Decompress(codec, packed, 1 << 20, &memory);
+    ASSERT_TRUE(back.ok()) << CodecName(codec) << " " << back.error();
+    EXPECT_EQ(*back, text);
+    EXPECT_GE(memory.bytes(), text.size()) << CodecName(codec);
+    EXPECT_LE(memory.bytes(), 2 * text.size()) << CodecName(codec);
+    memory.Release();
+
+    // Somebody else has most of it: later.
+    const Budget::Share other = budget.TryAcquire((2 << 20) - 200000);
+    memory = budget.TryAcquire(0);
+    const auto refused = Decompress(codec, packed, 1 << 20, &memory);
+    ASSERT_FALSE(refused.ok()) << CodecName(codec);
+    EXPECT_EQ(refused.error().reason, Reason::kQuotaExceeded) << CodecName(codec);
+
+    Budget small(200000);
+    Budget::Share little = small.TryAcquire(0);
+    const auto never = Decompress(codec, packed, 1 << 20, &little);
+    ASSERT_FALSE(never.ok()) << CodecName(codec);
+    EXPECT_EQ(never.error().reason, Reason::kBatchTooLarge) << CodecName(codec);
+  }
+}
+
 TEST(Compression, ABombStopsAtTheLimit) {
   const std::string zeros(50 << 20, '\0');
   for (const Codec codec : kCodecs) {

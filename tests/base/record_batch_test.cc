@@ -184,6 +184,52 @@ TEST(RecordBatch, ABrokersTimeStampIsTakenBackFromAProducedBatchOrRefused) {
   }
 }
 
+// `batch` with other bytes for its records, and a checksum that says they are right.
+Bytes WithPayload(const RecordBatch& batch, const std::string& payload) {
+  BatchHeader header = batch.header;
+  header.length = static_cast<int32_t>(kBatchHeaderBytes - kBatchLengthEnd + payload.size());
+  std::string bytes(kBatchHeaderBytes, '\0');
+  bytes += payload;
+  auto* const data = reinterpret_cast<uint8_t*>(bytes.data());
+  header.Encode(data);
+  header.crc = Crc32c(0, {data + kBatchCrcStart, bytes.size() - kBatchCrcStart});
+  header.Encode(data);
+  return Slice::Own(std::move(bytes));
+}
+
+TEST(RecordBatch, CompressedRecordsOfAProducedBatchAreReadAndKeptAsTheyCame) {
+  for (const Codec codec : {Codec::kGzip, Codec::kSnappy, Codec::kLz4, Codec::kZstd}) {
+    BatchBuilder builder({.codec = codec});
+    const std::string value(1000, 'v');
+    for (int i = 0; i < 20; ++i) builder.Add({"k", value, {}, Timestamp{1000 + i}});
+    const RecordBatch batch = builder.Build();
+    const std::string sent = batch.bytes.ToString();
+    ProduceRules rules;
+    rules.now = Timestamp{1000};
+    const auto taken = CheckProducedBatch(Slice::Copy(sent), rules);
+    ASSERT_TRUE(taken.ok()) << taken.error();
+    EXPECT_EQ(taken->bytes.ToString(), sent);
+    const std::string payload = sent.substr(kBatchHeaderBytes);
+    const auto reason = [&](const std::string& other) {
+      const auto refused = CheckProducedBatch(WithPayload(batch, other), rules);
+      return refused.ok() ? Reason::kUnspecified : refused.error().reason;
+    };
+    EXPECT_EQ(reason("garbage, no compressed data"), Reason::kCorruptBatch) << CodecName(codec);
+    EXPECT_EQ(reason(payload.substr(0, payload.size() / 2)), Reason::kCorruptBatch);
+    EXPECT_EQ(reason(Compress(codec, "no records")), Reason::kInvalidRecord);
+    EXPECT_EQ(reason(Compress(codec, "")), Reason::kInvalidRecord);
+    // A bomb.
+    EXPECT_EQ(reason(Compress(codec, std::string(kDecompressedBytesMax + 1, '\0'))),
+              Reason::kBatchTooLarge);
+    rules.decompressed_bytes_max = 20'000;
+    EXPECT_EQ(reason(payload), Reason::kBatchTooLarge);
+    // Times and offsets inside of it count, not what the header says.
+    rules.decompressed_bytes_max = kDecompressedBytesMax;
+    rules.timestamp_after_max_ms = 5;
+    EXPECT_EQ(reason(payload), Reason::kInvalidTimestamp);
+  }
+}
+
 TEST(RecordBatch, AStampKeepsTheChecksumValid) {
   for (const size_t records : {1, 2, 500}) {
     RecordBatch batch = Sample(static_cast<int>(records));

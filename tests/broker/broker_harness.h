@@ -60,6 +60,7 @@ class BrokerHarness {
   size_t fetch_memory_bytes = 64u << 20;
   uint64_t reserve_bytes = 0;
   int opening_max = 32;
+  size_t producer_ids_max = 100000;
 
   void Start() {
     BeginStart();
@@ -86,6 +87,7 @@ class BrokerHarness {
     options.produce_memory_bytes = produce_memory_bytes;
     options.fetch_memory_bytes = fetch_memory_bytes;
     options.opening_max = opening_max;
+    options.producer_ids_max = producer_ids_max;
     process_->broker = std::make_unique<Broker>(std::move(options));
     RaiseEpochs();
     broker().Start([this] { started_ = true; });

@@ -155,7 +155,32 @@ TEST(RecordEncoder, AnUndecodableBatchIsNamed) {
   const auto encoded = EncodeRecords(Slice::Own(bytes), Offset{42}, {}, kField);
   ASSERT_FALSE(encoded.ok());
   EXPECT_EQ(encoded.error().reason, Reason::kCorruptBatch);
-  EXPECT_NE(encoded.error().message.find("offset 41"), std::string::npos);
+  EXPECT_NE(encoded.error().message.find("batch at offset 41 "), std::string::npos);
+  EXPECT_NE(encoded.error().message.find("go on at offset 42"), std::string::npos);
+  const std::vector<std::pair<std::string, std::string>> place = {{"offset", "41"},
+                                                                  {"next_offset", "42"}};
+  EXPECT_EQ(encoded.error().details, place);
+  const Error named = AtPartition(encoded.error(), "orders", PartitionIndex{3});
+  EXPECT_EQ(named.message.find("partition 3 of topic \"orders\": the batch"), 0u);
+}
+
+TEST(RecordEncoder, WhatLiesBeforeAnUndecodableBatchComesFirst) {
+  Bytes batches = MakeBatch(Offset{40}, {MakeRecord("k", "v", 1)}, Codec::kNone).bytes;
+  std::string bytes =
+      MakeBatch(Offset{41}, {MakeRecord("k", std::string(500, 'x'), 1)}, Codec::kZstd)
+          .bytes.ToString();
+  bytes[kBatchHeaderBytes] ^= 0x55;
+  batches.Append(Slice::Own(bytes));
+  batches.Append(MakeBatch(Offset{42}, {MakeRecord("k", "v", 1)}, Codec::kNone).bytes);
+  const auto before = EncodeRecords(batches, Offset{43}, {.from = Offset{40}}, kField);
+  ASSERT_TRUE(before.ok()) << before.error();
+  EXPECT_EQ(Offsets(Parse(*before)), std::vector<int64_t>{40});
+  EXPECT_EQ(before->next_offset, Offset{41});
+  EXPECT_EQ(EncodeRecords(batches, Offset{43}, {.from = Offset{41}}, kField).error().reason,
+            Reason::kCorruptBatch);
+  const auto behind = EncodeRecords(batches, Offset{43}, {.from = Offset{42}}, kField);
+  ASSERT_TRUE(behind.ok()) << behind.error();
+  EXPECT_EQ(Offsets(Parse(*behind)), std::vector<int64_t>{42});
 }
 
 TEST(RecordEncoder, SmallUncompressedBatchesAreQuick) {

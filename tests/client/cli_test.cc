@@ -73,7 +73,7 @@ class CliTest : public testing::Test {
     return RunCommand(std::move(arguments));
   }
   std::string File(const std::string& content) {
-    const std::string path = testing::TempDir() + "/cli_test_input";
+    std::string path = testing::TempDir() + "/cli_test_input";
     std::ofstream(path, std::ios::binary) << content;
     return path;
   }

@@ -333,7 +333,7 @@ TEST(Output, ListsAreTablesOrJson) {
 }
 
 TEST(Output, BytesThatAreNoTextDoNotBreakJson) {
-  EXPECT_NO_THROW(Json::parse(Dump({{"name", "\xff"}})));
+  EXPECT_TRUE(Json::accept(Dump({{"name", "\xff"}})));
 }
 
 TEST(Output, ErrorsSayWhatToDo) {

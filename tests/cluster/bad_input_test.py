@@ -4,7 +4,7 @@ import uuid
 
 import grpc
 import pytest
-from batches import batch, record
+from batches import batch, crc32c, record
 from node import EARLIEST, Node, cluster_pb2_grpc, errors, fails
 from gregor.v1 import cluster_pb2, config_pb2, fetch_pb2, produce_pb2, topic_pb2, types_pb2
 
@@ -387,32 +387,51 @@ def bomb(mebibytes):
     return batch([b"x"], attributes=1, records=gzip.compress(record(0, value), mtime=0))
 
 
-def test_a_decompression_bomb_is_not_unpacked(node, empty_topic):
-    content = bomb(200)
+@pytest.mark.parametrize("content, reason", [
+    (bomb(200), "BATCH_TOO_LARGE"), (batch([b"a"], attributes=1, records=b"no gzip"), "CORRUPT_BATCH"),
+    (batch([b"a"], attributes=4), "CORRUPT_BATCH"), (batch([b"a"], attributes=1, records=gzip.compress(b"")), "INVALID_RECORD"),
+    (batch([b"a"], attributes=1, records=gzip.compress(record(0, b"a") * 2)), "INVALID_RECORD")],
+    ids=["a bomb", "no gzip", "no zstd", "no records", "more records"])
+def test_compressed_records_are_read_before_they_are_taken(node, topic, content, reason):
     assert len(content) < 300_000
-    base = produce(node, topic=empty_topic, partition=0, record_batch=content).ranges[0].base_offset
     before = node.resident_mib()
-    with pytest.raises(grpc.RpcError) as refusal:
-        fetch(node, empty_topic, position=EARLIEST)
-    assert errors.reason(refusal.value) in ("CORRUPT_BATCH", "BATCH_TOO_LARGE", "FETCH_TOO_SMALL")
-    with pytest.raises(grpc.RpcError):
-        list(node.fetcher.Read(fetch_pb2.ReadRequest(topic=empty_topic, start=EARLIEST, stop_at_end=True), timeout=20))
+    for _ in range(5):
+        with fails(reason, INVALID) as failure:
+            produce(node, topic=topic, partition=0, record_batch=content)
+        assert errors.outcome(failure.error) == "NOT_APPLIED"
     assert node.resident_mib() < before + 150
-    # Who takes batches gets it as it is, and whoever knows better reads on behind it.
-    raw = fetch(node, empty_topic, position=EARLIEST, format=types_pb2.RECORD_FORMAT_BATCHES)
-    assert raw.record_batches[61:] == content[61:]
-    node.produce(empty_topic, [b"behind"])
-    assert node.read(empty_topic, start=types_pb2.Position(offset=base + 1)) == [(base + 1, b"behind")]
-    assert node.is_up()
 
 
-def test_a_batch_that_cannot_be_unpacked_harms_only_those_who_read_it(node, empty_topic):
-    produce(node, topic=empty_topic, partition=0, record_batch=batch([b"a"], attributes=4))
-    with pytest.raises(grpc.RpcError) as refusal:
-        fetch(node, empty_topic, position=EARLIEST)
-    assert errors.reason(refusal.value) == "CORRUPT_BATCH"
-    node.produce(empty_topic, [b"behind"])
-    assert node.read(empty_topic, start=types_pb2.Position(offset=1)) == [(1, b"behind")]
+def test_a_stored_batch_that_cannot_be_unpacked_is_named_and_can_be_passed(stopped_node):
+    node = stopped_node
+    node.start()
+    node.create_topic("orders")
+    for value in (b"one", b"two", b"three"):
+        produce(node, topic="orders", partition=0, record_batch=batch(
+            [value], attributes=1, records=gzip.compress(record(0, value), mtime=0)))
+    node.stop()
+    # A fault that no checksum tells of.
+    payload = gzip.compress(record(0, b"two"), mtime=0)
+    log, = (file for file in node.data.glob("**/*.log") if payload in file.read_bytes())
+    content = bytearray(log.read_bytes())
+    at = content.find(payload)
+    content[at:at + len(payload)] = b"?" * len(payload)
+    content[at - 44:at - 40] = crc32c(content[at - 40:at + len(payload)]).to_bytes(4, "big")
+    log.write_bytes(content)
+    node.start()
+    assert [r.value for r in fetch(node, "orders", position=EARLIEST).records] == [b"one"]
+    reads = [lambda: fetch(node, "orders", position=types_pb2.Position(offset=1)),
+             lambda: list(node.fetcher.Read(fetch_pb2.ReadRequest(topic="orders", start=EARLIEST, stop_at_end=True), timeout=20))]
+    for read in reads:
+        with fails("CORRUPT_BATCH") as failure:
+            read()
+        assert 'partition 0 of topic "orders": the batch at offset 1 ' in failure.error.details()
+        facts = errors.facts(failure.error)
+        assert (facts["topic"], facts["partition"], facts["offset"], facts["next_offset"]) == ("orders", "0", "1", "2")
+    # Who takes batches gets it as it is, and everybody may go on behind it.
+    raw = fetch(node, "orders", position=types_pb2.Position(offset=1), format=types_pb2.RECORD_FORMAT_BATCHES)
+    assert b"?" * len(payload) in raw.record_batches
+    assert node.read("orders", start=types_pb2.Position(offset=2)) == [(2, b"three")]
 
 
 # --- enums of the control plane ---

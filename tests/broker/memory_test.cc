@@ -1,0 +1,146 @@
+// What a broker holds in memory for its callers, and that it is bounded.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/broker/broker_harness.h"
+
+namespace gregor {
+namespace {
+
+using testing::SizeIs;
+
+// Compressed, with keys, of records with some bytes each that repeat themselves.
+RecordBatch Packed(int records, size_t bytes, Timestamp time = Timestamp{1000}) {
+  BatchBuilder builder({.codec = Codec::kZstd});
+  const std::string value(bytes, 'v');
+  for (int i = 0; i < records; ++i) {
+    const std::string key = "key" + std::to_string(i);
+    NewRecord record;
+    record.key = key;
+    record.value = value;
+    record.timestamp = time;
+    builder.Add(record);
+  }
+  return builder.Build();
+}
+
+TEST(BrokerMemory, CompressedBatchesThatAreLookedIntoDrawOnTheBudgetOfWrites) {
+  BrokerHarness harness;
+  harness.produce_memory_bytes = 1 << 20;
+  harness.Start();
+  harness.CreateTopic("users", 1, {{"cleanup.policy", "compact"}});
+  harness.CreateTopic("orders", 1);
+  ASSERT_TRUE(harness.Produce(harness.Request("users", 0, Packed(4, 100000))).ok());
+  EXPECT_EQ(harness.broker().produce_memory().used(), 0u);
+  ASSERT_TRUE(harness.Produce("orders", 0, {"first"}).ok());
+  // What could never be had is told from what cannot be had now.
+  EXPECT_EQ(harness.Produce(harness.Request("users", 0, Packed(4, 400000))).error().reason,
+            Reason::kBatchTooLarge);
+  harness.disk().Hang();
+  ProduceBatch large =
+      harness.Request("orders", 0, BrokerHarness::Batch({std::string(800000, 'x')}));
+  large.ack.acks = Acks::kNone;
+  ASSERT_TRUE(harness.Produce(std::move(large)).ok());
+  EXPECT_EQ(harness.Produce(harness.Request("users", 0, Packed(4, 100000))).error().reason,
+            Reason::kQuotaExceeded);
+  harness.disk().Resume();
+  harness.scheduler().RunFor(std::chrono::seconds(5));
+  EXPECT_TRUE(harness.Produce(harness.Request("users", 0, Packed(4, 100000))).ok());
+  EXPECT_EQ(harness.broker().produce_memory().used(), 0u);
+}
+
+TEST(BrokerMemory, SearchesByTimeDrawOnTheBudgetOfReads) {
+  BrokerHarness harness;
+  harness.fetch_memory_bytes = 1300000;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  ASSERT_TRUE(harness.Produce(harness.Request("orders", 0, Packed(4, 100000))).ok());
+  ASSERT_TRUE(
+      harness.Produce("orders", 0, {std::string(500000, 'x'), std::string(500000, 'y')}).ok());
+  const auto find = [&] {
+    OffsetQuery query;
+    query.topic.name = "orders";
+    query.position = {Position::Kind::kTimestamp, 900};
+    auto found = harness.Await<std::vector<Result<FoundOffset>>>(
+        [&](auto done) { harness.broker().FindOffsets({query}, std::move(done)); });
+    return std::move((*found)[0]);
+  };
+  ASSERT_TRUE(find().ok());
+  EXPECT_EQ(find()->offset, Offset{0});
+  EXPECT_EQ(harness.broker().fetch_memory().used(), 0u);
+  {
+    // An answer that nobody has sent yet.
+    Fetch fetch = harness.FetchFrom("orders", 0, 4);
+    fetch.bytes_max = 1100000;
+    const auto fetched = harness.Read(fetch);
+    ASSERT_TRUE(fetched.ok()) << fetched.error();
+    EXPECT_EQ(find().error().reason, Reason::kQuotaExceeded);
+  }
+  EXPECT_EQ(find()->offset, Offset{0});
+  EXPECT_EQ(harness.broker().fetch_memory().used(), 0u);
+}
+
+TEST(BrokerMemory, AFirstBatchThatExceedsTheRequestIsAccountedFor) {
+  BrokerHarness harness;
+  harness.fetch_memory_bytes = 1 << 20;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  ASSERT_TRUE(harness.Produce("orders", 0, {std::string(600000, 'x')}).ok());
+  Fetch fetch = harness.FetchFrom("orders", 0, 0);
+  fetch.bytes_max = 1000;
+  fetch.first_batch_may_exceed = true;
+  {
+    const auto fetched = harness.Read(fetch);
+    ASSERT_TRUE(fetched.ok()) << fetched.error();
+    EXPECT_GT(fetched->batches.size(), 600000u);
+    EXPECT_GE(harness.broker().fetch_memory().used(), 600000u);
+    const auto second = harness.Read(fetch);
+    ASSERT_FALSE(second.ok());
+    EXPECT_EQ(second.error().reason, Reason::kQuotaExceeded);
+  }
+  EXPECT_EQ(harness.broker().fetch_memory().used(), 0u);
+  EXPECT_TRUE(harness.Read(fetch).ok());
+}
+
+TEST(BrokerMemory, ASmallAnswerDoesNotKeepALargeBuffer) {
+  BrokerHarness harness;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  ASSERT_TRUE(harness.Produce("orders", 0, {"small"}).ok());
+  ASSERT_TRUE(harness.Produce("orders", 0, {std::string(900000, 'x')}).ok());
+  Fetch fetch = harness.FetchFrom("orders", 0, 0);
+  fetch.bytes_max = 800000;
+  const auto fetched = harness.Read(fetch);
+  ASSERT_TRUE(fetched.ok()) << fetched.error();
+  EXPECT_LT(fetched->batches.size(), 1000u);
+  EXPECT_EQ(harness.broker().fetch_memory().used(), fetched->batches.size());
+}
+
+TEST(BrokerMemory, ProducersThatAreForgottenAreCounted) {
+  BrokerHarness harness;
+  harness.producer_ids_max = 2;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  for (int i = 0; i < 5; ++i) {
+    BatchBuilder::Options options;
+    options.producer_id = ProducerId{1000 + i};
+    options.producer_epoch = ProducerEpoch{0};
+    options.base_sequence = Sequence{0};
+    ASSERT_TRUE(
+        harness.Produce(harness.Request("orders", 0, BrokerHarness::Batch({"x"}, options))).ok());
+  }
+  EXPECT_EQ(harness.broker().producer_budget().evicted_count(), 3u);
+}
+
+// A batch larger than all of the budget is not refused for ever.
+TEST(BrokerMemory, ABatchThatExceedsTheBudgetAloneHasItToItself) {
+  BrokerHarness harness;
+  harness.fetch_memory_bytes = 300000;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  ASSERT_TRUE(harness.Produce("orders", 0, {std::string(600000, 'x')}).ok());
+  EXPECT_THAT(harness.Values("orders", 0), SizeIs(1));
+}
+
+}  // namespace
+}  // namespace gregor
