@@ -31,6 +31,7 @@ struct Options {
   bool has_mark;      // of as many batches as `marked` says
   bool wrong_mark;    // ... which were others
   bool has_room;      // behind what was written
+  bool is_doubtful;   // the mark, or that there is none
   size_t marked;
   size_t split;  // so many batches are in the first of two segments; 0: all
 
@@ -41,6 +42,7 @@ struct Options {
         has_mark((bits & 8) != 0),
         wrong_mark((bits & 16) != 0),
         has_room((bits & 32) != 0),
+        is_doubtful((bits & 64) != 0),
         marked(marked_batches),
         split(split_at) {}
 };
@@ -190,6 +192,24 @@ size_t BytesOf(std::string_view content, size_t count) {
   return at;
 }
 
+// In doubt no batch goes that could belong to the log.
+void CheckNothingWholeBehind(const std::string& content, size_t cut, const RecoveredLog& log) {
+  const auto* data = reinterpret_cast<const uint8_t*>(content.data());
+  const bool in_first = log.segments.empty() || log.segments.back().base() == Offset{0};
+  const size_t begin = log.segments.empty() ? 0 : log.segments.back().size;
+  for (size_t at = in_first ? begin : cut + begin; at + kBatchHeaderBytes <= content.size(); ++at) {
+    const size_t end = at < cut ? cut : content.size();
+    const auto header = PeekHeader(Slice(nullptr, data + at, end - at), kBatchBytesMax);
+    if (!header.ok() || header->size() > end - at || header->leader_epoch < LeaderEpoch{0} ||
+        header->last_offset_delta < 0 || header->base_offset < log.log_end ||
+        header->base_offset - log.log_end > INT32_MAX)
+      continue;
+    const std::span<const uint8_t> covered(data + at + kBatchCrcStart,
+                                           header->size() - kBatchCrcStart);
+    CHECK_NE(Crc32c(0, covered), header->crc) << "a whole batch was given up";
+  }
+}
+
 void Run(std::string content, const Options& options) {
   if (options.repair) content = Repaired(std::move(content), options.number);
   World world;
@@ -207,6 +227,10 @@ void Run(std::string content, const Options& options) {
   const bool wrong = options.has_mark && options.wrong_mark && mark->position > 0;
   if (wrong) mark->chain ^= 1;
 
+  if (options.is_doubtful) {
+    if (!mark.has_value()) mark.emplace();
+    mark->is_doubtful = true;
+  }
   const std::string before = world.Content();
   const auto log = world.Recover(mark, options.gaps_allowed);
   if (!log.ok()) {
@@ -217,6 +241,7 @@ void Run(std::string content, const Options& options) {
   CHECK(!wrong) << "what was synced is not there";
   if (mark.has_value()) CHECK_GE(log->log_end, mark->end_offset);
   world.CheckWhole(*log);
+  if (options.is_doubtful) CheckNothingWholeBehind(content, cut, *log);
 
   // Nothing is found out differently the second time, and nothing is cut.
   const std::string after = world.Content();

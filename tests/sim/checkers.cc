@@ -61,6 +61,8 @@ void LogChecker::OnOpened(const LogEnds& ends, const SyncedMark* journaled) {
   if (ends.synced_end != ends.log_end)
     Fail("what was recovered is served before it is synced: ", Describe(ends));
   if (journaled != nullptr) marked_ = journaled->end_offset;
+  if (journaled != nullptr && journaled->is_doubtful && !journal_damaged_)
+    Fail("its mark is doubted, and nothing is wrong with the journal");
   gone_.clear();
   opened_end_ = ends.log_end;
   if (cut_ == Cut::kReset && ends.log_start == cut_to_ && ends.log_end == cut_to_) {

@@ -345,6 +345,15 @@ TEST_F(CheckersTest, ALostJournalIsNoReasonToLoseRecords) {
   ExpectFailure("acknowledged up to 10");
 }
 
+TEST_F(CheckersTest, AWholeJournalIsNotDoubted) {
+  Fill(2);
+  checker_.OnStopped(StopKind::kPowerLoss);
+  SyncedMark mark{Offset{0}, Offset{4}, Offset{0}, 100, 0};
+  mark.is_doubtful = true;
+  checker_.OnOpened(Ends(0, 4, 4, 4), &mark);
+  ExpectFailure("is doubted");
+}
+
 TEST_F(CheckersTest, WithoutAMarkDamageCostsNoMoreThanItselfAtTheEnd) {
   for (const int64_t end : {8, 6}) {
     Verdict verdict;

@@ -186,6 +186,31 @@ TEST(Log, DamageIsNoticedWhenItIsReadAndNeverServed) {
   EXPECT_THAT(harness.ReadAll(Offset{0}, 1 << 20), SizeIs(2));
 }
 
+TEST(Log, ABatchThatDoesNotFollowIsRefusedAndChangesNothing) {
+  LogHarness harness(17);
+  for (int i = 0; i < 2; ++i) {
+    harness.Kill();
+    ASSERT_TRUE(harness.Start());
+    ASSERT_TRUE(harness.Append());
+    ASSERT_TRUE(harness.Sync());
+  }
+  harness.loop().Run([&] {
+    const auto append = [&](int64_t base, int32_t epoch) {
+      return harness.log().Append(
+          LogHarness::Make(Offset{base}, LeaderEpoch{epoch}, 1, 10, Timestamp{1000}));
+    };
+    for (const auto& refused : {append(2, 1), append(1, 2)}) {
+      ASSERT_FALSE(refused.ok());
+      EXPECT_EQ(refused.error().reason, Reason::kStorageError);
+    }
+    EXPECT_FALSE(harness.log().failure().has_value());
+    EXPECT_EQ(harness.log().ends().log_end, Offset{2});
+    EXPECT_TRUE(append(2, 2).ok());
+  });
+  ASSERT_TRUE(harness.Sync());
+  EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(3));
+}
+
 TEST(Log, AFailedSyncAcknowledgesNothingAndStays) {
   LogHarness harness(7);
   ASSERT_TRUE(harness.Start());
