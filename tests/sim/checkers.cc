@@ -323,7 +323,9 @@ void LogChecker::CheckServed(const BatchHeader& as_served, bool is_current) {
   const auto known = history_.find({served.leader_epoch.value, served.base_offset.value});
   if (known == history_.end() || !IsSame(known->second, served))
     return Fail("served what nobody appended: ", Describe(served));
-  if (!is_current) return;
+  // Without its mark a log may begin before what a reset that did not happen was to leave.
+  const bool is_forgotten = marks_lost_ && served.base_offset < branch_begin_;
+  if (!is_current || is_forgotten) return;
   const size_t index = IndexOf(served.base_offset);
   if (index == branch_.size() || !IsSame(branch_[index].header, served))
     Fail("served what is not in the log: ", Describe(served));
@@ -437,7 +439,8 @@ void LogChecker::OnReadFailed(Offset from, const Error& error) {
 
 void LogChecker::OnFoundByTime(Timestamp time, Offset limit,
                                const std::optional<TimedOffset>& found, uint64_t cuts) {
-  if (cuts != cuts_ || cut_ != Cut::kNone) return;
+  const bool has_forgotten = marks_lost_ && ends_.log_start < branch_begin_;
+  if (cuts != cuts_ || cut_ != Cut::kNone || has_forgotten) return;
   std::optional<Offset> expected;
   for (const Known& known : branch_) {
     for (size_t i = 0; i < known.records.size() && !expected.has_value(); ++i) {

@@ -391,8 +391,12 @@ void StorageScenario::LoseMarks() {
     if (path.starts_with(folder) && path.ends_with(".log") && size > 0)
       logs.emplace_back(path, size);
   }
-  if (removes && files_.Remove(journal).ok() && files_.SyncDirectory(folder).ok())
+  if (removes) {
+    // Calls may fail, and what they did may be there all the same.
+    (void)files_.Remove(journal);
+    (void)files_.SyncDirectory(folder);
     damaged_journals_.insert(folder);
+  }
   if (!logs.empty() && random.Chance(0.7)) {
     const auto& [path, size] = Pick(random, logs);
     const uint64_t back = random.Below(std::min<uint64_t>(size, 2000));
