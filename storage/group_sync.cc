@@ -27,6 +27,7 @@ void JournaledGroupSync::Forget(const TopicIdPartition& partition) {
     const MutexLock lock(mutex_);
     unwritten_.emplace_back(partition, std::nullopt);
     lowered_ = marks_.erase(partition) > 0 || lowered_;
+    cut_in_journal_.erase(partition);
     flush_wanted_ = true;
     start = !std::exchange(running_, true);
   }
@@ -37,7 +38,9 @@ std::optional<SyncedMark> JournaledGroupSync::MarkOf(const TopicIdPartition& par
   const MutexLock lock(mutex_);
   const auto found = marks_.find(partition);
   if (found == marks_.end()) return std::nullopt;
-  return found->second;
+  SyncedMark mark = found->second;
+  mark.is_cut = mark.is_cut || cut_in_journal_.contains(partition);
+  return mark;
 }
 
 std::vector<TopicIdPartition> JournaledGroupSync::Marked() const {
@@ -87,6 +90,8 @@ void JournaledGroupSync::RunGroup() {
     if (!result.journal.ok()) {
       unwritten_.insert(unwritten_.begin(), group.changes.begin(), group.changes.end());
       lowered_ = lowered_ || group.must_rewrite;
+    } else {
+      for (const auto& [partition, mark] : group.changes) cut_in_journal_.erase(partition);
     }
     if (result.files.ok()) {
       for (const Part& part : group.parts) NoteMark(part);
@@ -137,6 +142,8 @@ void JournaledGroupSync::NoteMark(const Part& part) {
   lowered_ = lowered_ || (known != marks_.end() &&
                           (known->second.is_cut || mark.log_start < known->second.log_start ||
                            mark.end_offset < known->second.end_offset));
+  if (known != marks_.end() && known->second.is_cut && !mark.is_cut)
+    cut_in_journal_.insert(part.partition);
   marks_[part.partition] = mark;
   unwritten_.emplace_back(part.partition, mark);
 }

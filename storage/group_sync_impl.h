@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -29,7 +30,8 @@ class JournaledGroupSync final : public GroupSync {
   void Forget(const TopicIdPartition& partition) override;
 
   // The last mark that is known to be true: of what the journal had at the start, or was synced
-  // since, be it in the journal yet or not. Thread: any.
+  // since, be it in the journal yet or not (of a log that was cut only once the journal says that
+  // this is done). Thread: any.
   std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const;
 
   // The partitions that have one, in order. Thread: any.
@@ -75,6 +77,9 @@ class JournaledGroupSync final : public GroupSync {
   // A mark was taken back. It must not return when the record that says so is damaged: nothing
   // would be known of what was synced since.
   bool lowered_ TS_GUARDED_BY(mutex_) = false;
+  // Whose cut is done, and the journal does not say so yet: a start would cut them again. Nothing
+  // is appended to them before it does.
+  std::set<TopicIdPartition> cut_in_journal_ TS_GUARDED_BY(mutex_);
   bool running_ TS_GUARDED_BY(mutex_) = false;
   bool flush_wanted_ TS_GUARDED_BY(mutex_) = false;
 };

@@ -81,6 +81,8 @@ class Log {
     // The leader epoch as the metadata have it. A log with a later one is refused: the metadata are
     // older than it.
     LeaderEpoch epoch_max{INT32_MAX};
+    // Whether offsets may be missing in what is appended: a replica of a log that was compacted.
+    bool gaps_allowed = false;
     int64_t producer_id_expiration_ms = 24 * 3600 * 1000LL;
     size_t producer_ids_max = 100000;
     ProducerBudget* producer_budget = nullptr;  // outlives the log; nullptr: no bound

@@ -31,7 +31,7 @@ RecoveryOptions RecoveryOptionsOf(const Log::Options& options, Timestamp now) {
   recovery.batch_bytes_max = options.recovery_batch_bytes_max;
   recovery.index_interval_bytes = options.config.index_interval_bytes;
   recovery.epoch_max = options.epoch_max;
-  recovery.gaps_allowed = options.config.cleanup_compact;
+  recovery.gaps_allowed = options.gaps_allowed;
   recovery.now = now;
   return recovery;
 }

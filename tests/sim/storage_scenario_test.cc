@@ -95,6 +95,9 @@ TEST(StorageScenario, WhatWasFoundStaysMended) {
            4039,   // a read between the records that compaction left was taken for one that failed
            21470,  // producers were expected to be known whose snapshot was damaged
            316,    // a flipped epoch above the mark was taken for a batch that nobody appended
+           11677,  // a full disk kept the journal from learning that a cut was done, and the log
+                   // took records after that
+           6420,   // a flipped offset was believed in a log that is compacted
            5479,   // records came back with a lost mark that a reset had made the checker forget
            7976,   // a reset that did not happen had forgotten the producers of deleted records
        })

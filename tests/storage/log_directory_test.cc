@@ -351,6 +351,24 @@ TEST_F(LogDirectoryTest, AForgottenMarkDoesNotComeBack) {
   disk.Kill();
 }
 
+TEST_F(LogDirectoryTest, ACutIsDoneOnceTheJournalSaysSo) {
+  const auto directory = MustOpen();
+  SyncedMark cut = Mark(0, 5);
+  cut.is_cut = true;
+  ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(0, 9)}).ok());
+  ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = cut, .replaces = true}).ok());
+  ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .needs_journal = true}).ok());
+  const uint64_t capacity = files_.faults().capacity_bytes;
+  files_.faults().capacity_bytes = 1;
+  ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(0, 5), .replaces = true}).ok());
+  EXPECT_FALSE(Sync(*directory, {.partition = Id(0), .needs_journal = true}).ok());
+  // A start would cut it again, so whoever opens it has to know.
+  EXPECT_EQ(directory->MarkOf(Id(0)), cut);
+  files_.faults().capacity_bytes = capacity;
+  EXPECT_TRUE(Sync(*directory, {.partition = Id(0), .needs_journal = true}).ok());
+  EXPECT_EQ(directory->MarkOf(Id(0)), Mark(0, 5));
+}
+
 TEST_F(LogDirectoryTest, AFullDiskDelaysTheJournalAndNotTheData) {
   const auto directory = MustOpen();
   const auto file = files_.Open("/data/file", OpenMode::kCreate);
