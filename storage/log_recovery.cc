@@ -38,11 +38,11 @@ void LogRecovery::UseMark(std::optional<SyncedMark> mark) {
 }
 
 void LogRecovery::UseAsMark(const LogCheckpoint& checkpoint) {
-  if (mark_.is_cut) return;
   const Segment& active = checkpoint.active;
   const bool is_beyond = active.base() > mark_.segment_base ||
                          (active.base() == mark_.segment_base && active.size > mark_.position);
   if (is_beyond) needs_mark_check_ = false;
+  if (mark_.is_cut) return;
   const Offset log_start = std::max(mark_.log_start, checkpoint.log_start);
   if (!marked_.has_value() || (is_doubtful_ && is_beyond)) {
     mark_ = {log_start, checkpoint.end, active.base(), active.size, active.chain};

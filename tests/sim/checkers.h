@@ -125,6 +125,8 @@ class LogChecker {
   // --- what is known
   Offset visible_end() const { return visible_end_; }
   const LogEnds& ends() const { return ends_; }
+  // Nothing is known of what a lost mark brings back from before it.
+  Offset known_begin() const { return branch_begin_; }
   // Where it begins at most, once the deletions that run are done.
   Offset log_start_max() const { return log_start_max_; }
   bool is_damaged() const { return damaged_; }

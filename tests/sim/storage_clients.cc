@@ -306,7 +306,9 @@ void StorageScenario::Cut(SimLog& log, std::function<void(Log::Done)> cut) {
 void StorageScenario::Truncate(SimLog& log) {
   const LogEnds ends = log.log->ends();
   // What is compacted is never cut: it is committed.
-  const Offset begin = log.config.cleanup_compact ? log.checker.visible_end() : ends.log_start;
+  const Offset begin = log.config.cleanup_compact
+                           ? log.checker.visible_end()
+                           : std::max(ends.log_start, log.checker.known_begin());
   if (begin >= ends.log_end) return;
   const Offset end{random_.Between(begin.value, ends.log_end.value - 1)};
   // Whether deletions that run come before the cut is not known.

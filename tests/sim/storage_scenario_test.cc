@@ -98,6 +98,8 @@ TEST(StorageScenario, WhatWasFoundStaysMended) {
            11677,  // a full disk kept the journal from learning that a cut was done, and the log
                    // took records after that
            6420,   // a flipped offset was believed in a log that is compacted
+           15247,  // a cut took the mark in a complete segment for one that was not reached
+           13466,  // a truncation went to where the checker had nothing to compare with
            5479,   // records came back with a lost mark that a reset had made the checker forget
            7976,   // a reset that did not happen had forgotten the producers of deleted records
        })
