@@ -144,7 +144,7 @@ def send(node, of, sequence, value):
         producer_id=of.producer_id, producer_epoch=of.producer_epoch, base_sequence=sequence))
 
 
-@pytest.mark.parametrize("starts", [1])
+@pytest.mark.parametrize("starts", [1, 2])
 def test_metadata_of_an_older_backup_swallow_no_record(node, tmp_path, starts):
     node.create_topic("orders")
     send(node, session(node), 0, b"before the backup")
