@@ -157,7 +157,8 @@ void Progress::Run() {
   if (shown && terminal) std::fprintf(stderr, "\n");
 }
 
-Pace::Pace(double per_second) : per_second_(per_second), start_(SystemClock().Now()) {}
+Pace::Pace(double per_second, Duration tick)
+    : per_second_(per_second), tick_(tick), start_(SystemClock().Now()) {}
 
 MonotonicTime Pace::Wait() {
   const MonotonicTime now = SystemClock().Now();
@@ -165,16 +166,14 @@ MonotonicTime Pace::Wait() {
   const MonotonicTime due =
       start_ + Duration(static_cast<int64_t>(1e9 * static_cast<double>(count_++) / per_second_));
   if (due <= now) {
-    behind_max_ = std::max(behind_max_, now - due);
+    behind_max_ = std::max(behind_max_, now - due - tick_);
     return due;
   }
-  // A wait for what never comes; the shortest ones are not worth it.
-  if (due - now > std::chrono::microseconds(50)) {
-    std::mutex mutex;
-    std::condition_variable never;
-    std::unique_lock lock(mutex);
-    never.wait_for(lock, due - now);
-  }
+  // A wait for what never comes.
+  std::mutex mutex;
+  std::condition_variable never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, std::max(due - now, tick_));
   return due;
 }
 

@@ -80,14 +80,17 @@ class Progress {
 // Keeps to a rate: waits until the next one is due.
 class Pace {
  public:
-  // `per_second` 0: as fast as it goes.
-  explicit Pace(double per_second);
+  // `per_second` 0: as fast as it goes. Waits at least for `tick` where it has to wait: a thread
+  // that sleeps before each of many thousand a second costs more than what is measured.
+  explicit Pace(double per_second, Duration tick = Duration(0));
   // When the next one was due: now, or earlier if the caller is late.
   MonotonicTime Wait();
+  // Beyond the tick.
   Duration behind_max() const { return behind_max_; }
 
  private:
   const double per_second_;
+  const Duration tick_;
   const MonotonicTime start_;
   int64_t count_ = 0;
   Duration behind_max_{0};

@@ -19,7 +19,7 @@ Result<void> SendShare(const BenchArguments& arguments, int64_t records, double 
   NewRecord record;
   record.value = value;
   record.timestamp = SystemClock().WallNow();
-  Pace pace(rate);
+  Pace pace(rate, std::chrono::milliseconds(1));
   Random random = Random::FromSystem();
   std::string key;
   for (int64_t i = 0; i < records; ++i) {
