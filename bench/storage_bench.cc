@@ -1,7 +1,7 @@
 // Links: gregor_storage
 // What the log layer costs on this machine's disk: ./dev bench storage. Works in a folder of its
-// own in GREGOR_BENCH_DIR (default /tmp), which should be on the disk that is asked about. Figures
-// that decided something: docs/adr/0003.
+// own in GREGOR_BENCH_DIR (default: the system's temporary folder), which should be on the disk
+// that is asked about. Figures that decided something: docs/adr/0003.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 #include <future>
 #include <thread>
 
@@ -27,7 +28,9 @@ class Folder {
  public:
   Folder() {
     const char* parent = std::getenv("GREGOR_BENCH_DIR");
-    std::string path = std::string(parent != nullptr ? parent : "/tmp") + "/storage-bench-XXXXXX";
+    const std::filesystem::path in =
+        parent != nullptr ? parent : std::filesystem::temp_directory_path();
+    std::string path = (in / "storage-bench-XXXXXX").string();
     CHECK(mkdtemp(path.data()) != nullptr) << path;
     path_ = path;
   }

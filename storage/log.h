@@ -123,8 +123,6 @@ class Log {
   // does not follow), kDiskFull; the log is then unchanged (and refuses later appends if the
   // failure is sticky).
   virtual Result<void> Append(RecordBatch batch) = 0;
-  // Bytes appended and not written yet: what a leader bounds (D11).
-  virtual size_t unwritten_bytes() const = 0;
   // Starts a group sync of everything appended so far (kReplicated logs; a kSynced log does it by
   // itself).
   virtual void RequestSync() = 0;

@@ -38,7 +38,6 @@ class LogImpl final : public Log {
   std::optional<Error> failure() const override;
 
   Result<void> Append(RecordBatch batch) override;
-  size_t unwritten_bytes() const override { return queued_bytes_ + writing_bytes_; }
   void RequestSync() override;
   void Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done) override;
   void FindByTime(Timestamp time, Offset limit,
