@@ -199,7 +199,30 @@ class Stalls(threading.Thread):
         return sum(t > 3 * usual for t in self.times) / len(self.times)
 
 
+def plain_latency(options, rate, seconds):
+    """The same bytes from a plain program: once a millisecond what has come by then is written and synced, into a file that has its
+    room. Milliseconds from when the bytes came until they were durable, in order."""
+    with tempfile.NamedTemporaryFile(dir=options.directory) as file:
+        os.posix_fallocate(file.fileno(), 0, rate * (seconds + 1))
+        data = os.urandom(rate // 1000)
+        took, done, position, began = [], 0, 0, time.perf_counter()
+        while done < seconds * 1000:
+            due = int((time.perf_counter() - began) * 1000) + 1 - done
+            if due <= 0:
+                time.sleep(0.0002)
+                continue
+            for _ in range(due):
+                os.pwrite(file.fileno(), data, position)
+                position += len(data)
+            os.fdatasync(file.fileno())
+            now = time.perf_counter()
+            took += [1000 * (now - began) - i for i in range(done, done + due)]
+            done += due
+        return sorted(took)
+
+
 def latency(options, report):
+    plain = plain_latency(options, 20_000_000, 5)
     stalls = Stalls()
     stalls.start()
     with running(options) as node:
@@ -213,6 +236,8 @@ def latency(options, report):
         report.add("produce p90 at 20 MB/s, synced", result["latency_ms"]["p90"], "ms")
         report.add("time in which the machine itself was slow", 100 * stalls.share(), "%")
         report.add("produce p99 at 20 MB/s, synced", result["latency_ms"]["p99"], "ms", 5, at_most=True)
+        plain = sorted(plain + plain_latency(options, 20_000_000, 5))
+        report.add("p99 of a plain program that writes and syncs the same, before and after", plain[len(plain) * 99 // 100], "ms")
         result = run_json(node.cli("bench", "latency", "--topic", "single", "--records", 3000 * options.scale, "--json"))
         report.add("one record produced and consumed, p50", result["latency_ms"]["p50"], "ms", 1, at_most=True)
         report.add("one record produced and consumed, p99", result["latency_ms"]["p99"], "ms")

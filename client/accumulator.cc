@@ -9,9 +9,6 @@
 namespace gregor {
 namespace {
 
-// While nothing is on its way a batch that is smaller waits for no company: its records came one by
-// one, or will have company when the answer to this one is there.
-constexpr size_t kSmallBatchBytes = 4096;
 constexpr size_t kCapacityMin = 1024;
 constexpr Duration kTopicAgeMax = std::chrono::minutes(5);
 // Who is told that a topic's metadata is old refreshes it; others go on with it meanwhile.
@@ -256,8 +253,7 @@ bool Accumulator::IsStale(const Lingering& lingering) const {
 }
 
 MonotonicTime Accumulator::DueTime(const Lane& lane, bool idle) const {
-  const bool small = lane.filling.record_count() == 1 || lane.filling.size() < kSmallBatchBytes;
-  if (waiting_count_ > 0 || (idle && small)) return MonotonicTime::min();
+  if (waiting_count_ > 0 || idle) return MonotonicTime::min();
   return lane.since + options_.linger;
 }
 

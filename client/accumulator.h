@@ -75,10 +75,11 @@ class Accumulator {
 
   // --- for the loop ---
 
-  // The next batch to send: one that is full, or has waited for `linger`, or is small while nothing
-  // is on its way (`idle`), or any while callers wait for memory or for Flush(). A partition for
-  // which `can_send` says no is passed over until Unblock(); its batch goes on being filled.
-  // `can_send` looks at what belongs to the loop, and nothing else: it is called under the lock.
+  // The next batch to send: one that is full, or has waited for `linger`, or any while nothing is
+  // on its way (`idle`: what comes meanwhile has company when the answer is there), or while
+  // callers wait for memory or for Flush(). A partition for which `can_send` says no is passed over
+  // until Unblock(); its batch goes on being filled. `can_send` looks at what belongs to the loop,
+  // and nothing else: it is called under the lock.
   std::optional<FilledBatch> Take(MonotonicTime now, bool idle,
                                   const std::function<bool(const ProducerPartition&)>& can_send);
   void Unblock(const Partitions& partitions);
@@ -169,7 +170,7 @@ class Accumulator {
   std::optional<Error> stopped_ TS_GUARDED_BY(mutex_);
   // The loop sleeps until then; min: it does not sleep, or has been woken.
   MonotonicTime sleeps_until_ TS_GUARDED_BY(mutex_) = MonotonicTime::min();
-  bool idle_ TS_GUARDED_BY(mutex_) = false;  // it would send a small batch at once
+  bool idle_ TS_GUARDED_BY(mutex_) = false;  // it would send a batch at once
   bool wake_asked_ TS_GUARDED_BY(mutex_) = false;
 };
 

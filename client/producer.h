@@ -23,7 +23,7 @@ struct ProducerOptions {
   int32_t acks_count = 0;  // with kCount: replicas, the leader among them
   Codec compression = Codec::kNone;
   // A batch is sent once it has so many bytes (or the topic's max.message.bytes), or its first
-  // record has waited so long; a small one also as soon as nothing else is on its way.
+  // record has waited so long, or nothing else is on its way.
   size_t batch_bytes = 1u << 20;
   Duration linger = std::chrono::milliseconds(1);
   size_t memory_bytes = 64u << 20;  // batches not acknowledged yet; Send() waits beyond it

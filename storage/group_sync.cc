@@ -21,11 +21,28 @@ void JournaledGroupSync::Add(Part part) {
   if (start) Start();
 }
 
+bool JournaledGroupSync::TryWrite(UniqueFunction<std::optional<Part>()> write) {
+  {
+    const MutexLock lock(mutex_);
+    if (std::exchange(running_, true)) return false;
+  }
+  directory_.disk().Submit(Lane::kSync, "group_sync.write",
+                           [this, open = open_, write = std::move(write)]() mutable {
+                             if (!*open) return;
+                             if (auto part = write()) {
+                               const MutexLock lock(mutex_);
+                               parts_.push_back(*std::move(part));
+                             }
+                             RunGroup();
+                           });
+  return true;
+}
+
 void JournaledGroupSync::Forget(const TopicIdPartition& partition) {
   bool start;
   {
     const MutexLock lock(mutex_);
-    unwritten_.emplace_back(partition, std::nullopt);
+    NoteUnwritten(partition, std::nullopt);
     lowered_ = marks_.erase(partition) > 0 || lowered_;
     cut_in_journal_.erase(partition);
     flush_wanted_ = true;
@@ -67,14 +84,32 @@ void JournaledGroupSync::FlushMarksSoon() {
 
 JournaledGroupSync::Group JournaledGroupSync::TakeGroup() {
   Group group;
+  if (MarksAreDue()) group.changes = TakeMarks();
   group.parts.swap(parts_);
-  group.changes.swap(unwritten_);
   flush_wanted_ = false;
   if (group.changes.empty()) return group;
   group.must_rewrite = std::exchange(lowered_, false);
   if (group.must_rewrite || journal_.IsFull(group.changes.size(), marks_.size()))
     group.rewrite = marks_;
   return group;
+}
+
+bool JournaledGroupSync::MarksAreDue() const {
+  if (unwritten_.empty()) return false;
+  if (flush_wanted_ || lowered_ || parts_.empty()) return true;
+  const auto needs_them = [](const Part& part) { return part.needs_journal; };
+  return std::any_of(parts_.begin(), parts_.end(), needs_them) ||
+         clock_.Now() - unwritten_since_ >= directory_.options().marks_trail;
+}
+
+// The last one of each partition.
+MarkJournal::Changes JournaledGroupSync::TakeMarks() {
+  MarkJournal::Changes marks = std::exchange(unwritten_, {});
+  const auto by_partition = [](const auto& a, const auto& b) { return a.first < b.first; };
+  std::stable_sort(marks.begin(), marks.end(), by_partition);
+  const auto is_same = [](const auto& a, const auto& b) { return a.first == b.first; };
+  marks.erase(marks.begin(), std::unique(marks.rbegin(), marks.rend(), is_same).base());
+  return marks;
 }
 
 // One group; another one follows if something has gathered meanwhile.
@@ -145,7 +180,13 @@ void JournaledGroupSync::NoteMark(const Part& part) {
   if (known != marks_.end() && known->second.is_cut && !mark.is_cut)
     cut_in_journal_.insert(part.partition);
   marks_[part.partition] = mark;
-  unwritten_.emplace_back(part.partition, mark);
+  NoteUnwritten(part.partition, mark);
+}
+
+void JournaledGroupSync::NoteUnwritten(const TopicIdPartition& partition,
+                                       std::optional<SyncedMark> mark) {
+  if (unwritten_.empty()) unwritten_since_ = clock_.Now();
+  unwritten_.emplace_back(partition, std::move(mark));
 }
 
 Result<void> JournaledGroupSync::SyncTimed(const std::vector<FilePtr>& files,
@@ -199,6 +240,7 @@ Result<void> JournaledGroupSync::Close() {
   Group group;
   {
     const MutexLock lock(mutex_);
+    flush_wanted_ = true;
     group = TakeGroup();
     // Written as a whole nothing of it can be lost without being missed.
     const bool is_whole = group.changes.empty() && !journal_.has_appended();

@@ -14,8 +14,9 @@
 namespace gregor {
 
 // Gathers the syncs of all logs of a directory: while one group is being synced the next one
-// gathers, so the disk is never idle while somebody waits, and nobody waits for a timer (D3). Each
-// group also writes the marks of the group before it to the journal. Thread: any.
+// gathers, so the disk is never idle while somebody waits, and nobody waits for a timer (D3). A
+// group also writes marks of groups before it to the journal, once they have waited long enough
+// (LogDirectory::Options::marks_trail). Thread: any.
 class GroupSync {
  public:
   // A log's part in a group: `files` hold everything up to `mark`, already written (not yet
@@ -37,6 +38,10 @@ class GroupSync {
 
   virtual ~GroupSync() = default;
   virtual void Add(Part part) = 0;
+  // Where no group is on its way: runs `write` on the sync lane, and at once a group with the part
+  // that it returns (nullopt: it has failed, and has said so itself). Spares what is written alone
+  // the way between two lanes. False, and nothing is done: Add() has to do.
+  virtual bool TryWrite(UniqueFunction<std::optional<Part>()> write) = 0;
   // The journal forgets the partition (removed topic), with the next group.
   virtual void Forget(const TopicIdPartition& partition) = 0;
 };

@@ -27,6 +27,7 @@ class JournaledGroupSync final : public GroupSync {
         marks_(std::move(marks)) {}
 
   void Add(Part part) override;
+  bool TryWrite(UniqueFunction<std::optional<Part>()> write) override;
   void Forget(const TopicIdPartition& partition) override;
 
   // The last mark that is known to be true: of what the journal had at the start, or was synced
@@ -59,6 +60,10 @@ class JournaledGroupSync final : public GroupSync {
     Result<void> journal;  // kDiskFull alone is no failure of the directory
   };
   Group TakeGroup() TS_REQUIRES(mutex_);
+  bool MarksAreDue() const TS_REQUIRES(mutex_);
+  MarkJournal::Changes TakeMarks() TS_REQUIRES(mutex_);
+  void NoteUnwritten(const TopicIdPartition& partition, std::optional<SyncedMark> mark)
+      TS_REQUIRES(mutex_);
   GroupResult SyncGroup(const Group& group);
   Result<void> WriteJournal(const Group& group);
   Result<void> SyncTimed(const std::vector<FilePtr>& files,
@@ -74,6 +79,7 @@ class JournaledGroupSync final : public GroupSync {
   std::vector<Part> parts_ TS_GUARDED_BY(mutex_);
   MarkJournal::Marks marks_ TS_GUARDED_BY(mutex_);
   MarkJournal::Changes unwritten_ TS_GUARDED_BY(mutex_);  // of groups that are durable themselves
+  MonotonicTime unwritten_since_ TS_GUARDED_BY(mutex_);   // the first of them
   // A mark was taken back. It must not return when the record that says so is damaged: nothing
   // would be known of what was synced since.
   bool lowered_ TS_GUARDED_BY(mutex_) = false;

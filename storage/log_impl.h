@@ -127,12 +127,16 @@ class LogImpl final : public Log {
 
   void StartWrite();
   void SubmitWrite(std::shared_ptr<const Chunks> chunks, SyncedMark mark);
+  bool WriteAndSync(const std::shared_ptr<const Chunks>& chunks, const SyncedMark& mark);
+  void OnNotWritten(std::shared_ptr<const Chunks> chunks, SyncedMark mark, const Error& error);
   void OnDiskFull(std::shared_ptr<const Chunks> chunks, SyncedMark mark, const Error& error);
   static Result<Touched> WriteChunks(LogDirectory& directory, const TopicIdPartition& id,
                                      const Chunks& chunks);
   static Result<void> CompleteSegment(LogDirectory& directory, const TopicIdPartition& id,
                                       const Chunk& chunk, File& file, Touched& touched);
-  void OnWritten(SyncedMark mark, Result<Touched> touched);
+  void OnWritten(const SyncedMark& mark, Touched touched);
+  void NoteWritten(const SyncedMark& mark);
+  static void AddTouched(Touched& all, Touched more);
   bool SyncIsDue() const;
   void SetFlushTimer();
   void StartSync();

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
 #include <map>
 #include <mutex>
 #include <numeric>
@@ -313,17 +314,28 @@ TEST_F(ProducerTest, AFencedProducerIsFinished) {
 TEST_F(ProducerTest, ABatchThatTheTopicNoLongerTakesIsSplit) {
   server_.CreateTopic("shrinking", 1, 100000);
   options_.linger = std::chrono::hours(1);
+  // The first record is on its way for as long as the others gather.
+  std::promise<void> gathered;
+  std::atomic<int> arrived{0};
+  server_.on_frame = [&, until = gathered.get_future().share()](const FrameSeen&) {
+    ++arrived;
+    arrived.notify_all();
+    until.wait();
+    return FrameAction();
+  };
   const auto producer = NewProducer();
-  for (const std::string& value : Numbers(0, 500))
+  ASSERT_TRUE(SendTo(*producer, "shrinking", "0").ok());
+  arrived.wait(0);
+  for (const std::string& value : Numbers(1, 500))
     ASSERT_TRUE(SendTo(*producer, "shrinking", value).ok());
   server_.CreateTopic("shrinking", 1, 1000);
-  const size_t before = server_.Batches("shrinking", 0).size();  // what went while nothing else did
+  gathered.set_value();
   producer->Flush();
   EXPECT_EQ(server_.Values("shrinking", 0), Numbers(0, 500));
   EXPECT_EQ(delivered_count(), 500);
   const auto batches = server_.Batches("shrinking", 0);
-  EXPECT_GT(batches.size(), before + 5);
-  for (size_t i = before; i < batches.size(); ++i) EXPECT_LE(batches[i].bytes.size(), 1000u);
+  EXPECT_GT(batches.size(), 6u);
+  for (const RecordBatch& batch : batches) EXPECT_LE(batch.bytes.size(), 1000u);
 }
 
 TEST_F(ProducerTest, ARecordLargerThanTheTopicTakesIsRefusedBeforeItIsSent) {

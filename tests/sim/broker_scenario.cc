@@ -45,6 +45,7 @@ BrokerSwarm::BrokerSwarm(Random& random) {
   directory.open_files_max = random.Between(4, 64);
   directory.flush_bytes_max = LogUniform(random, 1000, 1 << 20);
   directory.flush_interval = milliseconds(LogUniform(random, 2, 1000));
+  directory.marks_trail = MarksTrailFor(directory.flush_interval);
   if (random.Chance(0.7)) directory.checkpoint_bytes = LogUniform(random, 300, 30'000);
   if (random.Chance(0.7)) directory.journal_bytes_min = LogUniform(random, 64, 8192);
   // The settings file may say what a topic may not.

@@ -82,8 +82,7 @@ void LogChecker::OnOpened(const LogEnds& ends, const SyncedMark* journaled) {
   log_start_max_ = ends.log_start;
   if (journaled != nullptr) log_start_min_ = ends.log_start;
   // What was recovered gets a mark with the next group.
-  if (journaled != nullptr)
-    synced_before_ = synced_before_that_ = std::min(journaled->end_offset, ends.log_end);
+  if (journaled != nullptr) JournaledUpTo(std::min(journaled->end_offset, ends.log_end));
   ++cuts_;
   open_ = true;
 }
@@ -107,8 +106,8 @@ void LogChecker::CheckOpenedEnds(const LogEnds& ends, const SyncedMark* journale
   if (ends.log_start > log_start_max_)
     Fail("records are gone that nobody deleted, from ", log_start_max_, ": ", Describe(ends));
   const bool marks_kept = !marks_lost_ && journaled != nullptr;
-  if (marks_kept && marked < synced_before_that_)
-    Fail("its synced mark is ", marked, ", and ", synced_before_that_, " was synced two syncs ago");
+  if (marks_kept && marked < journaled_min_)
+    Fail("its synced mark is ", marked, ", and ", journaled_min_, " was synced two syncs ago");
 }
 
 // Damage above the mark looks like a torn write, and costs what lies behind it. Where no mark can
@@ -218,9 +217,10 @@ void LogChecker::BeginCut(Cut cut, Offset to, Offset still_promised) {
   cut_ = cut;
   cut_to_ = to;
   ++cuts_;
-  for (Offset* promised :
-       {&visible_end_, &kept_by_kill_, &kept_by_power_loss_, &synced_before_, &synced_before_that_})
+  log_start_closed_ = Offset{0};  // the checkpoint goes first
+  for (Offset* promised : {&visible_end_, &kept_by_kill_, &kept_by_power_loss_, &journaled_min_})
     *promised = std::min(*promised, still_promised);
+  for (Synced& synced : synced_) synced.end = std::min(synced.end, still_promised);
 }
 
 void LogChecker::OnCutDone(const LogEnds& ends) {
@@ -237,7 +237,7 @@ void LogChecker::OnCutDone(const LogEnds& ends) {
   CutBranch(ends.log_end);
   ends_ = ends;
   visible_end_ = kept_by_kill_ = kept_by_power_loss_ = ends.log_end;
-  synced_before_ = synced_before_that_ = ends.log_end;
+  JournaledUpTo(ends.log_end);
   if (ends.log_start < log_start_min_ || ends.log_start > log_start_max_)
     Fail("the cut moved its start, which was in [", log_start_min_, ", ", log_start_max_,
          "]: ", Describe(ends));
@@ -268,13 +268,30 @@ void LogChecker::OnEnds(const LogEnds& ends) {
       ends.written_end < ends_.written_end)
     Fail("an end moved back: ", Describe(ends_), "; then ", Describe(ends));
   if (ends.log_start > ends_.log_start) OnDelete(ends.log_start);
-  if (ends.synced_end > ends_.synced_end)
-    synced_before_that_ = std::exchange(synced_before_, ends_.synced_end);
+  if (ends.synced_end > ends_.synced_end) OnSynced(ends.synced_end);
   ends_ = ends;
   kept_by_kill_ = std::max(kept_by_kill_, ends.written_end);
   kept_by_power_loss_ = std::max(kept_by_power_loss_, ends.synced_end);
   visible_end_ = std::max(visible_end_,
                           durability_ == Durability::kSynced ? ends.synced_end : ends.written_end);
+}
+
+// The group that did it began after the sync before it, and took along what had waited by then.
+void LogChecker::OnSynced(Offset end) {
+  const MonotonicTime now = marks_now_ ? marks_now_() : MonotonicTime();
+  if (synced_.size() >= 2) {
+    const MonotonicTime begun = synced_[synced_.size() - 2].at;
+    while (synced_.size() >= 2 && synced_.front().at + marks_trail_ <= begun) {
+      journaled_min_ = synced_.front().end;
+      synced_.pop_front();
+    }
+  }
+  synced_.push_back({now, end});
+}
+
+void LogChecker::JournaledUpTo(Offset end) {
+  journaled_min_ = end;
+  synced_.clear();
 }
 
 void LogChecker::Restart(Offset start) {

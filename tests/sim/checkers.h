@@ -2,6 +2,7 @@
 #define GREGOR_TESTS_SIM_CHECKERS_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -60,9 +61,9 @@ struct KnownRecord {
 //   and in order (P7), idempotent producers leave no duplicates and no gaps (T6), ends never move
 //   back (R8, P8), what is served is what was appended and below the high watermark (P3, P11),
 //   damage is refused and never cut below the synced mark (A4, A5, mutant 32), nothing recovered is
-//   served before it is synced (A12), the log start never goes back, marks trail by a group at
-//   most; of a compacted log: the last value of a key stays, tombstones for delete.retention.ms,
-//   and no older value is served once its successor or its tombstone was not.
+//   served before it is synced (A12), the log start never goes back, marks trail by a group
+//   that began after their time; of a compacted log: the last value of a key stays, tombstones for
+//   delete.retention.ms, and no older value is served once its successor or its tombstone was not.
 // The caller reports what it does before it does it, and what came back after that.
 // Thread: the simulation's.
 class LogChecker {
@@ -77,6 +78,11 @@ class LogChecker {
     now_ = std::move(now);
   }
   void OnClockJump(Timestamp before, Timestamp after);
+  // Marks wait so long, by `now`, for a group that takes them along; 0 without this.
+  void SetMarksTrail(Duration trail, std::function<MonotonicTime()> now) {
+    marks_trail_ = trail;
+    marks_now_ = std::move(now);
+  }
   static std::string TextOf(uint64_t value) { return std::to_string(value) + "/"; }
   static std::string KeyOf(int32_t key) { return "k" + std::to_string(key); }
 
@@ -162,6 +168,8 @@ class LogChecker {
   // `still_promised`: what lies below it stays promised although the cut is not done.
   void BeginCut(Cut cut, Offset to, Offset still_promised);
   void Restart(Offset start);
+  void OnSynced(Offset end);
+  void JournaledUpTo(Offset end);
   void CutBranch(Offset end);
   void ForgetDeleted(Offset start);
   template <typename Appended>
@@ -224,9 +232,15 @@ class LogChecker {
   Offset marked_{0};            // what the journal knew at the last start
   Offset opened_end_{0};
   Offset log_start_max_{0};
-  // The synced end before the last two times that it moved: marks are not further behind.
-  Offset synced_before_{0};
-  Offset synced_before_that_{0};
+  // What is in the journal for sure, and the syncs after that.
+  struct Synced {
+    MonotonicTime at;
+    Offset end{0};
+  };
+  Offset journaled_min_{0};
+  std::deque<Synced> synced_;
+  Duration marks_trail_{0};
+  std::function<MonotonicTime()> marks_now_;
 
   Cut cut_ = Cut::kNone;
   Offset cut_to_{0};

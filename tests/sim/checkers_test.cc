@@ -147,6 +147,26 @@ TEST_F(CheckersTest, MarksTrailByAGroupAtMost) {
   ExpectFailure("its synced mark is 4");
 }
 
+TEST_F(CheckersTest, MarksTrailByTheirTimeAtMost) {
+  for (const int64_t mark : {2, 0}) {
+    MonotonicTime now{};
+    LogChecker checker("log", Durability::kSynced, verdict_);
+    checker.SetMarksTrail(Duration(10), [&] { return now; });
+    checker.OnOpened(Ends(0, 0, 0, 0), &nothing_);
+    for (int i = 0; i < 5; ++i) {
+      const RecordBatch batch = MakeBatch(2 * i, 2, 1);
+      checker.OnAppended(batch.header, {{.time = 1000}, {.time = 1001}});
+      now += Duration(5);
+      checker.OnEnds(Ends(0, 2 * i + 2, 2 * i + 2, 2 * i + 2));
+    }
+    checker.OnStopped(StopKind::kKill);
+    const SyncedMark journaled{Offset{0}, Offset{mark}, Offset{0}, 100, 0};
+    checker.OnOpened(Ends(0, 10, 10, 10), &journaled);
+    if (mark == 2) ExpectNone();
+  }
+  ExpectFailure("its synced mark is 0, and 2 was");
+}
+
 TEST_F(CheckersTest, AnEpochAndAnOffsetNameOneContent) {
   Fill(2);
   Append(4, 2, 1);

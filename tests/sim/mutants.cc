@@ -148,6 +148,7 @@ class MutantGroupSync final : public GroupSync {
       inner_.Add(std::move(part));
     }
   }
+  bool TryWrite(UniqueFunction<std::optional<Part>()>) override { return false; }
   void Forget(const TopicIdPartition& partition) override { inner_.Forget(partition); }
 
  private:

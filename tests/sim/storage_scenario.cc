@@ -49,6 +49,7 @@ StorageSwarm::StorageSwarm(Random& random, Random& more) {
   directory.open_files_max = random.Between(2, 64);
   directory.flush_bytes_max = LogUniform(random, 1000, 1 << 20);
   directory.flush_interval = milliseconds(LogUniform(random, 2, 1000));
+  directory.marks_trail = MarksTrailFor(directory.flush_interval);
   directory.file_step_bytes_max = LogUniform(random, 4096, 1 << 20);
   if (random.Chance(0.7)) directory.checkpoint_bytes = LogUniform(random, 300, 30'000);
   directory.compaction.memory_bytes = LogUniform(random, 200, 1 << 20);
@@ -168,6 +169,8 @@ void StorageScenario::AddLog() {
     log.checker.SetCompacted(log.config.delete_retention_ms,
                              [this] { return scheduler_.clock().WallNow(); });
   }
+  log.checker.SetMarksTrail(swarm_.node.directory.marks_trail,
+                            [this] { return scheduler_.clock().Now(); });
   log.directory = random_.Below(node_.directory_count());
   log.loop = random_.Below(node_.loop_count());
   for (int64_t i = random_.Between(1, 3); i > 0; --i) {

@@ -17,6 +17,12 @@ const T& Pick(Random& random, const std::vector<T>& choices) {
   return choices[random.Below(choices.size())];
 }
 
+// None for half of them. Not drawn, so that known seeds keep what they drew.
+inline Duration MarksTrailFor(Duration flush_interval) {
+  const bool trails = flush_interval / std::chrono::milliseconds(1) % 2 == 1;
+  return trails ? flush_interval / 50 : Duration(0);
+}
+
 // Most values near the low end, some near the high one. REQUIRES: 0 < low <= high.
 inline int64_t LogUniform(Random& random, int64_t low, int64_t high) {
   const int64_t doublings = 63 - __builtin_clzll(static_cast<uint64_t>(high / low));

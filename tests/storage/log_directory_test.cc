@@ -305,6 +305,67 @@ TEST_F(LogDirectoryTest, MarksAreKnownAtOnceAndFollowInTheJournal) {
   disk.Kill();
 }
 
+TEST_F(LogDirectoryTest, MarksThatHaveWaitedGoWithTheNextGroup) {
+  std::vector<size_t> counts;
+  options_.on_synced = [&](Duration, size_t files) { counts.push_back(files); };
+  const auto directory = MustOpen();
+  const auto file = files_.Open("/data/file", OpenMode::kCreate);
+  const auto sync = [&](int64_t end) {
+    ASSERT_TRUE((*file)->Write(0, Slice::Static("data")).ok());
+    ASSERT_TRUE(
+        Sync(*directory, {.partition = Id(0), .files = {*file}, .mark = Mark(0, end)}).ok());
+  };
+  const auto records = [&] {
+    const std::string text = *ReadWholeFile(files_, "/data/synced-marks", 1 << 20);
+    return text.find_last_not_of('\0') / 64;  // but for the head
+  };
+  sync(5);
+  sync(6);
+  EXPECT_THAT(counts, testing::ElementsAre(1, 1));
+  scheduler_.RunFor(options_.marks_trail);
+  EXPECT_EQ(records(), 0u);
+  sync(7);
+  EXPECT_THAT(counts, testing::ElementsAre(1, 1, 2));
+  EXPECT_EQ(records(), 1u);  // the last one of the partition
+  sync(8);
+  EXPECT_THAT(counts, testing::ElementsAre(1, 1, 2, 1));
+}
+
+TEST_F(LogDirectoryTest, WritesWithTheSyncWhereNoGroupIsOnItsWay) {
+  const auto directory = MustOpen();
+  const auto file = files_.Open("/data/file", OpenMode::kCreate);
+  std::vector<std::string> events;
+  const auto part = [&](const char* name, int64_t end) {
+    GroupSync::Part part;
+    part.partition = Id(0);
+    part.files = {*file};
+    part.mark = Mark(0, end);
+    part.reply = &loop_;
+    part.done = [&events, name](Result<void> done) { events.push_back(done.ok() ? name : "bad"); };
+    return part;
+  };
+  GroupSync& sync = directory->group_sync();
+  const auto run = [&] { scheduler_.RunFor(seconds(1)); };
+  EXPECT_TRUE(sync.TryWrite([&] {
+    events.push_back("write");
+    return part("written", 5);
+  }));
+  EXPECT_FALSE(sync.TryWrite([&] { return part("refused", 6); }));
+  sync.Add(part("added", 7));  // goes with it
+  run();
+  EXPECT_THAT(events, testing::ElementsAre("write", "added", "written"));
+  EXPECT_EQ(directory->MarkOf(Id(0)), Mark(0, 7));
+  // What failed holds nobody up.
+  EXPECT_TRUE(sync.TryWrite([&] {
+    events.push_back("failed");
+    return std::nullopt;
+  }));
+  run();
+  EXPECT_TRUE(sync.TryWrite([&] { return part("next", 9); }));
+  run();
+  EXPECT_THAT(events, testing::ElementsAre("write", "added", "written", "failed", "next"));
+}
+
 TEST_F(LogDirectoryTest, MarksOnlyRiseUnlessTheyReplace) {
   const auto directory = MustOpen();
   ASSERT_TRUE(Sync(*directory, {.partition = Id(0), .mark = Mark(3, 9)}).ok());

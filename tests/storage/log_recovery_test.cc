@@ -117,6 +117,7 @@ TEST(LogRecovery, ATornWriteAboveTheMarkIsCutOff) {
 
 TEST(LogRecovery, TheSameDamageBelowTheMarkIsNot) {
   LogHarness harness(2);
+  harness.directory_options().marks_trail = Duration(0);
   ASSERT_TRUE(harness.Start());
   ASSERT_TRUE(AppendSome(harness, 6));
   ASSERT_TRUE(harness.Sync());
@@ -135,6 +136,7 @@ TEST(LogRecovery, TheSameDamageBelowTheMarkIsNot) {
 // Another log's segment, or an older state of this one, is sound in itself.
 TEST(LogRecovery, SoundBatchesThatWereNotTheSyncedOnesAreDamage) {
   LogHarness harness(3);
+  harness.directory_options().marks_trail = Duration(0);
   ASSERT_TRUE(harness.Start());
   ASSERT_TRUE(AppendSome(harness, 3));
   ASSERT_TRUE(harness.Sync());
@@ -264,6 +266,7 @@ TEST(LogRecovery, ACheckpointThatCannotBeReadDoesNotComeBack) {
 TEST(LogRecovery, MarksTrailAndNeverRunAheadWhenTheirJournalIsDamaged) {
   for (const bool torn : {false, true}) {
     LogHarness harness(6);
+    harness.directory_options().marks_trail = Duration(0);
     ASSERT_TRUE(harness.Start());
     for (int i = 0; i < 6; ++i) {
       ASSERT_TRUE(AppendSome(harness, 1));

@@ -127,6 +127,7 @@ TEST(Log, AnAcknowledgedRecordSurvivesAPowerLossAtEveryStep) {
 TEST(Log, AFlippedBitBelowTheSyncedMarkIsNeverCutAway) {
   for (const int64_t position : {5, 30, 100, 250}) {
     LogHarness harness(4);
+    harness.directory_options().marks_trail = Duration(0);
     ASSERT_TRUE(harness.Start());
     for (int i = 0; i < 10; ++i) {
       ASSERT_TRUE(harness.Append(1, 20));
