@@ -308,7 +308,9 @@ Result<void> LogRecovery::CutAndSync() {
                                      [&](const Found& torn) { return torn.name == found.name; });
     if (segment == log_.segments.end() || is_torn) continue;
     RETURN_IF_ERROR(FinishFile(found, *segment, dirty));
-    names_changed = names_changed || (segment->size > 0 && KnownSynced(*segment) == 0);
+    // Also of an empty one: what is appended to it later has it that its folder is durable.
+    const bool is_new = segment->size > 0 || !marked_.has_value();
+    names_changed = names_changed || (is_new && KnownSynced(*segment) == 0);
   }
   std::vector<std::string> folders;
   if (names_changed) folders.push_back(folder_);

@@ -12,12 +12,9 @@
 
 #include "base/record_batch.h"
 #include "storage/encoding.h"
-#include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/segment_cursor.h"
-#include "tests/sim/scheduler.h"
-#include "tests/sim/sim_disk.h"
-#include "tests/sim/sim_file_system.h"
+#include "tests/fuzz/log_directory_world.h"
 
 namespace gregor {
 namespace {
@@ -45,46 +42,30 @@ std::string SoundSegment() {
 }
 
 // One segment in a log directory.
-class World {
+class World : public LogDirectoryWorld {
  public:
-  explicit World(std::string_view content)
-      : files_(1, &scheduler_.trace()), loop_(scheduler_, "loop"), disk_(scheduler_, files_) {
-    Random random(1);
-    LogDirectory::Options options;
-    options.path = "/data";
-    options.cluster_id = random.NewUuid<ClusterId>();
-    options.node_id = NodeId{1};
-    options.new_id = random.NewUuid<DirectoryId>();
-    id_ = {random.NewUuid<TopicId>(), PartitionIndex{0}};
-    auto opened = LogDirectory::Open(disk_, loop_, std::move(options));
-    CHECK(opened.ok()) << opened.error();
-    directory_ = *std::move(opened);
-    CHECK(files_.MakeDirectory(directory_->PathOf(id_)).ok());
+  explicit World(std::string_view content) {
     segment_.size = content.size();
     Write("log", content);
-  }
-  ~World() {
-    disk_.Kill();
-    loop_.Kill();
   }
 
   void Write(std::string_view suffix, std::string_view content) {
     const auto file =
-        files_.Open(SegmentPath(*directory_, id_, segment_.name, suffix), OpenMode::kCreate);
+        files().Open(SegmentPath(directory(), id(), segment_.name, suffix), OpenMode::kCreate);
     CHECK(file.ok() && (*file)->Truncate(0).ok());
     CHECK((*file)->Write(0, Slice::Copy(content)).ok());
   }
   std::shared_ptr<SegmentIndex> Load() {
-    const auto index = LoadIndex(*directory_, id_, segment_, kBatchBytesMax, kInterval);
+    const auto index = LoadIndex(directory(), id(), segment_, kBatchBytesMax, kInterval);
     CHECK(index.ok()) << index.error();
     return *index;
   }
   std::optional<SegmentIndex> FromFile() {
-    return ReadIndexFile(files_, directory_->PathOf(id_), segment_);
+    return ReadIndexFile(files(), directory().PathOf(id()), segment_);
   }
   // The batches up to the end, or to the first that is damaged.
   std::vector<std::pair<BatchHeader, uint64_t>> Batches() {
-    const auto file = files_.Open(SegmentPath(*directory_, id_, segment_.name), OpenMode::kRead);
+    const auto file = files().Open(SegmentPath(directory(), id(), segment_.name), OpenMode::kRead);
     SegmentCursor cursor(**file, {.end = segment_.size, .batch_bytes_max = kBatchBytesMax});
     std::vector<std::pair<BatchHeader, uint64_t>> batches;
     while (true) {
@@ -100,12 +81,6 @@ class World {
   bool whole() const { return whole_; }
 
  private:
-  Scheduler scheduler_{1};
-  SimFileSystem files_;
-  SimLoop loop_;
-  SimDisk disk_;
-  std::unique_ptr<LogDirectory> directory_;
-  TopicIdPartition id_;
   Segment segment_;
   bool whole_ = false;
 };

@@ -10,13 +10,10 @@
 
 #include "base/crc32c.h"
 #include "base/record_batch.h"
-#include "storage/log_directory.h"
 #include "storage/log_files.h"
 #include "storage/log_recovery.h"
 #include "storage/segment_cursor.h"
-#include "tests/sim/scheduler.h"
-#include "tests/sim/sim_disk.h"
-#include "tests/sim/sim_file_system.h"
+#include "tests/fuzz/log_directory_world.h"
 
 namespace gregor {
 namespace {
@@ -73,37 +70,19 @@ std::string Repaired(std::string bytes, bool number) {
 }
 
 // A node's disk with one log directory.
-class World {
+class World : public LogDirectoryWorld {
  public:
-  World() : files_(1, &scheduler_.trace()), loop_(scheduler_, "loop"), disk_(scheduler_, files_) {
-    Random random(1);
-    LogDirectory::Options options;
-    options.path = "/data";
-    options.cluster_id = random.NewUuid<ClusterId>();
-    options.node_id = NodeId{1};
-    options.new_id = random.NewUuid<DirectoryId>();
-    id_ = {random.NewUuid<TopicId>(), PartitionIndex{0}};
-    auto opened = LogDirectory::Open(disk_, loop_, std::move(options));
-    CHECK(opened.ok()) << opened.error();
-    directory_ = *std::move(opened);
-    CHECK(files_.MakeDirectory(directory_->PathOf(id_)).ok());
-  }
-  ~World() {
-    disk_.Kill();
-    loop_.Kill();
-  }
-
   void Write(Offset base, std::string_view content, uint64_t room) {
-    const auto file = files_.Open(SegmentPath(*directory_, id_, {base, 0}), OpenMode::kCreate);
+    const auto file = files().Open(SegmentPath(directory(), id(), {base, 0}), OpenMode::kCreate);
     CHECK(file.ok() && (*file)->Write(0, Slice::Copy(content)).ok());
     CHECK((*file)->Allocate(content.size() + room).ok());
   }
   std::string Content() {
     std::string all;
-    const auto entries = files_.List(directory_->PathOf(id_));
+    const auto entries = files().List(directory().PathOf(id()));
     for (const DirectoryEntry& entry : *entries) {
       const auto content =
-          ReadWholeFile(files_, JoinPath(directory_->PathOf(id_), entry.name), 1 << 20);
+          ReadWholeFile(files(), JoinPath(directory().PathOf(id()), entry.name), 1 << 20);
       CHECK(content.ok()) << content.error();
       if (entry.name.ends_with(".log")) all += entry.name + *content;
     }
@@ -112,12 +91,12 @@ class World {
 
   Result<RecoveredLog> Recover(std::optional<SyncedMark> mark, bool gaps_allowed) {
     RecoveryOptions options;
-    options.id = id_;
+    options.id = id();
     options.batch_bytes_max = kBatchBytesMax;
     options.index_interval_bytes = 100;
     options.gaps_allowed = gaps_allowed;
     options.mark = std::move(mark);
-    return RecoverLog(*directory_, options);
+    return RecoverLog(directory(), options);
   }
 
   // Everything that the log is said to have is there.
@@ -131,7 +110,7 @@ class World {
         CHECK(&segment == &log.segments.back());
         continue;
       }
-      const auto file = files_.Open(SegmentPath(*directory_, id_, segment.name), OpenMode::kRead);
+      const auto file = files().Open(SegmentPath(directory(), id(), segment.name), OpenMode::kRead);
       CHECK(file.ok()) << file.error();
       SegmentCursor cursor(**file, {.end = segment.size,
                                     .next_offset = next,
@@ -149,14 +128,6 @@ class World {
     if (!log.segments.empty()) CHECK_EQ(next, log.log_end);
     CHECK_LE(log.log_start, log.log_end);
   }
-
- private:
-  Scheduler scheduler_{1};
-  SimFileSystem files_;
-  SimLoop loop_;
-  SimDisk disk_;
-  std::unique_ptr<LogDirectory> directory_;
-  TopicIdPartition id_;
 };
 
 // Where the first `count` batches of `content` end, as a log would remember it.

@@ -99,6 +99,8 @@ class LogChecker {
     damaged_batches_ =
         batches > UINT64_MAX - damaged_batches_ ? UINT64_MAX : damaged_batches_ + batches;
   }
+  // A snapshot of its producers is damaged. Nothing else knows of those whose batches are deleted.
+  void OnProducersDamaged() { producers_damaged_ = true; }
   // Marks may be missing, because their journal could not be written.
   void OnMarksLost() { marks_lost_ = true; }
   // ... or is damaged: then one from before a truncation may have come back.
@@ -200,6 +202,7 @@ class LogChecker {
   uint64_t damaged_batches_ = 0;
   bool marks_lost_ = false;
   bool journal_damaged_ = false;
+  bool producers_damaged_ = false;
   uint64_t tolerated_losses_ = 0;
   uint64_t lost_appends_ = 0;
   uint64_t cuts_ = 0;

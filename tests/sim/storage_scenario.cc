@@ -503,6 +503,7 @@ void StorageScenario::NoteDamage() {
         const bool is_bounded = swarm_.fault_weights[StorageSwarm::kMisdirectWrites] == 0;
         const uint64_t batches = path.find(".log") == std::string::npos ? 0 : 1;
         log->checker.OnDamaged(is_bounded ? batches : UINT64_MAX);
+        if (path.ends_with(".producers")) log->checker.OnProducersDamaged();
         log->refused_files.reset();
       }
     }

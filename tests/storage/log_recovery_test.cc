@@ -102,6 +102,23 @@ TEST(LogRecovery, WhatWasFoundIsDurableBeforeItIsServed) {
   }
 }
 
+TEST(LogRecovery, ARecordIsNotLostWithTheNameOfAFolderThatWasEmpty) {
+  LogHarness harness(5);
+  ASSERT_TRUE(harness.Start());
+  const uint64_t capacity = harness.files().faults().capacity_bytes;
+  harness.files().faults().capacity_bytes = 1;  // so its file stays empty
+  ASSERT_TRUE(AppendSome(harness, 1));
+  harness.scheduler().RunFor(std::chrono::seconds(1));
+  harness.Kill();
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  harness.files().faults().capacity_bytes = capacity;
+  ASSERT_TRUE(AppendSome(harness, 1));
+  ASSERT_TRUE(harness.Sync());
+  harness.LosePower(SimSurvival::kNothing);
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(1));
+}
+
 TEST(LogRecovery, ATornWriteAboveTheMarkIsCutOff) {
   LogHarness harness(2);
   ASSERT_TRUE(harness.Start());
