@@ -170,7 +170,7 @@ void Accumulator::Open(Lane& lane, MonotonicTime now) {
   lane.filling_due = false;
   ++unreleased_[generation_];
   lingering_.push_back({&lane, lane.number});
-  WakeBy(idle_ ? MonotonicTime::min() : now + options_.linger);
+  WakeBy(idle_ ? MonotonicTime::min() : now + options_.linger.value_or(kDefaultLinger));
 }
 
 void Accumulator::Append(Lane& lane, const NewRecord& record) {
@@ -253,8 +253,8 @@ bool Accumulator::IsStale(const Lingering& lingering) const {
 }
 
 MonotonicTime Accumulator::DueTime(const Lane& lane, bool idle) const {
-  if (waiting_count_ > 0 || idle) return MonotonicTime::min();
-  return lane.since + options_.linger;
+  if (waiting_count_ > 0 || (idle && !options_.linger.has_value())) return MonotonicTime::min();
+  return lane.since + options_.linger.value_or(kDefaultLinger);
 }
 
 void Accumulator::MarkLingered(MonotonicTime now, bool idle) {
@@ -311,7 +311,7 @@ void Accumulator::Unblock(const Partitions& partitions) {
 MonotonicTime Accumulator::Sleep(bool sending, bool idle) {
   const MutexLock lock(mutex_);
   wake_asked_ = false;
-  idle_ = sending && idle;
+  idle_ = sending && idle && !options_.linger.has_value();
   sleeps_until_ = MonotonicTime::min();
   if (!sending) return MonotonicTime::max();
   while (!lingering_.empty() && IsStale(lingering_.front())) lingering_.pop_front();

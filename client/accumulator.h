@@ -45,9 +45,12 @@ class Accumulator {
   struct Options {
     size_t batch_bytes = 0;
     size_t memory_bytes = 0;
-    Duration linger{0};
+    // How long a batch waits to be filled; none: kDefaultLinger, and while nothing is on its way
+    // it does not wait.
+    std::optional<Duration> linger;
     Codec codec = Codec::kNone;
   };
+  static constexpr Duration kDefaultLinger = std::chrono::milliseconds(1);
   struct TopicInfo {
     int32_t partition_count = 0;
     size_t batch_bytes_max = 0;
@@ -75,11 +78,11 @@ class Accumulator {
 
   // --- for the loop ---
 
-  // The next batch to send: one that is full, or has waited for `linger`, or any while nothing is
-  // on its way (`idle`: what comes meanwhile has company when the answer is there), or while
-  // callers wait for memory or for Flush(). A partition for which `can_send` says no is passed over
-  // until Unblock(); its batch goes on being filled. `can_send` looks at what belongs to the loop,
-  // and nothing else: it is called under the lock.
+  // The next batch to send: one that is full, or has waited for its linger, or any while callers
+  // wait for memory or for Flush(), or, where the options name no linger, while nothing is on its
+  // way (`idle`: what comes meanwhile has company when the answer is there). A partition for which
+  // `can_send` says no is passed over until Unblock(); its batch goes on being filled. `can_send`
+  // looks at what belongs to the loop, and nothing else: it is called under the lock.
   std::optional<FilledBatch> Take(MonotonicTime now, bool idle,
                                   const std::function<bool(const ProducerPartition&)>& can_send);
   void Unblock(const Partitions& partitions);

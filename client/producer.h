@@ -23,9 +23,10 @@ struct ProducerOptions {
   int32_t acks_count = 0;  // with kCount: replicas, the leader among them
   Codec compression = Codec::kNone;
   // A batch is sent once it has so many bytes (or the topic's max.message.bytes), or its first
-  // record has waited so long, or nothing else is on its way.
+  // record has waited so long, or Flush() or somebody who needs memory waits for it. None: 1 ms
+  // while others are on their way, and no wait while nothing is.
   size_t batch_bytes = 1u << 20;
-  Duration linger = std::chrono::milliseconds(1);
+  std::optional<Duration> linger;
   size_t memory_bytes = 64u << 20;  // batches not acknowledged yet; Send() waits beyond it
   size_t in_flight_bytes_max = 0;   // sent and not acknowledged; 0: as the server says
   Duration delivery_timeout = std::chrono::minutes(2);  // from Send() to giving up

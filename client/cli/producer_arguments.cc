@@ -29,7 +29,8 @@ void ProducerArguments::AddOptions(CLI::App& command) {
       ->type_name("BYTES");
   command
       .add_option("--linger-ms", linger_ms,
-                  "How long a batch waits to be filled while others are on their way (default: 1)")
+                  "How long every batch waits to be filled (default: 1 while others are on their "
+                  "way, and no wait while nothing is)")
       ->check(CLI::Range(0.0, 1e6))
       ->type_name("MS");
   command

@@ -85,16 +85,42 @@ TEST_F(AccumulatorTest, AFullBatchIsGivenAtOnceAndNeverTooLarge) {
 
 TEST_F(AccumulatorTest, ABatchDoesNotWaitWhileNothingIsOnItsWay) {
   options_.batch_bytes = 100000;
+  options_.linger.reset();
   Start(2);
   Add("a", 0);
   Add("b", 1);
   EXPECT_TRUE(Take(true).has_value());
   EXPECT_FALSE(Take(false).has_value());  // the first one is on its way now
-  Pass(milliseconds(10));
+  Pass(Accumulator::kDefaultLinger);
   EXPECT_TRUE(Take(false).has_value());
   for (int i = 0; i < 100; ++i) Add(std::string(100, 'x'), 0);
   EXPECT_FALSE(Take(false).has_value());
   EXPECT_TRUE(Take(true).has_value());
+}
+
+TEST_F(AccumulatorTest, ALingerThatIsSetHoldsAlsoWhileNothingIsOnItsWay) {
+  options_.batch_bytes = 100000;
+  Start();
+  EXPECT_EQ(accumulator_->Sleep(true, true), MonotonicTime::max());
+  Add("a");
+  EXPECT_EQ(accumulator_->Sleep(true, true), clock_.now + milliseconds(10));
+  Pass(milliseconds(9));
+  Add("b");
+  EXPECT_FALSE(Take(true).has_value());
+  Pass(milliseconds(1));
+  const auto batch = Take(true);
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_EQ(batch->builder.record_count(), 2);
+}
+
+TEST_F(AccumulatorTest, ALingerOfNothingSendsAtOnceWhateverIsOnItsWay) {
+  options_.batch_bytes = 100000;
+  options_.linger = Duration(0);
+  Start();
+  for (int i = 0; i < 3; ++i) {
+    Add("a");
+    EXPECT_TRUE(Take(false).has_value());
+  }
 }
 
 TEST_F(AccumulatorTest, ABlockedPartitionGoesOnFillingAndTheOthersPass) {
@@ -167,6 +193,7 @@ TEST_F(AccumulatorTest, WakesTheLoopOnceAndOnlyWhenItSleeps) {
 }
 
 TEST_F(AccumulatorTest, WithoutAnythingOnItsWayABatchWakesAtOnce) {
+  options_.linger.reset();
   Start();
   EXPECT_EQ(accumulator_->Sleep(true, true), MonotonicTime::max());
   Add("a");

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <future>
 #include <map>
 #include <mutex>
 #include <numeric>
@@ -314,22 +313,10 @@ TEST_F(ProducerTest, AFencedProducerIsFinished) {
 TEST_F(ProducerTest, ABatchThatTheTopicNoLongerTakesIsSplit) {
   server_.CreateTopic("shrinking", 1, 100000);
   options_.linger = std::chrono::hours(1);
-  // The first record is on its way for as long as the others gather.
-  std::promise<void> gathered;
-  std::atomic<int> arrived{0};
-  server_.on_frame = [&, until = gathered.get_future().share()](const FrameSeen&) {
-    ++arrived;
-    arrived.notify_all();
-    until.wait();
-    return FrameAction();
-  };
   const auto producer = NewProducer();
-  ASSERT_TRUE(SendTo(*producer, "shrinking", "0").ok());
-  arrived.wait(0);
-  for (const std::string& value : Numbers(1, 500))
+  for (const std::string& value : Numbers(0, 500))
     ASSERT_TRUE(SendTo(*producer, "shrinking", value).ok());
   server_.CreateTopic("shrinking", 1, 1000);
-  gathered.set_value();
   producer->Flush();
   EXPECT_EQ(server_.Values("shrinking", 0), Numbers(0, 500));
   EXPECT_EQ(delivered_count(), 500);
@@ -440,14 +427,35 @@ TEST_F(ProducerTest, KeepsToTheServersWindow) {
   EXPECT_EQ(server_.Values("orders", 0), Numbers(0, 100));
 }
 
-TEST_F(ProducerTest, SmallRecordsOneAtATimeDoNotLinger) {
-  options_.linger = std::chrono::hours(1);
-  std::atomic<int> arrived{0};
-  auto producer = *Producer::Create(options_, [&](const Delivery&) { ++arrived; });
-  for (int i = 1; i <= 20; ++i) {
-    ASSERT_TRUE(SendTo(*producer, "orders", "x").ok());
-    while (arrived < i) std::this_thread::yield();
+TEST_F(ProducerTest, RecordsGoByThemselvesWithoutFlush) {
+  // Unset: each goes at once. Set: after its time, alone as each is.
+  for (const auto linger : {std::optional<Duration>(), std::optional<Duration>(0),
+                            std::optional<Duration>(std::chrono::milliseconds(5))}) {
+    options_.linger = linger;
+    std::atomic<int> arrived{0};
+    auto producer = *Producer::Create(options_, [&](const Delivery&) { ++arrived; });
+    for (int i = 1; i <= 20; ++i) {
+      const MonotonicTime sent = SystemClock().Now();
+      ASSERT_TRUE(SendTo(*producer, "orders", "x").ok());
+      while (arrived < i) std::this_thread::yield();
+      // The loop wakes in whole milliseconds.
+      EXPECT_GE(SystemClock().Now() - sent + std::chrono::milliseconds(1),
+                linger.value_or(Duration(0)));
+    }
   }
+}
+
+TEST_F(ProducerTest, ALingerThatIsSetGathersRecordsUntilFlush) {
+  options_.linger = std::chrono::hours(1);
+  const auto producer = NewProducer();
+  for (const std::string& value : Numbers(0, 100)) {
+    ASSERT_TRUE(SendTo(*producer, "orders", value).ok());
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(server_.frames().size(), 0u);
+  producer->Flush();
+  EXPECT_EQ(server_.frames().size(), 1u);
+  EXPECT_EQ(server_.Values("orders", 0), Numbers(0, 100));
 }
 
 TEST_F(ProducerTest, CompressedBatchesHoldTheSameRecords) {
