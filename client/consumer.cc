@@ -70,9 +70,12 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
  public:
   explicit StreamConsumer(ConsumerOptions options)
       : options_(std::move(options)),
-        channel_(Channel::Connect(
-            options_.server, {.message_bytes_max = options_.message_bytes_max + kMessageOverhead,
-                              .own_connection = true})),
+        channel_(options_.channel != nullptr
+                     ? options_.channel
+                     : Channel::Connect(
+                           options_.server,
+                           {.message_bytes_max = options_.message_bytes_max + kMessageOverhead,
+                            .own_connection = true})),
         message_bytes_(std::min(options_.message_bytes, options_.message_bytes_max)) {
     loop_ = IoLoop::Start("consumer", [this](IoLoop& loop) { return Turn(loop); });
   }

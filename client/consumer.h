@@ -22,6 +22,9 @@ struct StartPosition {
 struct ConsumerOptions {
   std::string server = "127.0.0.1:9094";
   std::string client_id;
+  // A connection to share with others; it takes messages of message_bytes_max and 64 KiB more.
+  // None: one of its own, to `server`.
+  std::shared_ptr<Channel> channel;
   size_t credit_bytes = 8u << 20;  // what may be on its way or wait for Poll()
   // Size of a message at first. It grows to the size of a batch that needs more, up to the maximum;
   // a batch beyond it fails with kFetchTooSmall.

@@ -87,10 +87,9 @@ void Report(const BenchArguments& arguments, const BenchResult& result, Duration
   std::printf(", %.2f s of processor time here\n", cpu);
   if (result.latencies.count() > 0) PrintHistogram(result.latencies);
   if (result.behind_max > std::chrono::milliseconds(10)) {
-    std::printf(
-        "The rate could not be kept: up to %.0f ms late. Latencies count from when each was "
-        "due.\n",
-        Milliseconds(result.behind_max));
+    std::printf("The rate could not be kept: up to %.0f ms late.%s\n",
+                Milliseconds(result.behind_max),
+                result.latencies.count() > 0 ? " Latencies count from when each was due." : "");
   }
   std::fflush(stdout);
 }
@@ -160,11 +159,18 @@ void Progress::Run() {
 Pace::Pace(double per_second, Duration tick)
     : per_second_(per_second), tick_(tick), start_(SystemClock().Now()) {}
 
-MonotonicTime Pace::Wait() {
+MonotonicTime Pace::Wait() { return WaitUntilDue(count_++); }
+
+void Pace::WaitAfter(int64_t count) {
+  count_ += count;
+  WaitUntilDue(count_);
+}
+
+MonotonicTime Pace::WaitUntilDue(int64_t index) {
   const MonotonicTime now = SystemClock().Now();
   if (per_second_ <= 0) return now;
   const MonotonicTime due =
-      start_ + Duration(static_cast<int64_t>(1e9 * static_cast<double>(count_++) / per_second_));
+      start_ + Duration(static_cast<int64_t>(1e9 * static_cast<double>(index) / per_second_));
   if (due <= now) {
     behind_max_ = std::max(behind_max_, now - due - tick_);
     return due;

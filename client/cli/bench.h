@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,11 +22,12 @@ namespace gregor {
 struct BenchArguments {
   std::string topic = "bench";
   int64_t record_size = 1024;
+  std::optional<int64_t> extra_record_size;  // of records that are written beside what is measured
   int64_t records = 0;
   int64_t rate = 0;
   int64_t keys = 0;  // different ones; 0: records without a key
   int32_t clients = 1;
-  int32_t concurrency = 1;
+  int32_t concurrency = 1;  // per client
   ProducerArguments producer;
   bool as_json = false;
 };
@@ -85,16 +87,25 @@ class Pace {
   explicit Pace(double per_second, Duration tick = Duration(0));
   // When the next one was due: now, or earlier if the caller is late.
   MonotonicTime Wait();
+  // `count` were done together: waits until the time of them all is over.
+  void WaitAfter(int64_t count);
   // Beyond the tick.
   Duration behind_max() const { return behind_max_; }
 
  private:
+  MonotonicTime WaitUntilDue(int64_t index);
+
   const double per_second_;
   const Duration tick_;
   const MonotonicTime start_;
   int64_t count_ = 0;
   Duration behind_max_{0};
 };
+
+// Fills the topic with so many records of extra_record_size, for others to read. Nothing is
+// measured.
+Result<void> FillTopic(const GlobalOptions& global, const BenchArguments& arguments,
+                       int64_t records);
 
 Result<void> BenchProduce(GlobalOptions& global, const BenchArguments& arguments);
 Result<void> BenchConsume(GlobalOptions& global, const BenchArguments& arguments);

@@ -4,6 +4,7 @@
 #include "client/admin.h"
 #include "client/cli/bench.h"
 #include "client/cli/help.h"
+#include "gregor/v1/produce.pb.h"
 
 namespace gregor {
 namespace {
@@ -29,6 +30,13 @@ void AddTopic(CLI::App* command, const Arguments& arguments, const char* help) {
 void AddRecords(CLI::App* command, const Arguments& arguments, const char* help, int64_t records) {
   arguments->records = records;
   command->add_option("--records", arguments->records, help)->check(AtLeast(1))->type_name("N");
+}
+
+// Of records that are written beside what is measured.
+void AddExtraRecordSize(CLI::App* command, const Arguments& arguments, const char* help) {
+  command->add_option("--record-size", arguments->extra_record_size, help)
+      ->check(AtLeast(0))
+      ->type_name("BYTES");
 }
 
 void AddRecordSize(CLI::App* command, const Arguments& arguments) {
@@ -85,9 +93,17 @@ void AddConsume(CLI::App& bench, GlobalOptions& global) {
       Add(bench, global, "consume", "Read a topic from its beginning", BenchConsume, arguments);
   AddTopic(command, arguments, "Topic");
   AddRecords(command, arguments, "Stop after so many (default: at the end of the topic)", 0);
+  AddExtraRecordSize(
+      command, arguments,
+      "Where the topic has fewer than --records (default then: 1000000), write those "
+      "that are missing before, not measured, with so many bytes of value");
+  AddRate(command, arguments, "Records a second, all clients together; 0: as fast as it goes");
   AddCount(command, "--clients", arguments->clients,
-           "Consumers, each with its own connection and share of the partitions");
-  AddExamples(*command, {"gregor bench consume --topic bench"});
+           "Clients, each with its own connection and share of the partitions");
+  AddCount(command, "--concurrency", arguments->concurrency,
+           "Consumers per client, each with its own stream and share of the client's partitions");
+  AddExamples(*command, {"gregor bench consume --topic bench",
+                         "gregor bench consume --record-size 1024 --records 1000000 --clients 2"});
 }
 
 void AddLatency(CLI::App& bench, GlobalOptions& global) {
@@ -100,8 +116,10 @@ void AddLatency(CLI::App& bench, GlobalOptions& global) {
   AddRecordSize(command, arguments);
   AddRate(command, arguments,
           "Records a second, all pairs together; 0: the next one when this one has come");
+  AddCount(command, "--clients", arguments->clients,
+           "Clients, each with a connection to write and one to read");
   AddCount(command, "--concurrency", arguments->concurrency,
-           "Pairs of a producer and a consumer, one after the other on the partitions");
+           "Pairs of a sender and a consumer per client, one after the other on the partitions");
   arguments->producer.AddOptions(*command);
   AddExamples(*command, {"gregor bench latency --records 10000"});
 }
@@ -113,41 +131,94 @@ void AddAdmin(CLI::App& bench, GlobalOptions& global) {
       Add(bench, global, "admin", "Create and delete topics", BenchAdmin, arguments);
   AddTopic(command, arguments, "What the names of the topics begin with");
   AddRecords(command, arguments, "How many topics (default: 1000)", 1000);
-  AddCount(command, "--concurrency", arguments->concurrency, "Calls at a time");
+  AddExtraRecordSize(command, arguments,
+                     "Write a record with so many bytes of value into each topic before it is "
+                     "deleted, as one more call (default: none)");
+  AddRate(command, arguments, "Calls a second, all together; 0: as fast as it goes");
+  AddCount(command, "--clients", arguments->clients, "Clients, each with its own connection");
+  AddCount(command, "--concurrency", arguments->concurrency, "Calls at a time, per client");
   AddExamples(*command, {"gregor bench admin --records 1000 --concurrency 8"});
 }
 
+// What one thread of `bench admin` does and measures.
+class AdminCalls {
+ public:
+  AdminCalls(std::shared_ptr<Channel> channel, const BenchArguments& arguments, double rate)
+      : channel_(std::move(channel)), admin_(channel_), arguments_(arguments), pace_(rate) {}
+
+  // Creates a topic of one partition, and deletes it.
+  Result<void> CreateAndDelete(const std::string& topic) {
+    RETURN_IF_ERROR(Measure([&]() -> Result<void> {
+      v1::CreateTopicRequest request;
+      request.set_topic(topic);
+      request.set_partitions(1);
+      RETURN_IF_ERROR(admin_.CreateTopic(request));
+      return {};
+    }));
+    if (arguments_.extra_record_size.has_value())
+      RETURN_IF_ERROR(Measure([&] { return WriteRecord(topic); }));
+    return Measure([&] { return admin_.DeleteTopic(topic, false); });
+  }
+  void AddTo(BenchResult& result) const {
+    result.latencies.Add(latencies_);
+    result.behind_max = std::max(result.behind_max, pace_.behind_max());
+  }
+
+ private:
+  template <typename Call>
+  Result<void> Measure(const Call& call) {
+    const MonotonicTime due = pace_.Wait();
+    RETURN_IF_ERROR(call());
+    latencies_.Add(SystemClock().Now() - due);
+    return {};
+  }
+  Result<void> WriteRecord(const std::string& topic) {
+    v1::ProduceRequest request;
+    request.set_topic(topic);
+    request.set_partition(0);
+    request.add_records()->set_value(
+        RandomText(static_cast<size_t>(*arguments_.extra_record_size)));
+    RETURN_IF_ERROR(
+        channel_->Call<v1::ProduceResponse>("/gregor.v1.ProduceService/Produce", request));
+    return {};
+  }
+
+  const std::shared_ptr<Channel> channel_;
+  const Admin admin_;
+  const BenchArguments& arguments_;
+  Pace pace_;
+  Histogram latencies_;
+};
+
 }  // namespace
 
-// Creates and deletes topics of one partition.
 Result<void> BenchAdmin(GlobalOptions& global, const BenchArguments& arguments) {
   // Another run's topics are none of ours.
   const std::string prefix =
       arguments.topic + "-" + std::to_string(Random::FromSystem().Below(1'000'000'000)) + "-";
+  const int32_t threads = arguments.clients * arguments.concurrency;
+  std::vector<std::shared_ptr<Channel>> channels;
+  for (int32_t i = 0; i < arguments.clients; ++i)
+    channels.push_back(Channel::Connect(global.server, {.own_connection = true}));
+  const int64_t calls_per_topic = arguments.extra_record_size.has_value() ? 3 : 2;
   std::atomic<int64_t> next{0};
-  std::vector<Histogram> histograms(static_cast<size_t>(arguments.concurrency));
-  Progress progress(arguments, "calls", 2 * arguments.records);
+  BenchResult result{.bench = "admin", .unit = "calls"};
+  std::mutex result_mutex;
+  Progress progress(arguments, "calls", calls_per_topic * arguments.records);
   const Duration cpu = CpuTime();
   const MonotonicTime start = SystemClock().Now();
-  RETURN_IF_ERROR(RunThreads(arguments.concurrency, [&](int32_t thread) -> Result<void> {
-    const Admin admin(Channel::Connect(global.server, {.own_connection = true}));
-    Histogram& histogram = histograms[static_cast<size_t>(thread)];
+  RETURN_IF_ERROR(RunThreads(threads, [&](int32_t thread) -> Result<void> {
+    AdminCalls calls(channels[static_cast<size_t>(thread % arguments.clients)], arguments,
+                     static_cast<double>(arguments.rate) / threads);
     for (int64_t i; (i = next.fetch_add(1)) < arguments.records;) {
-      v1::CreateTopicRequest request;
-      request.set_topic(prefix + std::to_string(i));
-      request.set_partitions(1);
-      const MonotonicTime sent = SystemClock().Now();
-      RETURN_IF_ERROR(admin.CreateTopic(request));
-      const MonotonicTime created = SystemClock().Now();
-      RETURN_IF_ERROR(admin.DeleteTopic(request.topic(), false));
-      histogram.Add(created - sent);
-      histogram.Add(SystemClock().Now() - created);
-      progress.Add(2);
+      RETURN_IF_ERROR(calls.CreateAndDelete(prefix + std::to_string(i)));
+      progress.Add(calls_per_topic);
     }
+    const std::lock_guard lock(result_mutex);
+    calls.AddTo(result);
     return {};
   }));
-  BenchResult result{.bench = "admin", .unit = "calls", .took = SystemClock().Now() - start};
-  for (const Histogram& histogram : histograms) result.latencies.Add(histogram);
+  result.took = SystemClock().Now() - start;
   result.count = result.latencies.count();
   Report(arguments, result, cpu);
   return {};

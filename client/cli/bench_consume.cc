@@ -12,14 +12,25 @@ namespace gregor {
 namespace {
 
 constexpr Duration kPatience = std::chrono::seconds(30);
+// How many records a topic is filled with where nothing says how many.
+constexpr int64_t kFillRecords = 1'000'000;
 
 struct Read {
   std::atomic<int64_t> records{0};
   std::atomic<int64_t> bytes{0};
+  std::mutex mutex;  // guards behind_max
+  Duration behind_max{0};
 };
 
-// Counts the records of `consumed`, looking at each.
-Result<void> Count(const Consumed& consumed, Read& read, Progress& progress) {
+// For the readers of one client to share.
+std::shared_ptr<Channel> ConnectForConsumers(const GlobalOptions& global) {
+  return Channel::Connect(global.server,
+                          {.message_bytes_max = ConsumerOptions().message_bytes_max + (64u << 10),
+                           .own_connection = true});
+}
+
+// Counts the records of `consumed`, looking at each, and gives how many there were.
+Result<int64_t> Count(const Consumed& consumed, Read& read, Progress& progress) {
   RecordCursor cursor(consumed);
   int64_t records = 0, bytes = 0;
   while (true) {
@@ -32,28 +43,34 @@ Result<void> Count(const Consumed& consumed, Read& read, Progress& progress) {
   read.records += records;
   read.bytes += bytes;
   progress.Add(records);
-  return {};
+  return records;
 }
 
-// Reads the partitions (with their ends) until their ends, or until there are enough records.
-Result<void> ReadShare(const GlobalOptions& global, const BenchArguments& arguments,
-                       std::map<int32_t, int64_t> unfinished, Read& read, Progress& progress) {
+// Reads the partitions (with their ends) until their ends, or until there are enough records; at
+// most `rate` a second.
+Result<void> ReadShare(const std::shared_ptr<Channel>& channel, const BenchArguments& arguments,
+                       double rate, std::map<int32_t, int64_t> unfinished, Read& read,
+                       Progress& progress) {
   ConsumerOptions options;
-  options.server = global.server;
+  options.channel = channel;
   const auto consumer = Consumer::Create(options);
   for (const auto& [partition, end] : unfinished) {
     consumer->Assign(arguments.topic, PartitionIndex{partition},
                      {StartPosition::Kind::kEarliest, 0});
   }
+  Pace pace(rate);
   while (!unfinished.empty() && (arguments.records == 0 || read.records < arguments.records)) {
     ASSIGN_OR_RETURN(const auto consumed, consumer->Poll(kPatience));
     if (!consumed.has_value()) return Error(Reason::kCommitTimedOut, "nothing came for 30 s");
-    RETURN_IF_ERROR(Count(*consumed, read, progress));
+    ASSIGN_OR_RETURN(const int64_t records, Count(*consumed, read, progress));
+    pace.WaitAfter(records);
     const auto end = unfinished.find(consumed->partition.value);
     if (end == unfinished.end() || consumed->next_offset.value < end->second) continue;
     consumer->Unassign(arguments.topic, consumed->partition);
     unfinished.erase(end);
   }
+  const std::lock_guard lock(read.mutex);
+  read.behind_max = std::max(read.behind_max, pace.behind_max());
   return {};
 }
 
@@ -79,23 +96,46 @@ Result<void> AwaitRecord(Consumer& consumer, std::string_view key) {
   }
 }
 
+// The connections of a client that measures latency.
+struct LatencyClient {
+  std::unique_ptr<Producer> producer;
+  std::shared_ptr<Channel> channel;  // of its consumers
+};
+
+Result<std::vector<LatencyClient>> ConnectLatencyClients(const GlobalOptions& global,
+                                                         const BenchArguments& arguments) {
+  ProducerOptions options = arguments.producer.ToOptions(global.server);
+  // Whoever waits for a record sends no other one to wait for.
+  if (!options.linger.has_value()) options.linger = Duration(0);
+  std::vector<LatencyClient> clients(static_cast<size_t>(arguments.clients));
+  for (LatencyClient& client : clients) {
+    ASSIGN_OR_RETURN(client.producer, Producer::Create(options, nullptr));
+    client.channel = ConnectForConsumers(global);
+  }
+  return clients;
+}
+
+struct Measured {
+  Histogram latencies;
+  Duration behind_max{0};
+};
+
 // One record at a time: written, and awaited by a consumer that follows its partition.
-Result<void> MeasureLatency(const GlobalOptions& global, const BenchArguments& arguments,
-                            int32_t thread, PartitionIndex partition, Histogram& latencies,
+Result<void> MeasureLatency(const LatencyClient& client, const BenchArguments& arguments,
+                            int32_t thread, PartitionIndex partition, Measured& measured,
                             Progress& progress) {
-  const int64_t records = ShareOf(arguments.records, arguments.concurrency, thread);
-  const Admin admin(Channel::Connect(global.server));
-  ASSIGN_OR_RETURN(const auto ends, admin.FindOffsets(arguments.topic, {partition.value},
-                                                      AtAnchor(v1::Position::ANCHOR_LATEST)));
+  const int32_t threads = arguments.clients * arguments.concurrency;
+  const int64_t records = ShareOf(arguments.records, threads, thread);
+  ASSIGN_OR_RETURN(const auto ends, Admin(client.channel)
+                                        .FindOffsets(arguments.topic, {partition.value},
+                                                     AtAnchor(v1::Position::ANCHOR_LATEST)));
   ConsumerOptions consumer_options;
-  consumer_options.server = global.server;
+  consumer_options.channel = client.channel;
   const auto consumer = Consumer::Create(consumer_options);
   consumer->Assign(arguments.topic, partition, {StartPosition::Kind::kOffset, ends[0]});
-  ASSIGN_OR_RETURN(const auto producer,
-                   Producer::Create(arguments.producer.ToOptions(global.server), nullptr));
   const std::string value = RandomText(static_cast<size_t>(arguments.record_size));
   const int64_t warm_up = std::min<int64_t>(100, records);
-  Pace pace(static_cast<double>(arguments.rate) / arguments.concurrency);
+  Pace pace(static_cast<double>(arguments.rate) / threads);
   for (int64_t i = -warm_up; i < records; ++i) {
     const std::string key = std::to_string(thread) + ":" + std::to_string(i);
     NewRecord record;
@@ -103,46 +143,77 @@ Result<void> MeasureLatency(const GlobalOptions& global, const BenchArguments& a
     record.value = value;
     record.timestamp = SystemClock().WallNow();
     const MonotonicTime sent = pace.Wait();
-    RETURN_IF_ERROR(producer->Send(arguments.topic, partition, record));
+    RETURN_IF_ERROR(client.producer->Send(arguments.topic, partition, record));
     RETURN_IF_ERROR(AwaitRecord(*consumer, key));
     if (i < 0) continue;
-    latencies.Add(SystemClock().Now() - sent);
+    measured.latencies.Add(SystemClock().Now() - sent);
     progress.Add(1);
   }
+  measured.behind_max = pace.behind_max();
   return {};
+}
+
+// What there is to read: the partitions that are not empty, with their ends.
+struct Readable {
+  std::map<int32_t, int64_t> ends;
+  int64_t records = 0;
+};
+
+Result<Readable> FindReadable(const Admin& admin, const std::string& topic) {
+  ASSIGN_OR_RETURN(const auto partitions, AllPartitions(admin, topic));
+  ASSIGN_OR_RETURN(const auto ends,
+                   admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_LATEST)));
+  ASSIGN_OR_RETURN(const auto starts,
+                   admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_EARLIEST)));
+  Readable readable;
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    if (starts[i] == ends[i]) continue;
+    readable.ends[partitions[i]] = ends[i];
+    readable.records += ends[i] - starts[i];
+  }
+  return readable;
 }
 
 }  // namespace
 
 Result<void> BenchConsume(GlobalOptions& global, const BenchArguments& arguments) {
   const Admin admin(Channel::Connect(global.server));
-  ASSIGN_OR_RETURN(const auto partitions, AllPartitions(admin, arguments.topic));
-  ASSIGN_OR_RETURN(const auto ends, admin.FindOffsets(arguments.topic, partitions,
-                                                      AtAnchor(v1::Position::ANCHOR_LATEST)));
-  ASSIGN_OR_RETURN(const auto starts, admin.FindOffsets(arguments.topic, partitions,
-                                                        AtAnchor(v1::Position::ANCHOR_EARLIEST)));
-  std::vector<std::map<int32_t, int64_t>> shares(static_cast<size_t>(arguments.clients));
-  int64_t total = 0;
-  size_t next = 0;
-  for (size_t i = 0; i < partitions.size(); ++i) {
-    if (starts[i] == ends[i]) continue;
-    shares[next++ % shares.size()][partitions[i]] = ends[i];
-    total += ends[i] - starts[i];
+  ASSIGN_OR_RETURN(Readable readable, FindReadable(admin, arguments.topic));
+  if (arguments.extra_record_size.has_value()) {
+    const int64_t wanted = arguments.records > 0 ? arguments.records : kFillRecords;
+    if (readable.records < wanted) {
+      RETURN_IF_ERROR(FillTopic(global, arguments, wanted - readable.records));
+      ASSIGN_OR_RETURN(readable, FindReadable(admin, arguments.topic));
+    }
   }
-  if (arguments.records > 0) total = std::min(total, arguments.records);
+  if (arguments.records > 0) readable.records = std::min(readable.records, arguments.records);
+  // Readers without a share have nothing to do.
+  const auto readers = static_cast<int32_t>(std::min(
+      readable.ends.size(), static_cast<size_t>(arguments.clients * arguments.concurrency)));
+  std::vector<std::map<int32_t, int64_t>> shares(static_cast<size_t>(readers));
+  size_t next = 0;
+  for (const auto& [partition, end] : readable.ends)
+    shares[next++ % shares.size()][partition] = end;
+  std::vector<std::shared_ptr<Channel>> channels;
+  for (int32_t i = 0; i < arguments.clients; ++i) channels.push_back(ConnectForConsumers(global));
   Read read;
-  Progress progress(arguments, "records", total);
+  Progress progress(arguments, "records", readable.records);
   const Duration cpu = CpuTime();
   const MonotonicTime start = SystemClock().Now();
-  RETURN_IF_ERROR(RunThreads(arguments.clients, [&](int32_t thread) {
-    return ReadShare(global, arguments, shares[static_cast<size_t>(thread)], read, progress);
-  }));
+  if (readers > 0) {
+    RETURN_IF_ERROR(RunThreads(readers, [&](int32_t reader) {
+      return ReadShare(channels[static_cast<size_t>(reader % arguments.clients)], arguments,
+                       static_cast<double>(arguments.rate) / readers,
+                       shares[static_cast<size_t>(reader)], read, progress);
+    }));
+  }
   Report(arguments,
          {.bench = "consume",
           .unit = "records",
           .count = read.records,
           .bytes = read.bytes,
-          .took = SystemClock().Now() - start},
+          .took = SystemClock().Now() - start,
+          .behind_max = read.behind_max},
          cpu);
   return {};
 }
@@ -150,18 +221,23 @@ Result<void> BenchConsume(GlobalOptions& global, const BenchArguments& arguments
 Result<void> BenchLatency(GlobalOptions& global, const BenchArguments& arguments) {
   const Admin admin(Channel::Connect(global.server));
   ASSIGN_OR_RETURN(const auto partitions, AllPartitions(admin, arguments.topic));
+  ASSIGN_OR_RETURN(const auto clients, ConnectLatencyClients(global, arguments));
+  const int32_t threads = arguments.clients * arguments.concurrency;
   Progress progress(arguments, "records", arguments.records);
-  std::vector<Histogram> histograms(static_cast<size_t>(arguments.concurrency));
+  std::vector<Measured> measured(static_cast<size_t>(threads));
   const Duration cpu = CpuTime();
   const MonotonicTime start = SystemClock().Now();
-  RETURN_IF_ERROR(RunThreads(arguments.concurrency, [&](int32_t thread) {
+  RETURN_IF_ERROR(RunThreads(threads, [&](int32_t thread) {
     const auto index = static_cast<size_t>(thread);
-    return MeasureLatency(global, arguments, thread,
-                          PartitionIndex{partitions[index % partitions.size()]}, histograms[index],
+    return MeasureLatency(clients[index % clients.size()], arguments, thread,
+                          PartitionIndex{partitions[index % partitions.size()]}, measured[index],
                           progress);
   }));
   BenchResult result{.bench = "latency", .unit = "records", .took = SystemClock().Now() - start};
-  for (const Histogram& histogram : histograms) result.latencies.Add(histogram);
+  for (const Measured& part : measured) {
+    result.latencies.Add(part.latencies);
+    result.behind_max = std::max(result.behind_max, part.behind_max);
+  }
   result.count = result.latencies.count();
   result.bytes = result.count * arguments.record_size;
   Report(arguments, result, cpu);

@@ -42,6 +42,26 @@ Result<void> SendShare(const BenchArguments& arguments, int64_t records, double 
 
 }  // namespace
 
+Result<void> FillTopic(const GlobalOptions& global, const BenchArguments& arguments,
+                       int64_t records) {
+  Progress progress(arguments, "records written", records);
+  ASSIGN_OR_RETURN(
+      const auto producer,
+      Producer::Create(arguments.producer.ToOptions(global.server), [&](const Delivery& delivery) {
+        if (delivery.error == nullptr) progress.Add(delivery.record_count);
+      }));
+  const std::string value =
+      RandomText(static_cast<size_t>(arguments.extra_record_size.value_or(0)));
+  NewRecord record;
+  record.value = value;
+  record.timestamp = SystemClock().WallNow();
+  for (int64_t i = 0; i < records; ++i)
+    RETURN_IF_ERROR(producer->Send(arguments.topic, std::nullopt, record));
+  producer->Flush();
+  if (auto failed = producer->first_error(); failed.has_value()) return *std::move(failed);
+  return {};
+}
+
 Result<void> BenchProduce(GlobalOptions& global, const BenchArguments& arguments) {
   Totals totals;
   Progress progress(arguments, "records", arguments.records);

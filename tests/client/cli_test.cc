@@ -356,6 +356,63 @@ TEST_F(CliTest, BenchPrintsOneJsonDocumentOrAHistogram) {
   EXPECT_NE(latency.out.find("#"), std::string::npos);
 }
 
+TEST(Cli, EveryBenchTakesTheSameOptionsAndSaysWhatTheyMean) {
+  for (const std::string bench : {"produce", "consume", "latency", "admin"}) {
+    const Ran help = RunCommand({"bench", bench, "--help"});
+    for (const std::string option : {"--topic", "--record-size", "--records", "--rate", "--clients",
+                                     "--concurrency", "--json"}) {
+      EXPECT_TRUE(std::regex_search(help.out, std::regex("\n +" + option + "[ ,][^\n]*[a-z]{3}")))
+          << bench << " " << option << "\n"
+          << help.out;
+    }
+  }
+}
+
+TEST_F(CliTest, BenchConsumeFillsATopicThatHasTooLittle) {
+  server_.CreateTopic("four", 4);
+  const std::vector<std::string> command = {"bench",         "consume", "--topic",   "four",
+                                            "--record-size", "10",      "--records", "1000",
+                                            "--clients",     "2",       "--json"};
+  for (int i = 0; i < 2; ++i) {  // the second time everything is there
+    const Ran ran = Run(command);
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    EXPECT_EQ(ran.err, "");
+    EXPECT_EQ(Json::parse(ran.out)["records"], 1000);
+    EXPECT_EQ(Json::parse(ran.out)["bytes"], 10000);
+    size_t stored = 0;
+    for (int32_t partition = 0; partition < 4; ++partition)
+      stored += server_.Values("four", partition).size();
+    EXPECT_EQ(stored, 1000u);
+  }
+  // Without that nothing is written, also where there is nothing to read.
+  server_.CreateTopic("empty", 1);
+  EXPECT_EQ(Json::parse(Run({"bench", "consume", "--topic", "empty", "--json"}).out)["records"], 0);
+}
+
+TEST_F(CliTest, BenchConsumersShareTheirClientsConnection) {
+  server_.CreateTopic("four", 4);
+  for (const std::string partition : {"0", "1", "2", "3"})
+    Run({"produce", "four", "--partition", partition, "--file", File("a\nb\n")});
+  const Ran ran = Run(
+      {"bench", "consume", "--topic", "four", "--clients", "2", "--concurrency", "3", "--json"});
+  EXPECT_EQ(Json::parse(ran.out)["records"], 8) << ran.err;
+}
+
+TEST_F(CliTest, BenchLatencyTakesClientsAndARate) {
+  const Ran ran = Run({"bench", "latency", "--topic", "orders", "--records", "20", "--clients", "2",
+                       "--concurrency", "2", "--rate", "400", "--record-size", "3", "--json"});
+  const Json document = Json::parse(ran.out);
+  EXPECT_EQ(document["records"], 20) << ran.err;
+  EXPECT_EQ(document["bytes"], 60);
+  EXPECT_GE(document["behind_max_ms"].get<double>(), 0);
+}
+
+TEST_F(CliTest, BenchConsumeKeepsToARate) {
+  const Ran ran = Run({"bench", "consume", "--topic", "orders", "--record-size", "1", "--records",
+                       "100", "--rate", "500", "--json"});
+  EXPECT_LE(Json::parse(ran.out)["records_per_second"].get<double>(), 510) << ran.err;
+}
+
 TEST_F(CliTest, BenchKeepsToARate) {
   const Ran ran = Run({"bench", "produce", "--topic", "orders", "--records", "100", "--rate", "500",
                        "--record-size", "1", "--json"});

@@ -316,6 +316,10 @@ def test_benchmarks_print_one_document(gregor):
     assert latency["records"] == 50
     admin = json.loads(gregor("bench", "admin", "--records", "5", "--concurrency", "2", "--json").stdout)
     assert admin["calls"] == 10
+    paced = json.loads(gregor("bench", "admin", "--records", "4", "--clients", "2", "--concurrency", "2", "--record-size",
+                              "100", "--rate", "40", "--json").stdout)
+    assert paced["calls"] == 12  # a record is written to each topic, too
+    assert paced["calls_per_second"] < 60
     assert [row["TOPIC"] for row in rows(gregor("topic", "list"))] == ["bench"]
 
 
