@@ -46,7 +46,7 @@ void Shard::OnMetadata(const MetadataDelta& delta) {
 void Shard::Drop(const TopicImage& topic) {
   settings_.erase(topic.id);
   if (closing_) return;
-  std::map<LogDirectory*, std::vector<TopicIdPartition>> unopened;
+  std::map<DirectoryId, std::vector<TopicIdPartition>> unopened;
   topic.partitions.VisitAll(
       [&](PartitionIndex index, const std::shared_ptr<const PartitionImage>& image) {
         const TopicIdPartition id{topic.id, index};
@@ -55,7 +55,7 @@ void Shard::Drop(const TopicImage& topic) {
         if (found == partitions_.end()) {
           // Its turn to be opened has not come, or it was never used.
           LogDirectory* const directory = DirectoryOf(*image);
-          if (directory != nullptr) unopened[directory].push_back(id);
+          if (directory != nullptr) unopened[directory->id()].push_back(id);
           return;
         }
         // It goes once its files are gone; until then it answers that the topic was deleted.
@@ -74,12 +74,13 @@ void Shard::Drop(const TopicImage& topic) {
   DropUnopened(std::move(unopened));
 }
 
-void Shard::DropUnopened(std::map<LogDirectory*, std::vector<TopicIdPartition>> partitions) {
-  for (auto& [directory, ids] : partitions) {
+void Shard::DropUnopened(std::map<DirectoryId, std::vector<TopicIdPartition>> partitions) {
+  for (auto& [directory_id, ids] : partitions) {
+    LogDirectory* const directory = options_.directories.at(directory_id);
     ++removals_running_;
     directory->disk().Submit(
         Lane::kBackground, "shard.drop_unopened", loop_,
-        [directory = directory, ids = std::move(ids)] {
+        [directory, ids = std::move(ids)] {
           for (const TopicIdPartition& id : ids) {
             const auto removed = directory->Discard(id);
             LOG_IF(ERROR, !removed.ok()) << "Files of deleted partition " << id

@@ -83,7 +83,7 @@ class Shard {
   void OpenNext();
   LogDirectory* DirectoryOf(const PartitionImage& image) const;
   void Drop(const TopicImage& topic);
-  void DropUnopened(std::map<LogDirectory*, std::vector<TopicIdPartition>> partitions);
+  void DropUnopened(std::map<DirectoryId, std::vector<TopicIdPartition>> partitions);
   void EndRemoval();
 
   EventLoop& loop_;

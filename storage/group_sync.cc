@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "storage/group_sync_impl.h"
@@ -225,8 +226,9 @@ JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const Group& group
   const bool journal_broken =
       !result.journal.ok() && result.journal.error().reason != Reason::kDiskFull;
   if (journal_broken) result.files = result.journal;
-  std::sort(files.begin(), files.end());
-  files.erase(std::unique(files.begin(), files.end()), files.end());
+  // In the order in which they came: not in that of addresses, which no run has like another.
+  std::unordered_set<const File*> known;
+  std::erase_if(files, [&](const FilePtr& file) { return !known.insert(file.get()).second; });
   std::sort(folders.begin(), folders.end());
   folders.erase(std::unique(folders.begin(), folders.end()), folders.end());
   if (!journal_broken) result.files = SyncTimed(files, folders);
