@@ -231,7 +231,8 @@ JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const Group& group
   std::erase_if(files, [&](const FilePtr& file) { return !known.insert(file.get()).second; });
   std::sort(folders.begin(), folders.end());
   folders.erase(std::unique(folders.begin(), folders.end()), folders.end());
-  if (!journal_broken) result.files = SyncTimed(files, folders);
+  const bool has_some = !files.empty() || !folders.empty();
+  if (!journal_broken && has_some) result.files = SyncTimed(files, folders);
   // Sticky: what a failed sync left behind nobody knows, so it is not tried again (D3, A9).
   if (!result.files.ok()) directory_.Fail(result.files.error());
   return result;

@@ -127,6 +127,7 @@ class LogImpl final : public Log {
 
   void StartWrite();
   void SubmitWrite(std::shared_ptr<const Chunks> chunks, SyncedMark mark);
+  bool IsPlain(const Chunks& chunks) const;
   bool WriteAndSync(const std::shared_ptr<const Chunks>& chunks, const SyncedMark& mark);
   void OnNotWritten(std::shared_ptr<const Chunks> chunks, SyncedMark mark, const Error& error);
   void OnDiskFull(std::shared_ptr<const Chunks> chunks, SyncedMark mark, const Error& error);

@@ -30,8 +30,15 @@ void LogImpl::StartWrite() {
   writing_ = true;
   const SyncedMark mark = MarkNow();
   const bool is_due = options_.config.durability == Durability::kSynced || sync_wanted_;
-  const bool in_one_job = is_due && !syncing_ && writing_bytes_ <= kOneJobBytesMax;
+  const bool in_one_job = is_due && !syncing_ && IsPlain(*chunks);
   if (!in_one_job || !WriteAndSync(chunks, mark)) SubmitWrite(chunks, mark);
+}
+
+// Whether others that want to be synced need hardly wait for it.
+bool LogImpl::IsPlain(const Chunks& chunks) const {
+  if (chunks.size() != 1 || writing_bytes_ > kOneJobBytesMax) return false;
+  const Chunk& chunk = chunks.front();
+  return !chunk.trim.has_value() && !chunk.makes_folder && !chunk.syncs_names;
 }
 
 // False: other logs are being synced, so it has to be written first, and to wait for its turn.
@@ -45,7 +52,10 @@ bool LogImpl::WriteAndSync(const std::shared_ptr<const Chunks>& chunks, const Sy
   auto failed = [this, alive = alive_, chunks, mark, touched](const Error& error) {
     if (!*alive) return;
     syncing_ = false;
+    sync_wanted_ = true;
     dirty_ = std::move(*touched);
+    // What was written before does not wait for it.
+    if (error.reason == Reason::kDiskFull && SyncIsDue()) StartSync();
     OnNotWritten(chunks, mark, error);
   };
   const bool begun = directory_.group_sync().TryWrite(

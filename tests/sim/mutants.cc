@@ -148,7 +148,15 @@ class MutantGroupSync final : public GroupSync {
       inner_.Add(std::move(part));
     }
   }
-  bool TryWrite(UniqueFunction<std::optional<Part>()>) override { return false; }
+  bool TryWrite(UniqueFunction<std::optional<Part>()> write) override {
+    if (mutant_ == Mutant::kMarkBeforeSync) return false;
+    if (mutant_ != Mutant::kAckBeforeSync) return inner_.TryWrite(std::move(write));
+    return inner_.TryWrite([write = std::move(write)]() mutable {
+      auto part = write();
+      if (part.has_value()) AnswerNow(*part);
+      return part;
+    });
+  }
   void Forget(const TopicIdPartition& partition) override { inner_.Forget(partition); }
 
  private:

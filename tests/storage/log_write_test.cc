@@ -179,6 +179,32 @@ TEST(LogWrite, AStopDoesNotWaitForSpace) {
   EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(1));
 }
 
+TEST(LogWrite, WhatWasWrittenBeforeTheDiskWasFullIsSyncedAllTheSame) {
+  for (const bool closes : {false, true}) {
+    LogHarness harness(12);
+    ASSERT_TRUE(harness.Start());
+    ASSERT_TRUE(harness.Append());
+    ASSERT_TRUE(harness.Sync());
+    const uint64_t used =
+        harness.files().Space("/data")->total_bytes - harness.files().Space("/data")->free_bytes;
+    // The first takes both ways and fits; the second goes in one job with its sync.
+    harness.files().faults().capacity_bytes = used + (350u << 10);
+    ASSERT_TRUE(harness.Append(1, 300u << 10));
+    ASSERT_TRUE(harness.Append(1, 200u << 10));
+    if (closes) {
+      EXPECT_FALSE(harness.CloseCleanly());
+    } else {
+      harness.scheduler().RunFor(milliseconds(500));
+      EXPECT_EQ(harness.log().ends().synced_end, Offset{2});
+      EXPECT_EQ(harness.log().ends().log_end, Offset{3});
+    }
+    harness.LosePower(SimSurvival::kNothing);
+    harness.files().faults().capacity_bytes = uint64_t{1} << 40;
+    ASSERT_TRUE(harness.Start()) << *harness.error();
+    EXPECT_EQ(harness.log().ends().log_end, Offset{2});
+  }
+}
+
 TEST(LogWrite, AFullDiskKeepsNobodyFromReadingOrDeleting) {
   LogConfig config;
   config.segment_bytes = 2000;
