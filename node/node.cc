@@ -17,6 +17,7 @@
 #include "controller/controller.h"
 #include "controller/format.h"
 #include "node/build_info.h"
+#include "node/connection_guard.h"
 #include "node/directories.h"
 #include "node/node_metrics.h"
 #include "node/status_pages.h"
@@ -57,6 +58,7 @@ class RunningNode final : public Node {
 
   // The doors first, then what they call; the disks before the loops that their answers go to.
   ~RunningNode() override {
+    guard_.reset();
     grpc_.reset();
     http_.reset();
     if (!stopped_) {
@@ -197,6 +199,7 @@ class RunningNode final : public Node {
     status_.Set(NodeStatus::State::kRecovering);
     ExportNode(*metrics_, *broker_, *controller_, directories_, failed_directories_);
     broker_->Start([this] { status_.Set(NodeStatus::State::kReady); });
+    guard_ = ConnectionGuard::Start(*controller_loop_, {.port = grpc_->port()}, *metrics_);
     grpc_->Serve();
     return {};
   }
@@ -303,6 +306,7 @@ class RunningNode final : public Node {
   std::shared_ptr<void> watch_;
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<GrpcServer> grpc_;
+  std::shared_ptr<void> guard_;
   bool stopped_ = false;
 };
 

@@ -156,40 +156,11 @@ Result<void> LogRecovery::ChooseFiles() {
     if (is_gone(file)) Leave(file);
   }
   std::erase_if(found_, is_gone);
-  first_needed_ = FirstNeeded();
 
   if (checkpoint_.has_value()) return ChooseListed();
-  for (const Found& file : found_) {
-    if (file.name.base < first_needed_) Leave(file);
-  }
-  std::erase_if(found_, [&](const Found& file) { return file.name.base < first_needed_; });
   to_scan_ = found_;
   log_.log_end = to_scan_.empty() ? mark_.end_offset : to_scan_.front().name.base;
   return {};
-}
-
-// The segment that the log begins in. Of those before it some may have been deleted, and of others
-// what compaction has replaced may be left: together they tell nothing.
-Offset LogRecovery::FirstNeeded() const {
-  Offset first{0};
-  if (emptied_ || !marked_.has_value()) return first;
-  // What compaction made of several goes by the first one's name.
-  const auto may_be_part = [&](const Found& file) {
-    return std::any_of(found_.begin(), found_.end(), [&](const Found& before) {
-      return before.name.base < file.name.base && before.name.generation > file.name.generation;
-    });
-  };
-  for (const Found& file : found_) {
-    const bool counts = checkpoint_.has_value() ? IsNewer(file) : !may_be_part(file);
-    if (counts && file.name.base <= mark_.log_start) first = std::max(first, file.name.base);
-  }
-  return std::min(first, mark_.segment_base);  // which is to be compared with the mark
-}
-
-// Than the checkpoint. What compaction made of them was not listed, so it does not count, and they
-// are all still there.
-bool LogRecovery::IsNewer(const Found& file) const {
-  return file.name.generation == 0 && file.name.base > checkpoint_->active.base();
 }
 
 std::optional<LogRecovery::Found> LogRecovery::TakeFound(const SegmentName& name) {
@@ -213,8 +184,10 @@ Result<void> LogRecovery::ChooseListed() {
     log_.segments.push_back(std::move(complete[i]));
   }
   RETURN_IF_ERROR(ChooseListedActive());
+  // Newer ones than the checkpoint; what compaction made of them was not listed, so it does not
+  // count, and they are all still there.
   for (const Found& file : found_) {
-    if (IsNewer(file) && file.name.base >= first_needed_) {
+    if (file.name.generation == 0 && file.name.base > active.base()) {
       to_scan_.push_back(file);
     } else {
       Leave(file);
@@ -231,10 +204,6 @@ Result<void> LogRecovery::ChooseListed() {
 Result<void> LogRecovery::ChooseListedActive() {
   const Segment& active = checkpoint_->active;
   const auto file = TakeFound(active.name);
-  if (file.has_value() && active.base() < first_needed_) {
-    Leave(*file);
-    return {};
-  }
   if (file.has_value()) {
     if (file->size < active.size) return Short(*file, active.size);
     from_checkpoint_ = active;
@@ -242,7 +211,9 @@ Result<void> LogRecovery::ChooseListedActive() {
     return {};
   }
   // Without batches it has no file yet; it may also have been deleted since.
-  const bool deleted = active.base() < first_needed_;
+  const bool deleted = std::any_of(found_.begin(), found_.end(), [&](const Found& later) {
+    return later.name.base > active.base() && later.name.base <= mark_.log_start;
+  });
   if (active.size == 0 || deleted || (emptied_ && active.base() < mark_.segment_base)) return {};
   return Missing(active.name);
 }
@@ -251,9 +222,13 @@ Result<void> LogRecovery::LoadProducers() {
   const Offset begin = emptied_ || to_scan_.empty() ? std::max(log_.log_end, mark_.segment_base)
                                                     : to_scan_.front().name.base;
   const bool is_known = checkpoint_.has_value() && begin <= checkpoint_->end;
+  return is_known ? Result<void>() : LoadProducersAt(begin);
+}
+
+Result<void> LogRecovery::LoadProducersAt(Offset begin) {
   const bool has_snapshot =
       std::find(snapshots_.begin(), snapshots_.end(), begin) != snapshots_.end();
-  if (is_known || !has_snapshot) return {};
+  if (!has_snapshot) return {};
   const std::string path = JoinPath(folder_, SegmentName{begin}.FileName(kProducersSuffix));
   ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files_, path, kCheckpointBytesMax));
   ProducerState producers(options_.producers);

@@ -49,13 +49,13 @@ class LogRecovery {
   Result<void> ChooseFiles();
   // The file, which is not looked at again; nullopt if it is missing.
   std::optional<Found> TakeFound(const SegmentName& name);
-  Offset FirstNeeded() const;
-  bool IsNewer(const Found& file) const;
   Result<void> ChooseListed();
   Result<void> ChooseListedActive();
   // Of producers whose batches were deleted a snapshot in front of what is left tells, unless the
   // checkpoint does.
   Result<void> LoadProducers();
+  // Those of a snapshot, if there is one.
+  Result<void> LoadProducersAt(Offset begin);
 
   // Reading what no checkpoint tells (log_recovery_scan.cc).
   Result<void> Scan();
@@ -116,7 +116,6 @@ class LogRecovery {
   SyncedMark mark_;  // zeros where there is none
   bool is_doubtful_ = false;
   bool needs_mark_check_ = false;
-  Offset first_needed_{0};
   bool emptied_ = false;  // the mark says that the log begins there and has nothing yet
   bool folder_exists_ = false;
   bool has_checkpoint_ = false;

@@ -46,7 +46,8 @@ bool LogRecovery::IsReplaced(const Found& file) const {
 bool LogRecovery::FollowsOn(const Found& file) {
   const bool is_first =
       checkpoint_.has_value() ? file.name == checkpoint_->active.name : &file == &to_scan_.front();
-  if (is_first || file.name.base <= mark_.segment_base || file.name.base == log_.log_end)
+  // One that begins before the end is no torn write: it is read, and refused.
+  if (is_first || file.name.base <= mark_.segment_base || file.name.base <= log_.log_end)
     return true;
   what_ = "segment " + file.name.FileName("log") + " begins behind a gap";
   return false;
@@ -61,6 +62,9 @@ Result<bool> LogRecovery::ScanFile(const Found& found) {
   if (from_checkpoint_.has_value()) segment = *std::exchange(from_checkpoint_, std::nullopt);
   if (segment.size == 0 && found.name.base < log_.log_end)
     return Damaged("segments overlap at offset " + std::to_string(found.name.base.value));
+  // Of segments that were deleted in between only the snapshot knows whose batches they had.
+  if (segment.size == 0 && found.name.base > log_.log_end)
+    RETURN_IF_ERROR(LoadProducersAt(found.name.base));
   if (segment.size == 0) log_.log_end = std::max(log_.log_end, found.name.base);
   if (segment.size == 0 && found.name.base > mark_.segment_base && &found != &to_scan_.front())
     RETURN_IF_ERROR(WriteProducers());

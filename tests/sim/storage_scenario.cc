@@ -242,6 +242,11 @@ void StorageScenario::OnOpened(SimLog& log, uint64_t io_errors,
   log.state = State::kOpen;
   Count("opened");
   const LogEnds ends = log.log->ends();
+  if (log.checker.IsBeyondTelling(ends)) {
+    log.log.reset();
+    log.state = State::kRefused;
+    return;
+  }
   Note("opened", log.number, static_cast<uint64_t>(ends.log_end.value),
        "from " + std::to_string(ends.log_start.value));
   const auto journaled = node_.MarkOf(log.directory, log.id).value_or(SyncedMark());

@@ -104,7 +104,7 @@ TEST(StorageScenario, WhatWasFoundStaysMended) {
            7976,   // a reset that did not happen had forgotten the producers of deleted records
            82,     // a cut took the checkpoint, which alone knew where the log began
            4336,   // ... and producers, of whom the other snapshot was damaged
-           5960,   // what compaction had replaced came before a log's begin, which hid its producers
+           5960,   // what compaction had replaced hid the producers of a log that began later
            5542,   // two producers had been at one offset, before and after a cut
        })
     EXPECT_EQ(RunSeed(seed).failure, "") << seed;
