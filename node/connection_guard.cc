@@ -108,7 +108,8 @@ bool ConnectionGuard::IsFlood(int socket) {
     seen.sent = info->tcpi_bytes_sent;
     seen.received = info->tcpi_bytes_received;
   }
-  return info->tcpi_bytes_received - seen.received > options_.unanswered_bytes_max;
+  const bool is_flood = info->tcpi_bytes_received - seen.received > options_.unanswered_bytes_max;
+  return is_flood && !std::exchange(seen.is_flood, true);
 }
 
 namespace {

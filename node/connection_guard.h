@@ -42,7 +42,9 @@ class ConnectionGuard {
     uint64_t sent = 0;      // by this process
     uint64_t received = 0;  // when that last changed
     uint64_t look = 0;
+    bool is_flood = false;
   };
+  // Says so once of each.
   bool IsFlood(int socket);
 
   const Options options_;
