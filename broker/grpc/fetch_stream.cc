@@ -127,6 +127,11 @@ Result<void> FetchStream::Handle(const WireFetchStreamRequest& request) {
 
 Result<void> FetchStream::Open(const WireFetchOpen& open) {
   if (pump_ != nullptr) return Error(Reason::kInvalidArgument, "the stream is open already");
+  static std::atomic<uint64_t> last_stream{0};
+  const NodeId broker_id = door().broker.node_id();
+  const std::string stream_id =
+      std::to_string(broker_id.value) + "-f" + std::to_string(++last_stream);
+  SetName(stream_id, open.client_id);
   ASSIGN_OR_RETURN(format_, FetchFormatOf(open.format));
   ASSIGN_OR_RETURN(options_.isolation, IsolationOf(open.isolation));
   RETURN_IF_ERROR(CheckRouting(open.routing));
@@ -144,10 +149,7 @@ Result<void> FetchStream::Open(const WireFetchOpen& open) {
   options_.wait_max = std::chrono::milliseconds(open.max_wait_ms);
   pump_ = std::make_shared<FetchPump>(shared_door(), door().ConnectionOf(context().peer()),
                                       options_, std::weak_ptr<FetchPump::Sink>(Self()));
-  static std::atomic<uint64_t> last_stream{0};
-  const NodeId broker_id = door().broker.node_id();
-  Send(EncodeFetchOpened(std::to_string(broker_id.value) + "-f" + std::to_string(++last_stream),
-                         broker_id));
+  Send(EncodeFetchOpened(stream_id, broker_id));
   SetSignsOfLife(door().options.heartbeat_interval);
   return {};
 }

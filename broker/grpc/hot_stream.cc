@@ -1,11 +1,20 @@
 #include "broker/grpc/hot_stream.h"
 
+#include <glog/logging.h>
+
 #include <utility>
 
 #include "broker/grpc/byte_buffer.h"
 #include "broker/grpc/status.h"
 
 namespace gregor {
+namespace {
+
+// Of what a client says of itself.
+constexpr size_t kClientIdBytesMax = 64;
+constexpr size_t kLogBytesMax = 512;
+
+}  // namespace
 
 StreamMetrics::StreamMetrics(Metrics& metrics, const std::string& method)
     : calls(metrics, method),
@@ -111,16 +120,32 @@ void HotStream::End() { EndWith(grpc::Status::OK, nullptr); }
 
 void HotStream::End(const Error& error) { EndWith(ToStatus(error), &error); }
 
+void HotStream::SetName(std::string stream_id, std::string_view client_id) {
+  const MutexLock lock(mutex_);
+  name_ = std::move(stream_id);
+  if (!client_id.empty()) name_ += " of \"" + Printable(client_id, kClientIdBytesMax) + "\"";
+}
+
 void HotStream::EndWith(const grpc::Status& status, const Error* error) {
+  std::string name;
+  bool sending;
   {
     const MutexLock lock(mutex_);
     if (end_.has_value()) return;
     end_ = status;
+    name = name_;
     // Trailers are sent with the end, which nobody begins before the lock is released.
     if (error != nullptr) AddReasonTrailer(context_, *error);
-    if (writing_ || !unsent_.empty()) return;  // finishes once they have left
+    sending = writing_ || !unsent_.empty();  // finishes once they have left
   }
-  Finish(status);
+  if (error != nullptr && !name.empty()) LogEnd(name, *error);
+  if (!sending) Finish(status);
+}
+
+void HotStream::LogEnd(const std::string& name, const Error& error) const {
+  // Clients decide how often that happens.
+  LOG_EVERY_T(INFO, 1) << "Stream " << name << " at " << context_.peer() << " ended with "
+                       << Printable(error.ToString(), kLogBytesMax);
 }
 
 void HotStream::Finish(const grpc::Status& status) {

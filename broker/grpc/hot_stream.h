@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -82,6 +83,8 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   // Ends the call once all that was sent has left. The first counts. Thread: any.
   void End();
   void End(const Error& error);
+  // By what a log line names the stream where it ends with an error; without it there is none.
+  void SetName(std::string stream_id, std::string_view client_id);
   void SetSignsOfLife(Duration interval) { sign_of_life_interval_ = interval; }
 
   Door& door() { return *door_; }
@@ -95,6 +98,7 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   void OnFinished(bool ok);
   void OnDone(bool ok) { OnGone(); }
   void EndWith(const grpc::Status& status, const Error* error);
+  void LogEnd(const std::string& name, const Error& error) const;
   struct Message {
     grpc::ByteBuffer bytes;
     size_t charge = 0;
@@ -117,6 +121,7 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   size_t writing_charge_ TS_GUARDED_BY(mutex_) = 0;
   bool broken_ TS_GUARDED_BY(mutex_) = false;
   std::optional<grpc::Status> end_ TS_GUARDED_BY(mutex_);
+  std::string name_ TS_GUARDED_BY(mutex_);
 
   Operation<HotStream> accept_{&HotStream::OnAccepted};
   Operation<HotStream> done_{&HotStream::OnDone};

@@ -97,6 +97,7 @@ void AddReceipt(const std::optional<Receipt>& receipt, uint32_t field, WireWrite
   writer.Message(field, message);
 }
 
+// 0: not set, which is what a stub reads where nothing was sent.
 int64_t TimeOf(const Produced& produced) {
   return std::max<int64_t>(0, produced.log_append_time.value);
 }

@@ -161,6 +161,10 @@ void ProduceStream::OnMessage(const Bytes& bytes) {
 void ProduceStream::OnOpen(const WireProduceOpen& open) {
   if (std::exchange(opened_, true))
     return End(Error(Reason::kInvalidArgument, "the stream is open already"));
+  static std::atomic<uint64_t> last_stream{0};
+  const int32_t broker_id = door().broker.node_id().value;
+  const std::string stream_id = std::to_string(broker_id) + "-p" + std::to_string(++last_stream);
+  SetName(stream_id, open.client_id);
   auto rules = RulesOf(open);
   if (!rules.ok()) return End(rules.error());
   rules_ = *rules;
@@ -175,14 +179,12 @@ void ProduceStream::OnOpen(const WireProduceOpen& open) {
     window_bytes_ = bytes;
     window_frames_ = frames;
   }
-  static std::atomic<uint64_t> last_stream{0};
-  const int32_t broker_id = door().broker.node_id().value;
   WireWriter window;
   window.Int(1, static_cast<int64_t>(bytes));
   window.Int(2, frames);
   WireWriter opened;
   opened.Message(1, window);
-  opened.Bytes(2, std::to_string(broker_id) + "-p" + std::to_string(++last_stream));
+  opened.Bytes(2, stream_id);
   opened.Int(3, broker_id);
   WireWriter response;
   response.Message(1, opened);

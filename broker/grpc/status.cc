@@ -53,7 +53,8 @@ bool IsControl(std::string_view character) {
   return character.size() == 2 && first == 0xc2 && static_cast<uint8_t>(character[1]) < 0xa0;
 }
 
-// `text` as printable UTF-8 of at most `bytes_max` bytes; "..." stands for what was cut off.
+}  // namespace
+
 std::string Printable(std::string_view text, size_t bytes_max) {
   constexpr char kHex[] = "0123456789abcdef";
   constexpr std::string_view kDots = "...";
@@ -74,6 +75,8 @@ std::string Printable(std::string_view text, size_t bytes_max) {
   if (result.size() > bytes_max) result.replace(cut, std::string::npos, kDots);
   return result;
 }
+
+namespace {
 
 const std::string* Detail(const Error& error, std::string_view key) {
   for (const auto& [name, value] : error.details) {

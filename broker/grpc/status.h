@@ -25,6 +25,9 @@ namespace gregor {
 // not UTF-8 are escaped, because messages quote what clients sent.
 inline constexpr size_t kStatusBytesMax = 2048;
 
+// `text` as printable UTF-8 of at most `bytes_max` bytes; "..." stands for what was cut off.
+std::string Printable(std::string_view text, size_t bytes_max);
+
 google::rpc::Status ToRpcStatus(const Error& error);
 // Of a produce call of which some ranges were appended: at most 32 of them, `truncated` says if
 // more were left off.

@@ -84,6 +84,10 @@ class MemoryBroker final : public BrokerApi {
   void FailWrites(const std::string& topic, int32_t partition, int count, Error error) {
     Run([&] { failures_.insert_or_assign({topic, partition}, std::make_pair(count, error)); });
   }
+  // When writes are said to be appended, as on a topic of LogAppendTime.
+  void SetLogAppendTime(Timestamp time) {
+    Run([&] { log_append_time_ = time; });
+  }
   void DropEverything() {
     Run([&] { dropping_ = true; });
   }
@@ -294,6 +298,7 @@ class MemoryBroker final : public BrokerApi {
     produced.partition = partition;
     produced.record_count = batch->header.record_count;
     produced.leader_epoch = LeaderEpoch{3};
+    produced.log_append_time = log_append_time_;
     produced.base_offset = AppendNow(**log, std::move(*batch));
     return produced;
   }
@@ -428,6 +433,7 @@ class MemoryBroker final : public BrokerApi {
   std::map<Key, Log> logs_;
   std::map<Key, std::pair<int, Error>> failures_;
   bool holding_ = false;
+  Timestamp log_append_time_{-1};
   bool dropping_ = false;
   std::deque<Task> held_;
   std::vector<Task> dropped_;

@@ -52,7 +52,15 @@ TEST_F(ProduceCallTest, PlainRecordsAreWrittenInOrder) {
   EXPECT_EQ(response_.ranges(2).partition(), 1);
   EXPECT_EQ(response_.ranges(2).base_offset(), 2);
   EXPECT_EQ(response_.ranges(2).leader_epoch(), 3);
-  EXPECT_EQ(response_.ranges(2).log_append_time_ms(), 0);
+  EXPECT_EQ(response_.ranges(2).log_append_time_ms(), 0);  // the topic keeps what clients say
+}
+
+TEST_F(ProduceCallTest, TheTimeOfAppendingIsSaidWhereTheBrokerGaveIt) {
+  broker_.SetLogAppendTime(Timestamp{1700000000123});
+  ASSERT_TRUE(Produce(PlainRequest({"a"})).ok());
+  EXPECT_EQ(response_.ranges(0).log_append_time_ms(), 1700000000123);
+  ASSERT_TRUE(Produce(BatchRequest({"x"})).ok());
+  EXPECT_EQ(response_.ranges(0).log_append_time_ms(), 1700000000123);
 }
 
 TEST_F(ProduceCallTest, ABatchIsPassedOnAsItCame) {

@@ -1,5 +1,7 @@
+#include <glog/logging.h>
 #include <gmock/gmock.h>
 
+#include <mutex>
 #include <thread>
 
 #include "gregor/v1/produce.grpc.pb.h"
@@ -85,6 +87,15 @@ TEST_F(ProduceStreamTest, FramesAreAcknowledgedInOrder) {
   }
   EXPECT_TRUE(Finish().ok());
   EXPECT_EQ(broker_.LogEnd("orders", 1), Offset{200});
+}
+
+TEST_F(ProduceStreamTest, TheTimeOfAppendingIsSaidWhereTheBrokerGaveIt) {
+  StartStream();
+  ASSERT_TRUE(Send(NewFrame("x")));
+  EXPECT_EQ(Read().ack().log_append_time_ms(), 0);
+  broker_.SetLogAppendTime(Timestamp{1700000000123});
+  ASSERT_TRUE(Send(NewFrame("y")));
+  EXPECT_EQ(Read().ack().log_append_time_ms(), 1700000000123);
 }
 
 TEST_F(ProduceStreamTest, LargeFramesArriveWhole) {
@@ -292,6 +303,48 @@ TEST_F(ProduceStreamTest, FrameIdsHaveToRise) {
   const grpc::Status status = Finish();
   EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("frame_id 1"));
+}
+
+// Collects the lines of the log.
+class LogLines final : public google::LogSink {
+ public:
+  LogLines() { google::AddLogSink(this); }
+  ~LogLines() override { google::RemoveLogSink(this); }
+  void send(google::LogSeverity, const char*, const char*, int, const google::LogMessageTime&,
+            const char* text, size_t size) override {
+    const std::lock_guard lock(mutex_);
+    lines_.emplace_back(text, size);
+  }
+  std::string With(const std::string& part) {
+    const std::lock_guard lock(mutex_);
+    for (const std::string& line : lines_) {
+      if (line.find(part) != std::string::npos) return line;
+    }
+    return "";
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+TEST_F(ProduceStreamTest, TheLogNamesTheClientOfAStreamThatEndsWithAnError) {
+  LogLines log;
+  v1::ProduceOpen open;
+  open.set_client_id("orders \033[1mapp");
+  std::string line;
+  // One line a second at most is written: other streams may have been first.
+  for (; line.empty(); line = log.With("app")) {
+    StartStream({}, open);
+    last_id_ = 0;
+    ASSERT_TRUE(Send(NewFrame("x")));
+    last_id_ = 0;
+    ASSERT_TRUE(Send(NewFrame("y")));
+    EXPECT_EQ(Finish().error_code(), grpc::INVALID_ARGUMENT);
+  }
+  EXPECT_THAT(line, HasSubstr(" of \"orders \\x1b[1mapp\" at ipv4:127.0.0.1:"));
+  EXPECT_THAT(line, HasSubstr("frame_id 1 comes after 1"));
+  EXPECT_THAT(line, HasSubstr("Stream 7-p"));
 }
 
 TEST_F(ProduceStreamTest, SilentStreamsGetHeartbeats) {
