@@ -177,7 +177,7 @@ const SettingSpec kSettings[] = {
      "Largest step in which a segment's file grows.",
      SetBytes<&Settings::file_step_bytes, 64u << 10, 1u << 30>},
     {"flush_bytes", "", "bytes", "1 MiB to 64 GiB", "64 MiB",
-     "With durability=replicated: how much may be unsynced per log directory before a sync starts.",
+     "With durability=replicated: how much may be unsynced in a log directory before syncs start.",
      SetBytes<&Settings::flush_bytes, 1u << 20, uint64_t{64} << 30>},
     {"flush_interval", "", "time", "10ms to 1h", "1s",
      "With durability=replicated: how long it may stay unsynced.",

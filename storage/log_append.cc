@@ -59,6 +59,7 @@ LogImpl::LogImpl(LogDirectory& directory, EventLoop& loop, Options options, Reco
 LogImpl::~LogImpl() {
   *alive_ = false;
   CountUnread(0);
+  SetUnsynced(0);
   directory_.compactor().Withdraw(options_.id);
 }
 
@@ -78,7 +79,7 @@ void LogImpl::Adopt(RecoveredLog recovered) {
   has_folder_ = has_folder_ || !segments_.empty();
   active_allocated_ = recovered.active_file_bytes;
   active_since_ = kNoTimestamp;
-  unsynced_bytes_ = 0;
+  SetUnsynced(0);
   hints_ = {};
   ++replacements_;
   checkpoint_.reset();

@@ -158,6 +158,11 @@ class Directory final : public LogDirectory {
     unread_logs_.fetch_add(change, std::memory_order_relaxed);
   }
 
+  uint64_t CountUnsynced(int64_t change) override {
+    const int64_t before = unsynced_bytes_.fetch_add(change, std::memory_order_relaxed);
+    return static_cast<uint64_t>(before + change);
+  }
+
   GroupSync& group_sync() override { return *sync_; }
   FileCache& file_cache() override { return *cache_; }
   Compactor& compactor() override { return compactor_; }
@@ -350,6 +355,7 @@ class Directory final : public LogDirectory {
   std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);
 
   std::atomic<int> unread_logs_{0};
+  std::atomic<int64_t> unsynced_bytes_{0};
   mutable std::atomic<bool> looked_at_{false};
   std::atomic<bool> failed_{false};
   mutable Mutex mutex_;

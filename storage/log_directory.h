@@ -51,7 +51,7 @@ class LogDirectory {
     bool format_if_empty = true;
     uint64_t reserve_bytes = 0;    // appends are refused while less than this is free
     size_t open_files_max = 1024;  // least recently used ones are closed
-    // Bounds of the unsynced tail of kReplicated logs.
+    // Bounds of what is written and not synced: of all logs together, and of each.
     uint64_t flush_bytes_max = 64u << 20;
     Duration flush_interval = std::chrono::seconds(1);
     uint64_t file_step_bytes_max = 16u << 20;  // files grow in steps up to this
@@ -115,6 +115,8 @@ class LogDirectory {
   virtual uint64_t CheckpointBytes() const = 0;
   // A log has such bytes now (1), or has none any more (-1).
   virtual void CountUnreadLog(int change) = 0;
+  // So many bytes more, or fewer, are written and their sync has not begun. Returns all of them.
+  virtual uint64_t CountUnsynced(int64_t change) = 0;
 
   virtual GroupSync& group_sync() = 0;
   virtual FileCache& file_cache() = 0;

@@ -139,6 +139,7 @@ class LogImpl final : public Log {
   void NoteWritten(const SyncedMark& mark);
   static void AddTouched(Touched& all, Touched more);
   bool SyncIsDue() const;
+  void SetUnsynced(uint64_t bytes);
   void SetFlushTimer();
   void StartSync();
   void OnSynced(const SyncedMark& mark, Result<void> result);

@@ -82,7 +82,7 @@ bool LogImpl::WriteAndSync(const std::shared_ptr<const Chunks>& chunks, const Sy
   if (!begun) return false;
   dirty_ = {};
   syncing_ = true;
-  unsynced_bytes_ = 0;
+  SetUnsynced(0);
   sync_wanted_ = false;
   return true;
 }
@@ -191,7 +191,7 @@ void LogImpl::NoteWritten(const SyncedMark& mark) {
 }
 
 void LogImpl::OnWritten(const SyncedMark& mark, Touched touched) {
-  unsynced_bytes_ += writing_bytes_;
+  SetUnsynced(unsynced_bytes_ + writing_bytes_);
   AddTouched(dirty_, std::move(touched));
   NoteWritten(mark);
   // The next write begins before the sync of this one: the two lanes work beside each other.
@@ -202,6 +202,11 @@ void LogImpl::OnWritten(const SyncedMark& mark, Touched touched) {
   RunQuietWork();
 }
 
+void LogImpl::SetUnsynced(uint64_t bytes) {
+  directory_.CountUnsynced(static_cast<int64_t>(bytes) - static_cast<int64_t>(unsynced_bytes_));
+  unsynced_bytes_ = bytes;
+}
+
 bool LogImpl::SyncIsDue() const {
   const bool nothing_new = ends_.written_end == ends_.synced_end &&
                            written_mark_.segment_base == synced_mark_.segment_base;
@@ -210,7 +215,8 @@ bool LogImpl::SyncIsDue() const {
   if (config.durability == Durability::kSynced || sync_wanted_ || closing_ || !quiet_work_.empty())
     return true;
   return ends_.written_end - ends_.synced_end >= config.flush_messages ||
-         unsynced_bytes_ >= directory_.options().flush_bytes_max;
+         (unsynced_bytes_ > 0 &&
+          directory_.CountUnsynced(0) >= directory_.options().flush_bytes_max);
 }
 
 // With durability=replicated: what was written does not stay unsynced for longer than this.
@@ -238,7 +244,7 @@ void LogImpl::RequestSync() {
 
 void LogImpl::StartSync() {
   syncing_ = true;
-  unsynced_bytes_ = 0;
+  SetUnsynced(0);
   sync_wanted_ = sync_wanted_ && (writing_ || !queue_.empty());
   GroupSync::Part part;
   part.partition = options_.id;

@@ -227,6 +227,7 @@ class MutantDirectory final : public LogDirectory {
   DiskSpace space() const override { return inner_->space(); }
   uint64_t CheckpointBytes() const override { return inner_->CheckpointBytes(); }
   void CountUnreadLog(int change) override { inner_->CountUnreadLog(change); }
+  uint64_t CountUnsynced(int64_t change) override { return inner_->CountUnsynced(change); }
   GroupSync& group_sync() override { return sync_; }
   FileCache& file_cache() override { return inner_->file_cache(); }
   Compactor& compactor() override { return inner_->compactor(); }

@@ -154,6 +154,21 @@ TEST(LogWrite, SoDoBytesOverSegmentsToo) {
   EXPECT_GT(harness.log().ends().synced_end, Offset{80});
 }
 
+TEST(LogWrite, AndThoseOfAllLogsOfTheDirectoryTogether) {
+  LogHarness harness(8, Replicated());
+  harness.directory_options().flush_interval = seconds(60);
+  harness.directory_options().flush_bytes_max = 10'000;
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(harness.Append(1, 1000));
+  harness.scheduler().RunFor(seconds(1));
+  EXPECT_EQ(harness.log().ends().synced_end, Offset{0});
+  harness.directory().CountUnsynced(9'000);  // another log's
+  ASSERT_TRUE(harness.Append(1, 1000));
+  harness.scheduler().RunFor(seconds(1));
+  EXPECT_EQ(harness.log().ends().synced_end, Offset{2});
+  EXPECT_EQ(harness.directory().CountUnsynced(-9'000), 0u);
+}
+
 TEST(LogWrite, AnIdleLogHasNoTimer) {
   LogHarness harness(9, Replicated());
   ASSERT_TRUE(harness.Start());
