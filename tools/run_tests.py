@@ -2,16 +2,19 @@
 """Runs the tests of a build folder through ctest and counts their cases.
 
 usage: run_tests.py BUILD_FOLDER [--filter REGEX] [--labels REGEX] [--jobs N] [--timeout SECONDS]
-       run_tests.py BUILD_FOLDER [--labels REGEX] --targets
+       run_tests.py BUILD_FOLDER [--filter REGEX] [--labels REGEX] --targets
 
 REGEX is looked for in the names of the tests (`ctest -N` lists them) and of their cases; a test
 whose own name matches runs whole. Of a GoogleTest binary every case counts (`Suite.Case`), of a
 pytest run too (`file_test.test_name`), of any other test the test itself. A program that dies
 counts as one failure more than its report tells. The last line is `N passed, N failed`; exit code:
-0 if something ran and nothing failed, else 1. --targets prints what to build for these tests.
+0 if something ran and nothing failed, else 1. --targets prints what to build for these tests:
+which cases a test has is read from its sources then, and nothing is printed where no source has
+what the filter looks for, so that everything is built.
 """
 import argparse
 import fnmatch
+import glob
 import json
 import os
 import re
@@ -24,12 +27,16 @@ import xml.etree.ElementTree as ElementTree
 FILTER_BYTES_MAX = 100_000
 GTEST_REPORT = "--gtest_output=json:"
 PYTEST_REPORT = "--junitxml="
+GTEST_CASE = re.compile(r"^(?:TYPED_)?TEST(?:_[FP])?\(\s*(\w+),\s*(\w+)\s*\)", re.MULTILINE)
+GTEST_PARAMETERS = re.compile(r"^INSTANTIATE_(?:TYPED_)?TEST_SUITE_P|^TYPED_TEST_SUITE", re.MULTILINE)
+PYTEST_CASE = re.compile(r"^\s*(?:async )?def (test_\w+)\(", re.MULTILINE)
 
 
 class Test:
     """One entry of ctest: its command, and where its cases are reported."""
 
-    def __init__(self, entry):
+    def __init__(self, entry, source_folder=None):
+        self.source_folder = source_folder  # where it is added
         self.name = entry["name"]
         self.command = entry.get("command", [])
         self.report = self.option(GTEST_REPORT) or self.option(PYTEST_REPORT)
@@ -49,13 +56,56 @@ class Test:
         program = self.command[0] if self.command else ""
         return needs + ([self.name] if not program.startswith("/usr/") else [])
 
+    def may_have(self, matches):
+        """Whether the test or a case of it matches, as far as its sources tell; it need not be built."""
+        if matches(self.name):
+            return True
+        program = self.command[0] if self.command else ""
+        if self.is_pytest:
+            return any(matches(f"{os.path.basename(path)[:-3]}.{case}")
+                       for path in self.command if path.endswith(".py")
+                       for case in PYTEST_CASE.findall(read(path)))
+        if self.source_folder is None or program.startswith("/usr/"):
+            return False
+        for path in glob.glob(os.path.join(self.source_folder, "*.cc")):
+            text = read(path)
+            if any(matches(".".join(case)) for case in GTEST_CASE.findall(text)):
+                return True
+            # The names of parameters are made by the program: whatever is said there may be one.
+            if GTEST_PARAMETERS.search(text) and any(map(matches, text.splitlines())):
+                return True
+        return False
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def folder_of(graph, node):
+    """Of the CMakeLists.txt that adds a test."""
+    while node is not None:
+        path = graph["files"][graph["nodes"][node]["file"]]
+        if os.path.basename(path) == "CMakeLists.txt":
+            return os.path.dirname(path)
+        node = graph["nodes"][node].get("parent")
+    return None
+
 
 def list_tests(build, labels):
     command = ["ctest", "--test-dir", build, "--show-only=json-v1"]
     if labels:
         command += ["-L", labels]
     listing = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return [Test(entry) for entry in json.loads(listing)["tests"]]
+    listing = json.loads(listing)
+    return [Test(entry, folder_of(listing["backtraceGraph"], entry.get("backtrace")))
+            for entry in listing["tests"]]
+
+
+def narrow(tests, pattern):
+    """The tests that have to be built for a filter; all of them where their sources do not tell."""
+    matches = matcher(pattern)
+    return [test for test in tests if test.may_have(matches)] or tests
 
 
 def parse_gtest_list(text):
@@ -230,6 +280,10 @@ def main():
     options = parser.parse_args()
 
     tests = list_tests(options.build, options.labels)
+    if options.filter:
+        every_test, tests = tests, narrow(tests, options.filter)
+        if options.targets and tests == every_test and not options.labels:
+            return 0  # the whole tree
     if options.targets:
         print("\n".join(sorted({target for test in tests for target in test.targets()})))
         return 0

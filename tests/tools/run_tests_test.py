@@ -72,6 +72,39 @@ def test_a_filter_picks_whole_tests_by_name_and_cases_by_theirs(monkeypatch):
     assert run_tests.plan(tests, "*Cuts")[2]["GTEST_FILTER"] == "Log.Cuts"
 
 
+def test_a_filter_needs_only_the_tests_whose_sources_have_such_cases(tmp_path):
+    folders = {}
+    for name, text in {
+            "log_test": "TEST_F(Log, Rolls) {\nTEST(Index,\n     Cuts) {\n// not by Rain\n",
+            "codec_test": 'TEST_P(Codec, Reads) {\nINSTANTIATE_TEST_SUITE_P(All, Codec, Values("gzip"))'}.items():
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        (folders[name] / "a_test.cc").write_text(text)
+    script = tmp_path / "restart_test.py"
+    script.write_text("def test_rolls_back(node):\n    pass\n")
+    log, codec = (run_tests.Test({"name": name}, str(folders[name])) for name in folders)
+    cluster = run_tests.Test({"name": "cluster_restart", "command": [
+        "/usr/bin/python3", "--junitxml=/none", str(script)]}, str(tmp_path))
+    check = run_tests.Test({"name": "source_check", "command": ["/usr/bin/python3", str(script)]},
+                           str(tmp_path))
+    tests = [log, codec, cluster, check]
+    assert run_tests.narrow(tests, "^Log.Rolls$") == [log]
+    assert run_tests.narrow(tests, "Index.*Cuts") == [log]
+    assert run_tests.narrow(tests, "*Cuts") == [log]
+    assert run_tests.narrow(tests, "(?i)rolls") == [log, cluster]
+    assert run_tests.narrow(tests, "gzip") == [codec]
+    assert run_tests.narrow(tests, "source_check") == [check]
+    assert run_tests.narrow(tests, "Rain") == tests  # nothing says where that would be
+
+
+def test_the_folder_of_a_test_is_where_it_was_added():
+    graph = {"files": ["/s/cmake/G.cmake", "/s/tests/base/CMakeLists.txt"],
+             "nodes": [{"file": 1}, {"file": 0, "parent": 0}, {"file": 0}]}
+    assert run_tests.folder_of(graph, 1) == "/s/tests/base"
+    assert run_tests.folder_of(graph, 2) is None
+    assert run_tests.folder_of(graph, None) is None
+
+
 def test_lists_of_cases_are_understood():
     assert run_tests.parse_gtest_list("Log.\n  Rolls\n  Cuts  # GetParam() = 1\n") == {
         "Log": ["Rolls", "Cuts"]}
