@@ -105,7 +105,7 @@ class Log {
 
   virtual const TopicIdPartition& id() const = 0;
   virtual LogEnds ends() const = 0;
-  // Epoch of the last batch, or of the last AssignEpoch(); kNoLeaderEpoch in an empty log.
+  // Epoch of the last batch; kNoLeaderEpoch in an empty log.
   virtual LeaderEpoch last_epoch() const = 0;
   virtual const EpochCache& epochs() const = 0;
   virtual ProducerState& producers() = 0;

@@ -52,7 +52,8 @@ void CollectCases(const CLI::App& app, const std::string& path, const std::strin
     } else if (option->get_type_size() > 0) {
       // Options of the whole program may stand behind the subcommand, too.
       const std::string at = path == "gregor" ? "gregor\"*\" " : path + " ";
-      cases.values += "    \"" + at + option->get_name() + "\") echo \"" + values + "\" ;;\n";
+      for (const std::string& name : option->get_lnames())
+        cases.values += "    \"" + at + "--" + name + "\") echo \"" + values + "\" ;;\n";
     }
   }
   for (const CLI::App* const command : app.get_subcommands([](const CLI::App*) { return true; })) {

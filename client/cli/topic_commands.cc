@@ -211,9 +211,7 @@ void AddCreate(CLI::App& topic, GlobalOptions& global,
                const std::shared_ptr<TopicArguments>& arguments) {
   CLI::App* const command = Add(topic, global, "create", "Create a topic", Create, arguments);
   AddName(command, arguments);
-  command
-      ->add_option("--partitions", arguments->partitions,
-                   "Partitions (default: 1)")
+  command->add_option("--partitions", arguments->partitions, "Partitions (default: 1)")
       ->check(Between(1, INT32_MAX))
       ->type_name("N");
   command
@@ -272,7 +270,9 @@ void AddOthers(CLI::App& topic, GlobalOptions& global,
   command = Add(topic, global, "add-partitions", "Give a topic more partitions", AddPartitions,
                 arguments);
   AddName(command, arguments);
-  command->add_option("--total", arguments->partitions, "How many there shall be afterwards")
+  command
+      ->add_option("--total,--partitions", arguments->partitions,
+                   "How many there shall be afterwards")
       ->required()
       ->check(Between(1, INT32_MAX))
       ->type_name("N");

@@ -356,6 +356,18 @@ TEST_F(CliTest, BenchPrintsOneJsonDocumentOrAHistogram) {
   EXPECT_NE(latency.out.find("#"), std::string::npos);
 }
 
+TEST_F(CliTest, AddPartitionsTakesTheTotalByTwoNames) {
+  for (const std::string option : {"--total", "--partitions"}) {
+    // The server of this test cannot do it: the command line is right.
+    const Ran ran = Run({"topic", "add-partitions", "orders", option, "4"});
+    EXPECT_EQ(ran.code, kExitFailed) << ran.err;
+    EXPECT_EQ(Run({"topic", "add-partitions", "orders", option, "0"}).code, kExitUsage);
+  }
+  EXPECT_EQ(Run({"topic", "add-partitions", "orders"}).code, kExitUsage);
+  const std::string script = RunCommand({"completion", "bash"}).out;
+  EXPECT_NE(script.find("\"gregor topic add-partitions --partitions\")"), std::string::npos);
+}
+
 TEST(Cli, EveryBenchTakesTheSameOptionsAndSaysWhatTheyMean) {
   for (const std::string bench : {"produce", "consume", "latency", "admin"}) {
     const Ran help = RunCommand({"bench", bench, "--help"});

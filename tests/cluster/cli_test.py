@@ -224,7 +224,8 @@ def test_topics_are_managed(gregor):
     assert [p["partition"] for p in document["partitions"]] == [0, 1, 2]
     gregor("topic", "alter", "orders", "--config", "retention.ms=2000", "--unset", "cleanup.policy")
     assert json.loads(gregor("topic", "describe", "orders", "--output", "json").stdout)["configs"] == {"retention.ms": "2000"}
-    gregor("topic", "add-partitions", "orders", "--total", "5")
+    gregor("topic", "add-partitions", "orders", "--total", "4")
+    gregor("topic", "add-partitions", "orders", "--partitions", "5")
     assert rows(gregor("topic", "list"))[0]["PARTITIONS"] == "5"
     gregor("topic", "delete", "orders", "other")
     assert gregor("topic", "list").stdout.splitlines()[1:] == []
