@@ -3,6 +3,8 @@
 #include <memory>
 #include <regex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "client/admin.h"
 #include "client/cli/commands.h"
@@ -35,14 +37,15 @@ std::string ValuesOf(const CLI::Option& option, const std::string& path) {
   return "";
 }
 
-// Cases of a shell's `case`, by the path of a command.
-struct Cases {
-  std::string words;   // path: what may follow it
-  std::string values;  // path and option: what may be its value
+// What a pattern stands for, in the order in which they are to be tried.
+using Cases = std::vector<std::pair<std::string, std::string>>;
+struct Tables {
+  Cases words;   // path of a command: what may follow it
+  Cases values;  // path and option: what may be its value
 };
 
 void CollectCases(const CLI::App& app, const std::string& path, const std::string& inherited,
-                  Cases& cases) {
+                  Tables& tables) {
   std::string words = inherited;
   for (const CLI::Option* const option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) words += "--" + name + " ";
@@ -51,21 +54,21 @@ void CollectCases(const CLI::App& app, const std::string& path, const std::strin
       if (!values.empty()) words += values + " ";
     } else if (option->get_type_size() > 0) {
       // Options of the whole program may stand behind the subcommand, too.
-      const std::string at = path == "gregor" ? "gregor\"*\" " : path + " ";
+      const std::string at = path == "gregor" ? "gregor* " : path + " ";
       for (const std::string& name : option->get_lnames())
-        cases.values += "    \"" + at + "--" + name + "\") echo \"" + values + "\" ;;\n";
+        tables.values.emplace_back(at + "--" + name, values);
     }
   }
   for (const CLI::App* const command : app.get_subcommands([](const CLI::App*) { return true; })) {
     if (command->get_name().empty() || command->get_group().empty()) continue;
     words += command->get_name() + " ";
     CollectCases(*command, path + " " + command->get_name(),
-                 path == "gregor" ? "--server --output " : inherited, cases);
+                 path == "gregor" ? "--server --output " : inherited, tables);
   }
-  cases.words += "    \"" + path + "\") echo \"" + words + "\" ;;\n";
+  tables.words.emplace_back(path, words);
 }
 
-constexpr char kFunctions[] = R"script(
+constexpr char kBashFunctions[] = R"script(
 # Words as they are, and for @KIND what the server knows; nothing where no server answers.
 _gregor_expand() {
   local word server=()
@@ -107,19 +110,88 @@ _gregor() {
 complete -o default -F _gregor gregor
 )script";
 
-// One function serves both shells: zsh runs bash's completions after bashcompinit.
+constexpr char kFishFunctions[] = R"script(
+function __gregor_complete
+    set -l tokens (commandline -opc)
+    set -l current (commandline -ct)
+    set -l at gregor
+    set -l server
+    for i in (seq 2 (count $tokens))
+        __gregor_words "$at $tokens[$i]" >/dev/null; and set at "$at $tokens[$i]"
+        switch $tokens[$i]
+            case '--server=*'
+                set server $tokens[$i]
+            case --server
+                test $i -lt (count $tokens); and set server $tokens[$i..(math $i + 1)]
+        end
+    end
+    set -l before ''
+    set -l previous $tokens[-1]
+    if string match -q -- '--*=*' "$current"
+        set -l parts (string split -m 1 = -- $current)
+        set previous $parts[1]
+        set current $parts[2]
+        set before "$previous="
+    end
+    set -l words (__gregor_values "$at $previous")
+    if test $status -ne 0
+        set words (__gregor_words $at)
+    else if test -z "$words"
+        # An option wants a value that nobody knows: files.
+        __fish_complete_path "$current"
+        return
+    end
+    # Words as they are, and for @KIND what the server knows; nothing where no server answers.
+    for word in (string split -n ' ' -- "$words")
+        if not string match -q '@*' -- $word
+            echo -- $before$word
+        else if not string match -q -- '-*' "$current"
+            for name in ($tokens[1] $server completion words (string sub -s 2 -- $word) "$current" 2>/dev/null)
+                echo -- $before$name
+            end
+        end
+    end
+end
+complete -c gregor -f -a '(__gregor_complete)'
+)script";
+
+void PrintBashTable(const char* name, const Cases& cases) {
+  std::cout << name << "() {\n  case $1 in\n";
+  for (const auto& [pattern, words] : cases) {
+    const std::string quoted = std::regex_replace(pattern, std::regex(R"(\*)"), "\"*\"");
+    std::cout << "    \"" << quoted << "\") echo \"" << words << "\" ;;\n";
+  }
+  std::cout << "    *) return 1 ;;\n  esac\n}\n";
+}
+
+void PrintFishTable(const char* name, const Cases& cases) {
+  std::cout << "function " << name << "\n    switch $argv[1]\n";
+  for (const auto& [pattern, words] : cases)
+    std::cout << "        case '" << pattern << "'\n            echo '" << words << "'\n";
+  std::cout << "        case '*'\n            return 1\n    end\nend\n";
+}
+
+// How a shell reads the script.
+std::string LoadCommand(const std::string& shell) {
+  const std::string print = "gregor completion " + shell;
+  return shell == "fish" ? print + " | source" : "source <(" + print + ")";
+}
+
+// One function serves bash and zsh, which runs bash's completions after bashcompinit.
 void PrintScript(const CLI::App& app, const std::string& shell) {
-  Cases cases;
-  CollectCases(app, "gregor", "", cases);
-  std::cout << "# completion of gregor; load it with: source <(gregor completion " << shell
-            << ")\n";
+  Tables tables;
+  CollectCases(app, "gregor", "", tables);
+  std::cout << "# completion of gregor; load it with: " << LoadCommand(shell) << "\n";
+  if (shell == "fish") {
+    PrintFishTable("__gregor_words", tables.words);
+    PrintFishTable("__gregor_values", tables.values);
+    std::cout << kFishFunctions + 1;
+    return;
+  }
   if (shell == "zsh") std::cout << "autoload -U +X bashcompinit && bashcompinit\n";
-  const auto print = [](const char* name, const std::string& list) {
-    std::cout << name << "() {\n  case $1 in\n" << list << "    *) return 1 ;;\n  esac\n}\n";
-  };
-  print("_gregor_words", cases.words);
-  print("_gregor_values", cases.values);
-  std::cout << kFunctions + 1;
+  PrintBashTable("_gregor_words", tables.words);
+  PrintBashTable("_gregor_values", tables.values);
+  std::cout << kBashFunctions + 1;
 }
 
 // --- what the server knows ---
@@ -156,9 +228,8 @@ void AddCompletionCommand(CLI::App& app, GlobalOptions& global) {
   CLI::App* const completion =
       app.add_subcommand("completion", "Print a script that completes command lines in a shell");
   completion->require_subcommand(1);
-  for (const std::string shell : {"bash", "zsh"}) {
-    completion
-        ->add_subcommand(shell, "For " + shell + ": source <(gregor completion " + shell + ")")
+  for (const std::string shell : {"bash", "zsh", "fish"}) {
+    completion->add_subcommand(shell, "For " + shell + ": " + LoadCommand(shell))
         ->callback([&app, shell] { PrintScript(app, shell); });
   }
   // For the script.

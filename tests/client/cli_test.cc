@@ -468,7 +468,12 @@ TEST(Cli, CompletionKnowsCommandsAndOptions) {
   EXPECT_EQ(bash.code, 0);
   EXPECT_NE(bash.out.find("\"gregor topic create\") echo "), std::string::npos);
   EXPECT_NE(bash.out.find("--replication-factor"), std::string::npos);
+  EXPECT_NE(bash.out.find("\"gregor\"*\" --output\") echo \"table json\""), std::string::npos)
+      << bash.out;
   EXPECT_NE(RunCommand({"completion", "zsh"}).out.find("bashcompinit"), std::string::npos);
+  const std::string fish = RunCommand({"completion", "fish"}).out;
+  EXPECT_NE(fish.find("case 'gregor topic create'\n"), std::string::npos);
+  EXPECT_NE(fish.find("case 'gregor* --output'\n            echo 'table json'"), std::string::npos);
 }
 
 }  // namespace

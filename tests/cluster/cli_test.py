@@ -4,6 +4,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -398,6 +399,34 @@ def test_the_logs_of_a_data_directory_are_verified_and_dumped(node, gregor):
     logs = json.loads(command("--output", "json", "log", "verify", str(node.data)).stdout.splitlines()[0])
     assert (logs["records"], logs["problems"]) == (1, 0)
     assert json.loads(command("--output", "json", "log", "dump", str(node.data)).stdout)["records"] == 1
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_completion_completes_in_fish(node, gregor, tmp_path):
+    script = tmp_path / "completion.fish"
+    script.write_text(command("completion", "fish").stdout)
+
+    def complete(line):
+        ran = subprocess.run(["fish", "--no-config", "-c", f"function gregor; {BINARY} $argv; end; source {script}; complete -C '{line}'"],
+                             capture_output=True, text=True, timeout=20, check=True, cwd=tmp_path,
+                             env=dict(os.environ, GREGOR_SERVER="127.0.0.1:1", HOME=str(tmp_path)))
+        assert ran.stderr == ""
+        return [row.split("\t")[0] for row in ran.stdout.splitlines()]
+
+    assert complete("gregor to") == ["topic"]
+    assert complete("gregor topic cr") == ["create"]
+    assert complete("gregor topic add-partitions --p") == ["--partitions"]
+    assert complete("gregor produce orders --acks l") == ["leader"]
+    assert complete("gregor produce orders --compression=z") == ["--compression=zstd"]
+    assert complete("gregor topic list --output ") == ["json", "table"]
+    assert complete("gregor produce orders --file compl") == ["completion.fish"]
+    assert "orders" not in complete("gregor consume or")  # no server answers
+    gregor("topic", "create", "orders")
+    gregor("topic", "create", "other")
+    for line in ("consume o", "topic delete o", "bench produce --topic o", "config describe --topic o"):
+        assert complete(f"gregor --server {node.grpc} {line}") == ["orders", "other"], line
+    assert complete(f"gregor --server={node.grpc} consume oth") == ["other"]
+    assert complete(f"gregor --server {node.grpc} config get log.retention.m") == ["log.retention.ms"]
 
 
 def test_completion_completes_in_bash(node, gregor, tmp_path):
