@@ -146,7 +146,8 @@ function __gregor_complete
         if not string match -q '@*' -- $word
             echo -- $before$word
         else if not string match -q -- '-*' "$current"
-            for name in ($tokens[1] $server completion words (string sub -s 2 -- $word) "$current" 2>/dev/null)
+            set -l kind (string sub -s 2 -- $word)
+            for name in ($tokens[1] $server completion words $kind "$current" 2>/dev/null)
                 echo -- $before$name
             end
         end
