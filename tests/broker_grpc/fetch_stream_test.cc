@@ -283,6 +283,25 @@ TEST_F(FetchStreamTest, ManyBadSlotsAreAllAnswered) {
   writer.join();
 }
 
+TEST_F(FetchStreamTest, TheLogNamesTheClientOfAStreamThatEndsWithAnError) {
+  LogLines log;
+  v1::FetchOpen open = BatchesOpen();
+  open.set_client_id("reader-1");
+  std::string line;
+  // One line a second at most is written: other streams may have been first.
+  for (; line.empty(); line = log.With("reader-1")) {
+    Start({}, open);
+    Credit(0);
+    v1::FetchStreamResponse response;
+    while (stream_->Read(&response)) {
+    }
+    EXPECT_EQ(stream_->Finish().error_code(), grpc::INVALID_ARGUMENT);
+  }
+  EXPECT_THAT(line, HasSubstr("Stream 7-f"));
+  EXPECT_THAT(line, HasSubstr(" of \"reader-1\" at ipv4:127.0.0.1:"));
+  EXPECT_THAT(line, HasSubstr("credit_bytes has to be positive"));
+}
+
 TEST_F(FetchStreamTest, ASlotThatIsTakenEndsTheStream) {
   Start();
   Add(1, 1);

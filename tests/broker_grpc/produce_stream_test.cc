@@ -1,7 +1,5 @@
-#include <glog/logging.h>
 #include <gmock/gmock.h>
 
-#include <mutex>
 #include <thread>
 
 #include "gregor/v1/produce.grpc.pb.h"
@@ -304,29 +302,6 @@ TEST_F(ProduceStreamTest, FrameIdsHaveToRise) {
   EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("frame_id 1"));
 }
-
-// Collects the lines of the log.
-class LogLines final : public google::LogSink {
- public:
-  LogLines() { google::AddLogSink(this); }
-  ~LogLines() override { google::RemoveLogSink(this); }
-  void send(google::LogSeverity, const char*, const char*, int, const google::LogMessageTime&,
-            const char* text, size_t size) override {
-    const std::lock_guard lock(mutex_);
-    lines_.emplace_back(text, size);
-  }
-  std::string With(const std::string& part) {
-    const std::lock_guard lock(mutex_);
-    for (const std::string& line : lines_) {
-      if (line.find(part) != std::string::npos) return line;
-    }
-    return "";
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::string> lines_;
-};
 
 TEST_F(ProduceStreamTest, TheLogNamesTheClientOfAStreamThatEndsWithAnError) {
   LogLines log;
