@@ -74,7 +74,11 @@ void Partition::WhenOpen(Task task) {
 void Partition::SetMetadata(Metadata metadata) {
   const bool config_changed = *metadata.settings != *metadata_.settings;
   metadata_ = std::move(metadata);
-  if (config_changed && log_ != nullptr) log_->SetConfig(metadata_.settings->log);
+  if (!config_changed || log_ == nullptr) return;
+  log_->SetConfig(metadata_.settings->log);
+  // Writes that repeat what was only written so far wait for this.
+  if (state_ == State::kOpen && metadata_.settings->log.durability == Durability::kSynced)
+    log_->RequestSync();
 }
 
 std::optional<Error> Partition::failure() const {
@@ -192,40 +196,37 @@ Result<Produced> Partition::AppendToLog(RecordBatch batch) {
   return produced;
 }
 
-void Partition::Produce(Append append, BrokerApi::Done<Produced> done) {
-  if (auto serving = CheckServing(append.current_leader_epoch); !serving.ok())
-    return done(std::move(serving).error());
+Result<Partition::PendingAck> Partition::CheckAndAppend(Append& append) {
+  RETURN_IF_ERROR(CheckServing(append.current_leader_epoch));
   if (append.abandoned != nullptr && append.abandoned->load(std::memory_order_acquire)) {
-    return done(Error(Reason::kPriorRequestFailed,
-                      "an earlier write of this stream to the partition failed: send again from "
-                      "that one on"));
+    return Error(Reason::kPriorRequestFailed,
+                 "an earlier write of this stream to the partition failed: send again from that "
+                 "one on");
   }
-  if (auto acks = CheckAcks(append.ack); !acks.ok()) return done(std::move(acks).error());
-  auto batch = CheckProducedBatch(std::move(append.batch), RulesNow());
-  if (!batch.ok()) return done(std::move(batch).error());
-  auto duplicate = FindDuplicate(append, batch->header);
-  if (!duplicate.ok()) return done(std::move(duplicate).error());
+  RETURN_IF_ERROR(CheckAcks(append.ack));
+  ASSIGN_OR_RETURN(RecordBatch batch, CheckProducedBatch(std::move(append.batch), RulesNow()));
+  ASSIGN_OR_RETURN(auto duplicate, FindDuplicate(append, batch.header));
   PendingAck pending;
-  if (duplicate->has_value()) {
-    pending.produced = std::move(**duplicate);
+  if (duplicate.has_value()) {
+    pending.produced = std::move(*duplicate);
   } else {
-    pending.bytes = batch->bytes.size();
-    auto produced = AppendToLog(std::move(*batch));
-    if (!produced.ok()) return done(std::move(produced).error());
-    pending.produced = std::move(*produced);
+    pending.bytes = batch.bytes.size();
+    ASSIGN_OR_RETURN(pending.produced, AppendToLog(std::move(batch)));
   }
   pending.end = pending.produced.base_offset + pending.produced.record_count;
   pending.memory = std::move(append.memory);
-  pending.done = std::move(done);
-  Acknowledge(std::move(pending), append.ack);
+  pending.wants_receipt = append.ack.receipt && append.ack.acks != Acks::kNone;
+  return pending;
+}
+
+void Partition::Produce(Append append, BrokerApi::Done<Produced> done) {
+  auto pending = CheckAndAppend(append);
+  if (!pending.ok()) return done(std::move(pending).error());
+  pending->done = std::move(done);
+  Acknowledge(std::move(*pending), append.ack);
 }
 
 void Partition::Acknowledge(PendingAck pending, const AckRule& ack) {
-  if (ack.receipt && ack.acks != Acks::kNone) {
-    const bool synced = metadata_.settings->log.durability == Durability::kSynced;
-    auto& receipt = pending.produced.receipt.emplace();
-    (synced ? receipt.synced : receipt.held).push_back(context_.node_id);
-  }
   if (ack.acks == Acks::kNone) {
     auto done = std::move(pending.done);
     const Produced produced = pending.produced;
@@ -239,6 +240,13 @@ void Partition::Acknowledge(PendingAck pending, const AckRule& ack) {
   OnProgress();
 }
 
+Receipt Partition::ReceiptNow(Offset end) const {
+  Receipt receipt;
+  const bool is_synced = end <= log_->ends().synced_end;
+  (is_synced ? receipt.synced : receipt.held).push_back(context_.node_id);
+  return receipt;
+}
+
 void Partition::OnProgress() {
   if (log_ == nullptr || state_ == State::kRemoved) return;
   if (const auto failure = log_->failure(); failure.has_value()) {
@@ -247,13 +255,17 @@ void Partition::OnProgress() {
   }
   const LogEnds ends = log_->ends();
   const bool synced = metadata_.settings->log.durability == Durability::kSynced;
-  // Never back: what was visible once stays visible, also when durability becomes stricter.
-  high_watermark_ = std::max(high_watermark_, synced ? ends.synced_end : ends.written_end);
+  const Offset held = synced ? ends.synced_end : ends.written_end;
+  // Never back: what was visible once stays visible, also when durability becomes stricter. What is
+  // acknowledged from then on is held to that all the same: a retry waits until its original is
+  // synced.
+  high_watermark_ = std::max(high_watermark_, held);
   size_t bytes = 0;
-  while (acks_done_ < acks_.size() && acks_[acks_done_].end <= high_watermark_) {
+  while (acks_done_ < acks_.size() && acks_[acks_done_].end <= held) {
     PendingAck pending = std::move(acks_[acks_done_]);
     bytes += pending.bytes;
     ++acks_done_;
+    if (pending.wants_receipt) pending.produced.receipt = ReceiptNow(pending.end);
     pending.done(std::move(pending.produced));
   }
   ForgetDone();

@@ -109,6 +109,7 @@ class Partition {
     Offset end;        // answered once the high watermark is here
     size_t bytes = 0;  // appended; 0 for a duplicate
     Produced produced;
+    bool wants_receipt = false;
     Budget::Share memory;
     BrokerApi::Done<Produced> done;
   };
@@ -122,8 +123,12 @@ class Partition {
   // Whether the batch is a retry: then what to answer.
   Result<std::optional<Produced>> FindDuplicate(const Append& append, const BatchHeader& header);
   Result<Produced> AppendToLog(RecordBatch batch);  // stamps it first
+  // All of Produce() that can be refused. Without `done`.
+  Result<PendingAck> CheckAndAppend(Append& append);
   Produced Describe(Offset base, int32_t record_count) const;
   void Acknowledge(PendingAck pending, const AckRule& ack);
+  // What this replica holds at this moment of a batch that ends at `end`.
+  Receipt ReceiptNow(Offset end) const;
 
   void OnProgress();
   void ForgetDone();
