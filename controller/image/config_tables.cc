@@ -60,6 +60,9 @@ constexpr ConfigSpec kTopicConfigs[] = {
     LongConfig("max.compaction.lag.ms", kConfigLongMax, "at least 1", 1,
                "log.cleaner.max.compaction.lag.ms",
                "A record is compacted at the latest when it is so old (ms)."),
+    NotYet(IntConfig("max.decompressed.message.bytes", "67108864", "at least 0", 0, "",
+                     "Largest record once it is decompressed (bytes). What all records of a batch "
+                     "take together is bounded by that instead, in every topic.")),
     IntConfig("max.message.bytes", "1048588", "at least 0", 0, "message.max.bytes",
               "Largest batch that is accepted, as sent (bytes)."),
     LongConfig("message.timestamp.after.max.ms", "3600000", "at least 0", 0,

@@ -113,7 +113,11 @@ TEST(TopicConfigs, WhatHasNoEffectIsRefusedNotKept) {
   EXPECT_THAT(Refusal({{"remote.storage.enable", "true"}}), HasSubstr("has no effect"));
   EXPECT_THAT(Refusal({{"unclean.leader.election.enable", "true"}}), HasSubstr("has no effect"));
   EXPECT_THAT(Refusal({{"compression.zstd.level", "9"}}), HasSubstr("has no effect"));
+  EXPECT_THAT(Refusal({{"max.decompressed.message.bytes", "1048576"}}),
+              HasSubstr("acts as if it were \"67108864\""));
   // What happens anyway may be asked for.
+  EXPECT_EQ(FindTopicConfig("max.decompressed.message.bytes")->default_value,
+            std::to_string(kDecompressedBytesMax));
   EXPECT_EQ(Refusal({{"remote.storage.enable", "false"}}), "");
 }
 
