@@ -61,8 +61,9 @@ class LatencyHistogram {
   std::atomic<int64_t> sum_ns_{0};
 };
 
-// The numbers that a node shows, in Prometheus' text format. Names begin with "gregor_" and end in
-// the unit ("_total" for counters); all are listed in docs/operations.md. Thread: any.
+// The numbers that a node shows, in Prometheus' text format. Names begin with "gregor_" ("process_"
+// where Prometheus' own clients have a name for it) and end in the unit ("_total" for counters);
+// all are listed in docs/operations.md. Thread: any.
 // What is added lives as long as the registry. The same name and labels give the same object again.
 // REQUIRES: names and label names are Prometheus' own kind; one name has one kind and one help
 // text.

@@ -49,6 +49,7 @@ struct AckRule {
 // one. nullptr: always append.
 using AbandonFlag = std::shared_ptr<const std::atomic<bool>>;
 
+// As of the moment in which the write is answered.
 struct Receipt {
   std::vector<NodeId> synced;  // replicas that hold the batch synced to disk
   std::vector<NodeId> held;    // ... that hold it, not known to be synced
@@ -136,7 +137,7 @@ struct Fetch {
   int32_t bytes_min = 1;
   size_t bytes_max = 1 << 20;
   bool first_batch_may_exceed = false;
-  Duration wait_max{0};  // for bytes_min; 0: answer at once
+  Duration wait_max{0};  // for bytes_min, and for memory to read into; 0: answer at once
   Isolation isolation = Isolation::kReadCommitted;
   std::optional<LeaderEpoch> current_leader_epoch;
   std::optional<LeaderEpoch> last_fetched_epoch;
@@ -223,8 +224,9 @@ class BrokerApi {
   // was none of this cluster, and as ControllerApi::AllocateProducerIds().
   virtual void Init(InitProducer request, Done<InitializedProducer> done) = 0;
 
-  // Fails also with kOffsetOutOfRange (details log_start_offset, high_watermark) and kFetchTooSmall
-  // (details needed_bytes).
+  // Fails also with kOffsetOutOfRange (details log_start_offset, high_watermark), kFetchTooSmall
+  // (details needed_bytes), and kQuotaExceeded where there was no memory for the answer within
+  // wait_max.
   virtual void Read(Fetch request, Done<Fetched> done) = 0;
   // One result per query, in order.
   virtual void FindOffsets(std::vector<OffsetQuery> queries,

@@ -22,7 +22,9 @@ Broker::Broker(Options options)
                .producer_id_expiration_ms = options_.producer_id_expiration_ms,
                .producer_ids_max = options_.producer_ids_max,
                .producer_budget = producer_budget_,
-               .on_appended = options_.on_appended},
+               .on_appended = options_.on_appended,
+               .produce_errors = produce_errors_,
+               .waiting_fetches = waiting_fetches_},
       producer_ids_(*options_.controller) {
   CHECK(!options_.loops.empty());
   CHECK(!options_.directories.empty());
@@ -122,11 +124,16 @@ Result<Budget::Share> Broker::TakeProduceMemory(size_t bytes) {
       .With("outcome", "NOT_APPLIED");
 }
 
+Error Broker::Refused(Error error) {
+  produce_errors_.Add(error.reason);
+  return error;
+}
+
 void Broker::Produce(ProduceBatch request, Done<Produced> done) {
   auto route = Find(request.topic, request.partition);
-  if (!route.ok()) return done(std::move(route).error());
+  if (!route.ok()) return done(Refused(std::move(route).error()));
   auto memory = TakeProduceMemory(request.batch.size());
-  if (!memory.ok()) return done(std::move(memory).error());
+  if (!memory.ok()) return done(Refused(std::move(memory).error()));
   Partition::Append append{.batch = std::move(request.batch),
                            .ack = request.ack,
                            .current_leader_epoch = request.current_leader_epoch,
@@ -137,7 +144,7 @@ void Broker::Produce(ProduceBatch request, Done<Produced> done) {
       [append = std::move(append)](Partition& partition, Done<Produced> done) mutable {
         partition.Produce(std::move(append), std::move(done));
       },
-      std::move(done));
+      std::move(done), &produce_errors_);
 }
 
 void Broker::Init(InitProducer request, Done<InitializedProducer> done) {
@@ -163,15 +170,16 @@ void Broker::Init(InitProducer request, Done<InitializedProducer> done) {
 }
 
 void Broker::Read(Fetch request, Done<Fetched> done) {
+  Done<Fetched> counted = [this, done = std::move(done)](Result<Fetched> fetched) mutable {
+    if (!fetched.ok()) {
+      fetch_errors_.Add(fetched.error().reason);
+    } else if (options_.on_fetched) {
+      options_.on_fetched(fetched->batches.size());
+    }
+    done(std::move(fetched));
+  };
   auto route = Find(request.topic, request.partition);
-  if (!route.ok()) return done(std::move(route).error());
-  Done<Fetched> counted = std::move(done);
-  if (options_.on_fetched) {
-    counted = [this, done = std::move(counted)](Result<Fetched> fetched) mutable {
-      if (fetched.ok()) options_.on_fetched(fetched->batches.size());
-      done(std::move(fetched));
-    };
-  }
+  if (!route.ok()) return counted(std::move(route).error());
   OnPartition<Fetched>(
       *route->shard, route->id, "partition.read",
       [request = std::move(request)](Partition& partition, Done<Fetched> done) mutable {

@@ -9,6 +9,7 @@
 #include "base/budget.h"
 #include "base/thread_annotations.h"
 #include "broker/api.h"
+#include "broker/error_counts.h"
 #include "broker/log_dirs.h"
 #include "broker/producer_ids.h"
 #include "broker/request_claims.h"
@@ -64,6 +65,12 @@ class Broker : public BrokerApi {
   const Budget& produce_memory() const { return produce_memory_; }
   const Budget& fetch_memory() const { return fetch_memory_; }
   const ProducerBudget& producer_budget() const { return producer_budget_; }
+  // Writes that were refused or failed, one per batch (or per request, where it came to none),
+  // those with Acks::kNone among them; and reads.
+  const ErrorCounts& produce_errors() const { return produce_errors_; }
+  const ErrorCounts& fetch_errors() const { return fetch_errors_; }
+  // Reads that wait for bytes.
+  int64_t waiting_fetches() const { return waiting_fetches_.value(); }
 
   void Produce(ProduceBatch request, Done<Produced> done) override;
   void Produce(ProduceRecords request, Done<ProducedRecords> done) override;
@@ -98,6 +105,8 @@ class Broker : public BrokerApi {
   Result<Route> Find(const TopicRef& ref, PartitionIndex partition) const;
   Shard& ShardOf(const TopicIdPartition& id) const;
   Result<Budget::Share> TakeProduceMemory(size_t bytes);
+  // Counts the error of a write.
+  Error Refused(Error error);
   Result<std::shared_ptr<Scatter>> MakeScatter(ProduceRecords request);
   // Whether the request id may be used: unknown to all partitions of the topic, or known for the
   // same content.
@@ -113,6 +122,9 @@ class Broker : public BrokerApi {
   const Options options_;
   Budget produce_memory_;
   Budget fetch_memory_;
+  ErrorCounts produce_errors_;
+  ErrorCounts fetch_errors_;
+  Gauge waiting_fetches_;
   RequestClaims request_claims_;  // outlives the calls that the partitions hold
   LogDirs log_dirs_;
   RefusedLogs refused_;

@@ -223,7 +223,7 @@ void Broker::CheckRequestId(std::shared_ptr<Scatter> scatter, Done<void> done) {
 
 void Broker::Produce(ProduceRecords request, Done<ProducedRecords> done) {
   auto made = MakeScatter(std::move(request));
-  if (!made.ok()) return done(std::move(made).error());
+  if (!made.ok()) return done(Refused(std::move(made).error()));
   std::shared_ptr<Scatter> scatter = std::move(*made);
   const bool is_request = scatter->request_producer != kNoProducerId;
   // The only partition of a topic sees by itself what the id was used for.
@@ -232,7 +232,7 @@ void Broker::Produce(ProduceRecords request, Done<ProducedRecords> done) {
   CheckRequestId(scatter, [this, scatter, done = std::move(done)](Result<void> usable) mutable {
     if (usable.ok()) return AppendParts(std::move(scatter), std::move(done));
     scatter->claim.Release();
-    done(std::move(usable).error());
+    done(Refused(std::move(usable).error()));
   });
 }
 
@@ -250,7 +250,7 @@ void Broker::AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords>
     const auto route =
         Find({.name = scatter->topic->name, .id = scatter->topic->id}, scatter->parts[i].partition);
     if (!route.ok()) {
-      part_done(route.error());
+      part_done(Refused(route.error()));
       continue;
     }
     EventLoop& loop = route->shard->loop();
@@ -278,7 +278,7 @@ void Broker::AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords>
           append.abandoned = request.abandoned;
           partition.Produce(std::move(append), std::move(done));
         },
-        std::move(part_done));
+        std::move(part_done), &produce_errors_);
   }
 }
 

@@ -1,16 +1,20 @@
 #include "broker/fetch_purgatory.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace gregor {
 
 FetchPurgatory::~FetchPurgatory() {
   for (Entry& entry : entries_) loop_.Cancel(entry.timer);
+  CountOut(entries_.size());
 }
 
-void FetchPurgatory::Add(Waiting waiting) {
-  const Duration left = std::max(Duration(0), waiting.deadline - loop_.clock().Now());
+void FetchPurgatory::Add(Waiting waiting, Duration look_again) {
+  const Duration left =
+      std::clamp(waiting.deadline - loop_.clock().Now(), Duration::zero(), look_again);
   entries_.push_back({std::move(waiting), {}});
+  size_.Add(1);
   const auto entry = std::prev(entries_.end());
   entry->timer = loop_.After(left, "fetch.expire", [this, entry] { Expire(entry); });
 }
@@ -18,7 +22,9 @@ void FetchPurgatory::Add(Waiting waiting) {
 void FetchPurgatory::Expire(Entries::iterator entry) {
   Waiting waiting = std::move(entry->waiting);
   entries_.erase(entry);
-  resume_(std::move(waiting), true);
+  CountOut(1);
+  const bool expired = waiting.deadline <= loop_.clock().Now();
+  resume_(std::move(waiting), expired);
 }
 
 void FetchPurgatory::OnBytes(size_t bytes) {
@@ -40,12 +46,14 @@ void FetchPurgatory::OnBytes(size_t bytes) {
     at = next;
   }
   entries_.splice(entries_.begin(), now);
+  CountOut(ready.size());
   for (Entry& entry : ready) resume_(std::move(entry.waiting), false);
 }
 
 void FetchPurgatory::DrainAll() {
   Entries all;
   all.swap(entries_);
+  CountOut(all.size());
   for (Entry& entry : all) {
     loop_.Cancel(entry.timer);
     resume_(std::move(entry.waiting), true);

@@ -5,12 +5,13 @@
 #include <list>
 
 #include "base/event_loop.h"
+#include "base/metrics.h"
 #include "broker/api.h"
 
 namespace gregor {
 
-// Fetches of one partition that wait for more bytes or for their time to pass. Thread: the
-// partition's.
+// Fetches of one partition that wait for more bytes (or for memory to read them into), or for
+// their time to pass. Thread: the partition's.
 class FetchPurgatory {
  public:
   struct Waiting {
@@ -21,15 +22,17 @@ class FetchPurgatory {
     MonotonicTime deadline;        // when it is answered with what there is
     BrokerApi::Done<Fetched> done;
   };
-  // Takes a fetch out of the purgatory: it has enough, or its time is over (`expired`).
+  // Takes a fetch out of the purgatory: it is worth another look, or its time is over (`expired`).
   using Resume = std::function<void(Waiting waiting, bool expired)>;
 
-  // `resume` may add fetches again.
-  FetchPurgatory(EventLoop& loop, Resume resume) : loop_(loop), resume_(std::move(resume)) {}
+  // `size` counts along with the purgatories of other partitions. `resume` may add fetches again.
+  FetchPurgatory(EventLoop& loop, Gauge& size, Resume resume)
+      : loop_(loop), size_(size), resume_(std::move(resume)) {}
   // Fetches that still wait are dropped: call DrainAll() first.
   ~FetchPurgatory();
 
-  void Add(Waiting waiting);
+  // It is resumed after `look_again` at the latest.
+  void Add(Waiting waiting, Duration look_again = Duration::max());
   // `bytes` more can be read than before.
   void OnBytes(size_t bytes);
   // Resumes all of them as expired.
@@ -44,8 +47,10 @@ class FetchPurgatory {
   };
   using Entries = std::list<Entry>;
   void Expire(Entries::iterator entry);
+  void CountOut(size_t entries) { size_.Add(-static_cast<int64_t>(entries)); }
 
   EventLoop& loop_;
+  Gauge& size_;
   Resume resume_;
   Entries entries_;
 };

@@ -221,7 +221,10 @@ Result<Partition::PendingAck> Partition::CheckAndAppend(Append& append) {
 
 void Partition::Produce(Append append, BrokerApi::Done<Produced> done) {
   auto pending = CheckAndAppend(append);
-  if (!pending.ok()) return done(std::move(pending).error());
+  if (!pending.ok()) {
+    context_.produce_errors.Add(pending.error().reason);
+    return done(std::move(pending).error());
+  }
   pending->done = std::move(done);
   Acknowledge(std::move(*pending), append.ack);
 }
@@ -290,6 +293,7 @@ std::vector<Partition::PendingAck> Partition::FailPending(const Error& error) {
   auto pending = std::exchange(acks_, {});
   const size_t first = std::exchange(acks_done_, 0);
   for (size_t i = first; i < pending.size(); ++i) {
+    context_.produce_errors.Add(error.reason);
     // The bytes may have reached the disk or not.
     pending[i].done(Error(error).With("outcome", "UNKNOWN"));
   }

@@ -11,6 +11,7 @@
 #include "base/budget.h"
 #include "base/event_loop.h"
 #include "broker/api.h"
+#include "broker/error_counts.h"
 #include "broker/fetch_purgatory.h"
 #include "broker/refused_logs.h"
 #include "storage/log.h"
@@ -31,6 +32,8 @@ struct PartitionContext {
   size_t producer_ids_max;                                         // per partition
   ProducerBudget& producer_budget;                                 // of all of them
   std::function<void(size_t bytes, int64_t records)> on_appended;  // metrics; may be empty
+  ErrorCounts& produce_errors;  // writes that a partition refused, or that failed later
+  Gauge& waiting_fetches;
 };
 
 // One partition's replica on this node: its log, the writes that wait for their acknowledgement,
@@ -143,6 +146,8 @@ class Partition {
   void OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, Offset limit,
               Result<LogRead> read);
   void FailRead(WaitingFetch fetch, Error error);
+  bool MayWait(const WaitingFetch& fetch) const;
+  FetchPurgatory& Purgatory();
   Fetched DescribeFetch(Offset from) const;
 
   EventLoop& loop_;

@@ -9,6 +9,10 @@
 namespace gregor {
 namespace {
 
+// How often a fetch that waits for memory looks whether there is some: those who give it back know
+// of no partition.
+constexpr Duration kMemoryRetryDelay = std::chrono::milliseconds(50);
+
 // `bytes` that also hold a share of a budget until they are let go.
 Bytes Holding(const Bytes& bytes, Budget::Share share) {
   struct Held {
@@ -109,6 +113,10 @@ void Partition::ReadAt(WaitingFetch fetch, bool may_wait) {
   Budget& budget = context_.fetch_memory;
   const size_t needed = std::max(bytes_max, kBatchHeaderBytes) + kReadSlackBytes;
   Budget::Share memory = budget.TryAcquire(std::min(needed, budget.max()));
+  if (!memory && may_wait && MayWait(fetch)) {
+    fetch.bytes_have = 0;
+    return Purgatory().Add(std::move(fetch), kMemoryRetryDelay);
+  }
   if (!memory) {
     return fetch.done(Error(Reason::kQuotaExceeded,
                             "the memory for answers to fetches (" + std::to_string(budget.max()) +
@@ -140,6 +148,21 @@ void Partition::FailRead(WaitingFetch fetch, Error error) {
   fetch.done(serving.ok() ? error : serving.error());
 }
 
+bool Partition::MayWait(const WaitingFetch& fetch) const {
+  const auto& cancelled = fetch.request.cancelled;
+  return state_ == State::kOpen && fetch.deadline > loop_.clock().Now() &&
+         (cancelled == nullptr || !cancelled->load());
+}
+
+FetchPurgatory& Partition::Purgatory() {
+  if (purgatory_ == nullptr) {
+    purgatory_ = std::make_unique<FetchPurgatory>(
+        loop_, context_.waiting_fetches,
+        [this](WaitingFetch waiting, bool expired) { ReadAt(std::move(waiting), !expired); });
+  }
+  return *purgatory_;
+}
+
 void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, Offset limit,
                        Result<LogRead> read) {
   if (!read.ok()) return FailRead(std::move(fetch), std::move(read).error());
@@ -148,16 +171,11 @@ void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, 
       read->batches.size() >= fetch.request.bytes_max ||
       // There was more, and it did not fit: waiting would not change that.
       (!read->batches.empty() && read->next_offset < limit);
-  if (!enough && may_wait && state_ == State::kOpen && fetch.deadline > loop_.clock().Now()) {
-    if (purgatory_ == nullptr) {
-      purgatory_ = std::make_unique<FetchPurgatory>(
-          loop_,
-          [this](WaitingFetch waiting, bool expired) { ReadAt(std::move(waiting), !expired); });
-    }
+  if (!enough && may_wait && MayWait(fetch)) {
     // More than was read may have come since.
     fetch.bytes_have = fetch.from < high_watermark_ ? read->batches.size() : 0;
     if (high_watermark_ > read->next_offset) return ReadAt(std::move(fetch), true);
-    return purgatory_->Add(std::move(fetch));
+    return Purgatory().Add(std::move(fetch));
   }
   Fetched fetched = DescribeFetch(fetch.from);
   fetched.next_offset = std::max(read->next_offset, fetch.from);

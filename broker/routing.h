@@ -11,19 +11,23 @@
 namespace gregor {
 
 // Runs `work(Partition&, done)` on the partition's loop once its log is open; `done` gets the
-// reason when there is no such partition (any more). Thread: any.
+// reason when there is no such partition (any more), which is counted in `missing`. Thread: any.
 template <typename T, typename Work>
 void OnPartition(Shard& shard, const TopicIdPartition& id, const char* name, Work work,
-                 UniqueFunction<void(Result<T>)> done) {
-  shard.loop().Post(name, [&shard, id, work = std::move(work), done = std::move(done)]() mutable {
-    auto partition = shard.Get(id);
-    if (!partition.ok()) return done(std::move(partition).error());
-    Partition& found = **partition;
-    if (found.is_open()) return work(found, std::move(done));
-    found.WhenOpen([&found, work = std::move(work), done = std::move(done)]() mutable {
-      work(found, std::move(done));
-    });
-  });
+                 UniqueFunction<void(Result<T>)> done, ErrorCounts* missing = nullptr) {
+  shard.loop().Post(
+      name, [&shard, id, work = std::move(work), done = std::move(done), missing]() mutable {
+        auto partition = shard.Get(id);
+        if (!partition.ok()) {
+          if (missing != nullptr) missing->Add(partition.error().reason);
+          return done(std::move(partition).error());
+        }
+        Partition& found = **partition;
+        if (found.is_open()) return work(found, std::move(done));
+        found.WhenOpen([&found, work = std::move(work), done = std::move(done)]() mutable {
+          work(found, std::move(done));
+        });
+      });
 }
 
 // Collects the answers of several partitions, in the order of the questions. Thread: any.

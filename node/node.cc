@@ -20,6 +20,7 @@
 #include "node/connection_guard.h"
 #include "node/directories.h"
 #include "node/node_metrics.h"
+#include "node/process_metrics.h"
 #include "node/status_pages.h"
 #include "node/waiting.h"
 #include "storage/disk.h"
@@ -77,12 +78,11 @@ class RunningNode final : public Node {
     WarnIfOpen(settings_.listen_grpc, "The gRPC API");
     WarnIfOpen(settings_.listen_http, "HTTP");
     metrics_ = Metrics::Create();
+    ExportProcess(*metrics_);
     files_ = NewPosixFileSystem(static_cast<int>(settings_.sync_threads));
     ASSIGN_OR_RETURN(lock_, LockDataDirectory(*files_, settings_));
     RETURN_IF_ERROR(StartHttp());
-    controller_loop_ = NewThreadLoop("controller");
-    for (int i = 0; i < EventLoopCount(settings_); ++i)
-      loops_.push_back(NewThreadLoop("loop-" + std::to_string(i)));
+    StartLoops();
     RETURN_IF_ERROR(StartController());
     RETURN_IF_ERROR(OpenLogDirectories());
     RETURN_IF_ERROR(StartBroker());
@@ -108,6 +108,16 @@ class RunningNode final : public Node {
     options.handlers = StatusPages(status_, *metrics_);
     ASSIGN_OR_RETURN(http_, HttpServer::Start(std::move(options)));
     return {};
+  }
+
+  void StartLoops() {
+    controller_loop_ = NewThreadLoop("controller");
+    ExportLoop(*metrics_, "controller", *controller_loop_);
+    for (int i = 0; i < EventLoopCount(settings_); ++i) {
+      const std::string name = "loop-" + std::to_string(i);
+      loops_.push_back(NewThreadLoop(name));
+      ExportLoop(*metrics_, name, *loops_.back());
+    }
   }
 
   Result<void> StartController() {
@@ -154,7 +164,7 @@ class RunningNode final : public Node {
 
   Result<std::unique_ptr<LogDirectory>> OpenLogDirectory(const std::string& path) {
     ASSIGN_OR_RETURN(auto options, LogDirectoryOptions(*files_, settings_, identity_, path));
-    CountSyncs(*metrics_, options);
+    CountStorage(*metrics_, options);
     return LogDirectory::Open(*disks_.back(), *controller_loop_, options);
   }
 

@@ -1,8 +1,9 @@
 #include "node/node_metrics.h"
 
-#include <unistd.h>
+#include <string>
+#include <utility>
 
-#include <fstream>
+#include "node/loop_probe.h"
 
 namespace gregor {
 namespace {
@@ -13,12 +14,15 @@ constexpr auto kCounter = Metrics::Kind::kCounter;
 constexpr char kOnlineMetric[] = "gregor_log_directory_online";
 constexpr char kOnlineHelp[] = "1 while the log directory takes writes.";
 
-// Resident memory of the process, in bytes.
-double ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  double pages = 0, resident = 0;
-  file >> pages >> resident;
-  return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+// Every reason from the start, so that the first error is a rise.
+void ExportErrors(Metrics& metrics, const char* name, const char* help, const ErrorCounts& counts) {
+  for (const ReasonSpec& spec : AllReasons()) {
+    metrics.AddCallback(
+        kCounter, name, help, {{"reason", std::string(spec.name)}},
+        [&counts, reason = spec.reason] { return static_cast<double>(counts.Of(reason)); });
+  }
 }
 
 void ExportDirectory(Metrics& metrics, LogDirectory& directory) {
@@ -53,7 +57,7 @@ void ExportDirectory(Metrics& metrics, LogDirectory& directory) {
 
 }  // namespace
 
-void CountSyncs(Metrics& metrics, LogDirectory::Options& options) {
+void CountStorage(Metrics& metrics, LogDirectory::Options& options) {
   const Metrics::Labels labels = {{"directory", options.path}};
   LatencyHistogram& seconds = metrics.AddLatency(
       "gregor_sync_seconds", "Time that a sync of what had gathered took.", labels);
@@ -63,6 +67,30 @@ void CountSyncs(Metrics& metrics, LogDirectory::Options& options) {
     seconds.Observe(took);
     files.Add(count);
   };
+  Counter& torn_logs = metrics.AddCounter("gregor_torn_logs_total",
+                                          "Logs that ended in an unfinished write.", labels);
+  Counter& torn_bytes =
+      metrics.AddCounter("gregor_torn_bytes_total", "Bytes of them that were cut off.", labels);
+  options.on_torn = [&](uint64_t size) {
+    torn_logs.Add();
+    torn_bytes.Add(size);
+  };
+  Counter& segments =
+      metrics.AddCounter("gregor_deleted_segments_total",
+                         "Segments deleted by retention, or with deleted records.", labels);
+  Counter& segment_bytes =
+      metrics.AddCounter("gregor_deleted_segment_bytes_total", "Bytes that they had.", labels);
+  options.on_segments_deleted = [&](size_t count, uint64_t size) {
+    segments.Add(count);
+    segment_bytes.Add(size);
+  };
+}
+
+void ExportLoop(Metrics& metrics, const std::string& name, EventLoop& loop) {
+  metrics.AddCallback(
+      kGauge, "gregor_event_loop_delay_seconds",
+      "What a task waited for its turn at the last look, or waits by now.", {{"loop", name}},
+      [probe = std::make_shared<LoopProbe>(loop)] { return Seconds(probe->Measure()); });
 }
 
 void CountTraffic(Metrics& metrics, Broker::Options& options) {
@@ -92,7 +120,12 @@ void ExportNode(Metrics& metrics, const Broker& broker, const Controller& contro
   const auto gauge = [&](const char* name, const char* help, std::function<double()> value) {
     metrics.AddCallback(kGauge, name, help, {}, std::move(value));
   };
-  gauge("gregor_process_resident_bytes", "Resident memory of the process.", ResidentBytes);
+  ExportErrors(metrics, "gregor_produce_errors_total",
+               "Writes that were refused or failed, also without acks.", broker.produce_errors());
+  ExportErrors(metrics, "gregor_fetch_errors_total", "Reads that were refused or failed.",
+               broker.fetch_errors());
+  gauge("gregor_waiting_fetches", "Fetches that wait for bytes, or for memory.",
+        [&broker] { return static_cast<double>(broker.waiting_fetches()); });
   gauge("gregor_produce_memory_bytes", "Batches between arrival and acknowledgement.",
         [&broker] { return static_cast<double>(broker.produce_memory().used()); });
   gauge("gregor_fetch_memory_bytes", "Answers to fetches that are being sent.",

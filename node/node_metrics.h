@@ -2,6 +2,7 @@
 #define GREGOR_NODE_NODE_METRICS_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/metrics.h"
@@ -14,9 +15,13 @@ namespace gregor {
 
 // Sets the broker's callbacks so that records and bytes in and out are counted.
 void CountTraffic(Metrics& metrics, Broker::Options& options);
-// Sets the directory's callback so that its syncs are counted. REQUIRES: `metrics` outlives it.
-void CountSyncs(Metrics& metrics, LogDirectory::Options& options);
-// Memory, recovery, metadata and disks. REQUIRES: all of them outlive whoever renders the metrics.
+// Sets the directory's callbacks so that syncs, torn logs and deleted segments are counted.
+// REQUIRES: `metrics` outlives it.
+void CountStorage(Metrics& metrics, LogDirectory::Options& options);
+// REQUIRES: the loop outlives whoever renders the metrics.
+void ExportLoop(Metrics& metrics, const std::string& name, EventLoop& loop);
+// Errors, memory, recovery, metadata and disks. REQUIRES: all of them outlive whoever renders the
+// metrics.
 void ExportNode(Metrics& metrics, const Broker& broker, const Controller& controller,
                 const std::vector<std::unique_ptr<LogDirectory>>& directories,
                 const std::vector<LogDirs::Failed>& failed_directories);

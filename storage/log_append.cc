@@ -39,6 +39,8 @@ void Log::Open(LogDirectory& directory, EventLoop& loop, Options options, Opened
       [&directory, &loop, options = std::move(options),
        opened = std::move(opened)](Result<RecoveredLog> recovered) mutable {
         if (!recovered.ok()) return opened(std::move(recovered).error());
+        const auto& on_torn = directory.options().on_torn;
+        if (recovered->torn_bytes > 0 && on_torn) on_torn(recovered->torn_bytes);
         const auto known = directory.MarkOf(options.id);
         auto log =
             std::make_unique<LogImpl>(directory, loop, std::move(options), std::move(*recovered));

@@ -63,6 +63,11 @@ class LogDirectory {
     Compactor::Options compaction;
     // How long a group's sync took, and how many files it had; for metrics. Thread: the sync lane.
     std::function<void(Duration took, size_t files)> on_synced = {};
+    // For metrics, too; thread: the log's. So many bytes of an unfinished write were cut off a log
+    // when it was opened.
+    std::function<void(uint64_t bytes)> on_torn = {};
+    // Whole segments in front of a log's start go.
+    std::function<void(size_t count, uint64_t bytes)> on_segments_deleted = {};
     DirectoryId new_id;  // of a folder that is formatted; zero: random
   };
 

@@ -320,6 +320,7 @@ Result<void> LogRecovery::CutAndSync() {
   if (names_changed) folders.push_back(folder_);
   if (names_changed && !marked_.has_value()) folders.push_back(ParentPath(folder_));
   RETURN_IF_ERROR(files_.SyncAll(dirty, folders));
+  if (!mark_.is_cut) log_.torn_bytes = cut_bytes_;
   LOG_IF(INFO, cut_bytes_ > 0) << folder_ << ": " << cut_bytes_ << " bytes behind offset "
                                << log_.log_end << " were an unfinished write, and were cut off ("
                                << what_ << ")";

@@ -22,6 +22,7 @@ struct RecoveredLog {
   uint64_t active_file_bytes = 0;  // the last segment, and room behind it
   uint64_t unread_bytes = 0;       // that were read, since no checkpoint tells of them
   bool is_checkpointed = false;    // it says all of this
+  uint64_t torn_bytes = 0;         // of an unfinished write, cut off
   EpochCache epochs;
   ProducerState producers;
   SyncedMark mark;  // of log_end

@@ -68,11 +68,15 @@ bool LogImpl::CanDrop(const Journaled& journaled) const {
 void LogImpl::DropSegments() {
   if (compaction_ != nullptr && compaction_->is_swapping) return;  // when that is through
   std::vector<SegmentName> dropped;
+  uint64_t bytes = 0;
   while (CanDrop(journaled_)) {
+    bytes += segments_.front().size;
     dropped.push_back(segments_.front().name);
     segments_.erase(segments_.begin());
   }
   if (dropped.empty()) return;
+  const auto& on_deleted = directory_.options().on_segments_deleted;
+  if (on_deleted) on_deleted(dropped.size(), bytes);
   checkpoint_wanted_ =
       true;  // without their names: else their absence is damage once marks are lost
   if (compaction_ != nullptr) compaction_->is_outrun = true;

@@ -102,6 +102,72 @@ TEST(BrokerMemory, AFirstBatchThatExceedsTheRequestIsAccountedFor) {
   EXPECT_TRUE(harness.Read(fetch).ok());
 }
 
+TEST(BrokerMemory, AFetchThatMayWaitWaitsForMemory) {
+  BrokerHarness harness;
+  harness.fetch_memory_bytes = 1 << 20;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  ASSERT_TRUE(harness.Produce("orders", 0, {std::string(600000, 'x')}).ok());
+  Fetch fetch = harness.FetchFrom("orders", 0, 0);
+  fetch.bytes_max = 700000;
+  std::optional<Result<Fetched>> held = harness.Read(fetch);
+  ASSERT_TRUE(held->ok());
+  fetch.wait_max = std::chrono::seconds(2);
+  std::optional<Result<Fetched>> answer;
+  const auto read = [&] {
+    answer.reset();
+    harness.broker().Read(fetch, [&](Result<Fetched> got) { answer.emplace(std::move(got)); });
+  };
+  read();
+  harness.scheduler().RunFor(std::chrono::seconds(1));
+  EXPECT_FALSE(answer.has_value());
+  EXPECT_EQ(harness.broker().waiting_fetches(), 1);
+  held.reset();
+  harness.scheduler().RunFor(std::chrono::milliseconds(100));
+  ASSERT_TRUE(answer.has_value());
+  ASSERT_TRUE(answer->ok()) << answer->error();
+  EXPECT_GT((*answer)->batches.size(), 600000u);
+  EXPECT_EQ(harness.broker().waiting_fetches(), 0);
+  // Not for longer than it may, and not for nobody.
+  held = std::move(answer);
+  read();
+  harness.scheduler().RunFor(std::chrono::milliseconds(1900));
+  EXPECT_FALSE(answer.has_value());
+  harness.scheduler().RunFor(std::chrono::milliseconds(200));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->error().reason, Reason::kQuotaExceeded);
+  const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+  fetch.cancelled = cancelled;
+  read();
+  harness.scheduler().RunFor(std::chrono::milliseconds(100));
+  EXPECT_FALSE(answer.has_value());
+  cancelled->store(true);
+  harness.scheduler().RunFor(std::chrono::milliseconds(100));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(harness.broker().waiting_fetches(), 0);
+}
+
+TEST(BrokerMemory, AFetchThatWaitsForMemoryIsAnsweredWhenTheBrokerStops) {
+  BrokerHarness harness;
+  harness.fetch_memory_bytes = 1 << 20;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  ASSERT_TRUE(harness.Produce("orders", 0, {std::string(600000, 'x')}).ok());
+  Fetch fetch = harness.FetchFrom("orders", 0, 0);
+  fetch.bytes_max = 700000;
+  const auto held = harness.Read(fetch);
+  ASSERT_TRUE(held.ok());
+  fetch.wait_max = std::chrono::seconds(60);
+  std::optional<Result<Fetched>> answer;
+  harness.broker().Read(fetch, [&](Result<Fetched> got) { answer.emplace(std::move(got)); });
+  harness.scheduler().RunFor(std::chrono::milliseconds(200));
+  ASSERT_FALSE(answer.has_value());
+  EXPECT_EQ(harness.Close(), 0);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_FALSE(answer->ok());
+  EXPECT_EQ(harness.broker().waiting_fetches(), 0);
+}
+
 TEST(BrokerMemory, ASmallAnswerDoesNotKeepALargeBuffer) {
   BrokerHarness harness;
   harness.Start();

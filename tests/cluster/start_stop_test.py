@@ -95,7 +95,7 @@ def test_pages_say_how_it_is(node):
     status, metrics = node.page("/metrics")
     assert status == 200
     for line in metrics.splitlines():
-        assert re.fullmatch(r'# (HELP|TYPE) gregor_\w+ .+|gregor_\w+(\{.*\})? [-+.\deEinfNa]+', line), line
+        assert re.fullmatch(r'# (HELP|TYPE) (gregor|process)_\w+ .+|(gregor|process)_\w+(\{.*\})? [-+.\deEinfNa]+', line), line
     assert node.page("/none")[0] == 404
 
 
@@ -104,8 +104,8 @@ def test_every_metric_is_documented(node):
     node.produce("orders", [b"a"])
     node.read("orders")
     _, metrics = node.page("/metrics")
-    served = set(re.findall(r"(?m)^# TYPE (gregor_\w+) ", metrics))
-    documented = set(re.findall(r"`(gregor_\w+)`", (ROOT / "docs" / "operations.md").read_text()))
+    served = set(re.findall(r"(?m)^# TYPE ((?:gregor|process)_\w+) ", metrics))
+    documented = set(re.findall(r"`((?:gregor|process)_\w+)`", (ROOT / "docs" / "operations.md").read_text()))
     assert len(served) > 20
     assert served - documented == set()
     assert documented - served == set()

@@ -128,8 +128,16 @@ TEST(LogRecovery, ATornWriteAboveTheMarkIsCutOff) {
   harness.Kill();
   const std::vector<uint64_t> positions = Positions(harness);
   ASSERT_TRUE(harness.files().FlipBit(harness.Path(0), positions[4] + 100, 0));
+  std::vector<uint64_t> torn;
+  harness.directory_options().on_torn = [&](uint64_t bytes) { torn.push_back(bytes); };
   ASSERT_TRUE(harness.Start()) << *harness.error();
   EXPECT_EQ(harness.log().ends().log_end, Offset{4});
+  // It is told, once.
+  EXPECT_THAT(torn, SizeIs(1));
+  EXPECT_GT(torn.empty() ? 0 : torn[0], 100u);
+  harness.Kill();
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_THAT(torn, SizeIs(1));
 }
 
 TEST(LogRecovery, TheSameDamageBelowTheMarkIsNot) {

@@ -219,5 +219,31 @@ TEST(LogRetention, ProducersAreKnownAfterTheirBatchesWereDeleted) {
   }
 }
 
+TEST(LogRetention, DeletedSegmentsAreTold) {
+  LogConfig config;
+  config.segment_bytes = 1000;
+  LogHarness harness(9, config);
+  size_t count = 0;
+  uint64_t bytes = 0;
+  harness.directory_options().on_segments_deleted = [&](size_t segments, uint64_t size) {
+    count += segments;
+    bytes += size;
+  };
+  ASSERT_TRUE(harness.Start());
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(harness.Append(1, 700));
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_EQ(harness.log().segment_count(), 4u);
+  EXPECT_EQ(count, 0u);
+  const uint64_t before = harness.log().size_bytes();
+  ASSERT_TRUE(
+      harness
+          .Await<void>([&](auto done) { harness.log().DeleteBefore(Offset{2}, std::move(done)); })
+          .ok());
+  harness.scheduler().RunFor(seconds(2));
+  EXPECT_EQ(harness.log().segment_count(), 2u);
+  EXPECT_EQ(count, 2u);
+  EXPECT_EQ(bytes, before - harness.log().size_bytes());
+}
+
 }  // namespace
 }  // namespace gregor

@@ -1,0 +1,30 @@
+#include "node/node_metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace gregor {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(NodeMetrics, WhatADirectoryTellsIsCountedUnderItsName) {
+  const auto metrics = Metrics::Create();
+  LogDirectory::Options options;
+  options.path = "/disks/a";
+  CountStorage(*metrics, options);
+  EXPECT_THAT(metrics->Render(), HasSubstr("gregor_torn_logs_total{directory=\"/disks/a\"} 0\n"));
+  options.on_torn(100);
+  options.on_torn(20);
+  options.on_segments_deleted(3, 5000);
+  options.on_synced(std::chrono::milliseconds(1), 7);
+  const std::string text = metrics->Render();
+  EXPECT_THAT(text, HasSubstr("gregor_torn_logs_total{directory=\"/disks/a\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_torn_bytes_total{directory=\"/disks/a\"} 120\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_deleted_segments_total{directory=\"/disks/a\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_deleted_segment_bytes_total{directory=\"/disks/a\"} 5000\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_synced_files_total{directory=\"/disks/a\"} 7\n"));
+}
+
+}  // namespace
+}  // namespace gregor
