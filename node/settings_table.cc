@@ -187,7 +187,8 @@ const SettingSpec kSettings[] = {
      "retried.",
      SetBytes<&Settings::produce_memory_bytes, 1u << 20, kTebi>},
     {"fetch_memory", "", "bytes", "1 MiB to 1 TiB", "256 MiB",
-     "Answers to fetches until they are sent; beyond it fetches wait.",
+     "Answers to fetches until they are sent; beyond it fetches wait as long as they may wait for "
+     "records, and are then refused, to be retried; streams wait.",
      SetBytes<&Settings::fetch_memory_bytes, 1u << 20, kTebi>},
     {"grpc_memory", "", "bytes", "64 MiB to 1 TiB", "512 MiB",
      "What the gRPC library may use for its buffers.",
