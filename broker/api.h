@@ -220,6 +220,8 @@ class BrokerApi {
   // outcome=UNKNOWN.
   virtual void Produce(ProduceBatch request, Done<Produced> done) = 0;
   virtual void Produce(ProduceRecords request, Done<ProducedRecords> done) = 0;
+  // A front end refused a write by itself: it counts among those that Produce() refuses.
+  virtual void CountRefused(Reason reason) = 0;
   // Gives an id that nobody else has or had. Fails with kInvalidArgument where the session before
   // was none of this cluster, and as ControllerApi::AllocateProducerIds().
   virtual void Init(InitProducer request, Done<InitializedProducer> done) = 0;

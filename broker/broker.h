@@ -74,6 +74,7 @@ class Broker : public BrokerApi {
 
   void Produce(ProduceBatch request, Done<Produced> done) override;
   void Produce(ProduceRecords request, Done<ProducedRecords> done) override;
+  void CountRefused(Reason reason) override { produce_errors_.Add(reason); }
   void Init(InitProducer request, Done<InitializedProducer> done) override;
   void Read(Fetch request, Done<Fetched> done) override;
   void FindOffsets(std::vector<OffsetQuery> queries,

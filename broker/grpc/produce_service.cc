@@ -34,7 +34,10 @@ class ProduceCall final : public HotUnary {
     if (auto parsed = ParseProduceRequest(message->bytes, message->arena, request); !parsed.ok())
       return Fail(parsed.error());
     auto work = WorkOf(std::move(request), message);
-    if (!work.ok()) return Fail(work.error());
+    if (!work.ok()) {
+      door().broker.CountRefused(work.error().reason);
+      return Fail(work.error());
+    }
     const auto self = std::static_pointer_cast<ProduceCall>(shared_from_this());
     if (auto* const batch = std::get_if<ProduceBatch>(&*work)) {
       return door().broker.Produce(std::move(*batch),

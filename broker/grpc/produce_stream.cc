@@ -246,6 +246,7 @@ void ProduceStream::Handle(Parked parked) {
     if (!frame->names_partition) alone_in_flight_ = true;
   }
   if (frame->ticket.failed == nullptr) {
+    door().broker.CountRefused(Reason::kPriorRequestFailed);
     FailFrame(*frame, Error(Reason::kPriorRequestFailed,
                             "an earlier frame for this partition failed: send again from that one "
                             "on, with a higher attempt")
@@ -256,6 +257,7 @@ void ProduceStream::Handle(Parked parked) {
   if (work.ok()) {
     Submit(std::move(*work), std::move(frame));
   } else {
+    door().broker.CountRefused(work.error().reason);
     FailFrame(*frame, work.error());
   }
   ReadIfRoom();

@@ -185,6 +185,7 @@ class FakeBroker : public BrokerApi, public ControllerApi {
 
   void Produce(ProduceBatch, Done<Produced>) override { LOG(FATAL) << "data"; }
   void Produce(ProduceRecords, Done<ProducedRecords>) override { LOG(FATAL) << "data"; }
+  void CountRefused(Reason) override { LOG(FATAL) << "data"; }
   void Init(InitProducer, Done<InitializedProducer>) override { LOG(FATAL) << "data"; }
   void Read(Fetch, Done<Fetched>) override { LOG(FATAL) << "data"; }
   void FindOffsets(std::vector<OffsetQuery>,

@@ -12,6 +12,7 @@
 
 #include "base/event_loop.h"
 #include "broker/api.h"
+#include "broker/error_counts.h"
 
 namespace gregor {
 
@@ -130,6 +131,8 @@ class MemoryBroker final : public BrokerApi {
     return Run([&] { return reads_; });
   }
 
+  ErrorCounts refused;  // by the front end
+
   // --- BrokerApi ---
 
   void Produce(ProduceBatch request, Done<Produced> done) override {
@@ -156,6 +159,8 @@ class MemoryBroker final : public BrokerApi {
       });
     });
   }
+
+  void CountRefused(Reason reason) override { refused.Add(reason); }
 
   void Init(InitProducer request, Done<InitializedProducer> done) override {
     loop_->Post("init", [request, done = std::move(done)]() mutable {

@@ -221,6 +221,7 @@ TEST_F(ProduceCallTest, RequestsThatContradictThemselvesAreRefused) {
     EXPECT_EQ(Trailer(*context_, "x-gregor-outcome"), "NOT_APPLIED") << message;
   }
   EXPECT_EQ(broker_.LogEnd("orders", 1), Offset{0});
+  EXPECT_EQ(broker_.refused.Of(Reason::kInvalidArgument), requests.size());
 }
 
 TEST_F(ProduceCallTest, TransactionsAreNotSupportedYet) {

@@ -180,6 +180,8 @@ TEST_F(ProduceStreamTest, AFrameThatCannotBeReadFailsThePartitionToo) {
   EXPECT_EQ(ReasonOf(Read().error()), Reason::kPriorRequestFailed);
   EXPECT_TRUE(Finish().ok());
   EXPECT_EQ(broker_.LogEnd("orders", 1), Offset{0});
+  EXPECT_EQ(broker_.refused.Of(Reason::kInvalidArgument), 1u);
+  EXPECT_EQ(broker_.refused.Of(Reason::kPriorRequestFailed), 1u);
 }
 
 TEST_F(ProduceStreamTest, ErrorsComeAfterTheAcksOfEarlierFrames) {
