@@ -69,6 +69,15 @@ void CollectCases(const CLI::App& app, const std::string& path, const std::strin
 }
 
 constexpr char kBashFunctions[] = R"script(
+# The program that the command line names. An alias is not expanded where it is a variable's value.
+_gregor_run() {
+  local program=${COMP_WORDS[0]}
+  if [[ -n ${BASH_VERSION:-} && -n ${BASH_ALIASES[$program]:-} ]]; then
+    eval "${BASH_ALIASES[$program]} \"\$@\""
+  else
+    "${program/#\~/$HOME}" "$@"
+  fi
+}
 # Words as they are, and for @KIND what the server knows; nothing where no server answers.
 _gregor_expand() {
   local word server=()
@@ -81,18 +90,18 @@ _gregor_expand() {
   for word in $1; do
     case $word in
       @*)
-        [[ $2 == -* ]] || "${COMP_WORDS[0]/#\~/$HOME}" "${server[@]}" completion words \
-          "${word#@}" "$2" 2> /dev/null
+        [[ $2 == -* ]] || _gregor_run "${server[@]}" completion words "${word#@}" "$2" 2> /dev/null
         ;;
       *) echo "$word" ;;
     esac
   done
 }
+# zsh knows variables of its own by names like path and words; none of them may be used here.
 _gregor() {
-  local path=gregor word words
+  local command=gregor word known
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
   for word in "${COMP_WORDS[@]:1:$((COMP_CWORD-1))}"; do
-    _gregor_words "$path $word" > /dev/null && path+=" $word"
+    _gregor_words "$command $word" > /dev/null && command+=" $word"
   done
   COMPREPLY=()
   # --option=value comes as three words.
@@ -103,12 +112,16 @@ _gregor() {
     [[ $previous == --* ]] || return 0
   fi
   # Where an option wants a value that nobody knows, the shell offers files.
-  words=$(_gregor_values "$path $previous") || words=$(_gregor_words "$path")
-  COMPREPLY=( $(compgen -W "$(_gregor_expand "$words" "$current")" -- "$current") )
+  known=$(_gregor_values "$command $previous") || known=$(_gregor_words "$command")
+  COMPREPLY=( $(compgen -W "$(_gregor_expand "$known" "$current")" -- "$current") )
   [[ ${COMPREPLY[0]} != *= ]] || compopt -o nospace 2> /dev/null || true
 }
 complete -o default -F _gregor gregor
 )script";
+
+constexpr char kZshSetUp[] =
+    "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; }\n"
+    "autoload -Uz +X bashcompinit && bashcompinit\n";
 
 constexpr char kFishFunctions[] = R"script(
 function __gregor_complete
@@ -189,7 +202,7 @@ void PrintScript(const CLI::App& app, const std::string& shell) {
     std::cout << kFishFunctions + 1;
     return;
   }
-  if (shell == "zsh") std::cout << "autoload -U +X bashcompinit && bashcompinit\n";
+  if (shell == "zsh") std::cout << kZshSetUp;
   PrintBashTable("_gregor_words", tables.words);
   PrintBashTable("_gregor_values", tables.values);
   std::cout << kBashFunctions + 1;

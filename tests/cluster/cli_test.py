@@ -2,8 +2,10 @@
 import json
 import os
 import pathlib
+import pty
 import random
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -467,3 +469,41 @@ def test_completion_completes_in_bash(node, gregor, tmp_path):
     assert complete("gregor", "--output", "json", "bench", "la") == ["latency"]
     assert "--from" in complete("gregor", "consume", "--")
     assert pathlib.Path(BINARY).exists()
+
+
+def test_completion_in_bash_finds_the_program_behind_an_alias(node, gregor, tmp_path):
+    gregor("topic", "create", "orders")
+    script = tmp_path / "completion"
+    script.write_text(command("completion", "bash").stdout)
+    for alias in (BINARY, f"GREGOR_SERVER={node.grpc} {BINARY}", f"{BINARY} --output json"):
+        ran = subprocess.run(
+            ["bash", "--norc", "-ic", f"alias gregor='{alias}'; source {script}; COMP_WORDS=(gregor consume or); COMP_CWORD=2; "
+             "COMP_LINE='gregor consume or'; _gregor; printf '%s\\n' \"${COMPREPLY[@]}\""],
+            capture_output=True, text=True, timeout=20, check=True, env=dict(os.environ, GREGOR_SERVER=node.grpc))
+        assert ran.stdout.split() == ["orders"], alias
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_completion_completes_in_zsh(node, gregor, tmp_path):
+    """In a shell that has loaded nothing yet, on a terminal: with the program in PATH, and behind an alias."""
+    gregor("topic", "create", "orders")
+    script = tmp_path / "completion.zsh"
+    script.write_text(command("completion", "zsh").stdout)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gregor").symlink_to(BINARY)
+    environment = dict(os.environ, GREGOR_SERVER=node.grpc, HOME=str(tmp_path), TERM="dumb")
+    for found in (f"path=({tmp_path}/bin $path)", f"alias gregor={BINARY}"):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execvpe("zsh", ["zsh", "-f", "-i"], environment)
+        os.write(terminal, f"{found}; source {script}; PS1=READ'Y '\n".encode())
+        for keys, expected in (("", "READY "), ("gregor offs\t", "gregor offsets "), ("or\t", "orders"),
+                               ("\x15gregor config set --topic orders retention.m\t", "retention.ms=")):
+            os.write(terminal, keys.encode())
+            shown = ""
+            while expected not in shown:
+                assert select.select([terminal], [], [], 20)[0], (found, keys, shown)
+                shown += os.read(terminal, 65536).decode()
+            assert "not found" not in shown
+        os.close(terminal)  # the shell ends with its terminal
+        os.waitpid(pid, 0)
