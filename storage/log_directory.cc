@@ -128,13 +128,21 @@ class Directory final : public LogDirectory {
     if (const auto failed = failure(); failed.has_value()) return *failed;
     looked_at_.store(true, std::memory_order_relaxed);
     const uint64_t free = space_->free_bytes.load(std::memory_order_relaxed);
-    if (free >= options_.reserve_bytes) return {};
-    return Error(Reason::kDiskFull, "the disk of " + options_.path + " has " +
-                                        std::to_string(free) + " bytes left, and its reserve is " +
-                                        std::to_string(options_.reserve_bytes) +
-                                        ": free some space, or lower retention")
-        .With("free_bytes", std::to_string(free))
-        .With("reserve_bytes", std::to_string(options_.reserve_bytes));
+    if (free >= options_.reserve_bytes) {
+      const bool was_full = is_full_.load(std::memory_order_relaxed) && is_full_.exchange(false);
+      LOG_IF(WARNING, was_full) << "The disk of " << options_.path << " has " << free
+                                << " bytes left: writes are taken again";
+      return {};
+    }
+    const Error error =
+        Error(Reason::kDiskFull, "the disk of " + options_.path + " has " + std::to_string(free) +
+                                     " bytes left, and its reserve is " +
+                                     std::to_string(options_.reserve_bytes) +
+                                     ": free some space, or lower retention")
+            .With("free_bytes", std::to_string(free))
+            .With("reserve_bytes", std::to_string(options_.reserve_bytes));
+    LOG_IF(WARNING, !is_full_.exchange(true)) << "Writes are refused: " << error.message;
+    return error;
   }
   void NoteGrowth(uint64_t bytes) override {
     std::atomic<uint64_t>& free_bytes = space_->free_bytes;
@@ -356,6 +364,7 @@ class Directory final : public LogDirectory {
 
   std::atomic<int> unread_logs_{0};
   std::atomic<int64_t> unsynced_bytes_{0};
+  mutable std::atomic<bool> is_full_{false};  // for the log: writes were refused
   mutable std::atomic<bool> looked_at_{false};
   std::atomic<bool> failed_{false};
   mutable Mutex mutex_;

@@ -202,6 +202,7 @@ class LogImpl final : public Log {
   Result<std::optional<LogRead>> Parse(const ReadSpec& spec, ReadPlace& place, const Slice& bytes,
                                        size_t* wanted_bytes);
   Result<std::optional<BatchHeader>> HeaderAt(const ReadPlace& place, const Slice& bytes) const;
+  Error BadBatch(const ReadPlace& place, const BatchHeader& header) const;
   Error DamagedAt(const ReadPlace& place, const std::string& what) const;
   void NoteDamage(const ReadPlace& place, const Error& error);
   void Search(std::optional<Timestamp> time, Offset limit,

@@ -191,7 +191,7 @@ void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
 
 // Said once, however often it is read.
 void LogImpl::NoteDamage(const ReadPlace& place, const Error& error) {
-  if (error.reason != Reason::kStorageError) return;
+  if (error.reason != Reason::kStorageError && error.reason != Reason::kCorruptBatch) return;
   const std::pair damage(place.segment, place.position);
   if (std::exchange(noted_damage_, damage) != damage) LOG(ERROR) << error;
 }
@@ -200,6 +200,17 @@ Error LogImpl::DamagedAt(const ReadPlace& place, const std::string& what) const 
   const std::string path = SegmentPath(directory_, options_.id, place.segment);
   Error error(Reason::kStorageError, path + " at " + std::to_string(place.position) + ": " + what);
   return error.With("path", path).With("position", std::to_string(place.position));
+}
+
+// Its header fits in, so it is known where the next one begins.
+Error LogImpl::BadBatch(const ReadPlace& place, const BatchHeader& header) const {
+  const std::string offset = std::to_string(header.base_offset.value);
+  const std::string next = std::to_string(header.next_offset().value);
+  const Error error = DamagedAt(place, "the checksum of the batch at offset " + offset +
+                                           " is wrong: go on at offset " + next);
+  return Error(Reason::kCorruptBatch, error.message)
+      .With("offset", offset)
+      .With("next_offset", next);
 }
 
 // The header at the front of `bytes`, which begin at `place`; nullopt where more bytes are needed
@@ -261,10 +272,10 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
         break;
       }
     }
-    if (is_whole && !IsSound(*header, rest)) {
+    // What is only passed on the way need not be sound: who goes on behind damage comes by it.
+    if (is_wanted && is_whole && !IsSound(*header, rest)) {
       if (any) break;
-      return DamagedAt(place, "the checksum of the batch at offset " +
-                                  std::to_string(header->base_offset.value) + " is wrong");
+      return BadBatch(place, *header);
     }
     if (is_wanted && !std::exchange(any, true)) {
       first = at;

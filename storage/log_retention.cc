@@ -12,6 +12,9 @@ void LogImpl::DeleteBefore(Offset start, Done done) {
   if (auto failed = failure(); failed.has_value()) return done(*std::move(failed));
   if (start <= journaled_.log_start && !deleting_) return done({});
   deletions_.push_back({start, std::move(done)});
+  // Of everything: then the last segment goes, too, and not when a record comes one day.
+  const bool is_all = start == ends_.log_end && !segments_.empty() && segments_.back().size > 0;
+  if (is_all && !quiet_running_ && !closing_) RollIdle();
   RunDeletions();
   // What is not synced cannot be deleted: after a power loss the log would end before it begins.
   if (!deletions_.empty()) RequestSync();

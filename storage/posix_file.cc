@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -145,14 +146,31 @@ Result<void> PosixFile::Allocate(uint64_t size) {
 Result<bool> PosixFile::IsBlank(uint64_t position) {
   // The rest of a block that has data may be looked at only by reading it.
   const uint64_t block_end = (position + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
-  uint8_t rest[kBlockBytes];
-  const std::span<uint8_t> front(rest, static_cast<size_t>(block_end - position));
-  ASSIGN_OR_RETURN(const size_t got, Read(position, front));
-  if (std::any_of(rest, rest + got, [](uint8_t byte) { return byte != 0; })) return false;
-  if (got < front.size()) return true;
-  // ENXIO: no data from there on to the end.
-  if (lseek(fd(), static_cast<off_t>(block_end), SEEK_DATA) >= 0) return false;
-  return errno == ENXIO;
+  ASSIGN_OR_RETURN(bool blank, IsZero(position, block_end));
+  // What is said to be data may be room that somebody has read: then it is in the page cache.
+  for (uint64_t at = block_end; blank;) {
+    const off_t data = lseek(fd(), static_cast<off_t>(at), SEEK_DATA);
+    if (data < 0) return errno == ENXIO;  // none from there on to the end
+    const off_t hole = lseek(fd(), data, SEEK_HOLE);
+    if (hole <= data) return false;
+    at = static_cast<uint64_t>(hole);
+    ASSIGN_OR_RETURN(blank, IsZero(static_cast<uint64_t>(data), at));
+  }
+  return false;
+}
+
+Result<bool> PosixFile::IsZero(uint64_t begin, uint64_t end) {
+  std::array<uint8_t, 4 * kBlockBytes> bytes;
+  while (begin < end) {
+    const std::span<uint8_t> wanted(bytes.data(), std::min<uint64_t>(bytes.size(), end - begin));
+    ASSIGN_OR_RETURN(const size_t got, Read(begin, wanted));
+    const auto is_set = [](uint8_t byte) { return byte != 0; };
+    if (std::any_of(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(got), is_set))
+      return false;
+    if (got < wanted.size()) break;
+    begin += got;
+  }
+  return true;
 }
 
 Result<uint64_t> PosixFile::Size() {

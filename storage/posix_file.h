@@ -64,6 +64,7 @@ class PosixFile final : public File {
   void StartWriteback();
 
  private:
+  Result<bool> IsZero(uint64_t begin, uint64_t end);
   int fd() const { return descriptor_.get(); }
 
   const Descriptor descriptor_;

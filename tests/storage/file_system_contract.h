@@ -209,6 +209,8 @@ TEST_P(FileSystemContract, RoomIsBlankUntilItIsWritten) {
   ASSERT_TRUE(file->Allocate(1 << 20).ok());
   // A file system may not know it, and then says so of everything.
   const bool knows = *file->IsBlank(4);
+  EXPECT_EQ(Get(*file, 100'000, 50'000), std::string(50'000, '\0'));  // now it is in memory
+  EXPECT_EQ(*file->IsBlank(4), knows);
   EXPECT_FALSE(*file->IsBlank(0));
   // In the same block, in one that is far away, and synced.
   for (const uint64_t position : {5u, 500000u}) {

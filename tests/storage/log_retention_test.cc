@@ -219,6 +219,28 @@ TEST(LogRetention, ProducersAreKnownAfterTheirBatchesWereDeleted) {
   }
 }
 
+TEST(LogRetention, TheLastSegmentGoesWithAllItsRecords) {
+  LogHarness harness(9);
+  ASSERT_TRUE(harness.Start());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(harness.Append(1, 1000));
+  const auto deleted = [&](int64_t start) {
+    return harness
+        .Await<void>([&](auto done) { harness.log().DeleteBefore(Offset{start}, std::move(done)); })
+        .ok();
+  };
+  ASSERT_TRUE(deleted(2));
+  EXPECT_GT(harness.log().size_bytes(), 3000u);
+  ASSERT_TRUE(deleted(3));
+  harness.scheduler().RunFor(std::chrono::minutes(2));
+  EXPECT_EQ(harness.log().size_bytes(), 0u);
+  EXPECT_FALSE(*harness.files().Exists(harness.Path(0)));
+  ASSERT_TRUE(harness.Append());
+  ASSERT_TRUE(harness.Sync());
+  ASSERT_TRUE(harness.CloseCleanly());
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_THAT(harness.ReadAll(Offset{3}), testing::SizeIs(1));
+}
+
 TEST(LogRetention, DeletedSegmentsAreTold) {
   LogConfig config;
   config.segment_bytes = 1000;

@@ -183,8 +183,12 @@ TEST(Log, DamageIsNoticedWhenItIsReadAndNeverServed) {
   // What lies before it is served, however much is asked for at once.
   const auto values = harness.ReadAll(Offset{0}, 1);
   EXPECT_THAT(values, SizeIs(2));
-  EXPECT_EQ(harness.error()->reason, Reason::kStorageError);
+  EXPECT_EQ(harness.error()->reason, Reason::kCorruptBatch);
+  const auto& details = harness.error()->details;
+  EXPECT_THAT(details, testing::Contains(testing::Pair("next_offset", "3")));
   EXPECT_THAT(harness.ReadAll(Offset{0}, 1 << 20), SizeIs(2));
+  // Whoever goes on behind it gets all the rest, though the way there leads past it.
+  EXPECT_THAT(harness.ReadAll(Offset{3}), SizeIs(7));
 }
 
 TEST(Log, ABatchThatDoesNotFollowIsRefusedAndChangesNothing) {
