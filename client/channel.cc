@@ -54,9 +54,13 @@ class GrpcChannel final : public Channel {
     arguments.SetMaxReceiveMessageSize(
         static_cast<int>(std::min<size_t>(options.message_bytes_max, INT32_MAX)));
     arguments.SetMaxSendMessageSize(-1);
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
+    // The pause between two attempts to connect.
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+    // Despite its name: how long an attempt may take, up to the first bytes of the server. A server
+    // that is far away, or busy for a moment, is not a server that is gone.
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
+                     static_cast<int>(options.connect_timeout / std::chrono::milliseconds(1)));
     // Our own retries know which calls may be repeated.
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
     // A peer that is gone without a word is noticed while calls wait for it.
@@ -92,6 +96,8 @@ class GrpcChannel final : public Channel {
 // gRPC's "failed to connect to all addresses; last error: UNKNOWN: ipv4:...: Failed to connect to
 // remote host: Connection refused" is no help to a person, save for its end.
 std::string LastPart(const std::string& message) {
+  if (message.find("SETTINGS frame") != std::string::npos)
+    return "a connection is made, but nothing comes of it in time";
   const size_t colon = message.rfind(": ");
   return colon == std::string::npos ? message : message.substr(colon + 2);
 }

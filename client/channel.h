@@ -11,12 +11,14 @@
 
 namespace gregor {
 
-// A connection to the gRPC API of one address; it reconnects by itself. gRPC's types stay in the
-// .cc files. Thread: any.
+// A connection to the gRPC API of one address; it reconnects by itself, after pauses of 0.1 s to 1
+// s. gRPC's types stay in the .cc files. Thread: any.
 class Channel {
  public:
   struct Options {
     size_t message_bytes_max = 64u << 20;  // largest message that is taken from the server
+    // Until an attempt to connect has to have heard of the server.
+    Duration connect_timeout = std::chrono::seconds(5);
     // A connection of its own, also where the process has others to the same address.
     bool own_connection = false;
   };
@@ -32,8 +34,9 @@ class Channel {
 
   // Calls `method` ("/gregor.v1.TopicService/GetTopic") and waits. Errors carry the server's
   // reason, message and details. Where the server did not answer they are kLeaderNotAvailable (not
-  // reachable, see IsUnreachable()) or kCommitTimedOut (`timeout` passed), with the detail
-  // outcome=UNKNOWN.
+  // reachable, see IsUnreachable(): at once where the connection is refused, after
+  // connect_timeout where nothing comes back) or kCommitTimedOut (`timeout` passed), with the
+  // detail outcome=UNKNOWN.
   virtual Result<std::string> CallRaw(const std::string& method, const std::string& request,
                                       Duration timeout) = 0;
   template <typename Response>

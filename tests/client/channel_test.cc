@@ -1,0 +1,62 @@
+#include "client/channel.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "client/admin.h"
+#include "tests/client/fake_server.h"
+#include "tests/client/slow_link.h"
+
+namespace gregor {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+TEST(Channel, AServerThatIsFarAwayIsReached) {
+  FakeServer server;
+  SlowLink link(server.address(), milliseconds(300));
+  const auto pinged = Admin(Channel::Connect(link.address())).Ping();
+  EXPECT_TRUE(pinged.ok()) << pinged.error();
+}
+
+TEST(Channel, ARefusedConnectionFailsTheCallSoon) {
+  FakeServer server;
+  server.Stop();
+  const MonotonicTime begin = SystemClock().Now();
+  const auto pinged = Admin(Channel::Connect(server.address())).Ping();
+  EXPECT_LT(SystemClock().Now() - begin, seconds(4));
+  ASSERT_FALSE(pinged.ok());
+  EXPECT_TRUE(IsUnreachable(pinged.error()));
+  EXPECT_EQ(pinged.error().message,
+            "no server answers at " + server.address() + " (Connection refused)");
+}
+
+TEST(Channel, AServerThatSaysNothingFailsTheCallInTime) {
+  FakeServer server;
+  SlowLink link(server.address(), std::nullopt);
+  const MonotonicTime begin = SystemClock().Now();
+  const auto channel = Channel::Connect(link.address(), {.connect_timeout = milliseconds(500)});
+  const auto pinged = Admin(channel).Ping();
+  EXPECT_LT(SystemClock().Now() - begin, seconds(20));  // the call itself may take 30 s
+  ASSERT_FALSE(pinged.ok());
+  EXPECT_TRUE(IsUnreachable(pinged.error()));
+  EXPECT_EQ(pinged.error().message, "no server answers at " + link.address() +
+                                        " (a connection is made, but nothing comes of it in time)");
+}
+
+TEST(Channel, AServerThatComesBackIsReachedSoon) {
+  FakeServer server;
+  const Admin admin(Channel::Connect(server.address()));
+  ASSERT_TRUE(admin.Ping().ok());
+  server.Stop();
+  ASSERT_FALSE(admin.Ping().ok());
+  server.Start();
+  const MonotonicTime begin = SystemClock().Now();
+  while (!admin.Ping().ok() && SystemClock().Now() - begin < seconds(20)) std::this_thread::yield();
+  EXPECT_LT(SystemClock().Now() - begin, seconds(4));
+}
+
+}  // namespace
+}  // namespace gregor
