@@ -42,6 +42,7 @@ class Test:
         self.report = self.option(GTEST_REPORT) or self.option(PYTEST_REPORT)
         self.is_pytest = self.option(PYTEST_REPORT) is not None
         properties = {p["name"]: p["value"] for p in entry.get("properties", [])}
+        self.labels = properties.get("LABELS", [])
         self.folder = properties.get("WORKING_DIRECTORY")
         self.environment = dict(v.split("=", 1) for v in properties.get("ENVIRONMENT", []))
 
@@ -269,6 +270,11 @@ def run(tests, options):
     return passed, failed
 
 
+def no_such_label(labels, every_test):
+    known = sorted({label for test in every_test for label in test.labels})
+    return f"No test has a label that matches '{labels}'; there are: {', '.join(known)}."
+
+
 def main():
     parser = argparse.ArgumentParser(description="Runs a build folder's tests, counts their cases.")
     parser.add_argument("build")
@@ -280,6 +286,13 @@ def main():
     options = parser.parse_args()
 
     tests = list_tests(options.build, options.labels)
+    if options.labels and not tests:
+        # Where targets are asked for, stdout is theirs.
+        print(no_such_label(options.labels, list_tests(options.build, "")),
+              file=sys.stderr if options.targets else sys.stdout)
+        if not options.targets:
+            print("0 passed, 0 failed")
+        return 1
     if options.filter:
         every_test, tests = tests, narrow(tests, options.filter)
         if options.targets and tests == every_test and not options.labels:

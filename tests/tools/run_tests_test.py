@@ -55,6 +55,12 @@ def test_a_test_without_a_report_counts_itself():
     assert run_tests.count(check, False) == (0, ["source_check"])
 
 
+def test_a_label_that_no_test_has_is_named_with_those_that_there_are():
+    tests = [run_tests.Test({"name": name, "properties": [{"name": "LABELS", "value": [label]}]})
+             for name, label in (("log_test", "unit"), ("cluster", "cluster"), ("base_test", "unit"))]
+    assert run_tests.no_such_label("nolabel", tests) == "No test has a label that matches 'nolabel'; there are: cluster, unit."
+
+
 def test_targets_are_the_programs_and_what_a_script_needs():
     assert gtest().targets() == ["log_test"]
     assert pytest_test().targets() == ["gregor", "other"]
