@@ -15,9 +15,22 @@ namespace gregor {
 namespace {
 
 constexpr size_t kBatchBytesMax = 1u << 30;
+constexpr size_t kWindowBytes = 1u << 20;
 
 Error Damaged(const std::string& path, const std::string& what) {
   return Error(Reason::kStorageError, path + ": " + what).With("path", path);
+}
+
+Result<bool> OnlyZeros(File& file, uint64_t position, uint64_t size) {
+  std::vector<uint8_t> window(kWindowBytes);
+  while (position < size) {
+    ASSIGN_OR_RETURN(const size_t read, file.Read(position, {window.data(), window.size()}));
+    if (read == 0) break;
+    const auto end = window.begin() + static_cast<std::ptrdiff_t>(read);
+    if (std::any_of(window.begin(), end, [](uint8_t byte) { return byte != 0; })) return false;
+    position += read;
+  }
+  return true;
 }
 
 class Dump {
@@ -35,6 +48,7 @@ class Dump {
     for (size_t i = 0; i < segments_.size() && walked.ok() && !ended_; ++i)
       walked = WalkOne(segments_[i], i + 1 == segments_.size());
     if (options_.image) PrintImage(*replay_.Finish(position_).after);
+    if (walked.ok() && problem_.has_value()) return *problem_;
     return walked;
   }
 
@@ -81,6 +95,7 @@ class Dump {
         out_ << (as_json() ? "{\"problem\":" + QuoteJson(image.error().message) + "}"
                            : image.error().message)
              << "\n";
+        problem_ = image.error();
         continue;
       }
       position_ = PositionOf(**image);
@@ -95,6 +110,10 @@ class Dump {
     const std::string path = JoinPath(LogFolder(), SegmentName{segment}.FileName("log"));
     ASSIGN_OR_RETURN(const FilePtr file, files_.Open(path, OpenMode::kRead));
     ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+    if (walked_to_.has_value() && *walked_to_ != segment)
+      return Damaged(path, "the segment before it ends at offset " +
+                               std::to_string(walked_to_->value) +
+                               ": a part of the log is missing");
     SegmentCursor cursor(*file,
                          {.end = size, .next_offset = segment, .batch_bytes_max = kBatchBytesMax});
     while (true) {
@@ -105,9 +124,17 @@ class Dump {
       const auto dumped = DumpBatch(*file, batch->header, batch->position);
       if (!dumped.ok()) return Damaged(path, dumped.error().message);
     }
-    // Behind the last batch of the last segment lies room, or a write that was cut off.
-    if (cursor.at_end() || is_last) return {};
-    return Damaged(path, cursor.what() + " at position " + std::to_string(cursor.position()));
+    walked_to_ = cursor.next_offset();
+    if (cursor.at_end()) return {};
+    // Behind the last batch of the last segment lies room.
+    if (is_last) {
+      ASSIGN_OR_RETURN(const bool is_room, OnlyZeros(*file, cursor.position(), size));
+      if (is_room) return {};
+    }
+    return Damaged(path, cursor.what() + " at position " + std::to_string(cursor.position()) +
+                             ": nothing from offset " + std::to_string(walked_to_->value) +
+                             " on is read here. A write that was cut off is removed at the next "
+                             "start; other damage keeps the node from starting");
   }
 
   Result<void> DumpBatch(File& file, const BatchHeader& header, uint64_t position) {
@@ -186,6 +213,8 @@ class Dump {
   std::vector<Offset> segments_;
   Replay replay_{nullptr};
   ImagePosition position_;
+  std::optional<Offset> walked_to_;
+  std::optional<Error> problem_;  // that did not end the dump
   bool ended_ = false;
 };
 

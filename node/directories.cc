@@ -1,6 +1,10 @@
 #include "node/directories.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "raft/host/single_voter_log.h"
@@ -51,6 +55,24 @@ Result<NodeIdentity> OpenIdentity(FileSystem& files, const Settings& settings, R
   }
   RETURN_IF_ERROR(CheckIdentity(*identity, settings.data_dir, settings.node_id, ClusterId{}));
   return *identity;
+}
+
+std::optional<std::string> ProcessUsing(const std::string& path) {
+  for (const std::string& folder : {path, JoinPath(path, "..")}) {
+    const int fd = open(JoinPath(folder, kLockFile).c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) continue;
+    struct flock lock = {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    const bool is_locked = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    char holder[16] = {};
+    const bool has_name = pread(fd, holder, sizeof holder - 1, 0) > 0;
+    close(fd);
+    if (!is_locked) continue;
+    const long pid = has_name ? std::strtol(holder, nullptr, 10) : 0;
+    return pid > 0 ? "process " + std::to_string(pid) : "another process";
+  }
+  return std::nullopt;
 }
 
 ReservedFiles::Options MetadataReserve(const Settings& settings) {

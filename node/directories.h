@@ -2,6 +2,7 @@
 #define GREGOR_NODE_DIRECTORIES_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/random.h"
@@ -26,6 +27,10 @@ Result<std::unique_ptr<DirectoryLock>> LockDataDirectory(FileSystem& files,
 // FormatDirectory() fail with, and with kStorageError for an unformatted directory of a node with a
 // settings file. REQUIRES: the data directory is locked.
 Result<NodeIdentity> OpenIdentity(FileSystem& files, const Settings& settings, Random& random);
+
+// The process that has `path` or the folder around it: a node whose data or log directory that is.
+// nullopt: none. Changes nothing.
+std::optional<std::string> ProcessUsing(const std::string& path);
 
 // What the metadata log and the vote may fall back on when the disk is full.
 ReservedFiles::Options MetadataReserve(const Settings& settings);

@@ -100,10 +100,18 @@ void PrintRecords(const RecordBatch& batch, bool as_json) {
   }
 }
 
+void WarnWhereInUse(const std::string& directory) {
+  const auto process = ProcessUsing(directory);
+  if (!process.has_value()) return;
+  std::cerr << "gregor: " << directory << " is in use by " << *process
+            << ": what a running node is just writing may look damaged" << std::endl;
+}
+
 // Scans every log below `directory`; `visit` gets the batches. The result is an error if anything
 // is wrong.
 Result<void> ScanAll(const std::string& directory, bool as_json, bool summaries,
                      const std::function<void(const ScannedBatch&)>& visit) {
+  WarnWhereInUse(directory);
   const auto files = NewPosixFileSystem(1);
   ASSIGN_OR_RETURN(const auto folders, FindLogFolders(*files, directory));
   size_t problems = 0;
@@ -180,11 +188,12 @@ void AddMetadataCommands(CLI::App& app, const std::string& output_format, int& e
     options.format = output_format == "json" ? DumpFormat::kJson : DumpFormat::kText;
     options.records = !*no_records;
     options.until = Offset{*until};
+    WarnWhereInUse(*directory);
     exit_code = Report(DumpMetadata(*NewPosixFileSystem(1), *directory, options, std::cout));
   });
 }
 
-Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id) {
+Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id, bool as_json) {
   ASSIGN_OR_RETURN(Settings settings, flags.MakeSettings());
   settings.from_file = false;  // nothing needs to be there yet
   FormatOptions options;
@@ -209,6 +218,13 @@ Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id
     ASSIGN_OR_RETURN(const auto directory, LogDirectory::Open(*disk, *loop, directory_options));
     RETURN_IF_ERROR(directory->CloseCleanly());
   }
+  if (as_json) {
+    const Json json = {{"data_dir", settings.data_dir},
+                       {"node_id", identity.node_id.value},
+                       {"cluster_id", identity.cluster_id.ToString()}};
+    std::cout << json.dump(2) << "\n";
+    return {};
+  }
   std::cout << "formatted " << settings.data_dir << " as node " << identity.node_id
             << " of cluster " << identity.cluster_id << "\n";
   return {};
@@ -224,11 +240,12 @@ CLI::App* ClusterCommand(CLI::App& app) {
   return cluster;
 }
 
-void AddClusterCommands(CLI::App& app, int& exit_code) {
+void AddClusterCommands(CLI::App& app, const std::string& output_format, int& exit_code) {
   CLI::App* const cluster = ClusterCommand(app);
-  cluster->add_subcommand("new-id", "Print a new cluster id")->callback([] {
+  cluster->add_subcommand("new-id", "Print a new cluster id")->callback([&output_format] {
     Random random = Random::FromSystem();
-    std::cout << random.NewUuid<ClusterId>() << "\n";
+    const std::string id = random.NewUuid<ClusterId>().ToString();
+    std::cout << (output_format == "json" ? Json{{"cluster_id", id}}.dump(2) : id) << "\n";
   });
   CLI::App* const format = cluster->add_subcommand(
       "format", "Prepare a node's empty directories, once, before its first start");
@@ -241,7 +258,9 @@ void AddClusterCommands(CLI::App& app, int& exit_code) {
       "Give it the settings file and the flags that `gregor server` gets: node_id, data_dir and "
       "log_dirs say what is formatted.\n"
       "Exit codes: 0 done, 1 refused or failed, 2 bad settings.");
-  format->callback([=, &exit_code] { exit_code = Report(FormatNode(*flags, *cluster_id)); });
+  format->callback([=, &output_format, &exit_code] {
+    exit_code = Report(FormatNode(*flags, *cluster_id, output_format == "json"));
+  });
 }
 
 }  // namespace
@@ -249,7 +268,7 @@ void AddClusterCommands(CLI::App& app, int& exit_code) {
 void AddOfflineCommands(CLI::App& app, const std::string& output_format, int& exit_code) {
   AddLogCommands(app, output_format, exit_code);
   AddMetadataCommands(app, output_format, exit_code);
-  AddClusterCommands(app, exit_code);
+  AddClusterCommands(app, output_format, exit_code);
 }
 
 }  // namespace gregor

@@ -13,6 +13,10 @@ sigset_t StopSignals() {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  // Under nohup the node is to outlive its terminal.
+  struct sigaction action {};
+  PCHECK(sigaction(SIGHUP, nullptr, &action) == 0);
+  if (action.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
   return set;
 }
 

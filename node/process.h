@@ -10,8 +10,8 @@ namespace gregor {
 // Raises the soft limit of open files to the hard one; returns what it is then.
 uint64_t RaiseOpenFileLimit();
 
-// Blocks SIGTERM and SIGINT in this thread and all that it starts, so that WaitForStopSignal() gets
-// them; ignores SIGPIPE.
+// Blocks SIGTERM, SIGINT and (unless it is ignored, as nohup does) SIGHUP in this thread and all
+// that it starts, so that WaitForStopSignal() gets them; ignores SIGPIPE.
 void BlockStopSignals();
 // Returns the number of the signal that came.
 int WaitForStopSignal();

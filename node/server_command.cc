@@ -97,8 +97,8 @@ void AddServerCommands(CLI::App& app, const std::string& output_format, int& exi
   flags->AddTo(*server);
   server->footer(
       "Once it serves it prints one line to stdout: gregor ready grpc=HOST:PORT http=HOST:PORT\n"
-      "SIGTERM and SIGINT stop it cleanly. With no --config and an empty data directory it formats "
-      "itself as a single node.\n"
+      "SIGTERM, SIGINT and SIGHUP stop it cleanly. With no --config and an empty data directory it "
+      "formats itself as a single node.\n"
       "Exit codes: 0 stopped cleanly, 1 could not start or stop, 2 bad settings.");
   server->callback([flags, &exit_code] { exit_code = RunServer(*flags); });
 

@@ -9,13 +9,21 @@
 namespace gregor {
 namespace {
 
+// Where the endpoint is reached: without a host, at the one that was asked.
+std::string AddressOf(const v1::Endpoint& endpoint, const std::string& server) {
+  std::string host = endpoint.host();
+  if (host.empty()) host = server.substr(0, server.rfind(':'));
+  if (host.find(':') != std::string::npos && !host.starts_with('[')) host = "[" + host + "]";
+  return host + ":" + std::to_string(endpoint.port());
+}
+
 Result<void> DescribeCluster(GlobalOptions& global) {
   ASSIGN_OR_RETURN(const auto response, Admin(Channel::Connect(global.server)).DescribeCluster());
   Json brokers = Json::array();
   for (const auto& broker : response.brokers()) {
     brokers.push_back(
         {{"broker", broker.broker_id()},
-         {"address", broker.endpoint().host() + ":" + std::to_string(broker.endpoint().port())},
+         {"address", AddressOf(broker.endpoint(), global.server)},
          {"rack", broker.rack()},
          {"version", broker.version()},
          {"controller", broker.broker_id() == response.controller_id() ? "active" : "-"}});
@@ -34,8 +42,10 @@ Result<void> DescribeCluster(GlobalOptions& global) {
 }
 
 Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
-  ASSIGN_OR_RETURN(const auto response,
-                   Admin(Channel::Connect(global.server)).DescribeLogDirs(topic));
+  const Admin admin(Channel::Connect(global.server));
+  // Of a topic that does not exist nothing lies anywhere, and that is no error of the call's.
+  if (!topic.empty()) RETURN_IF_ERROR(admin.GetTopic(topic));
+  ASSIGN_OR_RETURN(const auto response, admin.DescribeLogDirs(topic));
   Json list = Json::array();
   for (const auto& dir : response.log_dirs()) {
     list.push_back({{"broker", dir.broker_id()},

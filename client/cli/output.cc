@@ -86,12 +86,13 @@ int ExitCodeOf(const Error& error) {
   return error.reason == Reason::kInvalidArgument ? kExitUsage : kExitFailed;
 }
 
-void PrintError(const Error& error) {
+void PrintError(const Error& error, bool with_advice) {
   std::cout.flush();
   std::cerr << "gregor: " << error.message;
   if (error.reason != Reason::kUnspecified && !IsUnreachable(error))
     std::cerr << " [" << ReasonName(error.reason) << "]";
   std::cerr << "\n";
+  if (!with_advice) return;
   if (IsUnreachable(error)) {
     std::cerr
         << "Start a server with `gregor server` (or `./dev start` in a checkout), or say where "

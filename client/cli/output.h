@@ -31,8 +31,8 @@ std::string Dump(const Json& json, int indent = -1);
 void OnCommand(CLI::App& app, GlobalOptions& global, std::function<Result<void>()> command);
 // What to exit with after `error`.
 int ExitCodeOf(const Error& error);
-// The error on stderr, and what to do about it where that is known.
-void PrintError(const Error& error);
+// The error on stderr, and what to do about it where that is known and wanted.
+void PrintError(const Error& error, bool with_advice = true);
 // Ends a command's help with examples, one a line.
 void AddExamples(CLI::App& command, const std::vector<std::string>& examples,
                  const std::string& remark = "");

@@ -128,22 +128,34 @@ Result<void> Alter(GlobalOptions& global, const TopicArguments& arguments) {
   return {};
 }
 
+// All of them, also where one fails; each failure is told with the name.
 Result<void> Delete(GlobalOptions& global, const TopicArguments& arguments) {
   const Admin admin = AdminOf(global);
-  Json deleted = Json::array(), missing = Json::array();
-  Result<void> result;
+  Json deleted = Json::array(), missing = Json::array(), failed = Json::array();
+  std::optional<Error> last_error;
   for (const std::string& name : arguments.names) {
-    result = admin.DeleteTopic(name, false);
+    const auto result = admin.DeleteTopic(name, false);
     const bool is_missing = !result.ok() && result.error().reason == Reason::kTopicNotFound;
-    if (is_missing && arguments.allow_missing) result = {};
-    if (!result.ok()) break;
-    (is_missing ? missing : deleted).push_back(name);
-    if (global.output != "json")
+    (result.ok() ? deleted : is_missing ? missing : failed).push_back(name);
+    if (!result.ok() && IsUnreachable(result.error())) {
+      last_error = result.error();
+      break;  // for the others, too
+    }
+    if (!result.ok() && !(is_missing && arguments.allow_missing)) {
+      // The last one is told by whoever runs this.
+      if (last_error.has_value()) PrintError(*last_error, false);
+      last_error = result.error();
+    } else if (global.output != "json") {
       std::cout << (is_missing ? "there was no " : "deleted ") << name << "\n";
+    }
   }
-  if (global.output == "json")
-    std::cout << Dump({{"deleted", deleted}, {"missing", missing}}, 2) << std::endl;
-  return result;
+  if (global.output == "json") {
+    Json json = {{"deleted", deleted}, {"missing", missing}};
+    if (!failed.empty()) json["failed"] = failed;
+    std::cout << Dump(json, 2) << std::endl;
+  }
+  if (last_error.has_value()) return *std::move(last_error);
+  return {};
 }
 
 Result<void> AddPartitions(GlobalOptions& global, const TopicArguments& arguments) {

@@ -239,6 +239,18 @@ def test_topics_are_managed(gregor):
     assert "TOPIC_NOT_FOUND" in gregor("topic", "delete", "orders", code=1).stderr
 
 
+def test_deleting_topics_goes_on_behind_one_that_is_missing(gregor):
+    gregor("topic", "create", "a")
+    gregor("topic", "create", "c")
+    ran = gregor("topic", "delete", "a", "b", "c", "d", code=1)
+    assert ran.stdout == "deleted a\ndeleted c\n"
+    assert [line for line in ran.stderr.splitlines() if "TOPIC_NOT_FOUND" in line and ('"b"' in line or '"d"' in line)] == (
+        ran.stderr.splitlines()[:2])
+    ran = gregor("topic", "delete", "nope", "--output", "json", code=1)
+    assert json.loads(ran.stdout) == {"deleted": [], "missing": ["nope"]}
+    assert "TOPIC_NOT_FOUND" in ran.stderr
+
+
 def test_what_is_only_checked_changes_nothing(gregor):
     gregor("topic", "create", "orders")
     for change in (["topic", "create", "new"], ["topic", "alter", "orders", "--config", "retention.ms=5"],
@@ -302,6 +314,20 @@ def test_the_cluster_is_described(node, gregor):
     assert directory["replicas"] == 1
     assert directory["log_bytes"] > 0
     assert directory["state"] == "online"
+    assert "TOPIC_NOT_FOUND" in gregor("cluster", "log-dirs", "--topic", "nope", code=1).stderr
+
+
+def test_a_broker_that_listens_everywhere_is_shown_at_the_address_that_was_asked(stopped_node):
+    stopped_node.start(grpc_listen="0.0.0.0:0")
+    port = stopped_node.grpc.rpartition(":")[2]
+    described = command("--server", f"127.0.0.1:{port}", "cluster", "describe", "--output", "json")
+    assert [broker["address"] for broker in json.loads(described.stdout)["brokers"]] == [f"127.0.0.1:{port}"]
+
+
+def test_ids_and_formatting_are_told_in_json_too(tmp_path):
+    made = json.loads(command("cluster", "new-id", "--output", "json").stdout)["cluster_id"]
+    formatted = command("cluster", "format", "--output", "json", "--cluster-id", made, "--data-dir", str(tmp_path / "data"))
+    assert json.loads(formatted.stdout) == {"data_dir": str(tmp_path / "data"), "node_id": 1, "cluster_id": made}
 
 
 # --- benchmarks ---
@@ -401,6 +427,33 @@ def test_the_logs_of_a_data_directory_are_verified_and_dumped(node, gregor):
     logs = json.loads(command("--output", "json", "log", "verify", str(node.data)).stdout.splitlines()[0])
     assert (logs["records"], logs["problems"]) == (1, 0)
     assert json.loads(command("--output", "json", "log", "dump", str(node.data)).stdout)["records"] == 1
+
+
+def test_looking_at_the_files_of_a_running_node_warns(node, gregor):
+    gregor("topic", "create", "orders")
+    gregor("produce", "orders", input="x\n")
+    (partition,) = [path for path in (node.data / "topics").iterdir() if path.is_dir() and list(path.glob("*.log"))]
+    looks = [("log", "verify", node.data), ("log", "dump", node.data / "topics"), ("log", "dump", partition),
+             ("metadata", "dump", node.data)]
+    for look in looks:
+        assert f"is in use by process {node.process.pid}" in command(*map(str, look)).stderr, look
+    node.stop()
+    for look in looks:
+        ran = command(*map(str, look))
+        assert (ran.returncode, ran.stderr) == (0, ""), look
+
+
+def test_damaged_metadata_are_reported(node, gregor):
+    gregor("topic", "create", "orders")
+    node.stop()
+    (log,) = (node.data / "metadata").rglob("*.log")
+    content = bytearray(log.read_bytes())
+    content[len(content.rstrip(b"\0")) // 2] ^= 0x55
+    log.write_bytes(content)
+    ran = command("metadata", "dump", str(node.data))
+    assert ran.returncode == 1
+    assert str(log) in ran.stderr
+    assert "offset=0" in ran.stdout
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")

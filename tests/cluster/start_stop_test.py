@@ -49,6 +49,24 @@ def test_interrupt_stops_it_too(node):
     assert node.stop(signal.SIGINT)[0] == 0
 
 
+def test_the_end_of_its_terminal_stops_it_cleanly(node):
+    assert node.stop(signal.SIGHUP)[0] == 0
+    assert "Stopped cleanly" in node.log.read_text()
+
+
+def test_under_nohup_it_outlives_its_terminal(stopped_node):
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it to what it runs
+    try:
+        stopped_node.start()
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
+    stopped_node.process.send_signal(signal.SIGHUP)
+    stopped_node.create_topic("orders")
+    code, _ = stopped_node.stop()
+    assert code == 0
+    assert "Stopping on signal 15" in stopped_node.log.read_text()
+
+
 def test_stops_in_time_while_clients_are_connected_and_wait(node):
     node.create_topic("orders")
     watch = node.cluster.WatchMetadata(cluster_pb2.WatchMetadataRequest())

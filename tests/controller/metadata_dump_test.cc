@@ -5,6 +5,8 @@
 
 #include <sstream>
 
+#include "raft/host/single_voter_log.h"
+#include "storage/segment.h"
 #include "tests/controller/controller_harness.h"
 
 namespace gregor {
@@ -86,6 +88,35 @@ TEST_F(MetadataDumpTest, ATrimmedLogIsShownFromItsSnapshotOn) {
   EXPECT_THAT(text, Not(HasSubstr("offset=0 ")));
   EXPECT_THAT(text, HasSubstr("value: \"159\""));
   EXPECT_THAT(text, HasSubstr("1 topics, 2 partitions"));
+}
+
+// The last bytes that were written become others.
+void DamageLastSegment(FileSystem& files) {
+  const std::string folder = JoinPath(MetadataLogPath(MetadataPath(ControllerHarness::kDataDir)),
+                                      MetadataLogId().ToString());
+  std::string path;
+  const auto entries = *files.List(folder);
+  for (const DirectoryEntry& entry : entries) {
+    if (SegmentName::Parse(entry.name, "log").has_value()) path = JoinPath(folder, entry.name);
+  }
+  const FilePtr file = *files.Open(path, OpenMode::kReadWrite);
+  std::string bytes(*file->Size(), '\0');
+  ASSERT_EQ(*file->Read(0, {reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()}), bytes.size());
+  const size_t last = bytes.find_last_not_of('\0');
+  ASSERT_NE(last, std::string::npos);
+  bytes[last] = static_cast<char>(bytes[last] ^ 0x55);
+  ASSERT_TRUE(file->Write(last, {Slice::Own(bytes.substr(last, 1))}).ok());
+}
+
+TEST_F(MetadataDumpTest, DamageAtTheEndOfTheLogIsReportedBehindWhatIsReadable) {
+  node_.Kill();
+  DamageLastSegment(node_.files());
+  const std::string text = Dump();
+  ASSERT_FALSE(result_.ok());
+  EXPECT_EQ(result_.error().reason, Reason::kStorageError);
+  EXPECT_THAT(result_.error().message, HasSubstr(" at position "));
+  EXPECT_THAT(text, HasSubstr("offset=0 term=1"));
+  EXPECT_THAT(text, HasSubstr("image at offset"));
 }
 
 TEST_F(MetadataDumpTest, WhatIsNoDataDirectoryIsNamed) {
