@@ -89,6 +89,15 @@ Result<TopicPtr> Broker::Resolve(const TopicRef& ref) const {
         .With("topic", ref.name);
   }
   TopicPtr topic = image->Topic(*ref.id);
+  if (topic == nullptr && !ref.name.empty()) {
+    if (const TopicPtr other = image->Topic(ref.name)) {
+      return Error(Reason::kUnknownTopicId,
+                   "topic \"" + ref.name + "\" was deleted and created anew: its id is " +
+                       other->id.ToString() + " now, not " + ref.id->ToString())
+          .With("topic", ref.name)
+          .With("topic_id", ref.id->ToString());
+    }
+  }
   if (topic == nullptr) {
     return Error(Reason::kUnknownTopicId,
                  "no topic has the id " + ref.id->ToString() + ": it may have been deleted")

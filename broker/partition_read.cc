@@ -36,11 +36,13 @@ size_t NeededBytes(const Error& error) {
   return bytes;
 }
 
-Error OutOfRange(Offset from, const LogEnds& ends, Offset high_watermark) {
-  return Error(Reason::kOffsetOutOfRange, "offset " + std::to_string(from.value) +
-                                              " is outside of the log, which has [" +
-                                              std::to_string(ends.log_start.value) + ", " +
-                                              std::to_string(high_watermark.value) + ")")
+Error OutOfRange(const std::string& topic, PartitionIndex partition, Offset from,
+                 const LogEnds& ends, Offset high_watermark) {
+  return Error(Reason::kOffsetOutOfRange,
+               "offset " + std::to_string(from.value) + " is outside of partition " +
+                   std::to_string(partition.value) + " of topic \"" + topic + "\", which has [" +
+                   std::to_string(ends.log_start.value) + ", " +
+                   std::to_string(high_watermark.value) + ")")
       .With("log_start_offset", std::to_string(ends.log_start.value))
       .With("high_watermark", std::to_string(high_watermark.value));
 }
@@ -101,7 +103,8 @@ void Partition::ReadAt(WaitingFetch fetch, bool may_wait) {
   }
   const LogEnds ends = log_->ends();
   if (fetch.from < ends.log_start || fetch.from > ends.log_end) {
-    return fetch.done(OutOfRange(fetch.from, ends, high_watermark_));
+    return fetch.done(
+        OutOfRange(metadata_.topic, id_.partition, fetch.from, ends, high_watermark_));
   }
   if (fetch.from >= high_watermark_) {
     LogRead nothing;
@@ -206,7 +209,8 @@ void Partition::Locate(const Position& position, UniqueFunction<void(Result<Time
           at(std::max(ends.log_start, high_watermark_ - std::max<int64_t>(0, position.value)))));
     case Position::Kind::kOffset:
       if (Offset{position.value} < ends.log_start || Offset{position.value} > high_watermark_) {
-        return answer(OutOfRange(Offset{position.value}, ends, high_watermark_));
+        return answer(OutOfRange(metadata_.topic, id_.partition, Offset{position.value}, ends,
+                                 high_watermark_));
       }
       return answer(std::optional(at(Offset{position.value})));
     case Position::Kind::kTimestamp:
@@ -247,7 +251,8 @@ void Partition::DeleteRecords(Offset before, BrokerApi::Done<Offset> done) {
                   " is only compacted: records can be deleted where cleanup.policy has delete"));
   }
   const Offset start = before.value < 0 ? high_watermark_ : before;
-  if (start > high_watermark_) return done(OutOfRange(start, log_->ends(), high_watermark_));
+  if (start > high_watermark_)
+    return done(OutOfRange(metadata_.topic, id_.partition, start, log_->ends(), high_watermark_));
   log_->DeleteBefore(start,
                      [this, life = life_, done = std::move(done)](Result<void> deleted) mutable {
                        if (!life->alive) return done(Ended(*life));

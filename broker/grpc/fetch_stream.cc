@@ -158,7 +158,7 @@ Result<void> FetchStream::Open(const WireFetchOpen& open) {
 Result<void> FetchStream::Add(const WireFetchAdd& add) {
   FetchPump::Slot slot;
   slot.id = add.slot;
-  auto topic = TopicOf(add.topic, "");
+  auto topic = TopicOf(add.topic, add.topic_id);
   auto position = PositionOf(add.position);
   if (!topic.ok() || !position.ok()) {
     OnFailed(slot, topic.ok() ? position.error() : topic.error());
@@ -166,7 +166,8 @@ Result<void> FetchStream::Add(const WireFetchAdd& add) {
   }
   slot.topic = std::move(*topic);
   // By its id from now on: another topic of the same name is not read on (C12).
-  if (const ImagePtr image = door().broker.image(); image != nullptr) {
+  const ImagePtr image = door().broker.image();
+  if (image != nullptr && !slot.topic.id.has_value()) {
     if (const TopicPtr found = image->Topic(slot.topic.name)) slot.topic.id = found->id;
   }
   slot.partition = PartitionIndex{add.partition};

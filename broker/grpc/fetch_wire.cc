@@ -111,6 +111,8 @@ bool ParseAddField(WireReader& reader, const Field& field, WireFetchAdd& add) {
       return reader.Int32(&add.current_leader_epoch.emplace());
     case Int(5):
       return reader.Int32(&add.last_fetched_epoch.emplace());
+    case Len(6):
+      return reader.View(&add.topic_id);
     default:
       return reader.Skip(field);
   }

@@ -53,6 +53,7 @@ struct WireFetchAdd {
   WirePosition position;
   std::optional<int32_t> current_leader_epoch;
   std::optional<int32_t> last_fetched_epoch;
+  std::string_view topic_id;
 };
 
 struct WireFetchStreamRequest {

@@ -266,6 +266,11 @@ TEST(Broker, ADeletedTopicAndItsSuccessorNeverMix) {
   late.topic.id = old_id;
   EXPECT_EQ(harness.Produce(std::move(late)).error().reason, Reason::kUnknownTopicId);
   ASSERT_TRUE(harness.Produce("orders", 0, {"new"}).ok());
+  Fetch fetch = harness.FetchFrom("orders", 0, 0);
+  fetch.topic.id = old_id;
+  const Error error = harness.Read(fetch).error();
+  EXPECT_EQ(error.reason, Reason::kUnknownTopicId);
+  EXPECT_THAT(error.message, HasSubstr("topic \"orders\" was deleted and created anew"));
   EXPECT_THAT(harness.Values("orders", 0), ElementsAre("new"));
   harness.scheduler().RunFor(std::chrono::minutes(5));
   EXPECT_FALSE(*harness.files().Exists("/data/" + old_id.ToString() + "-0"));
@@ -349,6 +354,8 @@ TEST(Broker, FetchesOutsideOfTheLogAreRefusedWithItsBounds) {
   const auto beyond = harness.Read(harness.FetchFrom("orders", 0, 4));
   EXPECT_EQ(beyond.error().reason, Reason::kOffsetOutOfRange);
   EXPECT_TRUE(HasDetail(beyond.error(), "high_watermark", "3"));
+  EXPECT_EQ(beyond.error().message,
+            "offset 4 is outside of partition 0 of topic \"orders\", which has [0, 3)");
   EXPECT_EQ(harness.Read(harness.FetchFrom("orders", 0, -1)).error().reason,
             Reason::kOffsetOutOfRange);
 }

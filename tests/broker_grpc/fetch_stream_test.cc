@@ -135,6 +135,34 @@ TEST_F(FetchStreamTest, SlotsAtTheEndSaySo) {
   EXPECT_EQ(response.event().caught_up_at(), 1);
 }
 
+TEST_F(FetchStreamTest, ATopicIsReadByItsIdWhereOneIsGiven) {
+  const TopicId old_id = broker_.AddTopic("logs", 1);
+  const TopicId id = broker_.AddTopic("logs", 1);  // in its place
+  broker_.Append("logs", 0, BatchOf({"new"}));
+  Start();
+  Credit(1 << 20);
+  const auto add = [&](int32_t slot, const std::string& id) {
+    v1::FetchStreamRequest request;
+    request.mutable_add()->set_slot(slot);
+    request.mutable_add()->mutable_partition()->set_topic("logs");
+    request.mutable_add()->set_topic_id(id);
+    ASSERT_TRUE(stream_->Write(request));
+  };
+  const auto text = [](const TopicId& id) { return std::string(id.bytes.begin(), id.bytes.end()); };
+  add(1, text(old_id));
+  auto response = Next();
+  EXPECT_EQ(response.event().slot(), 1);
+  EXPECT_EQ(ErrorOfStatus(response.event().error()).reason, Reason::kUnknownTopicId);
+  add(2, text(id));
+  response = Next();
+  EXPECT_EQ(response.data().slot(), 2);
+  EXPECT_THAT(ValuesOf(response.data().record_batches()), ElementsAre("new"));
+  add(3, "short");
+  response = Next();
+  EXPECT_EQ(response.event().slot(), 3);
+  EXPECT_EQ(ErrorOfStatus(response.event().error()).reason, Reason::kInvalidArgument);
+}
+
 TEST_F(FetchStreamTest, NothingIsSentWithoutCredit) {
   Append(1, {"a"});
   Start();

@@ -55,6 +55,7 @@ class MemoryBroker final : public BrokerApi {
       topic->partitions.Set(PartitionIndex{i}, partition);
     }
     const TopicId id = topic->id;
+    if (const TopicPtr old = image->Topic(name)) image->topic_names.Erase(old->id);
     image->topics.Set(name, topic);
     image->topic_names.Set(id, name);
     std::atomic_store(&image_, ImagePtr(image));

@@ -134,6 +134,7 @@ inline void FillAdd(const WireFetchAdd& wire, v1::FetchAdd& add) {
   if (wire.current_leader_epoch.has_value())
     add.set_current_leader_epoch(*wire.current_leader_epoch);
   if (wire.last_fetched_epoch.has_value()) add.set_last_fetched_epoch(*wire.last_fetched_epoch);
+  if (!wire.topic_id.empty()) add.set_topic_id(std::string(wire.topic_id));
 }
 
 inline v1::FetchStreamRequest ToProto(const WireFetchStreamRequest& wire) {

@@ -120,6 +120,7 @@ v1::FetchStreamRequest RandomFetchStreamRequest(Random& random) {
       request.mutable_add()->mutable_partition()->set_topic(RandomText(random, 9));
       request.mutable_add()->mutable_partition()->set_partition(3);
       FillRandomly(random, *request.mutable_add()->mutable_position());
+      if (random.Below(2) == 0) request.mutable_add()->set_topic_id(RandomText(random, 16));
       break;
     case 2:
       request.mutable_remove()->set_slot(7);
