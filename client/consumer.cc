@@ -6,20 +6,22 @@
 #include <charconv>
 #include <condition_variable>
 #include <deque>
-#include <map>
 #include <utility>
 #include <vector>
 
 #include "base/thread_annotations.h"
-#include "client/admin.h"
 #include "client/io_loop.h"
+#include "client/slot_table.h"
+#include "client/topic_watch.h"
 #include "client/wire.h"
 #include "gregor/v1/fetch.pb.h"
+#include "gregor/v1/topic.pb.h"
 
 namespace gregor {
 namespace {
 
 constexpr char kFetchStream[] = "/gregor.v1.FetchService/FetchStream";
+constexpr char kGetTopic[] = "/gregor.v1.TopicService/GetTopic";
 constexpr char kListOffsets[] = "/gregor.v1.FetchService/ListOffsets";
 constexpr Duration kCallTimeout = std::chrono::seconds(10);
 constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
@@ -27,35 +29,6 @@ constexpr Duration kBackoffMax = std::chrono::seconds(1);
 constexpr Duration kSlotBackoff = std::chrono::milliseconds(200);
 constexpr size_t kMessageOverhead = 64u << 10;
 constexpr size_t kQueriesMax = 5000;
-
-v1::Position ToProto(const StartPosition& start) {
-  v1::Position position;
-  switch (start.kind) {
-    case StartPosition::Kind::kEarliest:
-      return AtAnchor(v1::Position::ANCHOR_EARLIEST);
-    case StartPosition::Kind::kLatest:
-      return AtAnchor(v1::Position::ANCHOR_LATEST);
-    case StartPosition::Kind::kOffset:
-      position.set_offset(start.value);
-      break;
-    case StartPosition::Kind::kTail:
-      position.set_tail(start.value);
-      break;
-    case StartPosition::Kind::kTimestamp:
-      position.set_timestamp_ms(start.value);
-      break;
-  }
-  return position;
-}
-
-// One partition on the stream. Slots are never used again, so that what still comes of an old one
-// is known to be old.
-struct Slot {
-  std::string topic;
-  PartitionIndex partition;
-  StartPosition start;
-  std::optional<Offset> next;  // where to go on, once that is known
-};
 
 struct Item {
   int32_t slot = 0;
@@ -76,7 +49,8 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
                            options_.server,
                            {.message_bytes_max = options_.message_bytes_max + kMessageOverhead,
                             .own_connection = true})),
-        message_bytes_(std::min(options_.message_bytes, options_.message_bytes_max)) {
+        message_bytes_(std::min(options_.message_bytes, options_.message_bytes_max)),
+        topics_(options_.topic_interval) {
     loop_ = IoLoop::Start("consumer", [this](IoLoop& loop) { return Turn(loop); });
   }
   ~StreamConsumer() override {
@@ -88,7 +62,7 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     {
       const MutexLock lock(mutex_);
       Drop({topic, partition});
-      Slot slot{topic, partition, start, std::nullopt};
+      Slot slot{topic, partition, start, std::nullopt, false};
       // Others are looked up first, so that a broken connection does not move them.
       if (start.kind == StartPosition::Kind::kOffset) slot.next = Offset{start.value};
       AddSlot(std::move(slot));
@@ -100,6 +74,15 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     {
       const MutexLock lock(mutex_);
       Drop({topic, partition});
+      if (!slots_.HasTopic(topic)) topics_.Release(topic);
+    }
+    loop_->Wake();
+  }
+
+  void FollowTopic(const std::string& topic, PartitionIndex first_new) override {
+    {
+      const MutexLock lock(mutex_);
+      topics_.Follow(topic, first_new.value);
     }
     loop_->Wake();
   }
@@ -127,8 +110,6 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
   }
 
  private:
-  using Key = std::pair<std::string, PartitionIndex>;
-
   // --- under the lock ---
 
   void Wait(Duration timeout) TS_REQUIRES(mutex_) {
@@ -143,29 +124,23 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
   }
 
   void AddSlot(Slot slot) TS_REQUIRES(mutex_) {
-    const int32_t number = ++last_slot_;
-    slots_by_key_[{slot.topic, slot.partition}] = number;
+    const std::string topic = slot.topic;
+    topics_.Add(topic);
+    const int32_t number = slots_.Add(std::move(slot));
+    if (topics_.IdOf(topic) != nullptr) Begin(number, *slots_.Find(number));
+  }
+
+  // REQUIRES: the topic's id is known, so that offsets and records are all of the same topic.
+  void Begin(int32_t number, const Slot& slot) TS_REQUIRES(mutex_) {
     (slot.next.has_value() ? to_add_ : to_resolve_).push_back(number);
-    slots_.emplace(number, std::move(slot));
   }
 
-  void EraseSlot(int32_t number) TS_REQUIRES(mutex_) {
-    const auto slot = slots_.find(number);
-    slots_by_key_.erase({slot->second.topic, slot->second.partition});
-    slots_.erase(slot);
-  }
-
-  void Drop(const Key& key) TS_REQUIRES(mutex_) {
-    std::erase_if(delayed_, [&](const auto& delayed) {
-      return Key(delayed.second.topic, delayed.second.partition) == key;
-    });
-    const auto found = slots_by_key_.find(key);
-    if (found == slots_by_key_.end()) return;
-    const int32_t number = found->second;
-    EraseSlot(number);
-    to_remove_.push_back(number);
+  void Drop(const SlotTable::Key& key) TS_REQUIRES(mutex_) {
+    const auto number = slots_.Drop(key);
+    if (!number.has_value()) return;
+    to_remove_.push_back(*number);
     std::erase_if(queue_, [&](const Item& item) TS_NO_ANALYSIS {
-      if (item.slot != number) return false;
+      if (item.slot != *number) return false;
       credit_due_ += item.charged_bytes;
       return true;
     });
@@ -177,16 +152,26 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
   }
 
   void PushError(int32_t number, Error error) TS_REQUIRES(mutex_) {
-    const Slot& slot = slots_.at(number);
+    const Slot& slot = *slots_.Find(number);
     error.With("topic", slot.topic).With("partition", std::to_string(slot.partition.value));
-    EraseSlot(number);
+    slots_.Erase(number);
     Push({.slot = number, .consumed = {}, .charged_bytes = 0, .error = std::move(error)});
   }
 
   // The server gave the slot up, but may serve its partition later or elsewhere.
   void Retry(int32_t number, MonotonicTime now) TS_REQUIRES(mutex_) {
-    delayed_.push_back({now + kSlotBackoff, slots_.at(number)});
-    EraseSlot(number);
+    slots_.Delay(number, now + kSlotBackoff);
+  }
+
+  // Nothing more comes of the topic.
+  void EndTopic(const std::string& topic, const Error& error) TS_REQUIRES(mutex_) {
+    for (Slot& slot : slots_.TakeDelayed(topic)) slots_.Add(std::move(slot));
+    const auto numbers = slots_.NumbersOf(topic);
+    if (numbers.empty()) Push({.slot = 0, .consumed = {}, .charged_bytes = 0, .error = error});
+    for (const int32_t number : numbers) {
+      to_remove_.push_back(number);
+      PushError(number, error);
+    }
   }
 
   // --- the loop ---
@@ -197,21 +182,24 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     MonotonicTime next = MonotonicTime::max();
     std::optional<v1::FetchStreamRequest> request;
     std::optional<Lookup> lookup;
+    std::vector<std::string> questions;
     bool open = false;
     {
       const MutexLock lock(mutex_);
       ReviveSlots(now);
+      while (const auto topic = topics_.NextQuestion(now)) questions.push_back(*topic);
       if (!resolving_ && now >= resolve_at_) lookup = NextLookup();
-      open = stream_ == nullptr && now >= reopen_at_ && !slots_.empty();
+      open = stream_ == nullptr && now >= reopen_at_ && !slots_.slots().empty();
       if (open) {
         request = BeginStream();
       } else if (stream_ != nullptr && !writing_) {
         request = NextRequest();
       }
-      if (!delayed_.empty()) next = delayed_.front().first;
+      next = std::min(topics_.QuestionAt(), slots_.DueAt());
       if (!to_resolve_.empty() && !resolving_) next = std::min(next, resolve_at_);
-      if (stream_ == nullptr && !open && !slots_.empty()) next = std::min(next, reopen_at_);
+      if (stream_ == nullptr && !open && !slots_.slots().empty()) next = std::min(next, reopen_at_);
     }
+    for (const std::string& topic : questions) AskFor(loop, topic);
     if (lookup.has_value()) Resolve(loop, *std::move(lookup));
     if (open) stream_ = &loop.Open(*channel_, kFetchStream, *this);
     if (request.has_value()) {
@@ -221,11 +209,35 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     return next;
   }
 
-  void ReviveSlots(MonotonicTime now) TS_REQUIRES(mutex_) {
-    while (!delayed_.empty() && delayed_.front().first <= now) {
-      AddSlot(std::move(delayed_.front().second));
-      delayed_.pop_front();
+  void AskFor(IoLoop& loop, const std::string& topic) {
+    v1::GetTopicRequest request;
+    request.set_topic(topic);
+    request.mutable_page()->set_page_size(1);
+    loop.Call(*channel_, kGetTopic, Slice::Own(request.SerializeAsString()), kCallTimeout,
+              [this, topic](Result<Bytes> answer) { OnTopic(topic, std::move(answer)); });
+  }
+
+  void OnTopic(const std::string& topic, Result<Bytes> answer) {
+    const MutexLock lock(mutex_);
+    const MonotonicTime now = SystemClock().Now();
+    const bool was_known = topics_.IdOf(topic) != nullptr;
+    auto verdict = topics_.OnAnswer(topic, std::move(answer), now);
+    if (verdict.trouble.has_value()) trouble_ = std::move(verdict.trouble);
+    if (verdict.gone.has_value()) return EndTopic(topic, *verdict.gone);
+    if (topics_.IdOf(topic) == nullptr) return;
+    for (const int32_t number : slots_.NumbersOf(topic)) {
+      const Slot& slot = *slots_.Find(number);
+      if (!was_known) Begin(number, slot);
+      if (slot.doubted) Retry(number, now);
     }
+    for (const int32_t partition : verdict.new_partitions) {
+      if (!slots_.Has({topic, PartitionIndex{partition}}))
+        AddSlot({topic, PartitionIndex{partition}, StartPosition(), std::nullopt, false});
+    }
+  }
+
+  void ReviveSlots(MonotonicTime now) TS_REQUIRES(mutex_) {
+    while (auto slot = slots_.NextDue(now)) AddSlot(*std::move(slot));
   }
 
   // The first request of a stream; the rest is prepared.
@@ -245,8 +257,9 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     credit_wanted_ = true;
     to_remove_.clear();
     to_add_.clear();
-    for (const auto& [number, slot] : slots_) {
-      if (slot.next.has_value()) to_add_.push_back(number);
+    for (const auto& [number, slot] : slots_.slots()) {
+      if (slot.next.has_value() && !slot.doubted && topics_.IdOf(slot.topic) != nullptr)
+        to_add_.push_back(number);
     }
     return request;
   }
@@ -266,14 +279,9 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     while (!to_add_.empty()) {
       const int32_t number = to_add_.front();
       to_add_.pop_front();
-      const auto slot = slots_.find(number);
-      if (slot == slots_.end()) continue;
-      v1::FetchAdd& add = *request.mutable_add();
-      add.set_slot(number);
-      add.mutable_partition()->set_topic(slot->second.topic);
-      add.mutable_partition()->set_partition(slot->second.partition.value);
-      add.mutable_position()->set_offset(slot->second.next->value);
-      return request;
+      const Slot* const slot = slots_.Find(number);
+      const std::string* const id = slot == nullptr ? nullptr : topics_.IdOf(slot->topic);
+      if (id != nullptr) return AddRequest(number, *slot, *id);
     }
     return std::nullopt;
   }
@@ -289,14 +297,15 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
   std::optional<Lookup> NextLookup() TS_REQUIRES(mutex_) {
     Lookup lookup;
     while (!to_resolve_.empty() && lookup.numbers.size() < kQueriesMax) {
-      const auto slot = slots_.find(to_resolve_.front());
+      const int32_t number = to_resolve_.front();
       to_resolve_.pop_front();
-      if (slot == slots_.end()) continue;
+      const Slot* const slot = slots_.Find(number);
+      if (slot == nullptr) continue;
       auto& query = *lookup.request.add_queries();
-      query.mutable_partition()->set_topic(slot->second.topic);
-      query.mutable_partition()->set_partition(slot->second.partition.value);
-      *query.mutable_position() = ToProto(slot->second.start);
-      lookup.numbers.push_back(slot->first);
+      query.mutable_partition()->set_topic(slot->topic);
+      query.mutable_partition()->set_partition(slot->partition.value);
+      *query.mutable_position() = PositionOf(slot->start);
+      lookup.numbers.push_back(number);
     }
     if (lookup.numbers.empty()) return std::nullopt;
     return lookup;
@@ -325,8 +334,8 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
       return;
     }
     for (size_t i = 0; i < numbers.size(); ++i) {
-      const auto slot = slots_.find(numbers[i]);
-      if (slot == slots_.end()) continue;
+      Slot* const slot = slots_.Find(numbers[i]);
+      if (slot == nullptr) continue;
       if (!answer.ok()) {
         PushError(numbers[i], answer.error());
         continue;
@@ -335,11 +344,11 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
       if (result.error().code() != 0) {
         OnSlotError(numbers[i], ErrorOfStatus(result.error()));
       } else if (result.offset() >= 0) {
-        slot->second.next = Offset{result.offset()};
+        slot->next = Offset{result.offset()};
         to_add_.push_back(numbers[i]);
       } else {
         // No record is as young: the next one will be.
-        slot->second.start = {StartPosition::Kind::kLatest, 0};
+        slot->start = {StartPosition::Kind::kLatest, 0};
         to_resolve_.push_back(numbers[i]);
       }
     }
@@ -368,12 +377,12 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
   }
 
   void OnData(const v1::FetchData& data, Bytes payload) TS_REQUIRES(mutex_) {
-    const auto found = slots_.find(data.slot());
-    if (found == slots_.end()) {
+    Slot* const found = slots_.Find(data.slot());
+    if (found == nullptr) {
       credit_due_ += data.charged_bytes();
       return;
     }
-    Slot& slot = found->second;
+    Slot& slot = *found;
     Item item{.slot = data.slot(),
               .consumed = {.topic = slot.topic,
                            .partition = slot.partition,
@@ -389,9 +398,9 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
   }
 
   void OnEvent(const v1::FetchEvent& event) TS_REQUIRES(mutex_) {
-    const auto found = slots_.find(event.slot());
-    if (found == slots_.end()) return;
-    Slot& slot = found->second;
+    Slot* const found = slots_.Find(event.slot());
+    if (found == nullptr) return;
+    Slot& slot = *found;
     if (event.has_error()) {
       OnSlotError(event.slot(), ErrorOfStatus(event.error()));
     } else if (event.event_case() == v1::FetchEvent::kCaughtUpAt) {
@@ -415,6 +424,11 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
 
   void OnSlotError(int32_t number, Error error) TS_REQUIRES(mutex_) {
     if (error.reason == Reason::kFetchTooSmall && Enlarge(error)) return;
+    if (error.reason == Reason::kUnknownTopicId || error.reason == Reason::kInconsistentTopicId) {
+      Slot& slot = *slots_.Find(number);
+      slot.doubted = true;
+      return topics_.Doubt(slot.topic);
+    }
     if (!IsRetriable(error)) return PushError(number, std::move(error));
     trouble_ = std::move(error);
     Retry(number, SystemClock().Now());
@@ -442,9 +456,8 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
       trouble_ = end.error();
       return;
     }
-    slots_.clear();
-    slots_by_key_.clear();
-    delayed_.clear();
+    slots_.Clear();
+    topics_.Clear();
     to_resolve_.clear();
     Push({.slot = 0, .consumed = {}, .charged_bytes = 0, .error = end.error()});
   }
@@ -465,13 +478,11 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
 
   mutable Mutex mutex_;
   std::condition_variable arrived_;
-  std::map<int32_t, Slot> slots_ TS_GUARDED_BY(mutex_);
-  std::map<Key, int32_t> slots_by_key_ TS_GUARDED_BY(mutex_);
-  int32_t last_slot_ TS_GUARDED_BY(mutex_) = 0;
+  SlotTable slots_ TS_GUARDED_BY(mutex_);
+  TopicWatch topics_ TS_GUARDED_BY(mutex_);
   std::deque<int32_t> to_resolve_ TS_GUARDED_BY(mutex_);
   std::deque<int32_t> to_add_ TS_GUARDED_BY(mutex_);
   std::deque<int32_t> to_remove_ TS_GUARDED_BY(mutex_);
-  std::deque<std::pair<MonotonicTime, Slot>> delayed_ TS_GUARDED_BY(mutex_);  // earliest first
   std::deque<Item> queue_ TS_GUARDED_BY(mutex_);
   int64_t credit_due_ TS_GUARDED_BY(mutex_) = 0;      // to be returned to the server
   bool credit_wanted_ TS_GUARDED_BY(mutex_) = false;  // however little it is

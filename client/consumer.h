@@ -31,6 +31,7 @@ struct ConsumerOptions {
   size_t message_bytes = 1u << 20;
   size_t message_bytes_max = 64u << 20;
   Duration wait_max = std::chrono::milliseconds(500);  // how long the server waits for more
+  Duration topic_interval = std::chrono::seconds(30);  // how often FollowTopic() looks
 };
 
 // What came of one partition; RecordCursor walks its records.
@@ -45,7 +46,10 @@ struct Consumed {
 };
 
 // Reads partitions from given positions on, following them; goes on where it was when the
-// connection breaks, for as long as it lives. Thread: its owner's; the network's is "consumer".
+// connection breaks, for as long as it lives. It stays with the topic that is there when its first
+// partition is assigned, until none is assigned any more: where that is deleted, all its partitions
+// fail with kUnknownTopicId, also if it was created anew. Thread: its owner's; the network's is
+// "consumer".
 class Consumer {
  public:
   static std::unique_ptr<Consumer> Create(ConsumerOptions options);
@@ -55,6 +59,9 @@ class Consumer {
   // dropped. Returns at once; errors come from Poll().
   virtual void Assign(const std::string& topic, PartitionIndex partition, StartPosition start) = 0;
   virtual void Unassign(const std::string& topic, PartitionIndex partition) = 0;
+  // Reads also partitions that are added to `topic`, from `first_new` on, each from its beginning.
+  // They are found within topic_interval.
+  virtual void FollowTopic(const std::string& topic, PartitionIndex first_new) = 0;
   // What comes next of any partition, in order of offsets for each; without batches where a
   // partition had none up to its end. nullopt if nothing came within `timeout`. Fails with what the
   // server says of a partition (kTopicNotFound, kOffsetOutOfRange, kFetchTooSmall ...; details

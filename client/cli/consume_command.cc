@@ -212,6 +212,9 @@ Result<void> Run(GlobalOptions& global, const ConsumeArguments& arguments) {
     consumer->Assign(arguments.topic, PartitionIndex{partitions[i]},
                      {StartPosition::Kind::kOffset, starts[i]});
   }
+  if (arguments.partition < 0 && !arguments.exit_at_end) {
+    consumer->FollowTopic(arguments.topic, PartitionIndex{static_cast<int32_t>(partitions.size())});
+  }
   if (from_end && isatty(STDERR_FILENO) != 0) {
     std::cerr << "Waiting for new records; --from beginning shows those that are there. Ctrl-C "
                  "ends."

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
 #include <thread>
 
 #include "client/record_cursor.h"
@@ -60,6 +62,22 @@ class ConsumerTest : public testing::Test {
       }
       if ((*consumed)->caught_up) return values;
     }
+  }
+  // Polls until each of the partitions has so many; the values of each.
+  std::map<int32_t, std::vector<std::string>> ReadSome(const std::map<int32_t, size_t>& counts) {
+    std::map<int32_t, std::vector<std::string>> values;
+    const auto is_short = [&](const auto& count) {
+      return values[count.first].size() < count.second;
+    };
+    while (std::any_of(counts.begin(), counts.end(), is_short)) {
+      const auto consumed = consumer_->Poll(kPatience);
+      CHECK(consumed.ok()) << consumed.error();
+      CHECK(consumed->has_value()) << "nothing came";
+      RecordCursor cursor(**consumed);
+      for (auto record = cursor.Next(); record->has_value(); record = cursor.Next())
+        values[(*consumed)->partition.value].emplace_back(*(*record)->value);
+    }
+    return values;
   }
   Error PollError() {
     while (true) {
@@ -282,6 +300,73 @@ TEST_F(ConsumerTest, AnUnknownTopicIsAnError) {
   EXPECT_EQ(PollError().reason, Reason::kTopicNotFound);
   consumer_->Assign("missing", PartitionIndex{0}, {Kind::kOffset, 5});
   EXPECT_EQ(PollError().reason, Reason::kTopicNotFound);
+}
+
+TEST_F(ConsumerTest, ATopicThatIsCreatedAnewIsNotReadOn) {
+  Fill(0, 100, 0);
+  Fill(0, 100, 1);
+  Start();
+  Assign({Kind::kEarliest, 0}, 0);
+  Assign({Kind::kEarliest, 0}, 1);
+  const auto values = ReadSome({{0, 100}, {1, 100}});
+  EXPECT_EQ(values.at(0), Numbers(0, 100));
+  EXPECT_EQ(values.at(1), Numbers(0, 100));
+  server_.Stop();
+  server_.DeleteTopic("orders");
+  server_.CreateTopic("orders", 2);
+  Fill(1000, 1200, 0);
+  Fill(1000, 1200, 1);
+  server_.Start();
+  std::vector<std::string> partitions;
+  for (int i = 0; i < 2; ++i) {
+    const Error error = PollError();
+    EXPECT_EQ(error.reason, Reason::kUnknownTopicId);
+    EXPECT_NE(error.message.find("\"orders\" was deleted and created anew"), std::string::npos);
+    partitions.emplace_back(DetailOf(error, "partition"));
+  }
+  EXPECT_EQ(partitions, (std::vector<std::string>{"0", "1"}));
+  // Who wants the new one assigns it.
+  Assign({Kind::kEarliest, 0}, 0);
+  EXPECT_EQ(ReadToEnd(), Numbers(1000, 1200));
+}
+
+TEST_F(ConsumerTest, ATopicThatIsDeletedIsAnError) {
+  Fill(0, 100);
+  Start();
+  Assign({Kind::kEarliest, 0});
+  EXPECT_EQ(ReadToEnd(), Numbers(0, 100));
+  server_.DeleteTopic("orders");
+  const Error error = PollError();
+  EXPECT_EQ(error.reason, Reason::kUnknownTopicId);
+  EXPECT_EQ(error.message, "topic \"orders\" was deleted");
+}
+
+// A broker may hear of a topic later than another one.
+TEST_F(ConsumerTest, ATopicThatIsNotKnownForAMomentIsTriedAgain) {
+  Fill(0, 100);
+  server_.FailCalls("slot",
+                    MakeStatus(Reason::kUnknownTopicId, "no topic has the id",
+                               v1::WriteOutcome::OUTCOME_UNSPECIFIED),
+                    3);
+  Start();
+  Assign({Kind::kEarliest, 0});
+  EXPECT_EQ(ReadToEnd(), Numbers(0, 100));
+}
+
+TEST_F(ConsumerTest, PartitionsThatAreAddedAreReadFromTheirBeginning) {
+  options_.topic_interval = std::chrono::milliseconds(20);
+  Fill(0, 100);
+  Start();
+  Assign({Kind::kLatest, 0}, 0);
+  Assign({Kind::kLatest, 0}, 1);
+  consumer_->FollowTopic("orders", PartitionIndex{2});
+  Fill(500, 510, 2);
+  Fill(600, 620, 3);
+  server_.CreateTopic("orders", 4);
+  auto values = ReadSome({{2, 10}, {3, 20}});
+  EXPECT_EQ(values[0], Numbers(0, 0));
+  EXPECT_EQ(values[2], Numbers(500, 510));
+  EXPECT_EQ(values[3], Numbers(600, 620));
 }
 
 TEST_F(ConsumerTest, APartitionThatIsNotAvailableIsTriedAgain) {

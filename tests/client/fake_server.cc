@@ -29,6 +29,11 @@ google::rpc::Status NotFound(const std::string& topic) {
                     v1::WriteOutcome::OUTCOME_NOT_APPLIED);
 }
 
+google::rpc::Status Unknown() {
+  return MakeStatus(Reason::kUnknownTopicId, "no topic has the id",
+                    v1::WriteOutcome::OUTCOME_NOT_APPLIED);
+}
+
 grpc::Status ToGrpcStatus(const google::rpc::Status& status) {
   return {static_cast<grpc::StatusCode>(status.code()), status.message(),
           status.SerializeAsString()};
@@ -60,6 +65,8 @@ struct FakeServer::State {
   std::condition_variable changed;
   FakeServer* owner = nullptr;
   std::map<std::string, int32_t> topics;
+  std::map<std::string, std::string> ids;  // of topics
+  int topics_made = 0;
   std::map<std::string, size_t> limits;
   std::map<Place, Log> logs;
   std::map<std::string, std::pair<google::rpc::Status, int>> failures;
@@ -81,6 +88,17 @@ struct FakeServer::State {
     }
     if (!topic.empty() && topics.count(topic) == 0) return ToGrpcStatus(NotFound(topic));
     return grpc::Status::OK;
+  }
+
+  void Make(const std::string& topic, int32_t partitions, size_t limit) {
+    if (topics.count(topic) == 0) {
+      std::string id = std::to_string(++topics_made);
+      id.resize(16);
+      ids[topic] = id;
+      std::erase_if(logs, [&](const auto& log) { return log.first.first == topic; });
+    }
+    topics[topic] = partitions;
+    limits[topic] = limit;
   }
 
   // Appends as a broker does; the base offset, or an error.
@@ -247,6 +265,7 @@ class Topics final : public v1::TopicService::Service {
     const std::lock_guard lock(state_.mutex);
     if (auto status = state_.Check("GetTopic", request->topic()); !status.ok()) return status;
     response->mutable_topic()->set_topic(request->topic());
+    response->mutable_topic()->set_topic_id(state_.ids[request->topic()]);
     response->mutable_topic()->set_partition_count(state_.topics[request->topic()]);
     return grpc::Status::OK;
   }
@@ -254,8 +273,7 @@ class Topics final : public v1::TopicService::Service {
                            v1::CreateTopicResponse* response) override {
     const std::lock_guard lock(state_.mutex);
     if (auto status = state_.Check("CreateTopic", ""); !status.ok()) return status;
-    state_.topics[request->topic()] = request->partitions();
-    state_.limits[request->topic()] = 1048588;
+    state_.Make(request->topic(), request->partitions(), 1048588);
     response->mutable_topic()->set_topic(request->topic());
     response->mutable_topic()->set_partition_count(request->partitions());
     return grpc::Status::OK;
@@ -361,6 +379,7 @@ class Fetch final : public v1::FetchService::Service {
 
  private:
   struct Slot {
+    std::string topic_id;
     Place place;
     int64_t next = 0;
     int64_t caught_up_at = -1;
@@ -393,6 +412,7 @@ class Fetch final : public v1::FetchService::Service {
     if (request.has_remove()) session.slots.erase(request.remove().slot());
     if (request.has_add()) {
       session.slots[request.add().slot()] = {
+          request.add().topic_id(),
           {request.add().partition().topic(), request.add().partition().partition()},
           request.add().position().offset(),
           -1};
@@ -417,8 +437,11 @@ class Fetch final : public v1::FetchService::Service {
   bool Next(Session& session, v1::FetchStreamResponse* response) {
     for (auto& [number, slot] : session.slots) {
       if (state_.topics.count(slot.place.first) == 0) {
-        return Fail(session, number, NotFound(slot.place.first), response);
+        return Fail(session, number, slot.topic_id.empty() ? NotFound(slot.place.first) : Unknown(),
+                    response);
       }
+      if (!slot.topic_id.empty() && slot.topic_id != state_.ids[slot.place.first])
+        return Fail(session, number, Unknown(), response);
       if (const auto failure = state_.failures.find("slot");
           failure != state_.failures.end() && failure->second.second > 0) {
         --failure->second.second;
@@ -535,8 +558,7 @@ void FakeServer::BreakStreams() {
 
 void FakeServer::CreateTopic(const std::string& name, int32_t partitions, size_t limit) {
   const std::lock_guard lock(state_->mutex);
-  state_->topics[name] = partitions;
-  state_->limits[name] = limit;
+  state_->Make(name, partitions, limit);
 }
 
 void FakeServer::DeleteTopic(const std::string& name) {
