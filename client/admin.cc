@@ -10,7 +10,8 @@ constexpr char kTopics[] = "/gregor.v1.TopicService/";
 constexpr char kConfigs[] = "/gregor.v1.ConfigService/";
 constexpr char kCluster[] = "/gregor.v1.ClusterService/";
 constexpr int32_t kPageSize = 5000;
-constexpr size_t kQueriesMax = 5000;  // so that an answer stays far below the message limit
+constexpr size_t kDeletionsMax = 1000;  // as the API has it
+constexpr size_t kQueriesMax = 5000;    // so that an answer stays far below the message limit
 
 }  // namespace
 
@@ -83,14 +84,30 @@ Result<v1::TopicMetadata> Admin::AddPartitions(const std::string& topic, int32_t
 
 Result<v1::DeleteRecordsResponse> Admin::DeleteRecords(
     const std::string& topic, const std::vector<std::pair<int32_t, int64_t>>& before) const {
-  v1::DeleteRecordsRequest request;
-  for (const auto& [partition, offset] : before) {
-    auto& item = *request.add_items();
-    item.mutable_partition()->set_topic(topic);
-    item.mutable_partition()->set_partition(partition);
-    item.set_before_offset(offset);
+  v1::DeleteRecordsResponse all;
+  for (size_t done = 0; done < before.size(); done += kDeletionsMax) {
+    v1::DeleteRecordsRequest request;
+    for (size_t i = done; i < std::min(before.size(), done + kDeletionsMax); ++i) {
+      auto& item = *request.add_items();
+      item.mutable_partition()->set_topic(topic);
+      item.mutable_partition()->set_partition(before[i].first);
+      item.set_before_offset(before[i].second);
+    }
+    auto response =
+        Call<v1::DeleteRecordsResponse>(std::string(kTopics) + "DeleteRecords", request);
+    if (!response.ok()) {
+      Error error = std::move(response).error();
+      if (done > 0) {
+        error.message += " (" + std::to_string(done) + " of " + std::to_string(before.size()) +
+                         " partitions are done)";
+      }
+      return error;
+    }
+    if (response->results_size() != request.items_size())
+      return Error(Reason::kUnspecified, "the server answered another number of items");
+    all.MergeFrom(*response);
   }
-  return Call<v1::DeleteRecordsResponse>(std::string(kTopics) + "DeleteRecords", request);
+  return all;
 }
 
 Result<std::vector<v1::ConfigEntry>> Admin::DescribeConfigs(const v1::ConfigResource& resource,

@@ -39,7 +39,7 @@ class Admin {
   Result<v1::TopicMetadata> AddPartitions(const std::string& topic, int32_t total,
                                           bool validate_only) const;
   // Deletes the records before an offset (-1: all that are there), by partition. Gives a result for
-  // each, in their order.
+  // each, in their order. Many are several calls, and where one fails, the earlier ones are done.
   Result<v1::DeleteRecordsResponse> DeleteRecords(
       const std::string& topic, const std::vector<std::pair<int32_t, int64_t>>& before) const;
 

@@ -278,6 +278,22 @@ class Topics final : public v1::TopicService::Service {
     response->mutable_topic()->set_partition_count(request->partitions());
     return grpc::Status::OK;
   }
+  grpc::Status DeleteRecords(grpc::ServerContext*, const v1::DeleteRecordsRequest* request,
+                             v1::DeleteRecordsResponse* response) override {
+    const std::lock_guard lock(state_.mutex);
+    if (request->items_size() > 1000 || request->items_size() == 0) {
+      return ToGrpcStatus(MakeStatus(Reason::kInvalidArgument, "1 to 1000 items, please",
+                                     v1::WriteOutcome::OUTCOME_NOT_APPLIED));
+    }
+    for (const auto& item : request->items()) {
+      if (auto status = state_.Check("DeleteRecords", item.partition().topic()); !status.ok())
+        return status;
+      Log& log = state_.logs[{item.partition().topic(), item.partition().partition()}];
+      log.log_start = item.before_offset() < 0 ? log.end : item.before_offset();
+      response->add_results()->set_log_start_offset(log.log_start);
+    }
+    return grpc::Status::OK;
+  }
   grpc::Status ListTopics(grpc::ServerContext*, const v1::ListTopicsRequest* request,
                           v1::ListTopicsResponse* response) override {
     const std::lock_guard lock(state_.mutex);
