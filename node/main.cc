@@ -30,6 +30,9 @@ int main(int argc, char** argv) {
   gregor::AddClientCommands(app, global);
   gregor::AddServerCommands(app, global.output, global.exit_code);
   gregor::AddOfflineCommands(app, global.output, global.exit_code);
+  app.add_subcommand("version", "Print version and build, as --version does")->callback([] {
+    std::cout << gregor::ShowBuildInfo() << "\n";
+  });
   if (argc == 1) {
     std::cout << app.help();
     return gregor::kExitUsage;

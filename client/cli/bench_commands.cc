@@ -55,7 +55,7 @@ void AddRate(CLI::App* command, const Arguments& arguments, const char* help) {
 
 void AddCount(CLI::App* command, const char* name, int32_t& count, const char* help) {
   command->add_option(name, count, help)
-      ->check(CLI::Range(1, 1024))
+      ->check(Between(1, 1024))
       ->type_name("N")
       ->capture_default_str();
 }

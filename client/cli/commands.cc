@@ -1,13 +1,49 @@
 #include "client/cli/commands.h"
 
+#include <iostream>
+#include <memory>
+#include <vector>
+
 #include "client/cli/help.h"
+#include "client/cli/output.h"
+#include "client/cli/server_address.h"
 
 namespace gregor {
+namespace {
+
+// `gregor help topic create` is `gregor topic create --help`.
+Result<void> PrintHelp(const CLI::App& app, const std::vector<std::string>& names) {
+  const CLI::App* at = &app;
+  std::string path = app.get_name();
+  for (const std::string& name : names) {
+    path += " " + name;
+    const auto commands =
+        at->get_subcommands([&](const CLI::App* command) { return command->get_name() == name; });
+    if (commands.empty())
+      return Error(Reason::kInvalidArgument, "there is no command `" + path + "`");
+    at = commands.front();
+  }
+  // App::help() would be that of the command that runs.
+  std::cout << app.get_formatter()->make_help(at, path, CLI::AppFormatMode::Normal);
+  return {};
+}
+
+void AddHelpCommand(CLI::App& app, GlobalOptions& global) {
+  CLI::App* const help = app.add_subcommand("help", "Print the help of a command, as --help does");
+  const auto names = std::make_shared<std::vector<std::string>>();
+  help->add_option("COMMAND", *names, "Names of the command; none: what commands there are");
+  AddExamples(*help, {"gregor help", "gregor help topic create"});
+  OnCommand(*help, global, [&app, names] { return PrintHelp(app, *names); });
+}
+
+}  // namespace
 
 void AddClientCommands(CLI::App& app, GlobalOptions& global) {
   SetUpHelp(app);
-  app.add_option("--server", global.server, "Address of a server's gRPC API")
+  app.add_option("--server", global.server,
+                 "Address of a server's gRPC API; a host alone: port 9094")
       ->envname("GREGOR_SERVER")
+      ->transform(Rewriting(ParseServerAddress))
       ->type_name("HOST:PORT")
       ->capture_default_str();
   app.add_option("--output", global.output, "How results are printed: table or json")
@@ -21,6 +57,7 @@ void AddClientCommands(CLI::App& app, GlobalOptions& global) {
   AddClusterCommands(app, global);
   AddBenchCommands(app, global);
   AddCompletionCommand(app, global);
+  AddHelpCommand(app, global);
 }
 
 }  // namespace gregor

@@ -161,7 +161,8 @@ void AddConfigCommands(CLI::App& app, GlobalOptions& global) {
   command->add_option("--unset", arguments->unset, "Config to put back to its default")
       ->type_name("NAME")
       ->expected(1)
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
   command->add_flag("--validate-only", arguments->validate_only, "Check, but change nothing");
   AddExamples(*command, {"gregor config set --topic orders retention.ms=86400000",
                          "gregor config set --topic orders --unset retention.ms"});

@@ -1,11 +1,13 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <iostream>
 #include <map>
 #include <memory>
 #include <numeric>
+#include <set>
 
 #include "client/admin.h"
 #include "client/cli/help.h"
@@ -21,7 +23,7 @@ namespace {
 struct ConsumeArguments {
   std::string topic;
   std::string from;
-  int32_t partition = -1;
+  std::vector<std::string> partitions;  // "0", or "0,2"; none: all
   int64_t records_max = -1;
   bool exit_at_end = false;
   std::string format;
@@ -31,16 +33,35 @@ struct ConsumeArguments {
 
 constexpr size_t kOutputBytes = 256u << 10;
 
-Result<std::vector<int32_t>> PartitionsToRead(const Admin& admin,
-                                              const ConsumeArguments& arguments) {
-  ASSIGN_OR_RETURN(const int32_t count, admin.PartitionCount(arguments.topic));
-  if (arguments.partition >= count) {
-    return Error(Reason::kPartitionNotFound,
-                 "topic \"" + arguments.topic + "\" has no partition " +
-                     std::to_string(arguments.partition) + ": it has " +
-                     (count == 1 ? "only 0" : "0 to " + std::to_string(count - 1)));
+// The partitions of --partition, each once. Fails with kInvalidArgument.
+Result<std::set<int32_t>> ParsePartitions(const std::vector<std::string>& lists) {
+  std::set<int32_t> partitions;
+  for (const std::string& list : lists) {
+    for (size_t begin = 0; begin <= list.size();) {
+      const size_t end = std::min(list.find(',', begin), list.size());
+      const std::string text = list.substr(begin, end - begin);
+      int64_t number = 0;
+      if (!ParseWholeNumber(text, &number) || number < 0 || number > INT32_MAX)
+        return Error(Reason::kInvalidArgument, "--partition: \"" + text +
+                                                   "\" is no whole number from 0 to " +
+                                                   std::to_string(INT32_MAX));
+      partitions.insert(static_cast<int32_t>(number));
+      begin = end + 1;
+    }
   }
-  if (arguments.partition >= 0) return std::vector<int32_t>{arguments.partition};
+  return partitions;
+}
+
+Result<std::vector<int32_t>> PartitionsToRead(const Admin& admin, const ConsumeArguments& arguments,
+                                              const std::set<int32_t>& wanted) {
+  ASSIGN_OR_RETURN(const int32_t count, admin.PartitionCount(arguments.topic));
+  for (const int32_t partition : wanted) {
+    if (partition < count) continue;
+    return Error(Reason::kPartitionNotFound,
+                 "topic \"" + arguments.topic + "\" has no partition " + std::to_string(partition) +
+                     ": it has " + (count == 1 ? "only 0" : "0 to " + std::to_string(count - 1)));
+  }
+  if (!wanted.empty()) return std::vector<int32_t>(wanted.begin(), wanted.end());
   std::vector<int32_t> all(static_cast<size_t>(count));
   std::iota(all.begin(), all.end(), 0);
   return all;
@@ -192,12 +213,19 @@ Result<void> Follow(Consumer& consumer, Printer& printer, bool exit_at_end,
 Result<void> Run(GlobalOptions& global, const ConsumeArguments& arguments) {
   ASSIGN_OR_RETURN(RecordFormat format,
                    RecordFormat::Parse(arguments.format, arguments.null_value));
+  if (!format.ShowsRecords()) {
+    return Error(Reason::kInvalidArgument,
+                 "the format \"" + arguments.format +
+                     "\" shows nothing of a record: it is neither json nor raw, and has none of "
+                     "{topic} {partition} {offset} {timestamp} {key} {value} {headers}");
+  }
   const bool from_end = arguments.from.empty() && !arguments.exit_at_end;
   ASSIGN_OR_RETURN(const FromArgument from, ParseFrom(!arguments.from.empty() ? arguments.from
                                                       : from_end              ? "end"
                                                                               : "beginning"));
+  ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(arguments.partitions));
   const Admin admin(Channel::Connect(global.server));
-  ASSIGN_OR_RETURN(const auto partitions, PartitionsToRead(admin, arguments));
+  ASSIGN_OR_RETURN(const auto partitions, PartitionsToRead(admin, arguments, wanted));
   ASSIGN_OR_RETURN(const auto ends, admin.FindOffsets(arguments.topic, partitions,
                                                       AtAnchor(v1::Position::ANCHOR_LATEST)));
   ASSIGN_OR_RETURN(const auto starts, StartOffsets(admin, arguments, from, partitions, ends));
@@ -212,7 +240,7 @@ Result<void> Run(GlobalOptions& global, const ConsumeArguments& arguments) {
     consumer->Assign(arguments.topic, PartitionIndex{partitions[i]},
                      {StartPosition::Kind::kOffset, starts[i]});
   }
-  if (arguments.partition < 0 && !arguments.exit_at_end) {
+  if (wanted.empty() && !arguments.exit_at_end) {
     consumer->FollowTopic(arguments.topic, PartitionIndex{static_cast<int32_t>(partitions.size())});
   }
   if (from_end && isatty(STDERR_FILENO) != 0) {
@@ -234,14 +262,18 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
   CLI::App* const command = app.add_subcommand("consume", "Print records, and follow a topic");
   command->add_option("TOPIC", arguments->topic, "Topic")->required();
   command
-      ->add_option(
-          "--from", arguments->from,
-          "Where to begin: beginning, end, an offset, -N (N records before the end of each "
-          "partition), or @TIME (milliseconds since 1970, or 2026-01-31T12:00:00Z). "
-          "Default: end, or beginning with --exit-at-end")
+      ->add_option("--from", arguments->from,
+                   "Where to begin: beginning (or earliest), end (or latest), an offset, -N (N "
+                   "records before the end of each partition), or @TIME (milliseconds since 1970, "
+                   "or 2026-01-31T12:00:00Z). Default: end, or beginning with --exit-at-end")
+      ->check(NotEmpty())
       ->type_name("POSITION");
-  command->add_option("--partition", arguments->partition, "Only this partition (default: all)")
-      ->check(Between(0, INT32_MAX))
+  command
+      ->add_option("--partition", arguments->partitions,
+                   "Only this partition, or these: 0,2 (default: all)")
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false)
       ->type_name("N");
   command->add_option("--max-records", arguments->records_max, "Stop after so many records")
       ->check(AtLeast(0))
@@ -253,6 +285,7 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
                    "json (one document a line), raw (values with nothing between), or a template "
                    "with {topic} {partition} {offset} {timestamp} {key} {value} {headers}, \\n \\t "
                    "\\r \\0 \\\\, and {{ }} for braces. Default: {value}\\n")
+      ->check(NotEmpty())
       ->type_name("FORMAT");
   command
       ->add_option("--null-value", arguments->null_value,

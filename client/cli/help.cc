@@ -1,8 +1,14 @@
 #include "client/cli/help.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <iomanip>
 #include <memory>
+#include <numeric>
 #include <regex>
+#include <sstream>
+#include <utility>
+#include <vector>
 
 #include "client/cli/record_format.h"
 
@@ -53,17 +59,69 @@ const CLI::App* DeepestParsed(const CLI::App* app, std::string* path) {
   return app;
 }
 
+// "--before = soon" as a sentence.
+std::string NotConverted(const std::string& what) {
+  const size_t at = what.find(" = ");
+  if (at == std::string::npos) return what + " is no value that it takes";
+  return "\"" + what.substr(at + 3) + "\" is no value of " + what.substr(0, at);
+}
+
+// In how many characters two words differ (Levenshtein).
+size_t Distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({replaced, row[j] + 1, row[j - 1] + 1}));
+    }
+  }
+  return row[b.size()];
+}
+
+// The option of `app` that the first of `arguments` that looks like one may have meant; empty: none
+// is near.
+std::string NearestOption(const CLI::App& app, const std::vector<std::string>& arguments) {
+  constexpr size_t kFar = 3;
+  const auto given = std::find_if(arguments.begin(), arguments.end(), [](const std::string& text) {
+    return text.starts_with("--") && text.size() > 2;
+  });
+  if (given == arguments.end()) return "";
+  const std::string name = given->substr(2, given->find('=') - 2);
+  std::string nearest;
+  size_t distance = kFar;
+  for (const CLI::Option* const option : app.get_options()) {
+    for (const std::string& known : option->get_lnames()) {
+      const size_t to = Distance(name, known);
+      if (to >= distance || to >= known.size()) continue;
+      nearest = "--" + known;
+      distance = to;
+    }
+  }
+  return nearest;
+}
+
 std::string OnFailure(const CLI::App* root, const CLI::Error& error) {
   std::string path;
   const CLI::App* const app = DeepestParsed(root, &path);
   const auto commands = app->get_subcommands([](const CLI::App*) { return true; });
   const auto rest = root->remaining(true);
-  std::string text = "gregor: " + std::string(error.what()) + "\n";
-  // "Could not convert: --before = soon".
-  if (const std::string what = error.what(); what.starts_with(kNotConverted))
-    text = "gregor: " + what.substr(kNotConverted.size()) + " is no value that it takes\n";
-  if (!commands.empty() && !rest.empty())
+  const std::string what = error.what();
+  std::string text = "gregor: " + what + "\n";
+  if (what.starts_with(kNotConverted)) {
+    text = "gregor: " + NotConverted(what.substr(kNotConverted.size())) + "\n";
+  } else if (!commands.empty() && !rest.empty()) {
     text = "gregor: there is no command `" + path + " " + rest.front() + "`\n";
+  } else if (!rest.empty() &&
+             error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+    // CLI11's own text has them from the last to the first.
+    text = "gregor: `" + path + "` does not take:";
+    for (const std::string& argument : rest) text += " " + argument;
+    text += "\n";
+    const std::string meant = NearestOption(*app, rest);
+    if (!meant.empty()) text += "Did you mean " + meant + "?\n";
+  }
   if (!commands.empty()) {
     text += "Commands of `" + path + "`:";
     for (const CLI::App* const command : commands) text += " " + command->get_name();
@@ -85,6 +143,36 @@ CLI::Validator Between(int64_t least, int64_t most) {
                (most == INT64_MAX
                     ? "of at least " + std::to_string(least)
                     : "from " + std::to_string(least) + " to " + std::to_string(most));
+      },
+      "");
+}
+
+CLI::Validator NumberBetween(double least, double most) {
+  return CLI::Validator(
+      [least, most](const std::string& text) -> std::string {
+        char* end = nullptr;
+        const double value = std::strtod(text.c_str(), &end);
+        if (!text.empty() && *end == 0 && value >= least && value <= most) return "";
+        std::ostringstream message;
+        message << std::setprecision(15) << "\"" << text << "\" is no number from " << least
+                << " to " << most;
+        return message.str();
+      },
+      "");
+}
+
+CLI::Validator NotEmpty() {
+  return CLI::Validator(
+      [](const std::string& text) { return std::string(text.empty() ? "it is empty" : ""); }, "");
+}
+
+CLI::Validator Rewriting(std::function<Result<std::string>(const std::string&)> parse) {
+  return CLI::Validator(
+      [parse = std::move(parse)](std::string& text) -> std::string {
+        auto parsed = parse(text);
+        if (!parsed.ok()) return parsed.error().message;
+        text = *std::move(parsed);
+        return "";
       },
       "");
 }

@@ -34,7 +34,7 @@ struct ProduceArguments {
 class Input {
  public:
   static Result<Input> Open(const std::string& file) {
-    if (file.empty()) return Input(STDIN_FILENO);
+    if (file.empty() || file == "-") return Input(STDIN_FILENO);
     const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return Error(Reason::kInvalidArgument, file + ": " + std::strerror(errno));
     return Input(fd);
@@ -90,8 +90,10 @@ struct Totals {
   }
 
   // Every line is one record, so records have the numbers of lines.
-  static Error NameLines(const Delivery& delivery) {
+  Error NameLines(const Delivery& delivery) const {
     Error error = *delivery.error;
+    if (error.reason == Reason::kTopicNotFound && written > 0)
+      error.message = "the topic was deleted while records were written to it";
     int64_t first = delivery.first_number, last = delivery.last_number, index = 0;
     const bool together = last - first + 1 == delivery.record_count;
     if (together && ParseWholeNumber(DetailOf(error, "record_index"), &index) && index >= 0 &&
@@ -172,18 +174,23 @@ void AddProduceCommand(CLI::App& app, GlobalOptions& global) {
   CLI::App* const command =
       app.add_subcommand("produce", "Write records: one a line, from stdin or a file");
   command->add_option("TOPIC", arguments->topic, "Topic, which must exist")->required();
-  command->add_option("--file", arguments->file, "Read this file instead of stdin")
+  command->add_option("--file", arguments->file, "Read this file instead of stdin; -: stdin")
+      ->check(NotEmpty())
       ->type_name("FILE");
   command
       ->add_option("--key-separator", arguments->key_separator,
-                   "A line is a key, this text, and a value (default: all of it is value)")
+                   "A line is a key, this text, and a value; \\t is a tab (default: all of it is "
+                   "value)")
+      ->check(NotEmpty())
+      ->transform(Rewriting(Unescape))
       ->type_name("TEXT");
   command
       ->add_option("--header", arguments->headers,
                    "Header of every record, may be given several times")
       ->type_name("NAME=VALUE")
       ->expected(1)
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
   command
       ->add_option("--partition", arguments->partition,
                    "Write to this partition (default: by key; without key spread)")

@@ -1,5 +1,6 @@
 #include "client/cli/producer_arguments.h"
 
+#include "client/cli/help.h"
 #include "client/cli/record_format.h"
 
 namespace gregor {
@@ -25,18 +26,18 @@ void ProducerArguments::AddOptions(CLI::App& command) {
       ->type_name("CODEC")
       ->capture_default_str();
   command.add_option("--batch-bytes", batch_bytes, "Largest batch (default: 1048576)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->check(Between(1, int64_t{1} << 30))
       ->type_name("BYTES");
   command
       .add_option("--linger-ms", linger_ms,
                   "How long every batch waits to be filled (default: 1 while others are on their "
                   "way, and no wait while nothing is)")
-      ->check(CLI::Range(0.0, 1e6))
+      ->check(NumberBetween(0, 1e6))
       ->type_name("MS");
   command
       .add_option("--delivery-timeout", delivery_timeout_seconds,
                   "How long a record is tried to be written before it counts as failed")
-      ->check(CLI::Range(0.001, 1e6))
+      ->check(NumberBetween(0.001, 1e6))
       ->type_name("SECONDS")
       ->default_str("120");
 }

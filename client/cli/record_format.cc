@@ -1,5 +1,7 @@
 #include "client/cli/record_format.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <ctime>
 #include <map>
@@ -117,7 +119,23 @@ Result<char> Escaped(char c) {
   }
 }
 
+Error EndsWithEscape() { return Bad("it ends with a single \\; \\\\ stands for one"); }
+
 }  // namespace
+
+Result<std::string> Unescape(const std::string& text) {
+  std::string plain;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\') {
+      plain += text[i];
+      continue;
+    }
+    if (i + 1 == text.size()) return EndsWithEscape();
+    ASSIGN_OR_RETURN(const char escaped, Escaped(text[++i]));
+    plain += escaped;
+  }
+  return plain;
+}
 
 bool ParseWholeNumber(std::string_view text, int64_t* value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
@@ -127,11 +145,14 @@ bool ParseWholeNumber(std::string_view text, int64_t* value) {
 Result<RecordFormat> RecordFormat::Parse(const std::string& text, std::string null_value) {
   RecordFormat format;
   format.null_value_ = std::move(null_value);
-  if (text == "json") {
+  std::string word = text;
+  std::transform(word.begin(), word.end(), word.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (word == "json") {
     format.json_ = true;
   } else if (text.empty()) {
     format.parts_ = {Field::kValue, std::string("\n")};
-  } else if (text == "raw") {
+  } else if (word == "raw") {
     format.parts_ = {Field::kValue};
   } else {
     ASSIGN_OR_RETURN(format.parts_, ParseTemplate(text));
@@ -152,7 +173,7 @@ Result<std::vector<RecordFormat::Part>> RecordFormat::ParseTemplate(const std::s
     if (rest.starts_with("{{") || rest.starts_with("}}")) {
       literal += text[i++];
     } else if (text[i] == '\\') {
-      if (rest.size() == 1) return Bad("the format ends with a single \\; \\\\ stands for one");
+      if (rest.size() == 1) return EndsWithEscape();
       ASSIGN_OR_RETURN(const char escaped, Escaped(text[++i]));
       literal += escaped;
     } else if (text[i] == '{') {
@@ -173,6 +194,11 @@ Result<std::vector<RecordFormat::Part>> RecordFormat::ParseTemplate(const std::s
   }
   if (!literal.empty()) parts.push_back(literal);
   return parts;
+}
+
+bool RecordFormat::ShowsRecords() const {
+  return json_ || std::any_of(parts_.begin(), parts_.end(),
+                              [](const Part& part) { return std::holds_alternative<Field>(part); });
 }
 
 void RecordFormat::AppendField(Field field, const std::string& topic, PartitionIndex partition,
@@ -219,8 +245,9 @@ void RecordFormat::Append(const std::string& topic, PartitionIndex partition,
 }
 
 Result<FromArgument> ParseFrom(const std::string& text) {
-  if (text == "beginning") return FromArgument{FromArgument::Kind::kBeginning, 0};
-  if (text == "end") return FromArgument{FromArgument::Kind::kEnd, 0};
+  if (text == "beginning" || text == "earliest")
+    return FromArgument{FromArgument::Kind::kBeginning, 0};
+  if (text == "end" || text == "latest") return FromArgument{FromArgument::Kind::kEnd, 0};
   int64_t value = 0;
   if (text.starts_with("@")) {
     const std::string time = text.substr(1);

@@ -234,7 +234,8 @@ void AddCreate(CLI::App& topic, GlobalOptions& global,
   command->add_option("--config", arguments->configs, "Topic config, may be given several times")
       ->type_name("NAME=VALUE")
       ->expected(1)
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
   AddValidateOnly(command, arguments);
   AddExamples(*command, {"gregor topic create orders --partitions 4",
                          "gregor topic create audit --config retention.ms=-1 --config "
@@ -249,11 +250,13 @@ void AddAlter(CLI::App& topic, GlobalOptions& global,
   command->add_option("--config", arguments->configs, "Config to set, may be given several times")
       ->type_name("NAME=VALUE")
       ->expected(1)
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
   command->add_option("--unset", arguments->names, "Config to put back to its default")
       ->type_name("NAME")
       ->expected(1)
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
   AddValidateOnly(command, arguments);
   AddExamples(*command,
               {"gregor topic alter orders --config retention.ms=86400000",
@@ -302,6 +305,7 @@ void AddOthers(CLI::App& topic, GlobalOptions& global,
   command
       ->add_option("--before", arguments->before, "First offset to keep; -1: delete all there is")
       ->required()
+      ->check(AtLeast(-1))
       ->type_name("OFFSET");
   AddExamples(*command, {"gregor topic delete-records orders --partition 0 --before 1000",
                          "gregor topic delete-records orders --before -1"});

@@ -10,6 +10,7 @@
 #include "client/cli/output.h"
 #include "client/cli/producer_arguments.h"
 #include "client/cli/record_format.h"
+#include "client/cli/server_address.h"
 
 namespace gregor {
 namespace {
@@ -154,6 +155,25 @@ TEST_F(RecordFormatTest, AnUnknownEscapeIsAnErrorThatSaysWhichThereAre) {
   EXPECT_EQ(Format("\\n\\t\\r\\0\\\\\\{\\}", record_), std::string("\n\t\r\0\\{}", 7));
 }
 
+TEST_F(RecordFormatTest, WordsAreTakenInAnyCase) {
+  EXPECT_EQ(Format("JSON", record_), Format("json", record_));
+  EXPECT_EQ(Format("Raw", record_), "v");
+}
+
+TEST_F(RecordFormatTest, ATemplateWithoutFieldShowsNothing) {
+  for (const char* const text : {"", "json", "RAW", "{offset}", "a{{}}{key}"})
+    EXPECT_TRUE(RecordFormat::Parse(text)->ShowsRecords()) << text;
+  for (const char* const text : {"csv", "\\n", "{{value}}"})
+    EXPECT_FALSE(RecordFormat::Parse(text)->ShowsRecords()) << text;
+}
+
+TEST(Unescape, EscapesAreThoseOfAFormat) {
+  EXPECT_EQ(*Unescape("a\\tb\\\\\\n"), "a\tb\\\n");
+  EXPECT_EQ(*Unescape("::"), "::");
+  EXPECT_FALSE(Unescape("\\").ok());
+  EXPECT_FALSE(Unescape("\\x").ok());
+}
+
 TEST_F(RecordFormatTest, NullMayBeShownAsSomethingElseThanEmpty) {
   record_.key = "";
   record_.value = std::nullopt;
@@ -208,6 +228,8 @@ TEST(FromArgument, SaysWhereToBegin) {
   };
   expect("beginning", Kind::kBeginning, 0);
   expect("end", Kind::kEnd, 0);
+  expect("earliest", Kind::kBeginning, 0);
+  expect("latest", Kind::kEnd, 0);
   expect("0", Kind::kOffset, 0);
   expect("123", Kind::kOffset, 123);
   expect("-10", Kind::kTail, 10);
@@ -220,6 +242,29 @@ TEST(FromArgument, SaysWhereToBegin) {
   for (const char* const text : {"", "-", "start", "1x", "@", "@yesterday", "@2026-01-31T12:00:00X",
                                  "-9223372036854775808", "99999999999999999999"}) {
     EXPECT_FALSE(ParseFrom(text).ok()) << text;
+  }
+}
+
+TEST(ServerAddress, IsAHostAndAPort) {
+  const auto expect = [](const std::string& text, const std::string& address) {
+    const auto parsed = ParseServerAddress(text);
+    ASSERT_TRUE(parsed.ok()) << text << ": " << parsed.error();
+    EXPECT_EQ(*parsed, address);
+  };
+  expect("localhost", "localhost:9094");
+  expect("broker-1.example.org:19094", "broker-1.example.org:19094");
+  expect("127.0.0.1:1", "127.0.0.1:1");
+  expect("[::1]", "[::1]:9094");
+  expect("[::1]:65535", "[::1]:65535");
+  expect("[fe80::1%eth0]:9094", "[fe80::1%eth0]:9094");
+  for (const char* const text :
+       {"", ":9094", "localhost:", "localhost:abc", "localhost:0", "localhost:99999",
+        "localhost:-1", "localhost:9094/", "http://localhost:9094", "a:1,b:2", "a b:1", "::1",
+        "::1:9094", "[::1", "[]:1", "[::1]9094", "[::1]x:9094", "local host"}) {
+    const auto parsed = ParseServerAddress(text);
+    ASSERT_FALSE(parsed.ok()) << text << " as " << *parsed;
+    EXPECT_EQ(parsed.error().reason, Reason::kInvalidArgument);
+    EXPECT_NE(parsed.error().message.find("HOST:PORT"), std::string::npos);
   }
 }
 

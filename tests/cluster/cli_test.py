@@ -106,6 +106,44 @@ def test_every_field_is_written_and_shown(gregor):
     assert shown.stdout == "0:0\tk=v source=test,empty=\n0:1\tk= source=test,empty=\n"
 
 
+def test_separators_may_be_tabs_and_a_dash_is_stdin(gregor):
+    gregor("topic", "create", "users")
+    gregor("produce", "users", "--file", "-", "--key-separator", "\\t", input="k\tv\n")
+    shown = gregor("consume", "users", "--exit-at-end", "--format", "{key}={value}").stdout
+    assert shown == "k=v"
+    (record,) = documents(gregor("consume", "users", "--from", "earliest", "--exit-at-end", "--format", "JSON"))
+    assert (record["key"], record["value"]) == ("k", "v")
+    assert gregor("consume", "users", "--from", "latest", "--exit-at-end").stdout == ""
+
+
+def test_several_partitions_may_be_read(gregor):
+    gregor("topic", "create", "orders", "--partitions", "4")
+    for partition in range(4):
+        gregor("produce", "orders", "--partition", str(partition), input=f"{partition}\n")
+    for partitions in (["0,2"], ["0", "2"], ["2,0", "2"]):
+        options = [text for each in partitions for text in ("--partition", each)]
+        read = gregor("consume", *options, "orders", "--exit-at-end").stdout
+        assert sorted(read.split()) == ["0", "2"], partitions
+    assert "has no partition 4" in gregor("consume", "orders", "--partition", "0,4", "--exit-at-end", code=1).stderr
+    assert "no whole number" in gregor("consume", "orders", "--partition", "0,x", code=2).stderr
+
+
+def test_a_topic_that_is_deleted_meanwhile_is_told_as_that(node, gregor):
+    gregor("topic", "create", "orders")
+    reader = follow(node, "orders", "--from", "beginning")
+    writer = subprocess.Popen([BINARY, "--server", node.grpc, "produce", "orders"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True)
+    writer.stdin.write("one\n")
+    writer.stdin.flush()
+    assert reader.stdout.readline() == "one\n"
+    gregor("topic", "delete", "orders")
+    told = reader.communicate(timeout=20)[1]
+    assert 'topic "orders" was deleted' in told
+    told = writer.communicate("two\n", timeout=20)[1]
+    assert writer.returncode == 1
+    assert "line 2: the topic was deleted while records were written to it [TOPIC_NOT_FOUND]" in told
+
+
 def test_consume_begins_where_it_is_told(gregor):
     gregor("topic", "create", "orders")
     gregor("produce", "orders", input="0\n1\n2\n")
@@ -251,6 +289,16 @@ def test_deleting_topics_goes_on_behind_one_that_is_missing(gregor):
     assert "TOPIC_NOT_FOUND" in ran.stderr
 
 
+def test_options_that_may_come_again_leave_what_follows_them_alone(gregor):
+    gregor("topic", "create", "--config", "retention.ms=1000", "orders", "--config", "cleanup.policy=compact,delete", "--partitions", "2")
+    assert json.loads(gregor("topic", "describe", "orders", "--output", "json").stdout)["configs"] == {
+        "cleanup.policy": "compact,delete", "retention.ms": "1000"}
+    gregor("config", "set", "--topic", "orders", "--unset", "retention.ms", "max.message.bytes=5000", "--unset", "cleanup.policy")
+    assert json.loads(gregor("topic", "describe", "orders", "--output", "json").stdout)["configs"] == {"max.message.bytes": "5000"}
+    gregor("produce", "--header", "a=1", "orders", "--header", "b=2", "--partition", "0", input="x\n")
+    assert gregor("consume", "orders", "--exit-at-end", "--format", "{headers}").stdout == "a=1,b=2"
+
+
 def test_what_is_only_checked_changes_nothing(gregor):
     gregor("topic", "create", "orders")
     for change in (["topic", "create", "new"], ["topic", "alter", "orders", "--config", "retention.ms=5"],
@@ -315,6 +363,13 @@ def test_the_cluster_is_described(node, gregor):
     assert directory["log_bytes"] > 0
     assert directory["state"] == "online"
     assert "TOPIC_NOT_FOUND" in gregor("cluster", "log-dirs", "--topic", "nope", code=1).stderr
+
+
+def test_servers_are_found_by_ipv6_too(stopped_node):
+    stopped_node.start(grpc_listen="[::1]:0")
+    port = stopped_node.grpc.rpartition(":")[2]
+    described = command("--server", f"[::1]:{port}", "cluster", "describe", "--output", "json")
+    assert [broker["address"] for broker in json.loads(described.stdout)["brokers"]] == [f"[::1]:{port}"]
 
 
 def test_a_broker_that_listens_everywhere_is_shown_at_the_address_that_was_asked(stopped_node):
@@ -393,10 +448,32 @@ def test_bad_command_lines_exit_with_2_and_say_why():
                                (["topic", "create", "a", "--partitions", "none"], "no whole number"),
                                (["produce", "a", "--acks", "most"], "most not in"),
                                (["consume", "a", "--from", "yesterday"], "none of beginning, end"),
-                               (["consume", "a", "--format", "{valeu}"], "there are {topic}")]:
-        ran = command(*arguments)
+                               (["consume", "a", "--format", "{valeu}"], "there are {topic}"),
+                               (["consume", "a", "--format", "csv"], "shows nothing of a record"),
+                               (["consume", "a", "--format", ""], "--format: it is empty"),
+                               (["consume", "a", "--from", ""], "--from: it is empty"),
+                               (["produce", "a", "--key-separator", ""], "--key-separator: it is empty"),
+                               (["produce", "a", "--key-separator", "\\x"], "is no escape"),
+                               (["produce", "a", "--file", ""], "--file: it is empty"),
+                               (["produce", "a", "--linger-ms", "-1"], '"-1" is no number from 0 to 1000000'),
+                               (["topic", "delete-records", "a", "--before", "abc"], '--before: "abc" is no whole number'),
+                               (["topic", "create", "a", "--partition", "2"], "does not take: --partition 2\nDid you mean --partitions?"),
+                               (["consume", "a", "--form", "end"], "Did you mean --from?"),
+                               (["topic", "list", "--zzz", "1"], "does not take: --zzz 1\n`gregor topic list --help`"),
+                               (["help", "topic", "nonsense"], "there is no command `gregor topic nonsense`"),
+                               (["topic", "list", "--server", "localhost:abc"], "HOST:PORT"),
+                               (["topic", "list", "--server", "localhost:99999"], "HOST:PORT"),
+                               (["--server", "http://localhost:9094", "topic", "list"], "HOST:PORT")]:
+        ran = command(*arguments, stdin=subprocess.DEVNULL)
         assert ran.returncode == 2, (arguments, ran.stderr)
         assert message in ran.stderr, (arguments, ran.stderr)
+
+
+def test_help_and_version_are_commands_too():
+    assert command("help").stdout == command("--help").stdout
+    assert command("help", "topic").stdout == command("topic", "--help").stdout
+    assert command("help", "topic", "create").stdout == command("topic", "create", "--help").stdout
+    assert command("version").stdout == command("--version").stdout
 
 
 def commands_of(*path):

@@ -1,0 +1,16 @@
+#ifndef GREGOR_CLIENT_CLI_SERVER_ADDRESS_H_
+#define GREGOR_CLIENT_CLI_SERVER_ADDRESS_H_
+
+#include <string>
+
+#include "base/result.h"
+
+namespace gregor {
+
+// What --server takes, as HOST:PORT: that itself, [IPV6]:PORT, or a host alone, whose port is 9094.
+// Whether there is such a host is not asked. Fails with kInvalidArgument. Thread: any.
+Result<std::string> ParseServerAddress(const std::string& text);
+
+}  // namespace gregor
+
+#endif  // GREGOR_CLIENT_CLI_SERVER_ADDRESS_H_
