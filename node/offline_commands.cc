@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "client/cli/help.h"
 #include "controller/format.h"
 #include "controller/metadata_dump.h"
 #include "node/directories.h"
@@ -183,7 +182,6 @@ void AddMetadataCommands(CLI::App& app, const std::string& output_format, int& e
   dump->add_option("DIR", *directory, "The node's data directory")->required();
   dump->add_flag("--image-only", *no_records, "Only the resulting topics, configs and brokers");
   dump->add_option("--until", *until, "Stop before this offset of the metadata log")
-      ->check(AtLeast(0))
       ->type_name("OFFSET");
   dump->callback([=, &output_format, &exit_code] {
     MetadataDumpOptions options;
