@@ -313,12 +313,12 @@ Result<void> LogRecovery::CutAndSync() {
     if (segment == log_.segments.end() || is_torn) continue;
     RETURN_IF_ERROR(FinishFile(found, *segment, dirty));
     // Also of an empty one: what is appended to it later has it that its folder is durable.
-    const bool is_new = segment->size > 0 || !marked_.has_value();
+    const bool is_new = segment->size > 0 || !IsFolderDurable();
     names_changed = names_changed || (is_new && KnownSynced(*segment) == 0);
   }
   std::vector<std::string> folders;
   if (names_changed) folders.push_back(folder_);
-  if (names_changed && !marked_.has_value()) folders.push_back(ParentPath(folder_));
+  if (names_changed && !IsFolderDurable()) folders.push_back(ParentPath(folder_));
   RETURN_IF_ERROR(files_.SyncAll(dirty, folders));
   if (!mark_.is_cut) log_.torn_bytes = cut_bytes_;
   LOG_IF(INFO, cut_bytes_ > 0) << folder_ << ": " << cut_bytes_ << " bytes behind offset "
@@ -326,6 +326,9 @@ Result<void> LogRecovery::CutAndSync() {
                                << what_ << ")";
   return {};
 }
+
+// A log that was emptied before it had anything has a mark, too.
+bool LogRecovery::IsFolderDurable() const { return marked_.has_value() && mark_.position > 0; }
 
 Result<void> LogRecovery::FinishFile(const Found& found, const Segment& segment,
                                      std::vector<FilePtr>& dirty) {

@@ -53,6 +53,7 @@ class LogRecovery {
   Result<void> ChooseListedActive();
   // Of producers whose batches were deleted a snapshot in front of what is left tells, unless the
   // checkpoint does.
+  bool IsFolderDurable() const;
   Result<void> LoadProducers();
   // Those of a snapshot, if there is one.
   Result<void> LoadProducersAt(Offset begin);

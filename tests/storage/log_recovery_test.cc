@@ -119,6 +119,28 @@ TEST(LogRecovery, ARecordIsNotLostWithTheNameOfAFolderThatWasEmpty) {
   EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(1));
 }
 
+TEST(LogRecovery, NorWithThatOfALogThatWasEmptiedBeforeItHadOne) {
+  LogConfig config;
+  config.durability = Durability::kReplicated;
+  LogHarness harness(6, config);
+  harness.directory_options().flush_interval = std::chrono::minutes(1);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(
+      harness.Await<void>([&](auto done) { harness.log().ResetTo(Offset{0}, std::move(done)); })
+          .ok());
+  ASSERT_TRUE(AppendSome(harness, 1));
+  harness.scheduler().RunFor(std::chrono::seconds(1));
+  harness.Kill();
+  const uint64_t capacity = harness.files().faults().capacity_bytes;
+  harness.files().faults().capacity_bytes = 1;  // so no new journal makes the name durable
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_EQ(harness.log().ends().synced_end, Offset{1});
+  harness.files().faults().capacity_bytes = capacity;
+  harness.LosePower(SimSurvival::kNothing);
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(1));
+}
+
 TEST(LogRecovery, ATornWriteAboveTheMarkIsCutOff) {
   LogHarness harness(2);
   ASSERT_TRUE(harness.Start());
