@@ -105,8 +105,7 @@ TEST(StorageScenario, WhatWasFoundStaysMended) {
            82,     // a cut took the checkpoint, which alone knew where the log began
            4336,   // ... and producers, of whom the other snapshot was damaged
            5960,   // what compaction had replaced hid the producers of a log that began later
-           4257,   // a log that was emptied before it had a folder was taken for one whose folder is
-                   // durable
+           4257,   // the folder of a log that was emptied before it had one was thought durable
            5542,   // two producers had been at one offset, before and after a cut
        })
     EXPECT_EQ(RunSeed(seed).failure, "") << seed;
