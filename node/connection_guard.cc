@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -16,22 +15,12 @@
 #include <vector>
 
 #include "base/check.h"
+#include "node/process.h"
 
 namespace gregor {
 namespace {
 
 constexpr Duration kInterval = std::chrono::milliseconds(100);
-
-// Bytes of memory that the process has now; 0: not known.
-uint64_t ResidentBytes() {
-  static const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  FILE* const file = std::fopen("/proc/self/statm", "re");
-  if (file == nullptr) return 0;
-  unsigned long long size = 0, resident = 0;
-  const int fields = std::fscanf(file, "%llu %llu", &size, &resident);
-  std::fclose(file);
-  return fields == 2 ? resident * page : 0;
-}
 
 std::vector<int> OpenFiles() {
   std::vector<int> files;

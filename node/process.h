@@ -5,10 +5,13 @@
 
 namespace gregor {
 
-// What a server does with its process. Thread: main, at start.
+// What a server does with its process. Thread: main, at start, unless said otherwise.
 
 // Raises the soft limit of open files to the hard one; returns what it is then.
 uint64_t RaiseOpenFileLimit();
+
+// Bytes of memory that the process has now; 0: not known. Thread: any.
+uint64_t ResidentBytes();
 
 // Blocks SIGTERM, SIGINT and (unless it is ignored, as nohup does) SIGHUP in this thread and all
 // that it starts, so that WaitForStopSignal() gets them; ignores SIGPIPE.

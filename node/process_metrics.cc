@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "node/build_info.h"
+#include "node/process.h"
 
 namespace gregor {
 namespace {
@@ -22,13 +23,6 @@ double CpuSeconds() {
   rusage usage{};
   PCHECK(getrusage(RUSAGE_SELF, &usage) == 0);
   return Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
-}
-
-double ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  double pages = 0, resident = 0;
-  file >> pages >> resident;
-  return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
 // -1 where /proc cannot be listed, as it is without a free one.
@@ -80,7 +74,7 @@ void ExportProcess(Metrics& metrics) {
   metrics.AddCallback(Metrics::Kind::kCounter, "process_cpu_seconds_total",
                       "Processor time of the process, user and system.", {}, CpuSeconds);
   metrics.AddCallback(kGauge, "process_resident_memory_bytes", "Resident memory of the process.",
-                      {}, ResidentBytes);
+                      {}, [] { return static_cast<double>(ResidentBytes()); });
   metrics.AddCallback(kGauge, "process_open_fds", "Open file descriptors.", {}, OpenFiles);
   metrics.AddCallback(kGauge, "process_max_fds", "Limit of open file descriptors.", {},
                       OpenFilesMax);
