@@ -192,7 +192,7 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
       open = stream_ == nullptr && now >= reopen_at_ && !slots_.slots().empty();
       if (open) {
         request = BeginStream();
-      } else if (stream_ != nullptr && !writing_) {
+      } else if (stream_ != nullptr && !writing_ && !reopening_) {
         request = NextRequest();
       }
       next = std::min(topics_.QuestionAt(), slots_.DueAt());
@@ -286,7 +286,10 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     return std::nullopt;
   }
 
-  void OnWritten() override { writing_ = false; }
+  void OnWritten() override {
+    writing_ = false;
+    if (reopening_) stream_->WritesDone();
+  }
 
   // A question for where slots begin that were not given an offset.
   struct Lookup {
@@ -371,9 +374,8 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
       // Nothing is lost with a stream: the next one goes on where it was.
       reopen = response.has_draining() || message_bytes_ != message_bytes;
     }
-    if (!reopen) return;
-    reopening_ = true;
-    stream_->Cancel();
+    if (!reopen || std::exchange(reopening_, true)) return;
+    if (!writing_) stream_->WritesDone();
   }
 
   void OnData(const v1::FetchData& data, Bytes payload) TS_REQUIRES(mutex_) {
@@ -451,7 +453,7 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     writing_ = false;
     reopen_at_ = SystemClock().Now() + backoff_;
     backoff_ = std::min(kBackoffMax, 2 * backoff_);
-    if (end.ok() || std::exchange(reopening_, false)) return;
+    if (std::exchange(reopening_, false) || end.ok()) return;
     if (IsRetriable(end.error())) {
       trouble_ = end.error();
       return;
@@ -470,7 +472,7 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
   IoStream* stream_ = nullptr;
   bool writing_ = false;
   bool resolving_ = false;
-  bool reopening_ = false;  // we closed the stream
+  bool reopening_ = false;  // we are done with the stream
   size_t message_bytes_;
   Duration backoff_ = kBackoffMin;
   MonotonicTime reopen_at_ = MonotonicTime::min();

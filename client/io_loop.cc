@@ -22,6 +22,8 @@ using grpc::ByteBuffer;
 
 constexpr int kEventsPerTurn = 64;
 constexpr Duration kWaitMax = std::chrono::hours(1);
+// How long a server has to end the streams of a loop that ends.
+constexpr Duration kLeaveMax = std::chrono::seconds(1);
 
 gpr_timespec InGrpcTime(Duration from_now) {
   return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
@@ -80,6 +82,7 @@ class StreamCall final : public IoStream {
     stream_->Write(ToGrpc(message), &write_);
   }
   void WritesDone() override {
+    writes_done_ = true;
     if (start_.pending || waiting_.has_value()) {
       half_close_ = true;
       return;
@@ -91,10 +94,16 @@ class StreamCall final : public IoStream {
 
   void Own(std::unique_ptr<Events> events) { owned_events_ = std::move(events); }
 
-  // Cancels, and says nothing more.
-  void Abandon() {
+  // Says nothing more, and lets the server end it: it cannot tell a client that is done from one
+  // that has failed where the call is cancelled. One that waits for an answer is cancelled.
+  void Leave() {
     events_ = nullptr;
-    context_.TryCancel();
+    if (writes_done_ || start_.pending) return context_.TryCancel();
+    if (write_.pending) {
+      half_close_ = true;  // after what is being written
+    } else {
+      WritesDone();
+    }
   }
   // True: nothing of it is in the queue any more; it can be deleted.
   bool OnTag(Tag& tag, bool ok) {
@@ -160,7 +169,8 @@ class StreamCall final : public IoStream {
   grpc::Status status_;
   ByteBuffer incoming_;
   std::optional<ByteBuffer> waiting_;  // the first message, until the call has started
-  bool half_close_ = false;            // after `waiting_`
+  bool half_close_ = false;            // after `waiting_`, or what is being written
+  bool writes_done_ = false;
   int pending_count_ = 0;
   Tag start_{this, &StreamCall::OnStarted};
   Tag read_{this, &StreamCall::OnRead};
@@ -219,12 +229,18 @@ class GrpcLoop final : public IoLoop {
         got = queue_.AsyncNext(&tag, &ok, gpr_time_0(GPR_CLOCK_MONOTONIC));
       }
     }
-    for (StreamCall* const call : calls_) call->Abandon();
+    for (StreamCall* const call : calls_) call->Leave();
     // Nobody sets the alarm any more; if somebody has, its tag is still to come.
     alarm_pending_ = woken_.exchange(true);
     stopped_ = true;
     void* tag = nullptr;
     bool ok = false;
+    const gpr_timespec leave_until = InGrpcTime(kLeaveMax);
+    while (!calls_.empty() &&
+           queue_.AsyncNext(&tag, &ok, leave_until) == grpc::CompletionQueue::GOT_EVENT) {
+      Dispatch(tag, ok);
+    }
+    for (StreamCall* const call : calls_) call->Cancel();
     while ((alarm_pending_ || !calls_.empty()) && queue_.Next(&tag, &ok)) Dispatch(tag, ok);
     queue_.Shutdown();
     CHECK(!queue_.Next(&tag, &ok));

@@ -43,7 +43,8 @@ class IoStream {
 class IoLoop {
  public:
   // Called on the loop's thread at its start, after events and Wake(), and when the time that it
-  // gave last has come. nullopt ends the loop: its streams are cancelled, without further events.
+  // gave last has come. nullopt ends the loop, without further events: nothing more is written on
+  // its streams, and those that the server does not end soon are cancelled, as are unary calls.
   using Turn = std::function<std::optional<MonotonicTime>(IoLoop&)>;
 
   static std::unique_ptr<IoLoop> Start(std::string thread_name, Turn turn);

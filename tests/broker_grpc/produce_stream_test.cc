@@ -356,6 +356,29 @@ TEST_F(ProduceStreamTest, ACancelledStreamLeavesNothingBehind) {
   WaitForMetric("gregor_grpc_streams_open{method=\"gregor.v1.ProduceService/ProduceStream\"} 0");
 }
 
+TEST_F(ProduceStreamTest, TheEndsOfStreamsAreCountedByHowTheyEnded) {
+  const std::string method = "\",method=\"gregor.v1.ProduceService/ProduceStream\"} ";
+  const std::string calls = "gregor_grpc_calls_total{code=\"";
+  StartStream();
+  ASSERT_TRUE(Send(NewFrame("x")));
+  EXPECT_TRUE(Finish().ok());
+  WaitForMetric(calls + "OK" + method + "1");
+  // With the answer still to come.
+  StartStream();
+  broker_.HoldWrites(true);
+  ASSERT_TRUE(Send(NewFrame("y")));
+  stream_->WritesDone();
+  WaitForHeld(1);
+  broker_.HoldWrites(false);
+  EXPECT_EQ(Read().ack().frame_id(), 2);
+  EXPECT_TRUE(stream_->Finish().ok());
+  WaitForMetric(calls + "OK" + method + "2");
+  StartStream();
+  context_->TryCancel();
+  EXPECT_EQ(Finish().error_code(), grpc::CANCELLED);
+  WaitForMetric(calls + "CANCELLED" + method + "1");
+}
+
 TEST_F(ProduceStreamTest, AClientThatDoesNotReadItsAnswersStopsBeingRead) {
   v1::ProduceOpen open;
   open.set_receipt(true);

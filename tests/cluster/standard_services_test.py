@@ -3,8 +3,8 @@ import threading
 
 import grpc
 import pytest
-from node import eventually
-from gregor.v1 import topic_pb2
+from node import EARLIEST, command, eventually
+from gregor.v1 import fetch_pb2, topic_pb2
 
 SERVING, NOT_SERVING, UNKNOWN_SERVICE = b"\x08\x01", b"\x08\x02", b"\x08\x03"
 
@@ -69,3 +69,25 @@ def test_channelz_counts_calls(node):
     for _ in range(5):
         stub.ListTopics(topic_pb2.ListTopicsRequest(), timeout=10)
     eventually(lambda: servers(b"", timeout=10) != before)
+
+
+def test_streams_that_end_well_are_counted_apart_from_those_that_are_cancelled(node):
+    def calls(method, code):
+        line = f'gregor_grpc_calls_total{{code="{code}",method="gregor.v1.{method}"}} '
+        return sum(int(found.removeprefix(line)) for found in node.page("/metrics")[1].splitlines() if found.startswith(line))
+
+    node.create_topic("orders")
+    assert command("produce", "orders", "--server", node.grpc, input="a\nb\n").returncode == 0
+    eventually(lambda: calls("ProduceService/ProduceStream", "OK") == 1)
+    assert command("consume", "orders", "--from", "earliest", "--exit-at-end", "--server", node.grpc).stdout == "a\nb\n"
+    eventually(lambda: calls("FetchService/FetchStream", "OK") == 1)
+    opening = fetch_pb2.FetchStreamRequest(open=fetch_pb2.FetchOpen())
+    assert len(list(node.fetcher.FetchStream(iter([opening]), timeout=20))) == 1
+    eventually(lambda: calls("FetchService/FetchStream", "OK") == 2)
+    assert node.read("orders") == [(0, b"a"), (1, b"b")]
+    eventually(lambda: calls("FetchService/Read", "OK") == 1)
+    reading = node.fetcher.Read(fetch_pb2.ReadRequest(topic="orders", start=EARLIEST), timeout=20)
+    next(reading)
+    reading.cancel()
+    eventually(lambda: calls("FetchService/Read", "CANCELLED") == 1)
+    assert calls("ProduceService/ProduceStream", "CANCELLED") == calls("FetchService/FetchStream", "CANCELLED") == 0
