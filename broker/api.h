@@ -173,6 +173,7 @@ struct FoundOffset {
   Offset offset{-1};  // -1: no such record (by time)
   Timestamp timestamp{-1};
   LeaderEpoch leader_epoch{-1};
+  TopicId topic_id;
 };
 
 struct DeleteRecords {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/resolve.h"
 #include "broker/routing.h"
 
 namespace gregor {
@@ -82,32 +83,7 @@ Result<TopicPtr> Broker::Resolve(const TopicRef& ref) const {
   const ImagePtr image = this->image();
   if (image == nullptr)
     return Error(Reason::kLeaderNotAvailable, "the broker has no metadata yet: retry");
-  if (!ref.id.has_value()) {
-    if (TopicPtr topic = image->Topic(ref.name)) return topic;
-    return Error(Reason::kTopicNotFound,
-                 "topic \"" + ref.name + "\" does not exist: create it first")
-        .With("topic", ref.name);
-  }
-  TopicPtr topic = image->Topic(*ref.id);
-  if (topic == nullptr && !ref.name.empty()) {
-    if (const TopicPtr other = image->Topic(ref.name)) {
-      return Error(Reason::kUnknownTopicId,
-                   "topic \"" + ref.name + "\" was deleted and created anew: its id is " +
-                       other->id.ToString() + " now, not " + ref.id->ToString())
-          .With("topic", ref.name)
-          .With("topic_id", ref.id->ToString());
-    }
-  }
-  if (topic == nullptr) {
-    return Error(Reason::kUnknownTopicId,
-                 "no topic has the id " + ref.id->ToString() + ": it may have been deleted")
-        .With("topic_id", ref.id->ToString());
-  }
-  if (!ref.name.empty() && topic->name != ref.name) {
-    return Error(Reason::kInconsistentTopicId, "id " + ref.id->ToString() + " is topic \"" +
-                                                   topic->name + "\", not \"" + ref.name + "\"");
-  }
-  return topic;
+  return ResolveTopic(*image, ref);
 }
 
 Result<Broker::Route> Broker::Find(const TopicRef& ref, PartitionIndex partition) const {

@@ -223,10 +223,11 @@ void Partition::Locate(const Position& position, UniqueFunction<void(Result<Time
 void Partition::FindOffset(OffsetQuery query, BrokerApi::Done<FoundOffset> done) {
   if (auto serving = CheckServing(query.current_leader_epoch); !serving.ok())
     return done(std::move(serving).error());
-  Locate(query.position, [done = std::move(done)](Result<TimedOffset> found) mutable {
-    if (!found.ok()) return done(std::move(found).error());
-    done(FoundOffset{found->offset, found->timestamp, found->leader_epoch});
-  });
+  Locate(query.position,
+         [topic_id = id_.topic_id, done = std::move(done)](Result<TimedOffset> found) mutable {
+           if (!found.ok()) return done(std::move(found).error());
+           done(FoundOffset{found->offset, found->timestamp, found->leader_epoch, topic_id});
+         });
 }
 
 Result<EpochEnd> Partition::FindEpochEnd(LeaderEpoch epoch,

@@ -304,10 +304,7 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
       to_resolve_.pop_front();
       const Slot* const slot = slots_.Find(number);
       if (slot == nullptr) continue;
-      auto& query = *lookup.request.add_queries();
-      query.mutable_partition()->set_topic(slot->topic);
-      query.mutable_partition()->set_partition(slot->partition.value);
-      *query.mutable_position() = PositionOf(slot->start);
+      *lookup.request.add_queries() = QueryOf(*slot, topics_.IdOf(slot->topic));
       lookup.numbers.push_back(number);
     }
     if (lookup.numbers.empty()) return std::nullopt;

@@ -92,6 +92,8 @@ std::vector<Slot> SlotTable::TakeDelayed(const std::string& topic) {
   return taken;
 }
 
+namespace {
+
 v1::Position PositionOf(const StartPosition& start) {
   v1::Position position;
   switch (start.kind) {
@@ -110,6 +112,17 @@ v1::Position PositionOf(const StartPosition& start) {
       break;
   }
   return position;
+}
+
+}  // namespace
+
+v1::ListOffsetsRequest::Query QueryOf(const Slot& slot, const std::string* topic_id) {
+  v1::ListOffsetsRequest::Query query;
+  query.mutable_partition()->set_topic(slot.topic);
+  query.mutable_partition()->set_partition(slot.partition.value);
+  *query.mutable_position() = PositionOf(slot.start);
+  if (topic_id != nullptr) query.set_topic_id(*topic_id);
+  return query;
 }
 
 v1::FetchStreamRequest AddRequest(int32_t number, const Slot& slot, const std::string& topic_id) {

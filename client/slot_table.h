@@ -63,7 +63,8 @@ class SlotTable {
   std::deque<std::pair<MonotonicTime, Slot>> delayed_;  // earliest first
 };
 
-v1::Position PositionOf(const StartPosition& start);
+// Asks for the offset that is slot.start, in the topic of that id if it is known.
+v1::ListOffsetsRequest::Query QueryOf(const Slot& slot, const std::string* topic_id);
 // Adds a slot to a stream. REQUIRES: slot.next.
 v1::FetchStreamRequest AddRequest(int32_t number, const Slot& slot, const std::string& topic_id);
 

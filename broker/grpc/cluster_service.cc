@@ -15,6 +15,7 @@
 #include "broker/grpc/service_stack.h"
 #include "broker/grpc/status.h"
 #include "broker/grpc/unary_call.h"
+#include "broker/resolve.h"
 #include "gregor/v1/cluster.grpc.pb.h"
 
 namespace gregor {

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "broker/grpc/status.h"
+#include "broker/resolve.h"
 
 namespace gregor {
 namespace {
@@ -35,18 +36,8 @@ Result<TopicId> ParseTopicId(std::string_view bytes) {
 
 std::string ToBytes(const std::array<uint8_t, 16>& id) { return std::string(id.begin(), id.end()); }
 
-Error NoSuchTopic(std::string_view name) {
-  return Error(Reason::kTopicNotFound,
-               "topic \"" + std::string(name) + "\" does not exist: create it first")
-      .With("topic", std::string(name));
-}
-
 Result<TopicPtr> FindTopic(const MetadataImage& image, const TopicKey& key) {
-  TopicPtr topic = key.id.has_value() ? image.Topic(*key.id) : image.Topic(key.name);
-  if (topic != nullptr) return topic;
-  if (!key.id.has_value()) return NoSuchTopic(key.name);
-  return Error(Reason::kUnknownTopicId, "no topic has the id " + key.id->ToString())
-      .With("topic_id", key.id->ToString());
+  return ResolveTopic(image, {.name = key.name, .id = key.id});
 }
 
 void FillTopic(const TopicImage& topic, v1::TopicMetadata& out) {

@@ -47,7 +47,6 @@ Result<TopicKey> ToTopicKey(const Request& request) {
 }
 // Fails with kTopicNotFound, kUnknownTopicId.
 Result<TopicPtr> FindTopic(const MetadataImage& image, const TopicKey& key);
-Error NoSuchTopic(std::string_view name);
 
 // Everything but the partitions.
 void FillTopic(const TopicImage& topic, v1::TopicMetadata& out);

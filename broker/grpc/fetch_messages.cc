@@ -68,12 +68,13 @@ grpc::ByteBuffer EncodeFetchResponse(const Fetched& fetched, const EncodedRecord
   return MakeMessage(head.bytes(), records.bytes);
 }
 
-grpc::ByteBuffer EncodeReadResponse(PartitionIndex partition, const EncodedRecords& records,
-                                    Offset high_watermark) {
+grpc::ByteBuffer EncodeReadResponse(std::string_view topic_id, PartitionIndex partition,
+                                    const EncodedRecords& records, Offset high_watermark) {
   WireWriter message;
   message.Int(1, partition.value);
   message.Int(3, records.next_offset.value);
   message.Int(4, high_watermark.value);
+  message.Bytes(5, topic_id);
   return MakeMessage(message.bytes(), records.bytes);
 }
 

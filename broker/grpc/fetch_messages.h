@@ -20,8 +20,8 @@ inline constexpr uint32_t kFetchDataRecords = 7;
 grpc::ByteBuffer EncodeFetchResponse(const Fetched& fetched);
 grpc::ByteBuffer EncodeFetchResponse(const Fetched& fetched, const EncodedRecords& records);
 
-grpc::ByteBuffer EncodeReadResponse(PartitionIndex partition, const EncodedRecords& records,
-                                    Offset high_watermark);
+grpc::ByteBuffer EncodeReadResponse(std::string_view topic_id, PartitionIndex partition,
+                                    const EncodedRecords& records, Offset high_watermark);
 
 // FetchStreamResponse.
 grpc::ByteBuffer EncodeFetchOpened(std::string_view stream_id, NodeId broker_id);

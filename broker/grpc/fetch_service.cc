@@ -16,7 +16,7 @@ constexpr int32_t kOffsetQueriesMax = 10'000;
 
 Result<OffsetQuery> QueryOf(const v1::ListOffsetsRequest::Query& query, Isolation isolation) {
   OffsetQuery result;
-  ASSIGN_OR_RETURN(result.topic, TopicOf(query.partition().topic(), ""));
+  ASSIGN_OR_RETURN(result.topic, TopicOf(query.partition().topic(), query.topic_id()));
   result.partition = PartitionIndex{query.partition().partition()};
   ASSIGN_OR_RETURN(result.position, PositionOf(query.position()));
   result.isolation = isolation;
@@ -62,6 +62,7 @@ void SetResult(const Result<FoundOffset>& found, v1::ListOffsetsResponse::Result
   result.set_offset(found->offset.value);
   result.set_timestamp_ms(found->timestamp.value);
   result.set_leader_epoch(found->leader_epoch.value);
+  result.set_topic_id(ToBytes(found->topic_id.bytes));
 }
 
 }  // namespace

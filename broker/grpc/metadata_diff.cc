@@ -7,6 +7,7 @@
 
 #include "broker/grpc/convert.h"
 #include "broker/grpc/status.h"
+#include "broker/resolve.h"
 
 namespace gregor {
 namespace {

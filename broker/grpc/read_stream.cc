@@ -12,6 +12,7 @@
 #include "broker/grpc/fetch_messages.h"
 #include "broker/grpc/fetch_pump.h"
 #include "broker/grpc/fetch_service.h"
+#include "broker/resolve.h"
 
 namespace gregor {
 namespace {
@@ -85,6 +86,7 @@ class ReadStream final : public HotStream, public FetchPump::Sink {
   grpc::ByteBuffer request_bytes_;
   // Set before anything is read.
   TopicRef topic_;
+  std::string topic_id_;  // as it is sent
   std::vector<PartitionIndex> partitions_;
   Position start_;
   Isolation isolation_ = Isolation::kReadCommitted;
@@ -136,7 +138,7 @@ Result<void> ReadStream::Take(const Bytes& message) {
   const Slice flat = message.Flatten();
   if (!request.ParseFromArray(flat.data(), static_cast<int>(flat.size())))
     return Error(Reason::kInvalidArgument, "the bytes are no ReadRequest");
-  if (request.topic().empty()) return Error(Reason::kInvalidArgument, "topic is missing: name one");
+  ASSIGN_OR_RETURN(topic_, TopicOf(request.topic(), request.topic_id()));
   if (request.max_records() < 0 || request.heartbeat_ms() < 0 || request.max_bytes() < 0) {
     return Error(Reason::kInvalidArgument,
                  "max_records, heartbeat_ms and max_bytes cannot be negative: 0 is the default");
@@ -150,9 +152,10 @@ Result<void> ReadStream::Take(const Bytes& message) {
   ASSIGN_OR_RETURN(start_, PositionOf(request.start()));
   ASSIGN_OR_RETURN(isolation_, IsolationOf(request.isolation()));
   ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(door().broker));
-  ASSIGN_OR_RETURN(const TopicPtr topic, FindTopic(*image, {.name = request.topic(), .id = {}}));
+  ASSIGN_OR_RETURN(const TopicPtr topic, ResolveTopic(*image, topic_));
   // By its id from now on: another topic of the same name is not read on (C12).
   topic_ = {.name = topic->name, .id = topic->id};
+  topic_id_ = ToBytes(topic->id.bytes);
   ASSIGN_OR_RETURN(partitions_, PartitionsOf(request, *topic));
   stop_at_end_ = request.stop_at_end();
   if (request.max_records() > 0) {
@@ -237,8 +240,9 @@ void ReadStream::Deliver(const FetchPump::Ticket& ticket, int32_t partition,
   }
   if (records->count > 0) {
     pump_->Charge(ticket, records->bytes.size());
-    Queue(EncodeReadResponse(PartitionIndex{partition}, *records, fetched.high_watermark),
-          records->bytes.size());
+    Queue(
+        EncodeReadResponse(topic_id_, PartitionIndex{partition}, *records, fetched.high_watermark),
+        records->bytes.size());
   }
   pump_->Queued(ticket, fetched, records->next_offset);
   Flush();

@@ -287,6 +287,30 @@ TEST_F(FetchCallTest, OffsetsAreListed) {
   EXPECT_FALSE(response.results(5).has_error());
 }
 
+TEST_F(FetchCallTest, OffsetsAreOfTheTopicWhoseIdIsGiven) {
+  Start();
+  const TopicId old_id = broker_.AddTopic("logs", 1);
+  const TopicId id = broker_.AddTopic("logs", 1);  // in its place
+  const auto text = [](const TopicId& id) { return std::string(id.bytes.begin(), id.bytes.end()); };
+  v1::ListOffsetsRequest request;
+  for (const std::string& topic_id : {text(old_id), text(id), std::string(), std::string("x")}) {
+    auto& query = *request.add_queries();
+    query.mutable_partition()->set_topic("logs");
+    query.mutable_position()->set_anchor(v1::Position::ANCHOR_LATEST);
+    query.set_topic_id(topic_id);
+  }
+  v1::ListOffsetsResponse response;
+  const auto context = NewContext();
+  ASSERT_TRUE(stub_->ListOffsets(context.get(), request, &response).ok());
+  ASSERT_EQ(response.results_size(), 4);
+  EXPECT_EQ(ErrorOfStatus(response.results(0).error()).reason, Reason::kUnknownTopicId);
+  for (const int good : {1, 2}) {
+    EXPECT_FALSE(response.results(good).has_error());
+    EXPECT_EQ(response.results(good).topic_id(), text(id));
+  }
+  EXPECT_EQ(ErrorOfStatus(response.results(3).error()).reason, Reason::kInvalidArgument);
+}
+
 TEST_F(FetchCallTest, EndsOfEpochsAreFound) {
   Start();
   Append({"a", "b"});

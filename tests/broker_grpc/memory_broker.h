@@ -194,7 +194,9 @@ class MemoryBroker final : public BrokerApi {
         }
         const auto offset = Locate(**log, query.position);
         if (offset.ok()) {
-          results.emplace_back(FoundOffset{*offset, Timestamp{5}, LeaderEpoch{3}});
+          results.emplace_back(FoundOffset{
+              *offset, Timestamp{5}, LeaderEpoch{3},
+              query.topic.id.has_value() ? *query.topic.id : image()->Topic(query.topic.name)->id});
         } else {
           results.emplace_back(offset.error());
         }

@@ -101,6 +101,34 @@ TEST_F(ReadStreamTest, ResponsesSayWhereToGoOn) {
   EXPECT_EQ(response.high_watermark(), 3);
 }
 
+TEST_F(ReadStreamTest, ATopicIsReadByItsIdWhereOneIsGiven) {
+  Start();
+  const TopicId old_id = broker_.AddTopic("logs", 1);
+  const TopicId id = broker_.AddTopic("logs", 1);  // in its place
+  broker_.Append("logs", 0, BatchOf({"new"}));
+  const auto text = [](const TopicId& id) { return std::string(id.bytes.begin(), id.bytes.end()); };
+  v1::ReadRequest request;
+  request.set_topic("logs");
+  Open(request);
+  EXPECT_EQ(Next().topic_id(), text(id));
+  request.set_stop_at_end(true);
+  request.set_topic_id(text(old_id));
+  Open(request);
+  EXPECT_TRUE(ReadAll().empty());
+  EXPECT_EQ(ReasonOf(status_), Reason::kUnknownTopicId);
+  EXPECT_NE(status_.error_message().find("created anew"), std::string::npos);
+  request.set_topic_id(text(id));
+  Open(request);
+  EXPECT_THAT(ReadAll(), ElementsAre("new"));
+  request.clear_topic();
+  Open(request);
+  EXPECT_THAT(ReadAll(), ElementsAre("new"));
+  request.set_topic("orders");
+  Open(request);
+  EXPECT_TRUE(ReadAll().empty());
+  EXPECT_EQ(ReasonOf(status_), Reason::kInconsistentTopicId);
+}
+
 TEST_F(ReadStreamTest, NewRecordsAreFollowed) {
   Start();
   auto request = RequestOf({});

@@ -385,6 +385,21 @@ TEST_F(ConsumerTest, APartitionThatIsNotAvailableIsTriedAgain) {
   EXPECT_EQ(consumer_->trouble(), std::nullopt);
 }
 
+TEST_F(ConsumerTest, ItDoesNotBeginInATopicThatWasCreatedAnewMeanwhile) {
+  Fill(0, 100);
+  server_.FailCalls(
+      "ListOffsets",
+      MakeStatus(Reason::kLeaderNotAvailable, "election", v1::WriteOutcome::OUTCOME_UNSPECIFIED),
+      1);
+  Start();
+  Assign({Kind::kLatest, 0});
+  while (!consumer_->trouble().has_value()) std::this_thread::yield();
+  // It has the id of the topic, and no offset yet.
+  server_.DeleteTopic("orders");
+  server_.CreateTopic("orders", 1);
+  EXPECT_EQ(PollError().reason, Reason::kUnknownTopicId);
+}
+
 TEST_F(ConsumerTest, AServerThatIsAwayIsWaitedForAndSaidToBe) {
   server_.Stop();
   Start();

@@ -354,6 +354,10 @@ class Fetch final : public v1::FetchService::Service {
         *result.mutable_error() = NotFound(topic);
         continue;
       }
+      if (!query.topic_id().empty() && query.topic_id() != state_.ids[topic]) {
+        *result.mutable_error() = Unknown();
+        continue;
+      }
       result.set_offset(
           Find(state_.logs[{topic, query.partition().partition()}], query.position()));
     }
