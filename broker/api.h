@@ -168,6 +168,7 @@ struct OffsetQuery {
   Position position;
   Isolation isolation = Isolation::kReadCommitted;
   std::optional<LeaderEpoch> current_leader_epoch;
+  Duration wait_max{0};  // for memory to search by time in; 0: answer at once
 };
 struct FoundOffset {
   Offset offset{-1};  // -1: no such record (by time)
@@ -231,7 +232,8 @@ class BrokerApi {
   // (details needed_bytes), and kQuotaExceeded where there was no memory for the answer within
   // wait_max.
   virtual void Read(Fetch request, Done<Fetched> done) = 0;
-  // One result per query, in order.
+  // One result per query, in order. Items fail also with kQuotaExceeded where there was no memory
+  // to search by time in within wait_max.
   virtual void FindOffsets(std::vector<OffsetQuery> queries,
                            UniqueFunction<void(std::vector<Result<FoundOffset>>)> done) = 0;
   virtual void FindEpochEnd(TopicRef topic, PartitionIndex partition, LeaderEpoch epoch,

@@ -15,6 +15,8 @@ Partition::Partition(EventLoop& loop, const PartitionContext& context, TopicIdPa
 
 Partition::~Partition() {
   life_->alive = false;
+  for (const WaitingSearch& search : searches_) loop_.Cancel(search.timer);
+  context_.waiting_fetches.Add(-static_cast<int64_t>(searches_.size()));
   if (offline_.has_value()) context_.refused.Remove(id_);
 }
 
@@ -298,6 +300,7 @@ std::vector<Partition::PendingAck> Partition::FailPending(const Error& error) {
     pending[i].done(Error(error).With("outcome", "UNKNOWN"));
   }
   if (purgatory_ != nullptr) purgatory_->DrainAll();
+  ResumeSearches();
   return pending;
 }
 
@@ -310,6 +313,7 @@ void Partition::Close(UniqueFunction<void(Result<void>)> done) {
     if (purgatory_ != nullptr) purgatory_->DrainAll();
     // From here on the log takes nothing, and calls may still come that were on their way.
     state_ = State::kClosing;
+    ResumeSearches();
     if (log_ == nullptr) return done({});
     log_->Close([this, life = life_, done = std::move(done)](Result<void> closed) mutable {
       if (life->alive) {

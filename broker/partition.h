@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -117,6 +118,17 @@ class Partition {
     BrokerApi::Done<Produced> done;
   };
   using WaitingFetch = FetchPurgatory::Waiting;
+  // How long somebody waits for an answer.
+  struct Patience {
+    MonotonicTime until;
+    std::shared_ptr<const std::atomic<bool>> cancelled;  // nullptr: cannot be
+  };
+  using Located = UniqueFunction<void(Result<TimedOffset>)>;
+  // A search by time that waits for memory.
+  struct WaitingSearch {
+    Task resume;
+    TimerId timer;
+  };
 
   // What a call is answered whose partition has gone.
   static Error Ended(const Life& life);
@@ -140,13 +152,19 @@ class Partition {
   ProduceRules RulesNow() const;
 
   std::optional<EpochEnd> FindDivergence(const Fetch& request) const;
-  void Locate(const Position& position, UniqueFunction<void(Result<TimedOffset>)> done);
+  void Locate(const Position& position, Patience patience, Located done);
+  // For a position by time.
+  void Search(const Position& position, Patience patience, Located done);
+  void SearchLater(const Position& position, Patience patience, Located done);
+  void ResumeSearch(std::list<WaitingSearch>::iterator search);
+  // All at once: they see that the partition is served no more.
+  void ResumeSearches();
   void ReadAt(WaitingFetch fetch, bool may_wait);
   // `limit`: where the read had to stop.
   void OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, Offset limit,
               Result<LogRead> read);
   void FailRead(WaitingFetch fetch, Error error);
-  bool MayWait(const WaitingFetch& fetch) const;
+  bool MayWait(const Patience& patience) const;
   FetchPurgatory& Purgatory();
   Fetched DescribeFetch(Offset from) const;
 
@@ -164,6 +182,7 @@ class Partition {
   std::vector<PendingAck> acks_;
   size_t acks_done_ = 0;
   std::unique_ptr<FetchPurgatory> purgatory_;  // while something waits or waited lately
+  std::list<WaitingSearch> searches_;
   std::shared_ptr<Life> life_ = std::make_shared<Life>();
 };
 

@@ -9,8 +9,8 @@
 namespace gregor {
 namespace {
 
-// How often a fetch that waits for memory looks whether there is some: those who give it back know
-// of no partition.
+// How often a fetch or a search that waits for memory looks whether there is some: those who give
+// it back know of no partition.
 constexpr Duration kMemoryRetryDelay = std::chrono::milliseconds(50);
 
 // `bytes` that also hold a share of a budget until they are let go.
@@ -76,7 +76,7 @@ void Partition::Read(Fetch request, BrokerApi::Done<Fetched> done) {
     fetch.from = Offset{position.value};
     return ReadAt(std::move(fetch), true);
   }
-  Locate(position,
+  Locate(position, {fetch.deadline, fetch.request.cancelled},
          [this, life = life_, fetch = std::move(fetch)](Result<TimedOffset> found) mutable {
            if (!life->alive) return fetch.done(Ended(*life));
            if (!found.ok()) return FailRead(std::move(fetch), std::move(found).error());
@@ -116,7 +116,7 @@ void Partition::ReadAt(WaitingFetch fetch, bool may_wait) {
   Budget& budget = context_.fetch_memory;
   const size_t needed = std::max(bytes_max, kBatchHeaderBytes) + kReadSlackBytes;
   Budget::Share memory = budget.TryAcquire(std::min(needed, budget.max()));
-  if (!memory && may_wait && MayWait(fetch)) {
+  if (!memory && may_wait && MayWait({fetch.deadline, fetch.request.cancelled})) {
     fetch.bytes_have = 0;
     return Purgatory().Add(std::move(fetch), kMemoryRetryDelay);
   }
@@ -151,10 +151,9 @@ void Partition::FailRead(WaitingFetch fetch, Error error) {
   fetch.done(serving.ok() ? error : serving.error());
 }
 
-bool Partition::MayWait(const WaitingFetch& fetch) const {
-  const auto& cancelled = fetch.request.cancelled;
-  return state_ == State::kOpen && fetch.deadline > loop_.clock().Now() &&
-         (cancelled == nullptr || !cancelled->load());
+bool Partition::MayWait(const Patience& patience) const {
+  return state_ == State::kOpen && patience.until > loop_.clock().Now() &&
+         (patience.cancelled == nullptr || !patience.cancelled->load());
 }
 
 FetchPurgatory& Partition::Purgatory() {
@@ -174,7 +173,7 @@ void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, 
       read->batches.size() >= fetch.request.bytes_max ||
       // There was more, and it did not fit: waiting would not change that.
       (!read->batches.empty() && read->next_offset < limit);
-  if (!enough && may_wait && MayWait(fetch)) {
+  if (!enough && may_wait && MayWait({fetch.deadline, fetch.request.cancelled})) {
     // More than was read may have come since.
     fetch.bytes_have = fetch.from < high_watermark_ ? read->batches.size() : 0;
     if (high_watermark_ > read->next_offset) return ReadAt(std::move(fetch), true);
@@ -189,41 +188,77 @@ void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, 
   fetch.done(std::move(fetched));
 }
 
-void Partition::Locate(const Position& position, UniqueFunction<void(Result<TimedOffset>)> done) {
+void Partition::Locate(const Position& position, Patience patience, Located done) {
   const LogEnds ends = log_->ends();
   const auto at = [this](Offset offset) {
     return TimedOffset{offset, kNoTimestamp,
                        log_->epochs().EpochAt(offset).value_or(metadata_.leader_epoch)};
   };
-  auto answer = [done = std::move(done)](Result<std::optional<TimedOffset>> result) mutable {
-    if (!result.ok()) return done(std::move(result).error());
-    done(result->value_or(TimedOffset{Offset{-1}, kNoTimestamp, kNoLeaderEpoch}));
-  };
   switch (position.kind) {
     case Position::Kind::kEarliest:
-      return answer(std::optional(at(ends.log_start)));
+      return done(at(ends.log_start));
     case Position::Kind::kLatest:
-      return answer(std::optional(at(high_watermark_)));
+      return done(at(high_watermark_));
     case Position::Kind::kTail:
-      return answer(std::optional(
-          at(std::max(ends.log_start, high_watermark_ - std::max<int64_t>(0, position.value)))));
+      return done(
+          at(std::max(ends.log_start, high_watermark_ - std::max<int64_t>(0, position.value))));
     case Position::Kind::kOffset:
       if (Offset{position.value} < ends.log_start || Offset{position.value} > high_watermark_) {
-        return answer(OutOfRange(metadata_.topic, id_.partition, Offset{position.value}, ends,
-                                 high_watermark_));
+        return done(OutOfRange(metadata_.topic, id_.partition, Offset{position.value}, ends,
+                               high_watermark_));
       }
-      return answer(std::optional(at(Offset{position.value})));
+      return done(at(Offset{position.value}));
     case Position::Kind::kTimestamp:
-      return log_->FindByTime(Timestamp{position.value}, high_watermark_, std::move(answer));
     case Position::Kind::kMaxTimestamp:
-      return log_->FindMaxTimestamp(high_watermark_, std::move(answer));
+      return Search(position, std::move(patience), std::move(done));
+  }
+}
+
+void Partition::Search(const Position& position, Patience patience, Located done) {
+  auto answer = [this, life = life_, position, patience = std::move(patience),
+                 done = std::move(done)](Result<std::optional<TimedOffset>> found) mutable {
+    if (!life->alive) return done(Ended(*life));
+    if (!found.ok() && found.error().reason == Reason::kQuotaExceeded && MayWait(patience))
+      return SearchLater(position, std::move(patience), std::move(done));
+    if (!found.ok()) return done(std::move(found).error());
+    done(found->value_or(TimedOffset{Offset{-1}, kNoTimestamp, kNoLeaderEpoch}));
+  };
+  if (position.kind == Position::Kind::kTimestamp)
+    return log_->FindByTime(Timestamp{position.value}, high_watermark_, std::move(answer));
+  log_->FindMaxTimestamp(high_watermark_, std::move(answer));
+}
+
+void Partition::SearchLater(const Position& position, Patience patience, Located done) {
+  const Duration left = std::min(kMemoryRetryDelay, patience.until - loop_.clock().Now());
+  const auto search = searches_.insert(searches_.end(), WaitingSearch());
+  context_.waiting_fetches.Add(1);
+  search->resume = [this, position, patience = std::move(patience),
+                    done = std::move(done)]() mutable {
+    if (auto serving = CheckServing({}); !serving.ok()) return done(std::move(serving).error());
+    Search(position, std::move(patience), std::move(done));
+  };
+  search->timer = loop_.After(left, "search.again", [this, search] { ResumeSearch(search); });
+}
+
+void Partition::ResumeSearch(std::list<WaitingSearch>::iterator search) {
+  Task resume = std::move(search->resume);
+  searches_.erase(search);
+  context_.waiting_fetches.Add(-1);
+  resume();
+}
+
+void Partition::ResumeSearches() {
+  // Those that are resumed may come back.
+  for (size_t left = searches_.size(); left > 0 && !searches_.empty(); --left) {
+    loop_.Cancel(searches_.front().timer);
+    ResumeSearch(searches_.begin());
   }
 }
 
 void Partition::FindOffset(OffsetQuery query, BrokerApi::Done<FoundOffset> done) {
   if (auto serving = CheckServing(query.current_leader_epoch); !serving.ok())
     return done(std::move(serving).error());
-  Locate(query.position,
+  Locate(query.position, {loop_.clock().Now() + query.wait_max, nullptr},
          [topic_id = id_.topic_id, done = std::move(done)](Result<TimedOffset> found) mutable {
            if (!found.ok()) return done(std::move(found).error());
            done(FoundOffset{found->offset, found->timestamp, found->leader_epoch, topic_id});

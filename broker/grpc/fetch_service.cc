@@ -1,5 +1,6 @@
 #include "broker/grpc/fetch_service.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,17 @@ namespace gregor {
 namespace {
 
 constexpr int32_t kOffsetQueriesMax = 10'000;
+// A search by time waits so long for memory, and less where the call ends before.
+constexpr Duration kMemoryWaitMax = std::chrono::seconds(10);
+// Before the caller's deadline, so that the answer arrives.
+constexpr Duration kAnswerEarlier = std::chrono::milliseconds(50);
+
+Duration MemoryWait(gpr_timespec deadline) {
+  const gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+  if (left.tv_sec > kMemoryWaitMax / std::chrono::seconds(1)) return kMemoryWaitMax;
+  const Duration wait = std::chrono::seconds(left.tv_sec) + std::chrono::nanoseconds(left.tv_nsec);
+  return std::clamp<Duration>(wait - kAnswerEarlier, Duration(0), kMemoryWaitMax);
+}
 
 Result<OffsetQuery> QueryOf(const v1::ListOffsetsRequest::Query& query, Isolation isolation) {
   OffsetQuery result;
@@ -95,6 +107,8 @@ grpc::ServerUnaryReactor* FetchService::ListOffsets(grpc::CallbackServerContext*
         auto asked = QueriesOf(request);
         if (!asked.ok()) return reply(std::move(asked).error());
         auto queries = std::move(asked->queries);
+        const Duration wait = MemoryWait(context->raw_deadline());
+        for (OffsetQuery& query : queries) query.wait_max = wait;
         broker_.FindOffsets(std::move(queries), [asked = std::move(*asked),
                                                  reply = std::move(reply)](auto found) mutable {
           CHECK_EQ(found.size(), asked.places.size());

@@ -80,6 +80,67 @@ TEST(BrokerMemory, SearchesByTimeDrawOnTheBudgetOfReads) {
   EXPECT_EQ(harness.broker().fetch_memory().used(), 0u);
 }
 
+TEST(BrokerMemory, ASearchByTimeThatMayWaitWaitsForMemory) {
+  BrokerHarness harness;
+  harness.fetch_memory_bytes = 1300000;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  ASSERT_TRUE(harness.Produce(harness.Request("orders", 0, Packed(4, 100000))).ok());
+  ASSERT_TRUE(
+      harness.Produce("orders", 0, {std::string(500000, 'x'), std::string(500000, 'y')}).ok());
+  Fetch large = harness.FetchFrom("orders", 0, 4);
+  large.bytes_max = 1100000;
+  std::optional<Result<Fetched>> held;
+  OffsetQuery query;
+  query.topic.name = "orders";
+  query.position = {Position::Kind::kTimestamp, 900};
+  query.wait_max = std::chrono::seconds(2);
+  std::optional<Result<FoundOffset>> found;
+  const auto search = [&] {
+    found.reset();
+    held.reset();
+    held = harness.Read(large);
+    ASSERT_TRUE(held->ok());
+    harness.broker().FindOffsets({query}, [&](auto all) { found.emplace(std::move(all[0])); });
+    harness.scheduler().RunFor(std::chrono::seconds(1));
+    EXPECT_FALSE(found.has_value());
+    EXPECT_EQ(harness.broker().waiting_fetches(), 1);
+  };
+  search();
+  held.reset();
+  harness.scheduler().RunFor(std::chrono::milliseconds(100));
+  ASSERT_TRUE(found.has_value());
+  ASSERT_TRUE(found->ok()) << found->error();
+  EXPECT_EQ((*found)->offset, Offset{0});
+  EXPECT_EQ(harness.broker().waiting_fetches(), 0);
+  // Not for longer than it may.
+  search();
+  harness.scheduler().RunFor(std::chrono::milliseconds(1100));
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->error().reason, Reason::kQuotaExceeded);
+  // A fetch that begins at a time waits, too.
+  Fetch fetch = harness.FetchFrom("orders", 0, 0);
+  fetch.position = query.position;
+  fetch.bytes_max = 100000;
+  fetch.wait_max = std::chrono::seconds(2);
+  std::optional<Result<Fetched>> answer;
+  harness.broker().Read(fetch, [&](Result<Fetched> got) { answer.emplace(std::move(got)); });
+  harness.scheduler().RunFor(std::chrono::seconds(1));
+  EXPECT_FALSE(answer.has_value());
+  held.reset();
+  harness.scheduler().RunFor(std::chrono::milliseconds(100));
+  ASSERT_TRUE(answer.has_value());
+  ASSERT_TRUE(answer->ok()) << answer->error();
+  EXPECT_EQ((*answer)->from, Offset{0});
+  // Nothing is left behind where the topic goes.
+  search();
+  harness.DeleteTopic("orders");
+  harness.scheduler().RunFor(std::chrono::milliseconds(10));
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->error().reason, Reason::kUnknownTopicId);
+  EXPECT_EQ(harness.broker().waiting_fetches(), 0);
+}
+
 TEST(BrokerMemory, AFirstBatchThatExceedsTheRequestIsAccountedFor) {
   BrokerHarness harness;
   harness.fetch_memory_bytes = 1 << 20;
