@@ -62,7 +62,7 @@ LAYERS = {
 PURE = ("raft/core/",)
 PURE_INCLUDES = {
     "base/bytes.h", "base/check.h", "base/random.h", "base/reason.h", "base/result.h",
-    "base/strong.h", "base/types.h",
+    "base/strong.h", "base/time.h", "base/types.h",
 }
 PURE_BANNED_HEADERS = re.compile(
     r"^(mutex|thread|shared_mutex|condition_variable|future|atomic|random|iostream|fstream|"

@@ -7,11 +7,9 @@
 #include "base/result.h"
 #include "base/task.h"
 #include "base/types.h"
+#include "raft/core/types.h"
 
 namespace gregor {
-
-// A term of the metadata quorum. Stored as the leader epoch of its batches.
-using Term = Strong<int32_t, struct TermTag>;
 
 // Committed records of one batch, in log order. Control batches (leader change, voters) are not
 // shown, but take offsets.

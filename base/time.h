@@ -1,0 +1,22 @@
+#ifndef GREGOR_BASE_TIME_H_
+#define GREGOR_BASE_TIME_H_
+
+#include <chrono>
+
+namespace gregor {
+
+using Duration = std::chrono::nanoseconds;
+
+// The tag of monotonic time points; they have no epoch that means anything outside of the process.
+struct MonotonicTag {
+  using duration = Duration;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<MonotonicTag>;
+  static constexpr bool is_steady = true;
+};
+using MonotonicTime = std::chrono::time_point<MonotonicTag>;
+
+}  // namespace gregor
+
+#endif  // GREGOR_BASE_TIME_H_
