@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "base/record_batch.h"
 #include "base/result.h"
@@ -260,6 +261,9 @@ class BrokerApi {
   // The largest max.message.bytes that any topic may have: what front ends size their receive
   // limits by.
   virtual size_t message_bytes_limit() const = 0;
+  // What front ends that read batches decompress them in: that of the writes, so that what could be
+  // written can be read (ADR 0009). Lives as long as the broker.
+  virtual Budget& decode_memory() = 0;
 };
 
 }  // namespace gregor

@@ -92,6 +92,7 @@ class Broker : public BrokerApi {
   void DescribeLogDirs(std::vector<std::string> topics,
                        UniqueFunction<void(std::vector<LogDirUsage>)> done) override;
   size_t message_bytes_limit() const override { return options_.message_bytes_limit; }
+  Budget& decode_memory() override { return produce_memory_; }
 
  private:
   // Where a call goes.

@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kBytesDefault = 1u << 20;
 // Before the caller's deadline, so that the answer arrives.
 constexpr Duration kAnswerEarlier = std::chrono::milliseconds(50);
+// How often a call that waits for memory to decompress in looks for some.
+constexpr Duration kMemoryRetryDelay = std::chrono::milliseconds(50);
 // A wait that lasts longer begins anew, so that those which nobody waits for any more end.
 constexpr Duration kWaitMax = std::chrono::seconds(10);
 
@@ -160,9 +162,16 @@ void FetchCall::OnFinished() {
 }
 
 void FetchCall::Encode(const Fetched& fetched) {
-  const EncodeLimits limits{.from = fetched.from, .bytes_max = bytes_max_};
+  const EncodeLimits limits{
+      .from = fetched.from, .bytes_max = bytes_max_, .memory = &door().broker.decode_memory()};
   const auto records =
       EncodeRecords(fetched.batches, fetched.next_offset, limits, kFetchResponseRecords);
+  if (!records.ok() && records.error().reason == Reason::kQuotaExceeded && !cancelled_->load() &&
+      SystemClock().Now() < wait_until_) {
+    // The bytes are let go meanwhile: others may need them to be done with the memory.
+    request_.position = {Position::Kind::kOffset, fetched.from.value};
+    return door().queue.After(kMemoryRetryDelay, [self = Self()] { self->Read(); });
+  }
   if (!records.ok())
     return Fail(AtPartition(records.error(), request_.topic.name, request_.partition));
   Reply(EncodeFetchResponse(fetched, *records));

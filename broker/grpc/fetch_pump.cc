@@ -246,6 +246,8 @@ void FetchPump::Deliver(const StatePtr& state, Fetched fetched) {
     Release(*state);
     return Pump();
   }
+  // Where it cannot be sent now it is read again: then it must begin at the same place.
+  state->slot.position = {Position::Kind::kOffset, fetched.from.value};
   sink->OnFetched(state, state->slot, std::move(fetched));
 }
 
@@ -327,7 +329,7 @@ void FetchPump::OnDiverged(const StatePtr& state, const EpochEnd& end) {
 void FetchPump::Fail(const StatePtr& state, const Error& error) {
   Release(*state);
   if (error.reason == Reason::kQuotaExceeded) {
-    // The memory for answers is in use: that passes.
+    // The memory for answers, or to decompress in, is in use: that passes.
     door_->queue.After(kRetryDelay, [weak = weak_from_this(), state] {
       if (const auto self = weak.lock()) self->MakeReady(state);
     });

@@ -197,7 +197,9 @@ void FetchStream::OnFetched(const FetchPump::Ticket& ticket, const FetchPump::Sl
 
 void FetchStream::DeliverRecords(const FetchPump::Ticket& ticket, int32_t slot,
                                  const Fetched& fetched) {
-  const EncodeLimits limits{.from = fetched.from, .bytes_max = options_.message_bytes_max};
+  const EncodeLimits limits{.from = fetched.from,
+                            .bytes_max = options_.message_bytes_max,
+                            .memory = &door().broker.decode_memory()};
   const auto records =
       EncodeRecords(fetched.batches, fetched.next_offset, limits, kFetchDataRecords);
   if (!records.ok()) return pump_->FailRead(ticket, records.error());

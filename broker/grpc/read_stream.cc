@@ -224,7 +224,7 @@ void ReadStream::OnFetched(const FetchPump::Ticket& ticket, const FetchPump::Slo
 
 void ReadStream::Deliver(const FetchPump::Ticket& ticket, int32_t partition,
                          const Fetched& fetched) {
-  EncodeLimits limits{.from = fetched.from};
+  EncodeLimits limits{.from = fetched.from, .memory = &door().broker.decode_memory()};
   if (!BeginDelivery(partition, limits)) {
     pump_->Remove(partition);
     return pump_->Queued(ticket, fetched, fetched.next_offset);
@@ -235,6 +235,7 @@ void ReadStream::Deliver(const FetchPump::Ticket& ticket, int32_t partition,
     // Again with less where another partition has meanwhile taken of what max_records leaves.
   } while (records.ok() && !TakeRecords(records->count, limits));
   if (!records.ok()) {
+    if (EndDelivery()) return End();
     return pump_->FailRead(ticket,
                            AtPartition(records.error(), topic_.name, PartitionIndex{partition}));
   }

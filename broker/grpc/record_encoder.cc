@@ -97,7 +97,7 @@ class Encoder {
   // False where a limit has stopped it.
   Result<bool> Add(const RecordBatch& batch) {
     if (batch.header.is_control()) return true;
-    auto reader = RecordReader::Open(batch, kDecompressedBytesMax);
+    auto reader = Open(batch);
     if (!reader.ok()) return StopAt(batch.header, reader.error());
     while (true) {
       auto record = reader->Next();
@@ -115,9 +115,24 @@ class Encoder {
   Offset stopped_at() const { return stopped_at_; }
 
  private:
+  Result<RecordReader> Open(const RecordBatch& batch) {
+    auto reader = RecordReader::Open(batch, kDecompressedBytesMax, limits_.memory);
+    // Decompress() may have twice as much for a moment.
+    const bool never_fits = !reader.ok() && reader.error().reason == Reason::kBatchTooLarge &&
+                            limits_.memory != nullptr &&
+                            limits_.memory->max() <= 2 * kDecompressedBytesMax;
+    if (!never_fits) return reader;
+    // It was stored while the budget was larger: it has all of this one to itself.
+    const Budget::Share all = limits_.memory->TryAcquire(limits_.memory->max());
+    if (all) return RecordReader::Open(batch, kDecompressedBytesMax);
+    return Error(Reason::kQuotaExceeded,
+                 "the batch at offset " + std::to_string(batch.header.base_offset.value) +
+                     " takes all the memory there is to decompress in, which is in use: retry");
+  }
   // What lies before it is delivered first, so that whoever then goes on behind it misses nothing.
   Result<bool> StopAt(const BatchHeader& header, const Error& cause) {
-    if (count_ == 0) return Undecodable(header, cause);
+    if (count_ == 0)
+      return cause.reason == Reason::kQuotaExceeded ? cause : Undecodable(header, cause);
     stopped_at_ = std::max(stopped_at_, header.base_offset);
     return false;
   }

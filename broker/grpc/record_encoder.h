@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/budget.h"
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/types.h"
@@ -23,6 +24,7 @@ struct EncodeLimits {
   Offset before{INT64_MAX};  // those from here on are left out
   size_t bytes_max = 1 << 20;
   int64_t records_max = INT64_MAX;
+  Budget* memory = nullptr;  // to decompress in; nullptr: without a bound for all
 };
 
 // Decodes whole batches to messages v1::Record, each under the field number `field`; control
@@ -30,8 +32,9 @@ struct EncodeLimits {
 // `next_offset` is what `end` says, which is past the last batch. Costs time by the bytes, more
 // where they are compressed. Fails with kFetchTooSmall (details needed_bytes) where the first
 // record alone exceeds the limit, and where the first batch cannot be decoded, or not up to the
-// first record, with kCorruptBatch or kBatchTooLarge (details offset, next_offset: where to go on);
-// what lies before such a batch comes first. Thread: any.
+// first record, with kCorruptBatch or kBatchTooLarge (details offset, next_offset: where to go on),
+// and with kQuotaExceeded where there is no memory to decompress it in at the moment; what lies
+// before such a batch comes first. Thread: any.
 Result<EncodedRecords> EncodeRecords(const Bytes& batches, Offset end, const EncodeLimits& limits,
                                      uint32_t field);
 

@@ -246,6 +246,7 @@ class FakeBroker : public BrokerApi, public ControllerApi {
     done(log_dirs);
   }
   size_t message_bytes_limit() const override { return 64u << 20; }
+  Budget& decode_memory() override { return decode_memory_; }
 
  private:
   using Observer = UniqueFunction<void(const MetadataDelta&)>;
@@ -262,6 +263,7 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   std::vector<std::weak_ptr<Observer>> observers_ TS_GUARDED_BY(mutex_);
   uint64_t ids_ = 0;
   std::deque<Task> held_;
+  Budget decode_memory_{256u << 20};
 };
 
 }  // namespace gregor

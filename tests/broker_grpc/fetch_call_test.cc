@@ -249,6 +249,30 @@ TEST_F(FetchCallTest, MoreThanAConnectionMayHoldIsReadWhenThereIsRoom) {
   }
 }
 
+TEST_F(FetchCallTest, ACompressedBatchWaitsForTheMemoryThatItIsDecodedIn) {
+  Start();
+  broker_.Append("orders", 1, BatchOf({"a", "b"}, Codec::kZstd));
+  Budget& memory = broker_.decode_memory();
+  auto others = memory.TryAcquire(memory.max());
+  const auto refused = Fetch(RequestAt(0));
+  EXPECT_EQ(ReasonOf(refused), Reason::kQuotaExceeded);
+  EXPECT_EQ(DetailOf(refused, "topic"), "orders");
+  auto request = RequestAt(1);
+  request.set_max_wait_ms(15'000);
+  context_ = NewContext();
+  std::promise<grpc::Status> ended;
+  stub_->async()->Fetch(context_.get(), &request, &response_,
+                        [&](grpc::Status status) { ended.set_value(status); });
+  const int64_t reads = broker_.reads();
+  while (broker_.reads() < reads + 2) std::this_thread::yield();
+  others.Release();
+  const auto status = ended.get_future().get();
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(response_.records_size(), 1);
+  EXPECT_EQ(response_.records(0).value(), "b");
+  EXPECT_EQ(memory.used(), 0u);
+}
+
 TEST_F(FetchCallTest, OffsetsAreListed) {
   Start();
   Append({"a", "b"});

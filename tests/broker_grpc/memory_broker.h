@@ -235,6 +235,7 @@ class MemoryBroker final : public BrokerApi {
     done({});
   }
   size_t message_bytes_limit() const override { return message_bytes_limit_; }
+  Budget& decode_memory() override { return decode_memory_; }
 
   size_t message_bytes_limit_ = 32u << 20;
 
@@ -438,6 +439,7 @@ class MemoryBroker final : public BrokerApi {
 
   ImagePtr image_;
   int topics_made_ = 0;
+  Budget decode_memory_{256u << 20};
   std::map<Key, Log> logs_;
   std::map<Key, std::pair<int, Error>> failures_;
   bool holding_ = false;

@@ -66,6 +66,20 @@ TEST_F(ReadStreamTest, ATopicIsReadToItsEnd) {
   EXPECT_TRUE(status_.ok()) << status_.error_message();
 }
 
+TEST_F(ReadStreamTest, CompressedBatchesWaitForTheMemoryThatTheyAreDecodedIn) {
+  Start();
+  Append(1, {"a"}, Codec::kGzip);
+  Budget& memory = broker_.decode_memory();
+  auto others = memory.TryAcquire(memory.max());
+  auto request = RequestOf({1});
+  request.set_stop_at_end(true);
+  Open(request);
+  while (broker_.reads() < 3) std::this_thread::yield();
+  others.Release();
+  EXPECT_THAT(ReadAll(), ElementsAre("a"));
+  EXPECT_TRUE(status_.ok()) << status_.error_message();
+}
+
 TEST_F(ReadStreamTest, AnEmptyTopicEndsAtOnce) {
   Start();
   auto request = RequestOf({});

@@ -183,6 +183,33 @@ TEST(RecordEncoder, WhatLiesBeforeAnUndecodableBatchComesFirst) {
   EXPECT_EQ(Offsets(Parse(*behind)), std::vector<int64_t>{42});
 }
 
+TEST(RecordEncoder, CompressedBatchesAreDecodedWithinTheMemoryThatIsGiven) {
+  const std::string large(300'000, 'v');
+  Bytes batches = MakeBatch(Offset{0}, {MakeRecord("k", "v", 1)}, Codec::kNone).bytes;
+  batches.Append(MakeBatch(Offset{1}, {MakeRecord("k", large, 1)}, Codec::kZstd).bytes);
+  Budget budget(1 << 20);
+  const EncodeLimits limits{.from = Offset{1}, .memory = &budget};
+  EXPECT_TRUE(EncodeRecords(batches, Offset{2}, limits, kField).ok());
+  EXPECT_EQ(budget.used(), 0u);
+  {
+    const auto others = budget.TryAcquire(900'000);
+    EXPECT_EQ(EncodeRecords(batches, Offset{2}, limits, kField).error().reason,
+              Reason::kQuotaExceeded);
+    EXPECT_EQ(budget.used(), 900'000u);
+    // What needs none of it comes all the same, and first.
+    const auto first = EncodeRecords(batches, Offset{2}, {.memory = &budget}, kField);
+    ASSERT_TRUE(first.ok()) << first.error();
+    EXPECT_EQ(first->next_offset, Offset{1});
+  }
+  // One that exceeds all of the memory can be read where nobody else needs any.
+  Budget small(100'000);
+  const EncodeLimits few{.from = Offset{1}, .memory = &small};
+  EXPECT_TRUE(EncodeRecords(batches, Offset{2}, few, kField).ok());
+  EXPECT_EQ(small.used(), 0u);
+  const auto other = small.TryAcquire(1);
+  EXPECT_EQ(EncodeRecords(batches, Offset{2}, few, kField).error().reason, Reason::kQuotaExceeded);
+}
+
 TEST(RecordEncoder, SmallUncompressedBatchesAreQuick) {
   const Bytes small = MakeBatch(Offset{0}, {MakeRecord("k", "v", 1)}, Codec::kNone).bytes;
   EXPECT_FALSE(IsSlowToEncode(small));
