@@ -1,9 +1,13 @@
 #include "broker/grpc/byte_buffer.h"
 
+#include <grpcpp/impl/codegen/proto_utils.h>
+
 #include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
+
+#include "base/check.h"
 
 namespace gregor {
 namespace {
@@ -58,6 +62,22 @@ grpc::ByteBuffer MakeMessage(std::string_view head, const Bytes& payload) {
         [](void* held) { delete static_cast<Slice*>(held); }, owner);
   }
   return grpc::ByteBuffer(slices.data(), slices.size());
+}
+
+Result<void> ParseMessage(const Bytes& bytes, google::protobuf::MessageLite& message) {
+  const Slice flat = bytes.Flatten();
+  if (message.ParseFromArray(flat.data(), static_cast<int>(flat.size()))) return {};
+  return Error(Reason::kInvalidArgument, "the request is no " + message.GetTypeName() +
+                                             ": it is malformed, or a string in it is not UTF-8")
+      .With("outcome", "NOT_APPLIED");
+}
+
+grpc::ByteBuffer SerializeMessage(const google::protobuf::MessageLite& message) {
+  using Traits = grpc::SerializationTraits<google::protobuf::MessageLite>;
+  grpc::ByteBuffer bytes;
+  bool own_buffer = false;
+  CHECK(Traits::Serialize(message, &bytes, &own_buffer).ok());
+  return bytes;
 }
 
 }  // namespace gregor

@@ -1,11 +1,13 @@
 #ifndef GREGOR_BROKER_GRPC_BYTE_BUFFER_H_
 #define GREGOR_BROKER_GRPC_BYTE_BUFFER_H_
 
+#include <google/protobuf/message_lite.h>
 #include <grpcpp/support/byte_buffer.h>
 
 #include <string_view>
 
 #include "base/bytes.h"
+#include "base/result.h"
 
 namespace gregor {
 
@@ -23,6 +25,11 @@ Bytes Unpinned(Bytes bytes);
 // A message of `head`, which is copied, and then `payload`, whose slices stay alive until it is
 // sent.
 grpc::ByteBuffer MakeMessage(std::string_view head, const Bytes& payload = {});
+
+// Calls take and give serialized messages, because gRPC answers one that it cannot parse without a
+// word. Fails with kInvalidArgument, outcome NOT_APPLIED.
+Result<void> ParseMessage(const Bytes& bytes, google::protobuf::MessageLite& message);
+grpc::ByteBuffer SerializeMessage(const google::protobuf::MessageLite& message);
 
 }  // namespace gregor
 

@@ -8,13 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include "broker/grpc/control_factories.h"
+#include "broker/grpc/control_call.h"
+#include "broker/grpc/control_services.h"
 #include "broker/grpc/convert.h"
 #include "broker/grpc/metadata_watch.h"
 #include "broker/grpc/page_token.h"
 #include "broker/grpc/service_stack.h"
 #include "broker/grpc/status.h"
-#include "broker/grpc/unary_call.h"
 #include "broker/resolve.h"
 #include "gregor/v1/cluster.grpc.pb.h"
 
@@ -127,10 +127,9 @@ ReplicaKey KeyOf(const LogDirUsage& dir, const ReplicaUsage& replica) {
 
 using ClusterApi = v1::ClusterService;
 using ClusterMethods = Stack<
-    ClusterApi::Service, ClusterApi::WithRawCallbackMethod_GetMetadata,
-    ClusterApi::WithRawCallbackMethod_WatchMetadata,
-    ClusterApi::WithRawCallbackMethod_DescribeCluster,
-    ClusterApi::WithRawCallbackMethod_DescribeLogDirs,
+    ClusterApi::Service, ClusterApi::WithRawMethod_GetMetadata,
+    ClusterApi::WithRawMethod_WatchMetadata, ClusterApi::WithRawMethod_DescribeCluster,
+    ClusterApi::WithRawMethod_DescribeLogDirs,
     // Not served yet.
     ClusterApi::WithGenericMethod_DescribeQuorum, ClusterApi::WithGenericMethod_ReassignPartitions,
     ClusterApi::WithGenericMethod_ListReassignments, ClusterApi::WithGenericMethod_ElectLeaders,
@@ -140,45 +139,27 @@ using ClusterMethods = Stack<
     ClusterApi::WithGenericMethod_TransferQuorumLeadership,
     ClusterApi::WithGenericMethod_UpdateFeatures>;
 
-class ClusterService final : public ClusterMethods {
+// Thread: main; what handles calls: the control loop.
+class ClusterService final : public ClusterMethods, public DoorService {
  public:
-  ClusterService(BrokerApi& broker, std::shared_ptr<DrainSignal> drain,
-                 const ControlOptions& options)
-      : broker_(broker),
-        get_metadata_(options, "gregor.v1.ClusterService/GetMetadata", false),
-        describe_cluster_(options, "gregor.v1.ClusterService/DescribeCluster", false),
-        describe_log_dirs_(options, "gregor.v1.ClusterService/DescribeLogDirs", false),
-        watches_(broker, std::move(drain), options) {}
-
-  grpc::ServerUnaryReactor* GetMetadata(grpc::CallbackServerContext* context,
-                                        const grpc::ByteBuffer* bytes,
-                                        grpc::ByteBuffer* response) override {
-    return AnswerNow<v1::GetMetadataRequest, v1::GetMetadataResponse>(
-        context, bytes, response, get_metadata_.rules(),
-        [&](const v1::GetMetadataRequest& request) { return Metadata(request); });
+  explicit ClusterService(Door& door)
+      : door_(door),
+        broker_(door.broker),
+        methods_(door.metrics, "gregor.v1.ClusterService"),
+        watches_(door.metrics,
+                 [this](auto* context, auto* request, auto* rpc, auto* queue, void* tag) {
+                   RequestWatchMetadata(context, request, rpc, queue, queue, tag);
+                 }) {
+    constexpr auto kRead = ControlMethods::Kind::kRead;
+    using Self = ClusterService;
+    methods_.Add(kRead, "GetMetadata", this, &Self::RequestGetMetadata, &Self::Metadata);
+    methods_.Add(kRead, "DescribeCluster", this, &Self::RequestDescribeCluster, &Self::Cluster);
+    methods_.Add(kRead, "DescribeLogDirs", this, &Self::RequestDescribeLogDirs, &Self::LogDirs);
   }
-
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchMetadata(
-      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override {
-    return watches_.Start(*context, *request);
-  }
-
-  grpc::ServerUnaryReactor* DescribeCluster(grpc::CallbackServerContext* context,
-                                            const grpc::ByteBuffer* bytes,
-                                            grpc::ByteBuffer* response) override {
-    return AnswerNow<v1::DescribeClusterRequest, v1::DescribeClusterResponse>(
-        context, bytes, response, describe_cluster_.rules(),
-        [&](const v1::DescribeClusterRequest& request) { return Cluster(request); });
-  }
-
-  grpc::ServerUnaryReactor* DescribeLogDirs(grpc::CallbackServerContext* context,
-                                            const grpc::ByteBuffer* bytes,
-                                            grpc::ByteBuffer* response) override {
-    return AnswerLater<v1::DescribeLogDirsRequest, v1::DescribeLogDirsResponse>(
-        context, bytes, response, describe_log_dirs_.rules(),
-        [&](const v1::DescribeLogDirsRequest& request, Reply<v1::DescribeLogDirsResponse> reply) {
-          LogDirs(request, std::move(reply));
-        });
+  grpc::Service* service() override { return this; }
+  void Serve(const std::shared_ptr<Door>& door) override {
+    methods_.Serve(door);
+    watches_.Serve(door);
   }
 
  private:
@@ -186,10 +167,9 @@ class ClusterService final : public ClusterMethods {
   Result<v1::DescribeClusterResponse> Cluster(const v1::DescribeClusterRequest& request) const;
   void LogDirs(const v1::DescribeLogDirsRequest& request, Reply<v1::DescribeLogDirsResponse> reply);
 
+  Door& door_;
   BrokerApi& broker_;
-  const ControlMethod get_metadata_;
-  const ControlMethod describe_cluster_;
-  const ControlMethod describe_log_dirs_;
+  ControlMethods methods_;
   MetadataWatches watches_;
 };
 
@@ -330,8 +310,8 @@ void ClusterService::LogDirs(const v1::DescribeLogDirsRequest& request,
   // The answer comes on the thread of some partitions, which a list of many replicas would hold up.
   broker_.DescribeLogDirs(
       {request.topics().begin(), request.topics().end()},
-      [finish = std::move(finish)](std::vector<LogDirUsage> dirs) mutable {
-        RunOnGrpcThread([finish = std::move(finish), dirs = std::move(dirs)]() mutable {
+      [this, finish = std::move(finish)](std::vector<LogDirUsage> dirs) mutable {
+        door_.OnControl([finish = std::move(finish), dirs = std::move(dirs)]() mutable {
           finish(std::move(dirs));
         });
       });
@@ -339,10 +319,8 @@ void ClusterService::LogDirs(const v1::DescribeLogDirsRequest& request,
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewClusterService(BrokerApi& broker,
-                                                 std::shared_ptr<DrainSignal> drain,
-                                                 const ControlOptions& options) {
-  return std::make_unique<ClusterService>(broker, std::move(drain), options);
+std::unique_ptr<DoorService> NewClusterService(Door& door) {
+  return std::make_unique<ClusterService>(door);
 }
 
 }  // namespace gregor

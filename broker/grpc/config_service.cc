@@ -4,11 +4,11 @@
 #include <utility>
 #include <vector>
 
-#include "broker/grpc/control_factories.h"
+#include "broker/grpc/control_call.h"
+#include "broker/grpc/control_services.h"
 #include "broker/grpc/convert.h"
 #include "broker/grpc/service_stack.h"
 #include "broker/grpc/status.h"
-#include "broker/grpc/unary_call.h"
 #include "gregor/v1/config.grpc.pb.h"
 
 namespace gregor {
@@ -115,35 +115,24 @@ Result<AlterConfig> ToAlteration(const v1::AlterConfigsRequest::Alteration& alte
 
 using ConfigApi = v1::ConfigService;
 using ConfigMethods =
-    Stack<ConfigApi::Service, ConfigApi::WithRawCallbackMethod_DescribeConfigs,
-          ConfigApi::WithRawCallbackMethod_AlterConfigs,
+    Stack<ConfigApi::Service, ConfigApi::WithRawMethod_DescribeConfigs,
+          ConfigApi::WithRawMethod_AlterConfigs,
           // Not served yet.
           ConfigApi::WithGenericMethod_DescribeQuotas, ConfigApi::WithGenericMethod_AlterQuotas>;
 
-class ConfigService final : public ConfigMethods {
+// Thread: main; what handles calls: the control loop.
+class ConfigService final : public ConfigMethods, public DoorService {
  public:
-  ConfigService(BrokerApi& broker, const ControlOptions& options)
-      : broker_(broker),
-        describe_(options, "gregor.v1.ConfigService/DescribeConfigs", false),
-        alter_(options, "gregor.v1.ConfigService/AlterConfigs", true) {}
-
-  grpc::ServerUnaryReactor* DescribeConfigs(grpc::CallbackServerContext* context,
-                                            const grpc::ByteBuffer* bytes,
-                                            grpc::ByteBuffer* response) override {
-    return AnswerNow<v1::DescribeConfigsRequest, v1::DescribeConfigsResponse>(
-        context, bytes, response, describe_.rules(),
-        [&](const v1::DescribeConfigsRequest& request) { return Describe(request); });
+  explicit ConfigService(Door& door)
+      : broker_(door.broker), methods_(door.metrics, "gregor.v1.ConfigService") {
+    using Kind = ControlMethods::Kind;
+    using Self = ConfigService;
+    methods_.Add(Kind::kRead, "DescribeConfigs", this, &Self::RequestDescribeConfigs,
+                 &Self::Describe);
+    methods_.Add(Kind::kWrite, "AlterConfigs", this, &Self::RequestAlterConfigs, &Self::Alter);
   }
-
-  grpc::ServerUnaryReactor* AlterConfigs(grpc::CallbackServerContext* context,
-                                         const grpc::ByteBuffer* bytes,
-                                         grpc::ByteBuffer* response) override {
-    return AnswerLater<v1::AlterConfigsRequest, v1::AlterConfigsResponse>(
-        context, bytes, response, alter_.rules(),
-        [&](const v1::AlterConfigsRequest& request, Reply<v1::AlterConfigsResponse> reply) {
-          Alter(request, std::move(reply));
-        });
-  }
+  grpc::Service* service() override { return this; }
+  void Serve(const std::shared_ptr<Door>& door) override { methods_.Serve(door); }
 
  private:
   Result<v1::DescribeConfigsResponse> Describe(const v1::DescribeConfigsRequest& request) const;
@@ -151,8 +140,7 @@ class ConfigService final : public ConfigMethods {
   void Alter(const v1::AlterConfigsRequest& request, Reply<v1::AlterConfigsResponse> reply);
 
   BrokerApi& broker_;
-  const ControlMethod describe_;
-  const ControlMethod alter_;
+  ControlMethods methods_;
 };
 
 Result<DescribedConfigs> ConfigService::DescribeOne(const v1::ConfigResource& resource) const {
@@ -252,8 +240,8 @@ void ConfigService::Alter(const v1::AlterConfigsRequest& request,
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewConfigService(BrokerApi& broker, const ControlOptions& options) {
-  return std::make_unique<ConfigService>(broker, options);
+std::unique_ptr<DoorService> NewConfigService(Door& door) {
+  return std::make_unique<ConfigService>(door);
 }
 
 }  // namespace gregor

@@ -18,7 +18,8 @@ Door::Door(BrokerApi& broker, GrpcServer::Options options, std::shared_ptr<Drain
       queue(std::move(queue)),
       produce_gate(this->options.produce_bytes_max),
       slot_memory(this->options.memory_bytes_max / 4),
-      decode_loop_(NewThreadLoop("grpc-decode")) {}
+      decode_loop_(NewThreadLoop("grpc-decode")),
+      control_loop_(NewThreadLoop("grpc-control")) {}
 
 Door::~Door() = default;
 
@@ -58,6 +59,20 @@ std::shared_ptr<ByteGate> Door::ConnectionOf(const std::string& peer) {
 
 void Door::Decode(Task work) {
   queue.Begin([&] { decode_loop_->Post("grpc.decode", std::move(work)); });
+}
+
+void Door::OnControl(Task work) {
+  bool here = false;
+  queue.Begin([&] {
+    here = control_loop_->InLoop();
+    if (!here) control_loop_->Post("grpc.control", std::move(work));
+  });
+  if (here) work();
+}
+
+void Door::StopLoops() {
+  decode_loop_.reset();
+  control_loop_.reset();
 }
 
 }  // namespace gregor

@@ -23,11 +23,25 @@ namespace gregor {
 
 class HotUnary;
 class HotStream;
+struct Door;
 
 // How many calls of one method gRPC can hand over before the queue's thread comes round to ask for
 // more.
 inline constexpr int kUnaryCallsListening = 64;
 inline constexpr int kStreamsListening = 16;
+// Of methods that are called seldom.
+inline constexpr int kControlCallsListening = 4;
+inline constexpr int kControlStreamsListening = 2;
+
+// A service whose calls run on the door's queue.
+class DoorService {
+ public:
+  virtual ~DoorService() = default;
+  // What is registered with the server.
+  virtual grpc::Service* service() = 0;
+  // Begins to take calls. Once. Thread: main, when the server runs.
+  virtual void Serve(const std::shared_ptr<Door>& door) = 0;
+};
 
 // What the hot calls of one server share; it lives as long as any of them.
 struct Door {
@@ -44,7 +58,7 @@ struct Door {
   Metrics& metrics;
   const std::shared_ptr<DrainSignal> drain;
   // Those that calls belong to.
-  std::vector<std::unique_ptr<grpc::Service>> services;
+  std::vector<std::unique_ptr<DoorService>> services;
   HotQueue queue;
   ByteGate produce_gate;  // frames of produce streams
   Budget slot_memory;     // partitions that streams read
@@ -54,8 +68,12 @@ struct Door {
   // Runs `work`, which takes its time, on a thread that has no other work; dropped once the queue
   // is closed.
   void Decode(Task work);
+  // Runs `work` on the thread of what is no matter of microseconds: control methods, watches of
+  // metadata. At once where the caller is there already, else after what was posted before; dropped
+  // once the queue is closed. Thread: any.
+  void OnControl(Task work);
   // Thread: main, after the queue was closed.
-  void StopDecoding() { decode_loop_.reset(); }
+  void StopLoops();
 
   // Of the queue's thread: unary calls without a deadline, oldest first; streams.
   std::list<HotUnary*> endless;
@@ -65,6 +83,7 @@ struct Door {
   void Tick();
 
   std::unique_ptr<EventLoop> decode_loop_;
+  std::unique_ptr<EventLoop> control_loop_;
   Mutex connections_mutex_;
   std::unordered_map<std::string, std::weak_ptr<ByteGate>> connections_
       TS_GUARDED_BY(connections_mutex_);

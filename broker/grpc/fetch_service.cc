@@ -8,7 +8,6 @@
 #include "broker/grpc/convert.h"
 #include "broker/grpc/fetch_call.h"
 #include "broker/grpc/status.h"
-#include "broker/grpc/unary_call.h"
 
 namespace gregor {
 namespace {
@@ -18,13 +17,6 @@ constexpr int32_t kOffsetQueriesMax = 10'000;
 constexpr Duration kMemoryWaitMax = std::chrono::seconds(10);
 // Before the caller's deadline, so that the answer arrives.
 constexpr Duration kAnswerEarlier = std::chrono::milliseconds(50);
-
-Duration MemoryWait(gpr_timespec deadline) {
-  const gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
-  if (left.tv_sec > kMemoryWaitMax / std::chrono::seconds(1)) return kMemoryWaitMax;
-  const Duration wait = std::chrono::seconds(left.tv_sec) + std::chrono::nanoseconds(left.tv_nsec);
-  return std::clamp<Duration>(wait - kAnswerEarlier, Duration(0), kMemoryWaitMax);
-}
 
 Result<OffsetQuery> QueryOf(const v1::ListOffsetsRequest::Query& query, Isolation isolation) {
   OffsetQuery result;
@@ -79,14 +71,18 @@ void SetResult(const Result<FoundOffset>& found, v1::ListOffsetsResponse::Result
 
 }  // namespace
 
-FetchService::FetchService(BrokerApi& broker, Metrics& metrics, Duration call_timeout)
-    : broker_(broker),
-      call_timeout_(call_timeout),
-      fetch_metrics_(metrics, "gregor.v1.FetchService/Fetch"),
-      read_metrics_(metrics, "gregor.v1.FetchService/Read"),
-      stream_metrics_(metrics, "gregor.v1.FetchService/FetchStream"),
-      list_offsets_metrics_(metrics, "gregor.v1.FetchService/ListOffsets"),
-      epoch_end_metrics_(metrics, "gregor.v1.FetchService/GetEpochEndOffset") {}
+FetchService::FetchService(Door& door)
+    : broker_(door.broker),
+      fetch_metrics_(door.metrics, "gregor.v1.FetchService/Fetch"),
+      read_metrics_(door.metrics, "gregor.v1.FetchService/Read"),
+      stream_metrics_(door.metrics, "gregor.v1.FetchService/FetchStream"),
+      methods_(door.metrics, "gregor.v1.FetchService") {
+  constexpr auto kRead = ControlMethods::Kind::kRead;
+  using Self = FetchService;
+  methods_.Add(kRead, "ListOffsets", this, &Self::RequestListOffsets, &Self::FindOffsets);
+  methods_.Add(kRead, "GetEpochEndOffset", this, &Self::RequestGetEpochEndOffset,
+               &Self::FindEpochEnd);
+}
 
 void FetchService::Serve(const std::shared_ptr<Door>& door) {
   for (int i = 0; i < kUnaryCallsListening; ++i)
@@ -95,54 +91,43 @@ void FetchService::Serve(const std::shared_ptr<Door>& door) {
     MakeReadStream(door, *this, read_metrics_)->Listen();
     MakeFetchStream(door, *this, stream_metrics_)->Listen();
   }
+  methods_.Serve(door);
 }
 
-grpc::ServerUnaryReactor* FetchService::ListOffsets(grpc::CallbackServerContext* context,
-                                                    const grpc::ByteBuffer* bytes,
-                                                    grpc::ByteBuffer* response) {
-  const CallRules rules{.metrics = &list_offsets_metrics_, .timeout = call_timeout_};
-  return AnswerLater<v1::ListOffsetsRequest, v1::ListOffsetsResponse>(
-      context, bytes, response, rules,
-      [&](const v1::ListOffsetsRequest& request, Reply<v1::ListOffsetsResponse> reply) {
-        auto asked = QueriesOf(request);
-        if (!asked.ok()) return reply(std::move(asked).error());
-        auto queries = std::move(asked->queries);
-        const Duration wait = MemoryWait(context->raw_deadline());
-        for (OffsetQuery& query : queries) query.wait_max = wait;
-        broker_.FindOffsets(std::move(queries), [asked = std::move(*asked),
-                                                 reply = std::move(reply)](auto found) mutable {
-          CHECK_EQ(found.size(), asked.places.size());
-          for (size_t i = 0; i < found.size(); ++i)
-            SetResult(found[i], *asked.response.mutable_results(asked.places[i]));
-          reply(std::move(asked.response));
-        });
-      });
+void FetchService::FindOffsets(const v1::ListOffsetsRequest& request,
+                               Reply<v1::ListOffsetsResponse> reply) {
+  auto asked = QueriesOf(request);
+  if (!asked.ok()) return reply(std::move(asked).error());
+  auto queries = std::move(asked->queries);
+  const Duration wait =
+      std::clamp<Duration>(reply.time_left() - kAnswerEarlier, Duration(0), kMemoryWaitMax);
+  for (OffsetQuery& query : queries) query.wait_max = wait;
+  broker_.FindOffsets(std::move(queries),
+                      [asked = std::move(*asked), reply = std::move(reply)](auto found) mutable {
+                        CHECK_EQ(found.size(), asked.places.size());
+                        for (size_t i = 0; i < found.size(); ++i)
+                          SetResult(found[i], *asked.response.mutable_results(asked.places[i]));
+                        reply(std::move(asked.response));
+                      });
 }
 
-grpc::ServerUnaryReactor* FetchService::GetEpochEndOffset(grpc::CallbackServerContext* context,
-                                                          const grpc::ByteBuffer* bytes,
-                                                          grpc::ByteBuffer* response) {
-  using Response = v1::GetEpochEndOffsetResponse;
-  const CallRules rules{.metrics = &epoch_end_metrics_, .timeout = call_timeout_};
-  return AnswerLater<v1::GetEpochEndOffsetRequest, v1::GetEpochEndOffsetResponse>(
-      context, bytes, response, rules,
-      [&](const v1::GetEpochEndOffsetRequest& request, Reply<v1::GetEpochEndOffsetResponse> reply) {
-        auto topic = TopicOf(request.partition().topic(), "");
-        if (!topic.ok()) return reply(std::move(topic).error());
-        if (auto routing = CheckRouting(request.routing()); !routing.ok())
-          return reply(std::move(routing).error());
-        std::optional<LeaderEpoch> current;
-        if (request.has_current_leader_epoch()) current = {request.current_leader_epoch()};
-        broker_.FindEpochEnd(std::move(*topic), {request.partition().partition()},
-                             {request.leader_epoch()}, current,
-                             [reply = std::move(reply)](Result<EpochEnd> end) mutable {
-                               if (!end.ok()) return reply(std::move(end).error());
-                               Response answer;
-                               answer.mutable_end()->set_leader_epoch(end->epoch.value);
-                               answer.mutable_end()->set_end_offset(end->end.value);
-                               reply(std::move(answer));
-                             });
-      });
+void FetchService::FindEpochEnd(const v1::GetEpochEndOffsetRequest& request,
+                                Reply<v1::GetEpochEndOffsetResponse> reply) {
+  auto topic = TopicOf(request.partition().topic(), "");
+  if (!topic.ok()) return reply(std::move(topic).error());
+  if (auto routing = CheckRouting(request.routing()); !routing.ok())
+    return reply(std::move(routing).error());
+  std::optional<LeaderEpoch> current;
+  if (request.has_current_leader_epoch()) current = {request.current_leader_epoch()};
+  broker_.FindEpochEnd(std::move(*topic), {request.partition().partition()},
+                       {request.leader_epoch()}, current,
+                       [reply = std::move(reply)](Result<EpochEnd> end) mutable {
+                         if (!end.ok()) return reply(std::move(end).error());
+                         v1::GetEpochEndOffsetResponse answer;
+                         answer.mutable_end()->set_leader_epoch(end->epoch.value);
+                         answer.mutable_end()->set_end_offset(end->end.value);
+                         reply(std::move(answer));
+                       });
 }
 
 }  // namespace gregor

@@ -5,6 +5,7 @@
 
 #include "broker/api.h"
 #include "broker/grpc/call_metrics.h"
+#include "broker/grpc/control_call.h"
 #include "broker/grpc/door.h"
 #include "broker/grpc/hot_call.h"
 #include "broker/grpc/hot_stream.h"
@@ -16,34 +17,29 @@ namespace gregor {
 using FetchApi = v1::FetchService;
 using FetchMethods =
     Stack<FetchApi::Service, FetchApi::WithRawMethod_Fetch, FetchApi::WithRawMethod_Read,
-          FetchApi::WithRawMethod_FetchStream, FetchApi::WithRawCallbackMethod_ListOffsets,
-          FetchApi::WithRawCallbackMethod_GetEpochEndOffset>;
+          FetchApi::WithRawMethod_FetchStream, FetchApi::WithRawMethod_ListOffsets,
+          FetchApi::WithRawMethod_GetEpochEndOffset>;
 
-// FetchService, with raw messages: Fetch, Read and FetchStream on the hot queue, the others on
-// gRPC's threads. Thread: main.
-class FetchService final : public FetchMethods {
+// FetchService, with raw messages: Fetch, Read and FetchStream on the hot queue's thread, the
+// others on the control loop. Thread: main.
+class FetchService final : public FetchMethods, public DoorService {
  public:
-  // REQUIRES: both outlive the server that it is registered with.
-  FetchService(BrokerApi& broker, Metrics& metrics, Duration call_timeout);
+  // REQUIRES: `door` outlives this.
+  explicit FetchService(Door& door);
 
-  // Begins to take calls. Once, when the server runs.
-  void Serve(const std::shared_ptr<Door>& door);
-
-  grpc::ServerUnaryReactor* ListOffsets(grpc::CallbackServerContext* context,
-                                        const grpc::ByteBuffer* bytes,
-                                        grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* GetEpochEndOffset(grpc::CallbackServerContext* context,
-                                              const grpc::ByteBuffer* bytes,
-                                              grpc::ByteBuffer* response) override;
+  grpc::Service* service() override { return this; }
+  void Serve(const std::shared_ptr<Door>& door) override;
 
  private:
+  void FindOffsets(const v1::ListOffsetsRequest& request, Reply<v1::ListOffsetsResponse> reply);
+  void FindEpochEnd(const v1::GetEpochEndOffsetRequest& request,
+                    Reply<v1::GetEpochEndOffsetResponse> reply);
+
   BrokerApi& broker_;
-  const Duration call_timeout_;
   UnaryMetrics fetch_metrics_;
   StreamMetrics read_metrics_;
   StreamMetrics stream_metrics_;
-  MethodMetrics list_offsets_metrics_;
-  MethodMetrics epoch_end_metrics_;
+  ControlMethods methods_;
 };
 
 }  // namespace gregor

@@ -39,25 +39,26 @@ void HotUnary::Listen() {
 
 void HotUnary::OnAccepted(bool ok) {
   if (!ok) return done_.Forget();  // the server shuts down; it says so of this tag only
-  Another()->Listen();
+  if (!listens_later_) ListenAgain();
   arrived_ = SystemClock().Now();
   is_endless_ = IsEndless(context_.raw_deadline());
   if (is_endless_) endless_ = door_->endless.insert(door_->endless.end(), this);
+  deadline_ =
+      arrived_ + (is_endless_ ? door_->options.call_timeout : TimeUntil(context_.raw_deadline()));
   Bytes message;
   metrics_.received_bytes.Add(request_.Length());
-  if (!TakeMessage(request_, &message)) {
-    return Fail(Error(Reason::kInvalidArgument, "the request cannot be decompressed"));
-  }
-  if (TimeLeft() <= Duration(0)) {
-    return Fail(Error(Reason::kCommitTimedOut, "the call's deadline had passed when it came")
-                    .With("outcome", "NOT_APPLIED"));
-  }
-  OnRequest(message);
+  if (!TakeMessage(request_, &message))
+    Fail(Error(Reason::kInvalidArgument, "the request cannot be decompressed"));
+  if (!IsOver()) return OnRequest(message);
+  if (listens_later_) ListenAgain();
 }
 
-Duration HotUnary::TimeLeft() const {
-  if (is_endless_) return arrived_ + door_->options.call_timeout - SystemClock().Now();
-  return TimeUntil(context_.raw_deadline());
+bool HotUnary::IsOver() {
+  if (TimeLeft() <= Duration(0)) {
+    Fail(Error(Reason::kCommitTimedOut, "the call's deadline had passed before it was looked at")
+             .With("outcome", "NOT_APPLIED"));
+  }
+  return answered_.load();
 }
 
 Error HotUnary::Expired() const {
@@ -86,8 +87,16 @@ void HotUnary::Fail(const Error& error) { Fail(error, ToStatus(error)); }
 
 void HotUnary::Fail(const Error& error, const grpc::Status& status) {
   if (answered_.exchange(true)) return;
-  code_ = status.error_code();
   AddReasonTrailer(context_, error);
+  FinishWith(status);
+}
+
+void HotUnary::Drop() {
+  if (!answered_.exchange(true)) FinishWith(grpc::Status::CANCELLED);
+}
+
+void HotUnary::FinishWith(const grpc::Status& status) {
+  code_ = status.error_code();
   door_->queue.Begin(
       [&] { responder_.FinishWithError(status, finish_.Begin(shared_from_this())); });
 }

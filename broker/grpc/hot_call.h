@@ -25,8 +25,8 @@ struct UnaryMetrics {
 };
 
 // One call of a unary method, whose request and answer are raw messages. Lives as long as an
-// operation or the broker holds it. Thread: the hot queue's, except Reply() and Fail(): any, where
-// only the first counts.
+// operation or the broker holds it. Thread: the hot queue's, except Reply(), Fail() and Drop():
+// any, where only the first counts.
 class HotUnary : public std::enable_shared_from_this<HotUnary> {
  public:
   using Responder = grpc::ServerAsyncResponseWriter<grpc::ByteBuffer>;
@@ -55,14 +55,25 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
 
   // `notify_gone` costs an event per call. REQUIRES: called by the constructor.
   void SetNotifyGone() { notify_gone_ = true; }
-  // Until the caller's deadline; of those without one, until the server's.
-  Duration TimeLeft() const;
+  // The call after this one is taken by ListenAgain(), not when this one comes: as many calls wait
+  // for that as were listening at first. REQUIRES: called by the constructor; OnRequest() sees to
+  // it that ListenAgain() is called once.
+  void SetListensLater() { listens_later_ = true; }
+  // Thread: any.
+  void ListenAgain() { Another()->Listen(); }
+  // Until the caller's deadline; of those without one, until the server's. Thread: any.
+  Duration TimeLeft() const { return deadline_ - SystemClock().Now(); }
+  // Whether no answer is of use any more; where the time is up the call fails. REQUIRES: nothing
+  // was done for it yet. Thread: any.
+  bool IsOver();
   std::string peer() const { return context_.peer(); }
 
   void Reply(const grpc::ByteBuffer& answer);
   void Fail(const Error& error);
   // With a status made of `error` and more.
   void Fail(const Error& error, const grpc::Status& status);
+  // The caller is gone.
+  void Drop();
   // The answer has left, or nobody takes it.
   virtual void OnFinished() {}
 
@@ -74,6 +85,7 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
   void OnDone(bool ok);
   void OnFinished(bool ok);
   void StopWatching();
+  void FinishWith(const grpc::Status& status);
 
   const std::shared_ptr<Door> door_;  // first: goes last
   UnaryMetrics& metrics_;
@@ -81,7 +93,9 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
   grpc::ByteBuffer request_;
   Responder responder_;
   bool notify_gone_ = false;
+  bool listens_later_ = false;
   MonotonicTime arrived_;
+  MonotonicTime deadline_;
   std::list<HotUnary*>::iterator endless_;
   bool is_endless_ = false;
   std::atomic<bool> answered_{false};

@@ -16,9 +16,9 @@
 
 namespace gregor {
 
-// The completion queue of the hot methods, its one thread ("grpc-hot"), and the server that they
-// belong to. Outlives the server for the sake of calls that the broker still holds. Thread: any,
-// unless said otherwise.
+// The completion queue of all calls, its one thread ("grpc-hot"), which alone polls their sockets,
+// and the server that they belong to. Outlives the server for the sake of calls that the broker
+// still holds. Thread: any, unless said otherwise.
 class HotQueue {
  public:
   // What the queue gives back when an operation is over. Runs on the queue's thread.

@@ -44,8 +44,13 @@ void HotStream::OnAccepted(bool ok) {
 
 void HotStream::OnTick(MonotonicTime now) {
   const Duration silent = now - last_sent_.load(std::memory_order_relaxed);
+  if (unsent_count() > 0) {
+    if (stalled_after_ == Duration(0) || silent < stalled_after_) return;
+    LOG_EVERY_T(INFO, 1) << "A client at " << context_.peer() << " takes no messages of "
+                         << metrics_.calls.method() << ": its stream is cut off";
+    return context_.TryCancel();
+  }
   if (sign_of_life_interval_ == Duration(0) || silent < sign_of_life_interval_) return;
-  if (unsent_count() > 0) return;
   if (auto sign = SignOfLife(); sign.Valid()) Send(std::move(sign));
 }
 
@@ -164,6 +169,14 @@ void HotStream::OnFinished(bool ok) {
   metrics_.open.Add(-1);
   metrics_.calls.Ended(code);
   OnEnded();
+}
+
+void HotServerStream::OnBegin() {
+  metrics().received_bytes.Add(request_.Length());
+  Bytes message;
+  if (!TakeMessage(request_, &message))
+    return End(Error(Reason::kInvalidArgument, "the request cannot be decompressed"));
+  OnRequest(message);
 }
 
 void HotBidiStream::BeginRead() {

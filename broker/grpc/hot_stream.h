@@ -35,7 +35,8 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   virtual ~HotStream() = default;
   // Takes the next call of the method when it comes. Once. Thread: any.
   void Listen();
-  // Called every so often: sends a sign of life where nothing was sent for long.
+  // Called every so often: sends a sign of life where nothing was sent for long, and cuts off a
+  // peer that takes nothing.
   void OnTick(MonotonicTime now);
 
  protected:
@@ -86,6 +87,9 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   // By what a log line names the stream where it ends with an error; without it there is none.
   void SetName(std::string stream_id, std::string_view client_id);
   void SetSignsOfLife(Duration interval) { sign_of_life_interval_ = interval; }
+  // A peer that has not taken a message for so long is cut off. Without it never: it may have
+  // reasons.
+  void SetStalledAfter(Duration limit) { stalled_after_ = limit; }
 
   Door& door() { return *door_; }
   const std::shared_ptr<Door>& shared_door() const { return door_; }
@@ -112,6 +116,7 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   grpc::ServerContext context_;
   bool notify_gone_ = false;
   Duration sign_of_life_interval_{0};  // 0: none
+  Duration stalled_after_{0};          // 0: never
   std::shared_ptr<void> drain_watch_;
   std::atomic<MonotonicTime> last_sent_{};
 
@@ -127,6 +132,33 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   Operation<HotStream> done_{&HotStream::OnDone};
   Operation<HotStream> write_{&HotStream::OnWritten};
   Operation<HotStream> finish_{&HotStream::OnFinished};
+};
+
+// One whose request is a single message. Ends when its peer is gone. Thread: the hot queue's.
+class HotServerStream : public HotStream {
+ protected:
+  using Rpc = grpc::ServerAsyncWriter<grpc::ByteBuffer>;
+
+  HotServerStream(std::shared_ptr<Door> door, StreamMetrics& metrics)
+      : HotStream(std::move(door), metrics), rpc_(&context()) {
+    SetNotifyGone();
+  }
+
+  virtual void OnRequest(const Bytes& message) = 0;
+
+  grpc::ByteBuffer* request() { return &request_; }
+  Rpc* rpc() { return &rpc_; }
+
+  void OnBegin() final;
+  void OnGone() override { End(); }
+  void BeginWrite(const grpc::ByteBuffer& message, grpc::WriteOptions options, void* tag) final {
+    rpc_.Write(message, options, tag);
+  }
+  void BeginFinish(const grpc::Status& status, void* tag) final { rpc_.Finish(status, tag); }
+
+ private:
+  Rpc rpc_;
+  grpc::ByteBuffer request_;
 };
 
 // One that also streams requests. Thread: the hot queue's.

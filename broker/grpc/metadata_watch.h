@@ -2,51 +2,43 @@
 #define GREGOR_BROKER_GRPC_METADATA_WATCH_H_
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/support/async_stream.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
-#include <optional>
 
-#include "broker/grpc/call_metrics.h"
-#include "broker/grpc/control_services.h"
+#include "broker/grpc/door.h"
+#include "broker/grpc/hot_stream.h"
 
 namespace gregor {
-
-// How many streams there are, and how they ended. Thread: any.
-class WatchNumbers {
- public:
-  // `metrics`: nullptr, or outlives this.
-  explicit WatchNumbers(Metrics* metrics);
-  // False if there are `max` streams already.
-  bool Begin(int max);
-  void Ended(grpc::StatusCode code);
-  void Gone();
-
- private:
-  std::atomic<int> open_{0};
-  std::optional<MethodMetrics> metrics_;
-  Gauge* gauge_ = nullptr;
-};
 
 // The streams of WatchMetadata. A stream holds the image that its client was told last and the
 // names of at most a thousand topics that changed since; where more changed it compares all. So a
 // client that lags costs no more than one that does not: it is told the latest state, not each
-// step. Thread: any.
+// step. Thread: main.
 class MetadataWatches {
  public:
-  // REQUIRES: `broker` outlives the server that serves the streams.
-  MetadataWatches(BrokerApi& broker, std::shared_ptr<DrainSignal> drain,
-                  const ControlOptions& options);
+  // Asks the service for a call.
+  using Ask = std::function<void(grpc::ServerContext*, grpc::ByteBuffer* request,
+                                 grpc::ServerAsyncWriter<grpc::ByteBuffer>*,
+                                 grpc::ServerCompletionQueue*, void* tag)>;
 
-  // What the raw method of the callback API returns.
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(grpc::CallbackServerContext& context,
-                                                    const grpc::ByteBuffer& request);
+  MetadataWatches(Metrics& metrics, Ask ask)
+      : shared_{std::move(ask), StreamMetrics(metrics, "gregor.v1.ClusterService/WatchMetadata")} {}
+
+  // Begins to take calls. Once, when the server runs. REQUIRES: this lives as long as the door.
+  void Serve(const std::shared_ptr<Door>& door);
+
+  // What the streams share.
+  struct Shared {
+    const Ask ask;
+    StreamMetrics metrics;
+    std::atomic<int> open{0};  // that were not refused
+  };
 
  private:
-  BrokerApi& broker_;
-  const std::shared_ptr<DrainSignal> drain_;
-  const ControlOptions options_;
-  const std::shared_ptr<WatchNumbers> numbers_;
+  Shared shared_;
 };
 
 }  // namespace gregor

@@ -8,7 +8,6 @@
 #include "broker/grpc/produce_requests.h"
 #include "broker/grpc/produce_stream.h"
 #include "broker/grpc/status.h"
-#include "broker/grpc/unary_call.h"
 
 namespace gregor {
 namespace {
@@ -84,41 +83,37 @@ Result<InitProducer> InitOf(const v1::InitProducerRequest& request) {
 
 }  // namespace
 
-ProduceService::ProduceService(BrokerApi& broker, Metrics& metrics, Duration call_timeout)
-    : broker_(broker),
-      call_timeout_(call_timeout),
-      produce_metrics_(metrics, "gregor.v1.ProduceService/Produce"),
-      stream_metrics_(metrics, "gregor.v1.ProduceService/ProduceStream"),
-      init_metrics_(metrics, "gregor.v1.ProduceService/InitProducer"),
+ProduceService::ProduceService(Door& door)
+    : broker_(door.broker),
+      produce_metrics_(door.metrics, "gregor.v1.ProduceService/Produce"),
+      stream_metrics_(door.metrics, "gregor.v1.ProduceService/ProduceStream"),
       frame_latency_(stream_metrics_.calls.AddLatency(
-          "gregor_grpc_frame_seconds", "From a produce frame's arrival to its answer.")) {}
+          "gregor_grpc_frame_seconds", "From a produce frame's arrival to its answer.")),
+      methods_(door.metrics, "gregor.v1.ProduceService") {
+  methods_.Add(ControlMethods::Kind::kWrite, "InitProducer", this,
+               &ProduceService::RequestInitProducer, &ProduceService::Init);
+}
 
 void ProduceService::Serve(const std::shared_ptr<Door>& door) {
   for (int i = 0; i < kUnaryCallsListening; ++i)
     std::make_shared<ProduceCall>(door, *this, produce_metrics_)->Listen();
   for (int i = 0; i < kStreamsListening; ++i)
     MakeProduceStream(door, *this, stream_metrics_, frame_latency_)->Listen();
+  methods_.Serve(door);
 }
 
-grpc::ServerUnaryReactor* ProduceService::InitProducer(grpc::CallbackServerContext* context,
-                                                       const grpc::ByteBuffer* bytes,
-                                                       grpc::ByteBuffer* response) {
-  using Response = v1::InitProducerResponse;
-  const CallRules rules{.metrics = &init_metrics_, .timeout = call_timeout_, .writes = true};
-  return AnswerLater<v1::InitProducerRequest, v1::InitProducerResponse>(
-      context, bytes, response, rules,
-      [&](const v1::InitProducerRequest& request, Reply<v1::InitProducerResponse> reply) {
-        auto init = InitOf(request);
-        if (!init.ok()) return reply(std::move(init).error());
-        broker_.Init(std::move(*init),
-                     [reply = std::move(reply)](Result<InitializedProducer> producer) mutable {
-                       if (!producer.ok()) return reply(std::move(producer).error());
-                       Response answer;
-                       answer.set_producer_id(producer->producer_id.value);
-                       answer.set_producer_epoch(producer->producer_epoch.value);
-                       reply(std::move(answer));
-                     });
-      });
+void ProduceService::Init(const v1::InitProducerRequest& request,
+                          Reply<v1::InitProducerResponse> reply) {
+  auto init = InitOf(request);
+  if (!init.ok()) return reply(std::move(init).error());
+  broker_.Init(std::move(*init),
+               [reply = std::move(reply)](Result<InitializedProducer> producer) mutable {
+                 if (!producer.ok()) return reply(std::move(producer).error());
+                 v1::InitProducerResponse answer;
+                 answer.set_producer_id(producer->producer_id.value);
+                 answer.set_producer_epoch(producer->producer_epoch.value);
+                 reply(std::move(answer));
+               });
 }
 
 }  // namespace gregor

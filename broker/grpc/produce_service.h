@@ -5,6 +5,7 @@
 
 #include "broker/api.h"
 #include "broker/grpc/call_metrics.h"
+#include "broker/grpc/control_call.h"
 #include "broker/grpc/door.h"
 #include "broker/grpc/hot_call.h"
 #include "broker/grpc/hot_stream.h"
@@ -16,29 +17,26 @@ namespace gregor {
 using ProduceApi = v1::ProduceService;
 using ProduceMethods =
     Stack<ProduceApi::Service, ProduceApi::WithRawMethod_Produce,
-          ProduceApi::WithRawMethod_ProduceStream, ProduceApi::WithRawCallbackMethod_InitProducer>;
+          ProduceApi::WithRawMethod_ProduceStream, ProduceApi::WithRawMethod_InitProducer>;
 
-// ProduceService, with raw messages: Produce and ProduceStream on the hot queue, InitProducer on
-// gRPC's threads. Thread: main.
-class ProduceService final : public ProduceMethods {
+// ProduceService, with raw messages: Produce and ProduceStream on the hot queue's thread,
+// InitProducer on the control loop. Thread: main.
+class ProduceService final : public ProduceMethods, public DoorService {
  public:
-  // REQUIRES: both outlive the server that it is registered with.
-  ProduceService(BrokerApi& broker, Metrics& metrics, Duration call_timeout);
+  // REQUIRES: `door` outlives this.
+  explicit ProduceService(Door& door);
 
-  // Begins to take calls. Once, when the server runs.
-  void Serve(const std::shared_ptr<Door>& door);
-
-  grpc::ServerUnaryReactor* InitProducer(grpc::CallbackServerContext* context,
-                                         const grpc::ByteBuffer* bytes,
-                                         grpc::ByteBuffer* response) override;
+  grpc::Service* service() override { return this; }
+  void Serve(const std::shared_ptr<Door>& door) override;
 
  private:
+  void Init(const v1::InitProducerRequest& request, Reply<v1::InitProducerResponse> reply);
+
   BrokerApi& broker_;
-  const Duration call_timeout_;
   UnaryMetrics produce_metrics_;
   StreamMetrics stream_metrics_;
-  MethodMetrics init_metrics_;
   LatencyHistogram& frame_latency_;
+  ControlMethods methods_;
 };
 
 }  // namespace gregor

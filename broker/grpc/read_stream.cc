@@ -24,37 +24,28 @@ constexpr size_t kRecordBytesDefault = (3u << 20) - 64;
 constexpr size_t kBytesMin = 4096;
 constexpr Duration kHeartbeatMin = std::chrono::seconds(1);
 
-class ReadStream final : public HotStream, public FetchPump::Sink {
+class ReadStream final : public HotServerStream, public FetchPump::Sink {
  public:
   ReadStream(std::shared_ptr<Door> door, FetchService& service, StreamMetrics& metrics)
-      : HotStream(std::move(door), metrics), service_(service), rpc_(&context()) {
-    SetNotifyGone();
-  }
+      : HotServerStream(std::move(door), metrics), service_(service) {}
 
  private:
-  using Rpc = grpc::ServerAsyncWriter<grpc::ByteBuffer>;
-
   void Ask(void* tag) override {
     auto* const queue = door().queue.queue();
-    service_.RequestRead(&context(), &request_bytes_, &rpc_, queue, queue, tag);
+    service_.RequestRead(&context(), request(), rpc(), queue, queue, tag);
   }
   std::shared_ptr<HotStream> Another() override {
     return std::make_shared<ReadStream>(shared_door(), service_, metrics());
   }
-  void OnBegin() override;
+  void OnRequest(const Bytes& message) override;
   void OnSent(size_t charge) override {
     if (charge > 0) pump_->Sent(charge);
   }
-  void OnGone() override { End(); }
   void OnEnded() override { Close(); }
   void OnDrain(Duration close_in) override {
     End(Error(Reason::kServerDraining, "the broker stops: read on from next_offset"));
   }
   grpc::ByteBuffer SignOfLife() override { return MakeMessage(""); }  // an empty ReadResponse
-  void BeginWrite(const grpc::ByteBuffer& message, grpc::WriteOptions options, void* tag) override {
-    rpc_.Write(message, options, tag);
-  }
-  void BeginFinish(const grpc::Status& status, void* tag) override { rpc_.Finish(status, tag); }
 
   Result<void> Take(const Bytes& message);
   Result<std::vector<PartitionIndex>> PartitionsOf(const v1::ReadRequest& request,
@@ -82,8 +73,6 @@ class ReadStream final : public HotStream, public FetchPump::Sink {
   }
 
   FetchService& service_;
-  Rpc rpc_;
-  grpc::ByteBuffer request_bytes_;
   // Set before anything is read.
   TopicRef topic_;
   std::string topic_id_;  // as it is sent
@@ -104,11 +93,7 @@ class ReadStream final : public HotStream, public FetchPump::Sink {
 
 // --- the request ---
 
-void ReadStream::OnBegin() {
-  metrics().received_bytes.Add(request_bytes_.Length());
-  Bytes message;
-  if (!TakeMessage(request_bytes_, &message))
-    return End(Error(Reason::kInvalidArgument, "the request cannot be decompressed"));
+void ReadStream::OnRequest(const Bytes& message) {
   if (auto taken = Take(message); !taken.ok()) return End(taken.error());
   if (stop_at_end_) return FindEnds();
   Begin({});
@@ -135,9 +120,7 @@ Result<std::vector<PartitionIndex>> ReadStream::PartitionsOf(const v1::ReadReque
 
 Result<void> ReadStream::Take(const Bytes& message) {
   v1::ReadRequest request;
-  const Slice flat = message.Flatten();
-  if (!request.ParseFromArray(flat.data(), static_cast<int>(flat.size())))
-    return Error(Reason::kInvalidArgument, "the bytes are no ReadRequest");
+  RETURN_IF_ERROR(ParseMessage(message, request));
   ASSIGN_OR_RETURN(topic_, TopicOf(request.topic(), request.topic_id()));
   if (request.max_records() < 0 || request.heartbeat_ms() < 0 || request.max_bytes() < 0) {
     return Error(Reason::kInvalidArgument,

@@ -1,8 +1,9 @@
 #include "broker/grpc/server.h"
 
 #include <grpc/grpc.h>
+#include <grpcpp/ext/channelz_service_plugin.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/impl/codegen/service_type.h>
 #include <grpcpp/resource_quota.h>
 
 #include <algorithm>
@@ -14,8 +15,12 @@
 #include "broker/grpc/drain_signal.h"
 #include "broker/grpc/fetch_service.h"
 #include "broker/grpc/grpc_log.h"
+#include "broker/grpc/health.h"
 #include "broker/grpc/produce_service.h"
 #include "broker/grpc/unknown_methods.h"
+#include "gregor/v1/cluster.grpc.pb.h"
+#include "gregor/v1/config.grpc.pb.h"
+#include "gregor/v1/topic.grpc.pb.h"
 
 namespace gregor {
 namespace {
@@ -64,6 +69,19 @@ void SetLimits(grpc::ServerBuilder& builder, const BrokerApi& broker,
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
 }
 
+// Reflection and channelz are synchronous services. Those have a queue and a thread of their own,
+// which do not poll sockets beside the door's.
+void AddSyncServices() {
+  // gRPC knows them as plug-ins of the process, of which a builder takes those that it finds when
+  // it is made.
+  static const bool kAdded = [] {
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::channelz::experimental::InitChannelzService();
+    return true;
+  }();
+  CHECK(kAdded);
+}
+
 class RunningServer final : public GrpcServer {
  public:
   RunningServer(BrokerApi& broker, Options options)
@@ -74,22 +92,15 @@ class RunningServer final : public GrpcServer {
   Result<void> Listen() {
     SendGrpcLogToGlog();
     const std::string address = AddressOf(options_.host, options_.port);
-    EnableStandardServices();
+    AddSyncServices();
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
     SetLimits(builder, broker_, options_);
     door_ = std::make_shared<Door>(broker_, options_, drain_, builder.AddCompletionQueue());
-    control_ = MakeControlServices(broker_, drain_, {.metrics = &door_->metrics});
-    auto produce = std::make_unique<ProduceService>(broker_, door_->metrics, options_.call_timeout);
-    produce_ = produce.get();
-    door_->services.push_back(std::move(produce));
-    auto fetch = std::make_unique<FetchService>(broker_, door_->metrics, options_.call_timeout);
-    fetch_ = fetch.get();
-    door_->services.push_back(std::move(fetch));
-    for (const auto& service : control_) builder.RegisterService(service.get());
-    for (const auto& service : door_->services) builder.RegisterService(service.get());
-    builder.RegisterCallbackGenericService(&unknown_methods_);
+    AddServices();
+    for (const auto& service : door_->services) builder.RegisterService(service->service());
+    builder.RegisterAsyncGenericService(unknown_methods_.service());
     std::unique_ptr<grpc::Server> server;
     {
       const GrpcLogCapture log;
@@ -100,7 +111,6 @@ class RunningServer final : public GrpcServer {
       }
     }
     port_ = static_cast<uint16_t>(port);
-    health_ = std::make_unique<Health>(*server, HealthNames());
     door_->queue.Run(std::move(server));
     return {};
   }
@@ -108,8 +118,8 @@ class RunningServer final : public GrpcServer {
   uint16_t port() const override { return port_; }
 
   void Serve() override {
-    produce_->Serve(door_);
-    fetch_->Serve(door_);
+    for (const auto& service : door_->services) service->Serve(door_);
+    unknown_methods_.Serve(door_);
     door_->Watch();
     health_->SetServing(true);
   }
@@ -120,29 +130,37 @@ class RunningServer final : public GrpcServer {
   }
 
   void Shutdown(Duration grace) override {
-    if (health_ == nullptr || std::exchange(shut_down_, true)) return;
+    if (port_ == 0 || std::exchange(shut_down_, true)) return;
     health_->Shutdown();
     door_->queue.server()->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                                  gpr_time_from_nanos(grace.count(), GPR_TIMESPAN)));
     door_->queue.Close();
-    door_->StopDecoding();
+    door_->StopLoops();
   }
 
  private:
-  static std::vector<std::string> HealthNames() {
-    return {"gregor.v1.ProduceService", "gregor.v1.FetchService", "gregor.v1.ClusterService",
-            "gregor.v1.TopicService", "gregor.v1.ConfigService"};
+  void AddServices() {
+    auto& services = door_->services;
+    services.push_back(std::make_unique<ProduceService>(*door_));
+    services.push_back(std::make_unique<FetchService>(*door_));
+    services.push_back(NewTopicService(*door_));
+    services.push_back(NewConfigService(*door_));
+    services.push_back(NewClusterService(*door_));
+    auto health = std::make_unique<HealthService>(
+        *door_, std::vector<std::string>{
+                    v1::ProduceService::service_full_name(), v1::FetchService::service_full_name(),
+                    v1::TopicService::service_full_name(), v1::ConfigService::service_full_name(),
+                    v1::ClusterService::service_full_name()});
+    health_ = health.get();
+    services.push_back(std::move(health));
   }
 
   BrokerApi& broker_;
   const Options options_;
   const std::shared_ptr<DrainSignal> drain_;
-  std::vector<std::unique_ptr<grpc::Service>> control_;
   std::shared_ptr<Door> door_;
-  ProduceService* produce_ = nullptr;  // of the door
-  FetchService* fetch_ = nullptr;
+  HealthService* health_ = nullptr;  // of the door
   UnknownMethods unknown_methods_;
-  std::unique_ptr<Health> health_;
   uint16_t port_ = 0;
   bool shut_down_ = false;
 };

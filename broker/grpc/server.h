@@ -12,9 +12,10 @@
 
 namespace gregor {
 
-// The public gRPC API of a broker (proto/gregor/v1): one port, all services. Produce and Fetch in
-// all their forms run on one completion queue with one thread ("grpc-hot"), the others on gRPC's
-// own threads. Thread: main.
+// The public gRPC API of a broker (proto/gregor/v1): one port, all services, with health
+// (grpc.health.v1), reflection and channelz. All calls come by one completion queue, whose one
+// thread ("grpc-hot") serves Produce and Fetch in all their forms; the others are handled on a
+// thread of their own ("grpc-control"). Thread: main.
 class GrpcServer {
  public:
   struct Options {
@@ -32,6 +33,10 @@ class GrpcServer {
     Duration heartbeat_interval = std::chrono::seconds(10);
     // A call without deadline is answered after this time at the latest.
     Duration call_timeout = std::chrono::seconds(30);
+    // WatchMetadata: a stream whose client has not taken a message for so long ends; more than so
+    // many are refused (QUOTA_EXCEEDED).
+    Duration watch_stalled_after = std::chrono::seconds(60);
+    int watches_max = 1000;
     Metrics* metrics = nullptr;  // outlives the server; nullptr: nobody looks
   };
 

@@ -4,12 +4,12 @@
 #include <utility>
 #include <vector>
 
-#include "broker/grpc/control_factories.h"
+#include "broker/grpc/control_call.h"
+#include "broker/grpc/control_services.h"
 #include "broker/grpc/convert.h"
 #include "broker/grpc/page_token.h"
 #include "broker/grpc/service_stack.h"
 #include "broker/grpc/status.h"
-#include "broker/grpc/unary_call.h"
 #include "gregor/v1/topic.grpc.pb.h"
 
 namespace gregor {
@@ -56,142 +56,105 @@ Result<CreateTopic> ToCreateTopic(const v1::CreateTopicRequest& request) {
 
 using TopicApi = v1::TopicService;
 using TopicMethods =
-    Stack<TopicApi::Service, TopicApi::WithRawCallbackMethod_CreateTopic,
-          TopicApi::WithRawCallbackMethod_GetTopic, TopicApi::WithRawCallbackMethod_ListTopics,
-          TopicApi::WithRawCallbackMethod_DeleteTopic,
-          TopicApi::WithRawCallbackMethod_AddPartitions,
-          TopicApi::WithRawCallbackMethod_DeleteRecords>;
+    Stack<TopicApi::Service, TopicApi::WithRawMethod_CreateTopic, TopicApi::WithRawMethod_GetTopic,
+          TopicApi::WithRawMethod_ListTopics, TopicApi::WithRawMethod_DeleteTopic,
+          TopicApi::WithRawMethod_AddPartitions, TopicApi::WithRawMethod_DeleteRecords>;
 
-class TopicService final : public TopicMethods {
+// Thread: main; what handles calls: the control loop.
+class TopicService final : public TopicMethods, public DoorService {
  public:
-  TopicService(BrokerApi& broker, const ControlOptions& options)
-      : broker_(broker),
-        create_(options, "gregor.v1.TopicService/CreateTopic", true),
-        get_(options, "gregor.v1.TopicService/GetTopic", false),
-        list_(options, "gregor.v1.TopicService/ListTopics", false),
-        delete_(options, "gregor.v1.TopicService/DeleteTopic", true),
-        add_(options, "gregor.v1.TopicService/AddPartitions", true),
-        delete_records_(options, "gregor.v1.TopicService/DeleteRecords", true) {}
-
-  grpc::ServerUnaryReactor* CreateTopic(grpc::CallbackServerContext* context,
-                                        const grpc::ByteBuffer* bytes,
-                                        grpc::ByteBuffer* response) override {
-    return AnswerLater<v1::CreateTopicRequest, v1::CreateTopicResponse>(
-        context, bytes, response, create_.rules(),
-        [&](const v1::CreateTopicRequest& request, Reply<v1::CreateTopicResponse> reply) {
-          auto operation = ToCreateTopic(request);
-          if (!operation.ok()) return reply(std::move(operation).error());
-          broker_.controller().Create(*std::move(operation),
-                                      WithTopic<v1::CreateTopicResponse>(std::move(reply)));
-        });
+  explicit TopicService(Door& door)
+      : door_(door), broker_(door.broker), methods_(door.metrics, "gregor.v1.TopicService") {
+    using Kind = ControlMethods::Kind;
+    using Self = TopicService;
+    methods_.Add(Kind::kWrite, "CreateTopic", this, &Self::RequestCreateTopic, &Self::Create);
+    methods_.Add(Kind::kRead, "GetTopic", this, &Self::RequestGetTopic, &Self::Get);
+    methods_.Add(Kind::kRead, "ListTopics", this, &Self::RequestListTopics, &Self::List);
+    methods_.Add(Kind::kWrite, "DeleteTopic", this, &Self::RequestDeleteTopic, &Self::Delete);
+    methods_.Add(Kind::kWrite, "AddPartitions", this, &Self::RequestAddPartitions, &Self::Add);
+    methods_.Add(Kind::kWrite, "DeleteRecords", this, &Self::RequestDeleteRecords, &Self::Trim);
   }
-
-  grpc::ServerUnaryReactor* GetTopic(grpc::CallbackServerContext* context,
-                                     const grpc::ByteBuffer* bytes,
-                                     grpc::ByteBuffer* response) override {
-    return AnswerNow<v1::GetTopicRequest, v1::GetTopicResponse>(
-        context, bytes, response, get_.rules(),
-        [&](const v1::GetTopicRequest& request) { return Describe(request); });
-  }
-
-  grpc::ServerUnaryReactor* ListTopics(grpc::CallbackServerContext* context,
-                                       const grpc::ByteBuffer* bytes,
-                                       grpc::ByteBuffer* response) override {
-    return AnswerNow<v1::ListTopicsRequest, v1::ListTopicsResponse>(
-        context, bytes, response, list_.rules(),
-        [&](const v1::ListTopicsRequest& request) { return List(request); });
-  }
-
-  grpc::ServerUnaryReactor* DeleteTopic(grpc::CallbackServerContext* context,
-                                        const grpc::ByteBuffer* bytes,
-                                        grpc::ByteBuffer* response) override {
-    return AnswerLater<v1::DeleteTopicRequest, v1::DeleteTopicResponse>(
-        context, bytes, response, delete_.rules(),
-        [&](const v1::DeleteTopicRequest& request, Reply<v1::DeleteTopicResponse> reply) {
-          auto key = ToTopicKey(request);
-          if (!key.ok()) return reply(std::move(key).error());
-          broker_.controller().Delete(*std::move(key), [reply = std::move(reply),
-                                                        allow_missing = request.allow_missing()](
-                                                           Result<void> result) mutable {
-            const bool missing = !result.ok() && (result.error().reason == Reason::kTopicNotFound ||
-                                                  result.error().reason == Reason::kUnknownTopicId);
-            if (!result.ok() && !(missing && allow_missing))
-              return reply(std::move(result).error());
-            reply(v1::DeleteTopicResponse());
-          });
-        });
-  }
-
-  grpc::ServerUnaryReactor* AddPartitions(grpc::CallbackServerContext* context,
-                                          const grpc::ByteBuffer* bytes,
-                                          grpc::ByteBuffer* response) override {
-    return AnswerLater<v1::AddPartitionsRequest, v1::AddPartitionsResponse>(
-        context, bytes, response, add_.rules(),
-        [&](const v1::AddPartitionsRequest& request, Reply<v1::AddPartitionsResponse> reply) {
-          auto operation = ToAddPartitions(request);
-          if (!operation.ok()) return reply(std::move(operation).error());
-          broker_.controller().Add(*std::move(operation),
-                                   WithTopic<v1::AddPartitionsResponse>(std::move(reply)));
-        });
-  }
-
-  grpc::ServerUnaryReactor* DeleteRecords(grpc::CallbackServerContext* context,
-                                          const grpc::ByteBuffer* bytes,
-                                          grpc::ByteBuffer* response) override {
-    return AnswerLater<v1::DeleteRecordsRequest, v1::DeleteRecordsResponse>(
-        context, bytes, response, delete_records_.rules(),
-        [&](const v1::DeleteRecordsRequest& request, Reply<v1::DeleteRecordsResponse> reply) {
-          if (request.items_size() > kItemsMax) {
-            return reply(Error(Reason::kInvalidArgument,
-                               "a call takes at most " + std::to_string(kItemsMax) + " items"));
-          }
-          DeleteRecordsOf(request, std::move(reply));
-        });
-  }
+  grpc::Service* service() override { return this; }
+  void Serve(const std::shared_ptr<Door>& door) override { methods_.Serve(door); }
 
  private:
+  void Create(const v1::CreateTopicRequest& request, Reply<v1::CreateTopicResponse> reply);
+  Result<v1::GetTopicResponse> Get(const v1::GetTopicRequest& request) const;
+  Result<v1::ListTopicsResponse> List(const v1::ListTopicsRequest& request) const;
+  void Delete(const v1::DeleteTopicRequest& request, Reply<v1::DeleteTopicResponse> reply);
+  void Add(const v1::AddPartitionsRequest& request, Reply<v1::AddPartitionsResponse> reply);
+  void Trim(const v1::DeleteRecordsRequest& request, Reply<v1::DeleteRecordsResponse> reply);
+
   // Turns the topic that an operation made into the answer.
   template <typename Response>
   ControllerApi::Done<TopicPtr> WithTopic(Reply<Response> reply) {
     return [this, reply = std::move(reply)](Result<TopicPtr> topic) mutable {
       if (!topic.ok()) return reply(std::move(topic).error());
-      const ImagePtr image = broker_.image();
-      CHECK(image != nullptr);
-      Response response;
-      *response.mutable_topic() = ToTopicMetadata(**topic, *image);
-      reply(std::move(response));
+      // Topics may be large, and the controller has other things to do.
+      door_.OnControl([this, reply = std::move(reply), topic = *std::move(topic)]() mutable {
+        const ImagePtr image = broker_.image();
+        CHECK(image != nullptr);
+        Response response;
+        *response.mutable_topic() = ToTopicMetadata(*topic, *image);
+        reply(std::move(response));
+      });
     };
   }
+  Result<gregor::AddPartitions> ToAddPartitions(const v1::AddPartitionsRequest& request) const;
 
-  Result<gregor::AddPartitions> ToAddPartitions(const v1::AddPartitionsRequest& request) const {
-    gregor::AddPartitions operation;
-    operation.topic = request.topic();
-    operation.total_partitions = request.total_partitions();
-    operation.validate_only = request.validate_only();
-    if (request.assignment().empty()) return operation;
-    ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(broker_));
-    ASSIGN_OR_RETURN(const TopicPtr topic, FindTopic(*image, {.name = request.topic(), .id = {}}));
-    ASSIGN_OR_RETURN(operation.assignment,
-                     ToAssignment(request.assignment(), topic->partition_count()));
-    return operation;
-  }
-
-  void DeleteRecordsOf(const v1::DeleteRecordsRequest& request,
-                       Reply<v1::DeleteRecordsResponse> reply);
-  Result<v1::GetTopicResponse> Describe(const v1::GetTopicRequest& request) const;
-  Result<v1::ListTopicsResponse> List(const v1::ListTopicsRequest& request) const;
-
+  Door& door_;
   BrokerApi& broker_;
-  const ControlMethod create_;
-  const ControlMethod get_;
-  const ControlMethod list_;
-  const ControlMethod delete_;
-  const ControlMethod add_;
-  const ControlMethod delete_records_;
+  ControlMethods methods_;
 };
 
-void TopicService::DeleteRecordsOf(const v1::DeleteRecordsRequest& request,
-                                   Reply<v1::DeleteRecordsResponse> reply) {
+void TopicService::Create(const v1::CreateTopicRequest& request,
+                          Reply<v1::CreateTopicResponse> reply) {
+  auto operation = ToCreateTopic(request);
+  if (!operation.ok()) return reply(std::move(operation).error());
+  broker_.controller().Create(*std::move(operation), WithTopic(std::move(reply)));
+}
+
+void TopicService::Delete(const v1::DeleteTopicRequest& request,
+                          Reply<v1::DeleteTopicResponse> reply) {
+  auto key = ToTopicKey(request);
+  if (!key.ok()) return reply(std::move(key).error());
+  auto done = [reply = std::move(reply),
+               allow_missing = request.allow_missing()](Result<void> result) mutable {
+    const bool missing = !result.ok() && (result.error().reason == Reason::kTopicNotFound ||
+                                          result.error().reason == Reason::kUnknownTopicId);
+    if (!result.ok() && !(missing && allow_missing)) return reply(std::move(result).error());
+    reply(v1::DeleteTopicResponse());
+  };
+  broker_.controller().Delete(*std::move(key), std::move(done));
+}
+
+Result<gregor::AddPartitions> TopicService::ToAddPartitions(
+    const v1::AddPartitionsRequest& request) const {
+  gregor::AddPartitions operation;
+  operation.topic = request.topic();
+  operation.total_partitions = request.total_partitions();
+  operation.validate_only = request.validate_only();
+  if (request.assignment().empty()) return operation;
+  ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(broker_));
+  ASSIGN_OR_RETURN(const TopicPtr topic, FindTopic(*image, {.name = request.topic(), .id = {}}));
+  ASSIGN_OR_RETURN(operation.assignment,
+                   ToAssignment(request.assignment(), topic->partition_count()));
+  return operation;
+}
+
+void TopicService::Add(const v1::AddPartitionsRequest& request,
+                       Reply<v1::AddPartitionsResponse> reply) {
+  auto operation = ToAddPartitions(request);
+  if (!operation.ok()) return reply(std::move(operation).error());
+  broker_.controller().Add(*std::move(operation), WithTopic(std::move(reply)));
+}
+
+void TopicService::Trim(const v1::DeleteRecordsRequest& request,
+                        Reply<v1::DeleteRecordsResponse> reply) {
+  if (request.items_size() > kItemsMax) {
+    return reply(Error(Reason::kInvalidArgument,
+                       "a call takes at most " + std::to_string(kItemsMax) + " items"));
+  }
   // Those that can be understood go on; their results come back in the same order.
   std::vector<gregor::DeleteRecords> items;
   std::vector<int> places;
@@ -223,7 +186,7 @@ void TopicService::DeleteRecordsOf(const v1::DeleteRecordsRequest& request,
                  });
 }
 
-Result<v1::GetTopicResponse> TopicService::Describe(const v1::GetTopicRequest& request) const {
+Result<v1::GetTopicResponse> TopicService::Get(const v1::GetTopicRequest& request) const {
   ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(broker_));
   ASSIGN_OR_RETURN(const TopicKey key, ToTopicKey(request));
   ASSIGN_OR_RETURN(const TopicPtr topic, FindTopic(*image, key));
@@ -283,8 +246,8 @@ Result<v1::ListTopicsResponse> TopicService::List(const v1::ListTopicsRequest& r
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewTopicService(BrokerApi& broker, const ControlOptions& options) {
-  return std::make_unique<TopicService>(broker, options);
+std::unique_ptr<DoorService> NewTopicService(Door& door) {
+  return std::make_unique<TopicService>(door);
 }
 
 }  // namespace gregor

@@ -3,16 +3,15 @@
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/impl/service_type.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <memory>
 #include <string>
-#include <vector>
+#include <thread>
+#include <utility>
 
-#include "broker/grpc/control_services.h"
-#include "broker/grpc/unknown_methods.h"
+#include "broker/grpc/server.h"
 #include "client/channel.h"
 #include "tests/broker_grpc/control_fake.h"
 
@@ -23,26 +22,20 @@ class ControlTest : public testing::Test {
  protected:
   ~ControlTest() override { StopServer(); }
 
-  void StartServer(ControlOptions options = {}) {
-    services_ = MakeControlServices(broker_, drain_, options);
-    EnableStandardServices();
-    grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    for (const auto& service : services_) builder.RegisterService(service.get());
-    builder.RegisterCallbackGenericService(&unknown_methods_);
-    server_ = builder.BuildAndStart();
-    ASSERT_NE(server_, nullptr);
-    address_ = "127.0.0.1:" + std::to_string(port);
+  void StartServer(GrpcServer::Options options = {}) {
+    Listen(options);
+    server_->Serve();
+  }
+  void Listen(GrpcServer::Options options = {}) {
+    options.port = 0;
+    options.metrics = metrics_.get();
+    auto server = GrpcServer::Start(broker_, options);
+    ASSERT_TRUE(server.ok()) << server.error();
+    server_ = std::move(*server);
+    address_ = "127.0.0.1:" + std::to_string(server_->port());
     channel_ = grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
   }
-  void StopServer() {
-    if (server_ == nullptr) return;
-    server_->Shutdown(std::chrono::system_clock::time_point());
-    server_->Wait();
-    server_ = nullptr;
-    services_.clear();
-  }
+  void StopServer() { server_ = nullptr; }
 
   // A context that gives up by itself, so that no test hangs.
   static std::unique_ptr<grpc::ClientContext> NewContext(
@@ -63,11 +56,14 @@ class ControlTest : public testing::Test {
     return status.ok() ? Reason::kUnspecified : ErrorOfStatusBytes(status.error_details()).reason;
   }
 
+  // Calls are counted a little after their clients have the answer.
+  void WaitForMetric(const std::string& line) const {
+    while (metrics_->Render().find(line + "\n") == std::string::npos) std::this_thread::yield();
+  }
+
+  const std::unique_ptr<Metrics> metrics_ = Metrics::Create();
   FakeBroker broker_;
-  std::shared_ptr<DrainSignal> drain_ = std::make_shared<DrainSignal>();
-  UnknownMethods unknown_methods_;
-  std::vector<std::unique_ptr<grpc::Service>> services_;
-  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<GrpcServer> server_;
   std::string address_;
   std::shared_ptr<grpc::Channel> channel_;
 };

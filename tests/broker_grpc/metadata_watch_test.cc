@@ -46,7 +46,7 @@ class MetadataWatchTest : public ControlTest {
  protected:
   using Stream = std::unique_ptr<grpc::ClientReader<v1::WatchMetadataResponse>>;
 
-  void Start(ControlOptions options = {}) {
+  void Start(GrpcServer::Options options = {}) {
     StartServer(options);
     stub_ = v1::ClusterService::NewStub(channel_);
   }
@@ -252,9 +252,9 @@ TEST_F(MetadataWatchTest, EndsAsPlannedWhenTheServerDrains) {
   const auto stream = Watch();
   View view;
   ReadAll(*stream, view);
-  drain_->Begin(std::chrono::seconds(3));
+  server_->Drain();
   ASSERT_TRUE(stream->Read(&message_));
-  EXPECT_EQ(message_.draining().close_in_ms(), 3000);
+  EXPECT_GT(message_.draining().close_in_ms(), 0);
   EXPECT_FALSE(stream->Read(&message_));
   EXPECT_TRUE(stream->Finish().ok());
   const auto late = Watch();
@@ -287,7 +287,7 @@ TEST_F(MetadataWatchTest, AClientThatWentIsForgotten) {
 
 TEST_F(MetadataWatchTest, AClientThatTakesNothingIsCutOff) {
   for (int i = 0; i < 3; ++i) broker_.AddTopic("t" + std::to_string(i), 20'000);
-  Start({.heartbeat_interval = milliseconds(20), .stalled_after = milliseconds(100)});
+  Start({.heartbeat_interval = milliseconds(20), .watch_stalled_after = milliseconds(100)});
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65'536);
@@ -304,17 +304,16 @@ TEST_F(MetadataWatchTest, AClientThatTakesNothingIsCutOff) {
 }
 
 TEST_F(MetadataWatchTest, StreamsAreCounted) {
-  const auto metrics = Metrics::Create();
   const auto has = [&](const std::string& line) {
-    return metrics->Render().find(line) != std::string::npos;
+    return metrics_->Render().find(line) != std::string::npos;
   };
   const std::string method = "method=\"gregor.v1.ClusterService/WatchMetadata\"}";
-  Start({.metrics = metrics.get()});
+  Start();
   const auto stream = Watch();
   View view;
   ReadAll(*stream, view);
-  EXPECT_TRUE(has("gregor_grpc_streams_open{" + method + " 1")) << metrics->Render();
-  drain_->Begin(std::chrono::seconds(1));
+  EXPECT_TRUE(has("gregor_grpc_streams_open{" + method + " 1")) << metrics_->Render();
+  server_->Drain();
   while (stream->Read(&message_)) {
   }
   EXPECT_TRUE(stream->Finish().ok());

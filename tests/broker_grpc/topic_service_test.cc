@@ -391,17 +391,7 @@ TEST_F(TopicServiceTest, AnAnswerThatComesAfterTheClientWentIsDropped) {
   EXPECT_TRUE(Create(request).ok());
 }
 
-class CountedTopicServiceTest : public TopicServiceTest {
- protected:
-  void SetUp() override {
-    StartServer({.metrics = metrics_.get()});
-    stub_ = v1::TopicService::NewStub(channel_);
-  }
-  void TearDown() override { StopServer(); }
-  const std::unique_ptr<Metrics> metrics_ = Metrics::Create();
-};
-
-TEST_F(CountedTopicServiceTest, CountsCallsByMethodAndCode) {
+TEST_F(TopicServiceTest, CountsCallsByMethodAndCode) {
   broker_.AddTopic("orders", 1);
   v1::GetTopicRequest request;
   v1::GetTopicResponse response;
@@ -410,12 +400,53 @@ TEST_F(CountedTopicServiceTest, CountsCallsByMethodAndCode) {
   EXPECT_TRUE(Get(request, response).ok());
   request.set_topic("none");
   EXPECT_FALSE(Get(request, response).ok());
+  const std::string method = "method=\"gregor.v1.TopicService/GetTopic\"} ";
+  WaitForMetric("gregor_grpc_calls_total{code=\"OK\"," + method + "2");
+  WaitForMetric("gregor_grpc_calls_total{code=\"NOT_FOUND\"," + method + "1");
   const std::string all = metrics_->Render();
-  EXPECT_THAT(all, HasSubstr("gregor_grpc_calls_total{code=\"OK\","
-                             "method=\"gregor.v1.TopicService/GetTopic\"} 2"));
-  EXPECT_THAT(all, HasSubstr("gregor_grpc_calls_total{code=\"NOT_FOUND\","
-                             "method=\"gregor.v1.TopicService/GetTopic\"} 1"));
-  EXPECT_THAT(all, testing::Not(HasSubstr("CreateTopic")));
+  EXPECT_THAT(all, HasSubstr("gregor_grpc_call_seconds_count{" + method + "3"));
+  EXPECT_THAT(all,
+              HasSubstr("gregor_grpc_received_bytes_total{" + method + std::to_string(2 * 8 + 6)));
+  EXPECT_THAT(all, testing::Not(testing::ContainsRegex("calls_total[^}]*CreateTopic")));
+}
+
+TEST_F(TopicServiceTest, ACallThatIsGivenUpEndsAtOnceAndIsCounted) {
+  broker_.hold = true;
+  v1::CreateTopicRequest request;
+  request.set_topic("orders");
+  context_ = NewContext(std::chrono::milliseconds(100));
+  EXPECT_EQ(stub_->CreateTopic(context_.get(), request, &created_).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  // The broker has not answered yet.
+  WaitForMetric(
+      "gregor_grpc_calls_total{code=\"CANCELLED\",method=\"gregor.v1.TopicService/CreateTopic\"} "
+      "1");
+  broker_.Release();
+}
+
+TEST_F(TopicServiceTest, CallsThatWaitForTheirAnswerKeepNoOthersWaiting) {
+  broker_.hold = true;
+  constexpr int kCalls = 30;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < kCalls; ++i) {
+    callers.emplace_back([this, i] {
+      v1::CreateTopicRequest request;
+      v1::CreateTopicResponse response;
+      request.set_topic("orders" + std::to_string(10 + i));
+      const auto context = NewContext();
+      EXPECT_TRUE(stub_->CreateTopic(context.get(), request, &response).ok());
+    });
+  }
+  WaitForMetric("gregor_grpc_received_bytes_total{method=\"gregor.v1.TopicService/CreateTopic\"} " +
+                std::to_string(kCalls * 10));
+  // One after the other: what is asked now is answered after all those were handled.
+  v1::GetTopicRequest request;
+  v1::GetTopicResponse response;
+  request.set_topic("none");
+  EXPECT_EQ(Get(request, response).error_code(), grpc::NOT_FOUND);
+  EXPECT_EQ(broker_.creates.size(), static_cast<size_t>(kCalls));
+  broker_.Release();
+  for (std::thread& each : callers) each.join();
 }
 
 class ImpatientTopicServiceTest : public TopicServiceTest {
