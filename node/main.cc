@@ -6,6 +6,7 @@
 
 #include "client/cli/commands.h"
 #include "node/build_info.h"
+#include "node/build_info_json.h"
 #include "node/offline_commands.h"
 #include "node/server_command.h"
 
@@ -30,8 +31,9 @@ int main(int argc, char** argv) {
   gregor::AddClientCommands(app, global);
   gregor::AddServerCommands(app, global.output, global.exit_code);
   gregor::AddOfflineCommands(app, global.output, global.exit_code);
-  app.add_subcommand("version", "Print version and build, as --version does")->callback([] {
-    std::cout << gregor::ShowBuildInfo() << "\n";
+  app.add_subcommand("version", "Print version and build, as --version does")->callback([&global] {
+    std::cout << (global.output == "json" ? gregor::BuildInfoJson() : gregor::ShowBuildInfo())
+              << "\n";
   });
   if (argc == 1) {
     std::cout << app.help();

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "node/build_info.h"
+#include "node/build_info_json.h"
 
 namespace gregor {
 namespace {
@@ -54,14 +54,7 @@ std::map<std::string, HttpServer::Handler> StatusPages(const NodeStatus& status,
   pages["/metrics"] = [&metrics] {
     return HttpServer::Reply{200, "text/plain; version=0.0.4; charset=utf-8", metrics.Render()};
   };
-  pages["/version"] = [] {
-    const BuildInfo& info = GetBuildInfo();
-    const nlohmann::ordered_json json = {{"version", info.version},
-                                         {"commit", info.commit},
-                                         {"build_type", info.build_type},
-                                         {"compiler", info.compiler}};
-    return HttpServer::Reply{200, kJson, json.dump() + "\n"};
-  };
+  pages["/version"] = [] { return HttpServer::Reply{200, kJson, BuildInfoJson() + "\n"}; };
   return pages;
 }
 

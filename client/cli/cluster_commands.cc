@@ -1,10 +1,10 @@
 #include <iostream>
 #include <memory>
-#include <numeric>
 
 #include "client/admin.h"
 #include "client/cli/help.h"
 #include "client/cli/output.h"
+#include "client/cli/partitions.h"
 
 namespace gregor {
 namespace {
@@ -61,14 +61,11 @@ Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
   return {};
 }
 
-Result<void> Offsets(GlobalOptions& global, const std::string& topic, int32_t partition) {
+Result<void> Offsets(GlobalOptions& global, const std::string& topic,
+                     const std::vector<std::string>& lists) {
+  ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(lists));
   const Admin admin(Channel::Connect(global.server));
-  std::vector<int32_t> partitions = {partition};
-  if (partition < 0) {
-    ASSIGN_OR_RETURN(const int32_t count, admin.PartitionCount(topic));
-    partitions.resize(static_cast<size_t>(count));
-    std::iota(partitions.begin(), partitions.end(), 0);
-  }
+  ASSIGN_OR_RETURN(const auto partitions, ChosenPartitions(admin, topic, wanted));
   ASSIGN_OR_RETURN(const auto starts,
                    admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_EARLIEST)));
   ASSIGN_OR_RETURN(const auto ends,
@@ -103,16 +100,14 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
   CLI::App* const offsets =
       app.add_subcommand("offsets", "Show the first and the next offset of each partition");
   const auto topic = std::make_shared<std::string>();
-  const auto partition = std::make_shared<int32_t>(-1);
+  const auto partitions = std::make_shared<std::vector<std::string>>();
   offsets->add_option("TOPIC", *topic, "Topic")->required();
-  offsets->add_option("--partition", *partition, "Only this partition (default: all)")
-      ->check(Between(0, INT32_MAX))
-      ->type_name("N");
+  AddPartitionOption(*offsets, *partitions);
   AddExamples(*offsets, {"gregor offsets orders", "gregor --output json offsets orders"},
               "`end` is the offset of the next record. Where compaction removed records there are "
               "fewer than the numbers between.");
   OnCommand(*offsets, global,
-            [&global, topic, partition] { return Offsets(global, *topic, *partition); });
+            [&global, topic, partitions] { return Offsets(global, *topic, *partitions); });
 }
 
 }  // namespace gregor

@@ -6,12 +6,12 @@
 #include <iostream>
 #include <map>
 #include <memory>
-#include <numeric>
 #include <set>
 
 #include "client/admin.h"
 #include "client/cli/help.h"
 #include "client/cli/output.h"
+#include "client/cli/partitions.h"
 #include "client/cli/record_format.h"
 #include "client/cli/trouble_watch.h"
 #include "client/consumer.h"
@@ -32,40 +32,6 @@ struct ConsumeArguments {
 };
 
 constexpr size_t kOutputBytes = 256u << 10;
-
-// The partitions of --partition, each once. Fails with kInvalidArgument.
-Result<std::set<int32_t>> ParsePartitions(const std::vector<std::string>& lists) {
-  std::set<int32_t> partitions;
-  for (const std::string& list : lists) {
-    for (size_t begin = 0; begin <= list.size();) {
-      const size_t end = std::min(list.find(',', begin), list.size());
-      const std::string text = list.substr(begin, end - begin);
-      int64_t number = 0;
-      if (!ParseWholeNumber(text, &number) || number < 0 || number > INT32_MAX)
-        return Error(Reason::kInvalidArgument, "--partition: \"" + text +
-                                                   "\" is no whole number from 0 to " +
-                                                   std::to_string(INT32_MAX));
-      partitions.insert(static_cast<int32_t>(number));
-      begin = end + 1;
-    }
-  }
-  return partitions;
-}
-
-Result<std::vector<int32_t>> PartitionsToRead(const Admin& admin, const ConsumeArguments& arguments,
-                                              const std::set<int32_t>& wanted) {
-  ASSIGN_OR_RETURN(const int32_t count, admin.PartitionCount(arguments.topic));
-  for (const int32_t partition : wanted) {
-    if (partition < count) continue;
-    return Error(Reason::kPartitionNotFound,
-                 "topic \"" + arguments.topic + "\" has no partition " + std::to_string(partition) +
-                     ": it has " + (count == 1 ? "only 0" : "0 to " + std::to_string(count - 1)));
-  }
-  if (!wanted.empty()) return std::vector<int32_t>(wanted.begin(), wanted.end());
-  std::vector<int32_t> all(static_cast<size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 // Where each partition begins, as an offset. `ends`: where each ends now.
 Result<std::vector<int64_t>> StartOffsets(const Admin& admin, const ConsumeArguments& arguments,
@@ -225,7 +191,7 @@ Result<void> Run(GlobalOptions& global, const ConsumeArguments& arguments) {
                                                                               : "beginning"));
   ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(arguments.partitions));
   const Admin admin(Channel::Connect(global.server));
-  ASSIGN_OR_RETURN(const auto partitions, PartitionsToRead(admin, arguments, wanted));
+  ASSIGN_OR_RETURN(const auto partitions, ChosenPartitions(admin, arguments.topic, wanted));
   ASSIGN_OR_RETURN(const auto ends, admin.FindOffsets(arguments.topic, partitions,
                                                       AtAnchor(v1::Position::ANCHOR_LATEST)));
   ASSIGN_OR_RETURN(const auto starts, StartOffsets(admin, arguments, from, partitions, ends));
@@ -268,13 +234,7 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
                    "or 2026-01-31T12:00:00Z). Default: end, or beginning with --exit-at-end")
       ->check(NotEmpty())
       ->type_name("POSITION");
-  command
-      ->add_option("--partition", arguments->partitions,
-                   "Only this partition, or these: 0,2 (default: all)")
-      ->expected(1)
-      ->take_all()
-      ->allow_extra_args(false)
-      ->type_name("N");
+  AddPartitionOption(*command, arguments->partitions);
   command->add_option("--max-records", arguments->records_max, "Stop after so many records")
       ->check(AtLeast(0))
       ->type_name("N");

@@ -1,10 +1,10 @@
 #include <iostream>
 #include <memory>
-#include <numeric>
 
 #include "client/admin.h"
 #include "client/cli/help.h"
 #include "client/cli/output.h"
+#include "client/cli/partitions.h"
 
 namespace gregor {
 namespace {
@@ -48,7 +48,7 @@ struct TopicArguments {
   std::vector<std::string> configs;
   bool validate_only = false;
   bool allow_missing = false;
-  int32_t partition = -1;
+  std::vector<std::string> lists;  // of partitions: "0", or "0,2"; none: all
   int64_t before = -1;
 };
 
@@ -171,13 +171,9 @@ Result<void> AddPartitions(GlobalOptions& global, const TopicArguments& argument
 }
 
 Result<void> DeleteRecords(GlobalOptions& global, const TopicArguments& arguments) {
+  ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(arguments.lists));
   const Admin admin = AdminOf(global);
-  std::vector<int32_t> partitions = {arguments.partition};
-  if (arguments.partition < 0) {
-    ASSIGN_OR_RETURN(const int32_t count, admin.PartitionCount(arguments.name));
-    partitions.resize(static_cast<size_t>(count));
-    std::iota(partitions.begin(), partitions.end(), 0);
-  }
+  ASSIGN_OR_RETURN(const auto partitions, ChosenPartitions(admin, arguments.name, wanted));
   std::vector<std::pair<int32_t, int64_t>> before;
   for (const int32_t partition : partitions) before.emplace_back(partition, arguments.before);
   ASSIGN_OR_RETURN(const auto response, admin.DeleteRecords(arguments.name, before));
@@ -299,15 +295,13 @@ void AddOthers(CLI::App& topic, GlobalOptions& global,
   command = Add(topic, global, "delete-records", "Delete the records before an offset",
                 DeleteRecords, arguments);
   AddName(command, arguments);
-  command->add_option("--partition", arguments->partition, "Only this partition (default: all)")
-      ->check(Between(0, INT32_MAX))
-      ->type_name("N");
+  AddPartitionOption(*command, arguments->lists);
   command
       ->add_option("--before", arguments->before, "First offset to keep; -1: delete all there is")
       ->required()
       ->check(AtLeast(-1))
       ->type_name("OFFSET");
-  AddExamples(*command, {"gregor topic delete-records orders --partition 0 --before 1000",
+  AddExamples(*command, {"gregor topic delete-records orders --partition 0,2 --before 1000",
                          "gregor topic delete-records orders --before -1"});
 }
 

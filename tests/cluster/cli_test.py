@@ -310,13 +310,21 @@ def test_what_is_only_checked_changes_nothing(gregor):
 
 
 def test_records_are_deleted_and_offsets_tell(gregor):
-    gregor("topic", "create", "orders", "--partitions", "2")
-    for partition in ("0", "1"):
+    gregor("topic", "create", "orders", "--partitions", "3")
+    for partition in ("0", "1", "2"):
         gregor("produce", "orders", "--partition", partition, input="x\n" * 10)
     gregor("topic", "delete-records", "orders", "--partition", "1", "--before", "4")
     assert rows(gregor("offsets", "orders")) == [
         {"PARTITION": "0", "START": "0", "END": "10", "RECORDS": "10"},
-        {"PARTITION": "1", "START": "4", "END": "10", "RECORDS": "6"}]
+        {"PARTITION": "1", "START": "4", "END": "10", "RECORDS": "6"},
+        {"PARTITION": "2", "START": "0", "END": "10", "RECORDS": "10"}]
+    # Several partitions, and none of them where one does not exist.
+    deleted = gregor("topic", "delete-records", "orders", "--partition", "0,1", "--partition", "2", "--before", "5", "--output", "json")
+    assert [row["log_start_offset"] for row in json.loads(deleted.stdout)] == [5, 5, 5]
+    assert "it has 0 to 2" in gregor("topic", "delete-records", "orders", "--partition", "0,3", "--before", "6", code=1).stderr
+    assert [(row["PARTITION"], row["START"]) for row in rows(gregor("offsets", "--partition", "2", "--partition", "0", "orders"))] == [
+        ("0", "5"), ("2", "5")]
+    assert "no whole number" in gregor("offsets", "orders", "--partition", "x", code=2).stderr
     gregor("topic", "delete-records", "orders", "--before", "-1")
     assert json.loads(gregor("--output", "json", "offsets", "orders", "--partition", "0").stdout) == [
         {"partition": 0, "start": 10, "end": 10, "records": 0}]
@@ -474,6 +482,9 @@ def test_help_and_version_are_commands_too():
     assert command("help", "topic").stdout == command("topic", "--help").stdout
     assert command("help", "topic", "create").stdout == command("topic", "create", "--help").stdout
     assert command("version").stdout == command("--version").stdout
+    version = json.loads(command("version", "--output", "json").stdout)
+    assert set(version) == {"version", "commit", "build_type", "compiler"}
+    assert f"gregor {version['version']} (commit {version['commit']}, " in command("--version").stdout
 
 
 def commands_of(*path):
