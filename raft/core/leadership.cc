@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/core/mutant.h"
 #include "raft/core/quorum.h"
 
 namespace gregor::raft {
@@ -64,6 +65,7 @@ void Leadership::OnAppendReply(MonotonicTime now, const VoterKey& from, const Ap
   // Whole terms are skipped: where this log has the follower's term, they agree at the end of the
   // shorter one at most; where it has not, they agree before it (Raft §5.3).
   const TermEnd own = log_.EndOf(reply.hint_term);
+  if (IsMutant(11)) peer.Matched(now, reply.hint_end, reply.hint_end, /*is_answer=*/true);
   peer.Diverged(reply.base, std::min(own.end, reply.hint_end));
 }
 
@@ -127,11 +129,12 @@ Offset Leadership::MajorityEnd() const {
   for (const Voter& voter : log_.voters()->voters.voters) {
     // Its own log counts as far as it is durable, like everybody's.
     if (voter.key == options_.self) {
-      ends.push_back(log_.durable());
+      ends.push_back(IsMutant(5) ? log_.end() : log_.durable());
     } else {
       ends.push_back(peers_.at(voter.key).match());
     }
   }
+  if (IsMutant(8, 'b') && !IsVoter(options_.self)) ends.push_back(log_.durable());
   return ReachedByMajority(std::move(ends));
 }
 
@@ -140,7 +143,7 @@ void Leadership::Advance(MonotonicTime now) {
   if (log_.voters() == nullptr) return;
   // Entries of earlier terms are not committed by counting, but by what follows on them (§5.4.2).
   const Offset end = MajorityEnd();
-  if (end > term_start_ && log_.CommitUpTo(end)) {
+  if ((end > term_start_ || IsMutant(1)) && log_.CommitUpTo(end)) {
     for (const uint64_t id : std::exchange(early_reads_, {})) Read(now, id);
   }
   AdvanceTransfer();
@@ -222,13 +225,13 @@ bool Leadership::Tick(MonotonicTime now) {
     transfer_.reset();
     effects_.transfer_failed = true;
   }
-  return HeardOfMajority(now);
+  if (log_.voters() == nullptr || IsMutant(14)) return true;
+  return HeardOfMajority(now, log_.voters()->voters);
 }
 
-bool Leadership::HeardOfMajority(MonotonicTime now) const {
-  if (log_.voters() == nullptr) return true;
+bool Leadership::HeardOfMajority(MonotonicTime now, const VoterSet& set) const {
   std::vector<MonotonicTime> heard;
-  for (const Voter& voter : log_.voters()->voters.voters) {
+  for (const Voter& voter : set.voters) {
     const auto peer = peers_.find(voter.key);
     heard.push_back(peer == peers_.end() ? now : peer->second.heard());
   }
@@ -277,13 +280,15 @@ void Leadership::FailReads() {
   early_reads_.clear();
 }
 
-Result<void> Leadership::ChangeVoters(VoterSet voters) {
+Result<void> Leadership::ChangeVoters(MonotonicTime now, VoterSet voters) {
   const auto refuse = [](Reason reason, const char* why) -> Result<void> {
     return Error(reason, why);
   };
   // Before it has committed something of its term it may not know of a change under way (the bug of
   // the thesis' first membership change, found in 2015).
-  if (!is_established() || !log_.is_voters_committed() || log_.voters() == nullptr) {
+  const bool is_pending =
+      (!is_established() && !IsMutant(12, 'c')) || (!log_.is_voters_committed() && !IsMutant(12));
+  if (is_pending || log_.voters() == nullptr) {
     return refuse(Reason::kReassignmentInProgress,
                   "another change of the voters is not committed yet: try again");
   }
@@ -305,6 +310,11 @@ Result<void> Leadership::ChangeVoters(VoterSet voters) {
       return refuse(Reason::kReassignmentInProgress,
                     "the node has not caught up with the log yet: try again when it has");
     }
+  }
+  // What only those who are gone could commit would never be, nor anything behind it.
+  if (!HeardOfMajority(now, voters)) {
+    return refuse(Reason::kInvalidArgument,
+                  "too few of these voters answer: remove those that are gone first");
   }
   Append(QuorumRecord(std::move(voters)));
   return {};

@@ -48,7 +48,7 @@ class Leadership {
 
   // See Raft.
   void Read(MonotonicTime now, uint64_t id);
-  Result<void> ChangeVoters(VoterSet voters);
+  Result<void> ChangeVoters(MonotonicTime now, VoterSet voters);
   Result<void> Transfer(MonotonicTime now, const VoterKey& to);
   bool is_transferring() const { return transfer_.has_value(); }
   // The voter that has most of the log, besides this node.
@@ -79,7 +79,7 @@ class Leadership {
   void Probe(Progress& peer, MonotonicTime now);
   void OfferSnapshot(Progress& peer, MonotonicTime now);
   void SendHeartbeats(MonotonicTime now);
-  bool HeardOfMajority(MonotonicTime now) const;
+  bool HeardOfMajority(MonotonicTime now, const VoterSet& set) const;
   void ConfirmReads(MonotonicTime now);
   void AdvanceTransfer();
   Message To(const VoterKey& to) const;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/core/mutant.h"
 
 namespace gregor::raft {
 
@@ -38,6 +39,8 @@ TermEnd LogView::EndOf(Term term) const {
 }
 
 bool LogView::IsUpToDate(Term last_term, Offset end) const {
+  if (IsMutant(7)) return true;
+  if (IsMutant(7, 'b') && end != end_) return end > end_;
   if (last_term != this->last_term()) return last_term > this->last_term();
   return end >= end_;
 }
@@ -56,6 +59,7 @@ void LogView::Append(const BatchInfo& batch) {
 }
 
 void LogView::Truncate(Offset end) {
+  if (IsMutant(10)) commit_ = std::min(commit_, end);
   CHECK(end >= commit_ && end <= end_) << end << " of " << end_ << ", committed " << commit_;
   end_ = end;
   durable_ = std::min(durable_, end);

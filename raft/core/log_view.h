@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "raft/core/messages.h"
+#include "raft/core/mutant.h"
 #include "raft/core/types.h"
 
 namespace gregor::raft {
@@ -78,7 +79,10 @@ class LogView {
 
   // The latest voter set, committed or not (thesis §4.1: it counts from when it is in the log);
   // nullptr: none was ever written.
-  const VotersAt* voters() const { return voters_.empty() ? nullptr : &voters_.back(); }
+  const VotersAt* voters() const {
+    if (voters_.empty()) return nullptr;
+    return IsMutant(12, 'b') ? &voters_.front() : &voters_.back();
+  }
   // Whether it votes by the latest set, or by one before that may still be in force.
   bool MayBeVoter(const VoterKey& key) const;
   bool is_voters_committed() const { return voters_.empty() || voters_.back().end <= commit_; }

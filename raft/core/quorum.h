@@ -8,11 +8,12 @@
 
 #include "base/check.h"
 #include "base/types.h"
+#include "raft/core/mutant.h"
 
 namespace gregor::raft {
 
 // More than half: any two of them share a voter.
-constexpr size_t MajorityOf(size_t voters) { return voters / 2 + 1; }
+inline size_t MajorityOf(size_t voters) { return IsMutant(8) ? (voters + 1) / 2 : voters / 2 + 1; }
 
 // The largest value that a majority has reached. REQUIRES: there is one.
 template <typename Value>

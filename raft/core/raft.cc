@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/core/mutant.h"
 
 namespace gregor::raft {
 
@@ -38,6 +39,10 @@ void Raft::Start(MonotonicTime now) {
   now_ = tick_due_ = now;
   heard_leader_ = now;
   // Whether there is a leader is asked at once: asking disturbs nobody.
+  if (IsMutant(4) && hard_.voted_for == options_.self && log_.last_term() == hard_.term) {
+    campaign_.emplace(ElectorateOfNow(), hard_.term, /*pre=*/false, /*forced=*/false);
+    return BecomeLeader(now);
+  }
   const bool is_alone = is_voter() && ElectorateOfNow().voters().size() == 1;
   election_deadline_ = is_alone ? now : QuickDeadline(now);
 }
@@ -86,7 +91,8 @@ void Raft::OnSaved(MonotonicTime now) {
 
 void Raft::Send(const VoterKey& to, Term term, decltype(Message::body) body) {
   Message message{.from = options_.self, .to = to, .term = term, .body = std::move(body)};
-  (IsSaving() ? held_ : effects_.send).push_back(std::move(message));
+  const bool is_held = IsSaving() && !IsMutant(2);
+  (is_held ? held_ : effects_.send).push_back(std::move(message));
 }
 
 void Raft::Fail(std::string what) {
@@ -147,6 +153,14 @@ void Raft::OnDisconnected(MonotonicTime now, NodeId node) {
 
 std::optional<Message> Raft::OnLogRead(const ReadLog& request, std::vector<BatchInfo> batches,
                                        Bytes bytes) {
+  if (IsMutant(9, 'b') && leadership_ == nullptr && !batches.empty()) {
+    const AppendRequest late{.base = request.from,
+                             .prev_term = log_.TermBefore(request.from).value_or(Term{0}),
+                             .commit = log_.commit(),
+                             .batches = std::move(batches),
+                             .bytes = std::move(bytes)};
+    return Message{.from = options_.self, .to = request.to, .term = hard_.term, .body = late};
+  }
   if (leadership_ == nullptr || request.term != hard_.term) return std::nullopt;
   return leadership_->OnLogRead(request, std::move(batches), std::move(bytes));
 }
@@ -203,7 +217,7 @@ Result<void> Raft::Read(MonotonicTime now, uint64_t id) {
 Result<void> Raft::ChangeVoters(MonotonicTime now, VoterSet voters) {
   now_ = now;
   if (leadership_ == nullptr || leadership_->is_transferring()) return NotLeader(hard_.term);
-  return leadership_->ChangeVoters(std::move(voters));
+  return leadership_->ChangeVoters(now, std::move(voters));
 }
 
 Result<void> Raft::Transfer(MonotonicTime now, std::optional<VoterKey> to) {

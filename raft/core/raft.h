@@ -14,6 +14,7 @@
 #include "raft/core/effects.h"
 #include "raft/core/leadership.h"
 #include "raft/core/log_view.h"
+#include "raft/core/mutant.h"
 #include "raft/core/options.h"
 
 namespace gregor::raft {
@@ -72,7 +73,8 @@ class Raft {
   Result<void> Read(MonotonicTime now, uint64_t id);
   // Makes `voters` the voters, which differ from those of now by one voter at most. Done when it is
   // committed. Fails with kNotController, kReassignmentInProgress (another change is under way, or
-  // the new one has not caught up: try again), kInvalidArgument.
+  // the new one has not caught up: try again), kInvalidArgument (also where too few of the new set
+  // are heard of to commit anything).
   Result<void> ChangeVoters(MonotonicTime now, VoterSet voters);
   // Hands leadership to a voter (nullopt: the one with most of the log), and takes no proposals
   // until that is done or Effects::transfer_failed. Fails with kNotController, kInvalidArgument.
@@ -108,6 +110,7 @@ class Raft {
   void ForgetLeader();
   void OnElectionTimeout(MonotonicTime now);
   void BeginCampaign(MonotonicTime now, bool pre, bool forced);
+  void AskWhoLeads();
   void SendVoteRequest(const Voter& voter);
   void CheckCampaign(MonotonicTime now);
   void BecomeFollower(MonotonicTime now, Term term, NodeId leader);
@@ -129,7 +132,9 @@ class Raft {
   void SendAttach(MonotonicTime now, NodeId node);
   void FollowCommit();
   void Acknowledge();
-  Offset Verified() const { return std::min(log_.durable(), verified_end_); }
+  Offset Verified() const {
+    return IsMutant(6) ? verified_end_ : std::min(log_.durable(), verified_end_);
+  }
 
   const Options options_;
   Random random_;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/core/mutant.h"
 #include "raft/core/raft.h"
 
 namespace gregor::raft {
@@ -48,14 +49,24 @@ void Raft::ForgetLeader() { leader_ = {.node = NodeId{-1}, .term = hard_.term}; 
 
 void Raft::OnElectionTimeout(MonotonicTime now) {
   ForgetLeader();
-  if (MayCampaign()) return BeginCampaign(now, /*pre=*/true, /*forced=*/false);
-  // Asks one after the other who leads.
+  if (MayCampaign()) {
+    // Nobody has decided: perhaps the voters that it knows are gone, and others lead by now.
+    if (campaign_.has_value()) AskWhoLeads();
+    return BeginCampaign(now, /*pre=*/!IsMutant(14, 'b'), /*forced=*/false);
+  }
   election_deadline_ = now + options_.election_timeout_min / 4;
+  AskWhoLeads();
+}
+
+// Asks one after the other, whatever directory it has by now.
+void Raft::AskWhoLeads() {
   std::vector<NodeId> nodes = NodesOf(ElectorateOfNow().voters());
+  for (const Voter& voter : options_.configured) nodes.push_back(voter.key.node);
   std::erase(nodes, options_.self.node);
   if (nodes.empty()) return;
-  SendAttach(now, leader_hint_.value >= 0 ? leader_hint_ : nodes[attach_turn_++ % nodes.size()]);
-  leader_hint_ = NodeId{-1};
+  NodeId node = std::exchange(leader_hint_, NodeId{-1});
+  if (node.value < 0 || node == options_.self.node) node = nodes[attach_turn_++ % nodes.size()];
+  Send({.node = node, .directory = {}}, hard_.term, Attach{.end = log_.end()});
 }
 
 void Raft::BeginCampaign(MonotonicTime now, bool pre, bool forced) {
@@ -104,6 +115,7 @@ void Raft::CheckCampaign(MonotonicTime now) {
              Attach{.end = log_.end()});
       }
       campaign_.reset();
+      if (IsMutant(3)) SetHard({.term = hard_.term, .voted_for = {}});
       role_ = Role::kFollower;
   }
 }
@@ -118,6 +130,7 @@ void Raft::BecomeFollower(MonotonicTime now, Term term, NodeId leader) {
     SetHard({.term = term, .voted_for = std::nullopt});
     std::erase_if(held_, [&](const Message& message) { return message.term < term; });
   }
+  if (IsMutant(3) && role_ != Role::kFollower) SetHard({.term = hard_.term, .voted_for = {}});
   role_ = Role::kFollower;
   campaign_.reset();
   verified_end_ = Offset{0};

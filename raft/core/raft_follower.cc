@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/core/mutant.h"
 #include "raft/core/raft.h"
 
 namespace gregor::raft {
@@ -33,14 +34,14 @@ bool IsOfAnyTerm(const Message& message) {
 void Raft::Receive(MonotonicTime now, Message message) {
   now_ = now;
   // A node with another disk is another voter.
-  const bool is_mine =
-      message.to.node == options_.self.node &&
-      (message.to.directory == DirectoryId{} || message.to.directory == options_.self.directory);
+  const bool is_mine = message.to.node == options_.self.node &&
+                       (message.to.directory == DirectoryId{} ||
+                        message.to.directory == options_.self.directory || IsMutant(13));
   if (is_stopped_ || !is_mine || message.from == options_.self) return;
   if (!IsOfAnyTerm(message)) {
     if (message.term > hard_.term) {
       BecomeFollower(now, message.term, IsOfLeader(message) ? message.from.node : NodeId{-1});
-    } else if (message.term < hard_.term) {
+    } else if (message.term < hard_.term && !(IsMutant(9) && IsOfLeader(message))) {
       if (IsOfLeader(message)) return ReplyToOldLeader(message);
       const bool is_asked = std::holds_alternative<Attach>(message.body) ||
                             std::holds_alternative<AttachReply>(message.body);
@@ -122,10 +123,11 @@ bool Raft::AppendFrom(const AppendRequest& request) {
     const size_t begin = std::exchange(position, position + batch.bytes);
     if (batch.base != end || batch.next <= batch.base) return false;  // nonsense
     end = batch.next;
-    if (batch.next <= log_.commit()) continue;
+    const bool is_cut = IsMutant(10) && batch.base == request.base;
+    if (batch.next <= log_.commit() && !is_cut) continue;
     // Same term and offset: same batch (log matching, §5.3).
-    if (batch.next <= log_.end() && log_.TermBefore(batch.next) == batch.term) continue;
-    if (batch.base < log_.commit()) {
+    if (batch.next <= log_.end() && log_.TermBefore(batch.next) == batch.term && !is_cut) continue;
+    if (batch.base < log_.commit() && !is_cut) {
       Fail("the leader's log contradicts what is committed here, at offset " +
            std::to_string(batch.base.value));
       return false;
@@ -191,7 +193,9 @@ void Raft::OnAttach(MonotonicTime now, const Message& message, const Attach& att
 void Raft::OnAttachReply(MonotonicTime now, const AttachReply& reply) {
   if (leader_.node.value >= 0 || reply.leader.value < 0 || reply.leader == options_.self.node)
     return;
-  if (!MayCampaign()) SendAttach(now, reply.leader);
+  if (!MayCampaign()) return SendAttach(now, reply.leader);
+  leader_hint_ = reply.leader;
+  AskWhoLeads();
 }
 
 }  // namespace gregor::raft

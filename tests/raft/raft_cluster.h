@@ -22,6 +22,12 @@ struct StoredBatch {
   uint64_t chain = 0;  // of all batches up to this one
 };
 
+struct StoredSnapshot {
+  SnapshotId id;
+  std::optional<VotersAt> voters;
+  uint64_t chain = 0;  // of what it holds
+};
+
 // What a node's disk keeps through a crash.
 struct StoredNode {
   std::optional<HardState> hard;
@@ -30,12 +36,12 @@ struct StoredNode {
   uint64_t chain_before_start = 0;
   std::optional<VotersAt> voters_before_start;
   std::vector<StoredBatch> log;
-  std::optional<SnapshotId> snapshot;
-  std::optional<VotersAt> snapshot_voters;
-  uint64_t snapshot_chain = 0;
+  std::optional<StoredSnapshot> snapshot;
 
   Offset end() const { return log.empty() ? start : log.back().info.next; }
   uint64_t chain() const { return log.empty() ? chain_before_start : log.back().chain; }
+  // The latest set in the log, or before it; below `end`.
+  std::optional<VotersAt> VotersBefore(Offset end) const;
 };
 
 class RaftChecks;
@@ -52,6 +58,7 @@ class RaftNode {
   const Raft& raft() const { return *raft_; }
   const StoredNode& stored() const { return stored_; }
   const StoredNode& memory() const { return memory_; }
+  const Options& options() const { return options_; }
 
   void Boot(MonotonicTime now, Random random, Offset applied);
   // Of what was not durable, `keep` batches are there all the same; so is a vote, if `keep_vote`.
@@ -67,8 +74,16 @@ class RaftNode {
   bool HasUnsyncedLog() const { return !cuts_.empty() || stored_.end() != memory_.end(); }
   void SaveVote(MonotonicTime now);
   void SyncLog(MonotonicTime now);
-  // Everything committed is in a snapshot, and the log begins at the one before.
+  // Writes a snapshot of everything that is committed. Once it is durable the log begins at the one
+  // before.
   void TakeSnapshot();
+  bool HasUnsyncedSnapshot() const { return snapshot_.has_value(); }
+  void SyncSnapshot();
+  // The log begins at `start`, or at the batch that has it.
+  void TrimBefore(Offset start);
+  // Reading the log for followers takes until AnswerReads(), instead of no time.
+  void SetReadsSlowly(bool slowly) { reads_slowly_ = slowly; }
+  void AnswerReads(MonotonicTime now, const std::function<void(Message)>& send);
   void InstallFrom(MonotonicTime now, const StoredNode& leader);
 
   std::optional<Offset> Propose(MonotonicTime now, int64_t records, const std::string& content);
@@ -80,7 +95,8 @@ class RaftNode {
   const std::optional<std::string>& failure() const { return failure_; }
 
  private:
-  void Append(StoredBatch batch);
+  void Append(StoredBatch batch, const std::optional<QuorumRecord>& record);
+  void Cut(Offset end, bool leads);
   void ReadLogFor(const ReadLog& request, const std::function<void(Message)>& send);
   RestoredLog Restored(Offset applied) const;
 
@@ -91,7 +107,10 @@ class RaftNode {
   StoredNode stored_;
   StoredNode memory_;  // what the disk will have once it has written all
   std::deque<HardState> saves_;
-  std::deque<Offset> cuts_;  // not durable yet
+  std::deque<Offset> cuts_;                 // not durable yet
+  std::optional<StoredSnapshot> snapshot_;  // not durable yet
+  bool reads_slowly_ = false;
+  std::vector<ReadLog> log_reads_;
   std::vector<ReadReady> reads_;
   std::optional<SnapshotId> wanted_snapshot_;
   bool transfer_failed_ = false;
@@ -102,9 +121,16 @@ class RaftNode {
 // with what was seen.
 class RaftChecks {
  public:
+  void OnBoot(const RaftNode& node);
+  void OnWipe(const RaftNode& node) { wiped_[node.key()] = node.stored(); }
+  void OnState(const RaftNode& node);
   void OnLeader(const RaftNode& node, Term term);
   void OnSend(const RaftNode& node, const Message& message);
-  void OnAppend(const StoredBatch& batch);
+  void OnAppend(const RaftNode& node, const StoredBatch& batch);
+  void OnLeaderChange(const RaftNode& node, const LeaderChange& change);
+  void OnVoters(const RaftNode& node, const StoredBatch& batch);
+  void OnCut(const RaftNode& node, Offset end, bool leads);
+  void OnSnapshot(const StoredSnapshot& snapshot);
   // `nodes`: all, up or not.
   void OnCommit(const RaftNode& node, Offset to, bool leads);
   void OnInstall(const RaftNode& node, const SnapshotId& snapshot, uint64_t chain);
@@ -117,7 +143,17 @@ class RaftChecks {
   void Violate(std::string what);
 
  private:
+  struct Seen {
+    Term term{0};
+    Offset commit{0};
+  };
+
+  void CheckDurability(const RaftNode& node, const Message& message);
+  void CheckVote(const RaftNode& node, const Message& message);
+
   std::vector<const RaftNode*> nodes_;
+  std::map<VoterKey, StoredNode> wiped_;  // what they had
+  std::map<VoterKey, Seen> seen_;         // of nodes since they were booted
   std::map<Term, VoterKey> leaders_;
   std::map<std::pair<VoterKey, Term>, VoterKey> votes_;
   std::map<std::pair<Term, Offset>, uint64_t> chains_;  // by term and end

@@ -1,0 +1,17 @@
+#ifndef GREGOR_RAFT_CORE_MUTANT_H_
+#define GREGOR_RAFT_CORE_MUTANT_H_
+
+namespace gregor::raft {
+
+// Known bugs of Raft implementations, by which the tests are tested (tests/raft/mutants): each is
+// switched in alone, and has to be caught. In the product there are none: this is always false, and
+// what it guards is not compiled.
+#ifdef GREGOR_MUTANTS
+bool IsMutant(int number, char variant = 'a');
+#else
+constexpr bool IsMutant(int /*number*/, char /*variant*/ = 'a') { return false; }
+#endif
+
+}  // namespace gregor::raft
+
+#endif  // GREGOR_RAFT_CORE_MUTANT_H_
