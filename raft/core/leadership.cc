@@ -16,6 +16,7 @@ Leadership::Leadership(const Options& options, LogView& log, Effects& effects, T
       effects_(effects),
       term_(term),
       term_start_(log.end()),
+      makes_first_set_(log.voters() == nullptr),
       next_heartbeat_(now) {}
 
 Message Leadership::To(const VoterKey& to) const {
@@ -124,7 +125,9 @@ std::optional<Message> Leadership::OnLogRead(const ReadLog& request, std::vector
 
 void Leadership::OnSnapshotTaken(const SnapshotId& snapshot) { snapshot_ = snapshot; }
 
-Offset Leadership::MajorityEnd() const {
+// What enough voters have durably: a majority; of the first set of all every voter, because who
+// never got it would found another quorum with empty disks.
+Offset Leadership::CommittableEnd() const {
   std::vector<Offset> ends;
   for (const Voter& voter : log_.voters()->voters.voters) {
     // Its own log counts as far as it is durable, like everybody's.
@@ -135,6 +138,8 @@ Offset Leadership::MajorityEnd() const {
     }
   }
   if (IsMutant(8, 'b') && !IsVoter(options_.self)) ends.push_back(log_.durable());
+  if (makes_first_set_ && !log_.is_voters_committed())
+    return *std::min_element(ends.begin(), ends.end());
   return ReachedByMajority(std::move(ends));
 }
 
@@ -142,7 +147,7 @@ void Leadership::Advance(MonotonicTime now) {
   FollowVoters(now);
   if (log_.voters() == nullptr) return;
   // Entries of earlier terms are not committed by counting, but by what follows on them (§5.4.2).
-  const Offset end = MajorityEnd();
+  const Offset end = CommittableEnd();
   if ((end > term_start_ || IsMutant(1)) && log_.CommitUpTo(end)) {
     for (const uint64_t id : std::exchange(early_reads_, {})) Read(now, id);
   }

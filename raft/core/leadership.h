@@ -74,7 +74,7 @@ class Leadership {
 
   void FollowVoters(MonotonicTime now);
   bool IsVoter(const VoterKey& key) const;
-  Offset MajorityEnd() const;
+  Offset CommittableEnd() const;
   void SendTo(Progress& peer, MonotonicTime now);
   void Probe(Progress& peer, MonotonicTime now);
   void OfferSnapshot(Progress& peer, MonotonicTime now);
@@ -89,6 +89,7 @@ class Leadership {
   Effects& effects_;
   const Term term_;
   const Offset term_start_;
+  const bool makes_first_set_;          // there were no voters before this term
   std::map<VoterKey, Progress> peers_;  // all but this node
   Offset voters_end_{-1};               // of the set that `peers_` was made of
   std::optional<SnapshotId> snapshot_;

@@ -94,7 +94,7 @@ class ChaosRun {
   std::vector<Flying> flying_;
   uint64_t order_ = 0;
   uint64_t proposals_ = 1;
-  uint8_t wipes_ = 0;
+  int wipes_ = 0;
   std::map<uint64_t, Offset> reads_;
   std::set<std::pair<NodeId, NodeId>> cut_off_;
   std::vector<Fault> faults_;

@@ -33,12 +33,12 @@ void RaftChecks::OnBoot(const RaftNode& node) {
   if (stored.start > Offset{0} &&
       (!stored.snapshot.has_value() || stored.snapshot->id.end < stored.start))
     Violate("S5: the log was trimmed, and no snapshot has what it had");
-  seen_[node.key()] = {};
+  seen_[&node] = {};
 }
 
 // R2, R8.
 void RaftChecks::OnState(const RaftNode& node) {
-  Seen& seen = seen_[node.key()];
+  Seen& seen = seen_[&node];
   const Offset commit = node.raft().log().commit();
   if (node.raft().hard_state().term < seen.term) Violate("R2: a node's term fell");
   if (commit < seen.commit) Violate("R8: a node's commit index fell");
@@ -141,7 +141,7 @@ void RaftChecks::OnVoters(const RaftNode& node, const StoredBatch& batch) {
 
 // R10, R11.
 void RaftChecks::OnCut(const RaftNode& node, Offset end, bool leads) {
-  if (end < seen_[node.key()].commit) Violate("R10: a node cut what it knew to be committed");
+  if (end < seen_[&node].commit) Violate("R10: a node cut what it knew to be committed");
   if (leads) Violate("R11: a leader cut its own log");
 }
 

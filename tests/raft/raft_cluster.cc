@@ -22,6 +22,13 @@ std::string ContentOf(const QuorumRecord& record) {
 
 }  // namespace
 
+DirectoryId TestDirectory(NodeId node, int wipes) {
+  DirectoryId directory;
+  directory.bytes[14] = static_cast<uint8_t>(wipes);
+  directory.bytes[15] = static_cast<uint8_t>(node.value);
+  return directory;
+}
+
 uint64_t NextChain(uint64_t chain, const BatchInfo& info, const std::string& content) {
   const auto mix = [&](uint64_t value) {
     chain = (chain ^ value) * 0x9e3779b97f4a7c15u;
@@ -94,6 +101,11 @@ void RaftNode::Wipe(DirectoryId directory) {
   key_.directory = directory;
 }
 
+void RaftNode::SetStored(StoredNode stored) {
+  CHECK(!is_up());
+  stored_ = std::move(stored);
+}
+
 void RaftNode::Append(StoredBatch batch, const std::optional<QuorumRecord>& record) {
   CHECK_EQ(batch.info.base, memory_.end());
   batch.chain = NextChain(memory_.chain(), batch.info, batch.content);
@@ -129,8 +141,9 @@ void RaftNode::Drain(MonotonicTime now, const std::function<void(Message)>& send
   const bool led = raft_->role() == Role::kLeader;
   Effects effects = raft_->TakeEffects();
   if (effects.save.has_value()) saves_.push_back(*effects.save);
+  const size_t violations = checks_.violations().size();
   if (effects.truncate_to.has_value()) Cut(*effects.truncate_to, led);
-  if (!checks_.violations().empty()) return;
+  if (checks_.violations().size() > violations) return;  // what follows would not fit
   for (AppendBatch& append : effects.append) {
     StoredBatch batch{.info = append.info, .content = append.bytes.ToString()};
     if (append.record.has_value()) batch.content = ContentOf(*append.record);

@@ -65,6 +65,8 @@ class RaftNode {
   void Crash(size_t keep, bool keep_vote);
   // The disk is exchanged for an empty one.
   void Wipe(DirectoryId directory);
+  // It has the content of another one.
+  void SetStored(StoredNode stored);
 
   // Carries out what the last input asks for; messages go to `send`.
   void Drain(MonotonicTime now, const std::function<void(Message)>& send);
@@ -153,13 +155,16 @@ class RaftChecks {
 
   std::vector<const RaftNode*> nodes_;
   std::map<VoterKey, StoredNode> wiped_;  // what they had
-  std::map<VoterKey, Seen> seen_;         // of nodes since they were booted
+  std::map<const RaftNode*, Seen> seen_;  // of nodes since they were booted
   std::map<Term, VoterKey> leaders_;
   std::map<std::pair<VoterKey, Term>, VoterKey> votes_;
   std::map<std::pair<Term, Offset>, uint64_t> chains_;  // by term and end
   std::vector<StoredBatch> committed_;
   std::vector<std::string> violations_;
 };
+
+// A directory's id in these tests: of a node, and how often it got a new one.
+DirectoryId TestDirectory(NodeId node, int wipes = 0);
 
 uint64_t NextChain(uint64_t chain, const BatchInfo& info, const std::string& content);
 
