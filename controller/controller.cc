@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "controller/controller_impl.h"
-#include "raft/host/single_voter_log.h"
+#include "raft/host/raft_log.h"
 
 namespace gregor {
 namespace {
@@ -90,16 +90,18 @@ Result<ControllerImpl::Found> ControllerImpl::FindFiles(FileSystem& files,
 
 void ControllerImpl::OpenLog(Found found) {
   found_ = std::move(found);
-  SingleVoterLogOptions log;
+  RaftLogOptions log;
   log.loop = options_.loop;
   log.disk = options_.disk;
   log.path = MetadataPath(options_.data_dir);
   log.cluster_id = found_->identity.cluster_id;
-  log.self = {found_->identity.node_id, found_->identity.directory_id};
+  log.raft.self = {found_->identity.node_id, found_->identity.directory_id};
+  log.raft.configured = {{{found_->identity.node_id, DirectoryId{}}, {}}};
+  log.random = options_.random.Fork();
   log.may_be_empty = !found_->first_records.empty();
   log.batch_bytes_max = options_.behavior.record_batch_bytes_max;
   log.segment_bytes = options_.segment_bytes;
-  OpenSingleVoterLog(std::move(log),
+  OpenRaftLog(std::move(log),
                      [this, alive = alive_](Result<std::unique_ptr<MetadataLog>> opened) {
                        if (!*alive) return;
                        if (!opened.ok()) return EndOpening(opened.error());

@@ -9,7 +9,7 @@
 #include "controller/image/records.h"
 #include "controller/image/replay.h"
 #include "controller/image/snapshot.h"
-#include "raft/host/single_voter_log.h"
+#include "raft/host/raft_log.h"
 
 namespace gregor {
 namespace {

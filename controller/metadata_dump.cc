@@ -6,7 +6,7 @@
 
 #include "controller/format.h"
 #include "controller/image/snapshot.h"
-#include "raft/host/single_voter_log.h"
+#include "raft/host/raft_log.h"
 #include "raft/host/vote_file.h"
 #include "storage/segment.h"
 #include "storage/segment_cursor.h"

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "raft/host/single_voter_log.h"
+#include "raft/host/raft_log.h"
 
 namespace gregor {
 namespace {

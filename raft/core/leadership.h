@@ -40,7 +40,10 @@ class Leadership {
   bool Tick(MonotonicTime now);
   // The time was not this node's to use (it was stopped): it is not held against others.
   void Forgive(Duration lost);
-  MonotonicTime next_tick() const { return next_heartbeat_; }
+  // Never, where there is nobody else.
+  MonotonicTime next_tick() const {
+    return peers_.empty() ? MonotonicTime::max() : next_heartbeat_;
+  }
 
   // To be called at the end of each input: commits what a majority has (Raft §5.3, §5.4.2), and
   // sends what is to be sent.
@@ -57,6 +60,7 @@ class Leadership {
   bool is_removed() const;
   // Something of this term is committed, so that everything of earlier ones is.
   bool is_established() const { return log_.commit() > term_start_; }
+  Offset term_start() const { return term_start_; }
   void FailReads();
 
   const std::map<VoterKey, Progress>& peers() const { return peers_; }

@@ -45,6 +45,12 @@ bool LogView::IsUpToDate(Term last_term, Offset end) const {
   return end >= end_;
 }
 
+const VotersAt* LogView::VotersBefore(Offset offset) const {
+  const auto after = std::partition_point(voters_.begin(), voters_.end(),
+                                          [&](const VotersAt& each) { return each.end <= offset; });
+  return after == voters_.begin() ? nullptr : &*std::prev(after);
+}
+
 bool LogView::MayBeVoter(const VoterKey& key) const {
   return std::any_of(voters_.begin(), voters_.end(),
                      [&](const VotersAt& each) { return each.voters.Has(key); });

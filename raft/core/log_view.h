@@ -83,6 +83,8 @@ class LogView {
     if (voters_.empty()) return nullptr;
     return IsMutant(12, 'b') ? &voters_.front() : &voters_.back();
   }
+  // The latest that was written before `offset`, if it is still known.
+  const VotersAt* VotersBefore(Offset offset) const;
   // Whether it votes by the latest set, or by one before that may still be in force.
   bool MayBeVoter(const VoterKey& key) const;
   bool is_voters_committed() const { return voters_.empty() || voters_.back().end <= commit_; }

@@ -200,10 +200,13 @@ Error NotLeader(Term term) {
 
 }  // namespace
 
+bool Raft::MayPropose(Term term) const {
+  return leadership_ != nullptr && term == hard_.term && !leadership_->is_transferring();
+}
+
 Result<Offset> Raft::Propose(MonotonicTime now, Term term, int64_t records) {
   now_ = now;
-  if (leadership_ == nullptr || term != hard_.term || leadership_->is_transferring())
-    return NotLeader(hard_.term);
+  if (!MayPropose(term)) return NotLeader(hard_.term);
   return leadership_->Append(records);
 }
 

@@ -38,7 +38,7 @@ class Raft {
   void Start(MonotonicTime now);
   // What is due. Called at next_tick(), or later.
   void Tick(MonotonicTime now);
-  MonotonicTime next_tick() const;
+  MonotonicTime next_tick() const;  // MonotonicTime::max(): nothing is due
   void Receive(MonotonicTime now, Message message);
   // Effects::save is durable; once for each, in order.
   void OnSaved(MonotonicTime now);
@@ -69,6 +69,7 @@ class Raft {
   // term ends before. Fails with kNotController unless this node leads `term` and hands it to
   // nobody.
   Result<Offset> Propose(MonotonicTime now, Term term, int64_t records);
+  bool MayPropose(Term term) const;
   // A linearizable read: Effects::reads answers with `id`. Fails with kNotController.
   Result<void> Read(MonotonicTime now, uint64_t id);
   // Makes `voters` the voters, which differ from those of now by one voter at most. Done when it is

@@ -5,7 +5,7 @@
 
 #include <sstream>
 
-#include "raft/host/single_voter_log.h"
+#include "raft/host/raft_log.h"
 #include "storage/segment.h"
 #include "tests/controller/controller_harness.h"
 

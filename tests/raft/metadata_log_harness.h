@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "raft/host/single_voter_log.h"
+#include "raft/host/control_records.h"
+#include "raft/host/raft_log.h"
 #include "storage/log.h"
 #include "storage/log_directory.h"
 #include "storage/reserved_files.h"
@@ -46,18 +47,19 @@ class MetadataLogHarness : private MetadataLog::Listener {
     delivered_.clear();
     failure_.reset();
     error_.reset();
-    SingleVoterLogOptions options;
+    RaftLogOptions options;
     options.loop = &process_->loop;
     options.disk = &process_->disk;
     options.path = "/data/metadata";
     options.cluster_id = cluster_;
-    options.self = self;
+    options.raft.self = self;
+    options.raft.configured = {{{self.node, DirectoryId{}}, {}}};
     options.may_be_empty = may_be_empty;
     options.batch_bytes_max = kBatchMax;
     options.segment_bytes = 16 << 10;
     const bool ended = process_->loop.RunUntil(
         [&] {
-          OpenSingleVoterLog(options, [&, from](Result<std::unique_ptr<MetadataLog>> log) {
+          OpenRaftLog(options, [&, from](Result<std::unique_ptr<MetadataLog>> log) {
             if (!log.ok()) {
               error_ = log.error();
               return;

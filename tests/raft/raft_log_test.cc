@@ -1,4 +1,4 @@
-#include "raft/host/single_voter_log.h"
+#include "raft/host/raft_log.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@ namespace {
 
 using testing::HasSubstr;
 
-TEST(SingleVoterLog, ANewOneLeadsInTermOne) {
+TEST(RaftLog, ANewOneLeadsInTermOne) {
   MetadataLogHarness node(1);
   ASSERT_TRUE(node.Start()) << *node.error();
   EXPECT_EQ(node.log().leader().leader, NodeId{1});
@@ -20,7 +20,7 @@ TEST(SingleVoterLog, ANewOneLeadsInTermOne) {
   EXPECT_EQ(node.log().TermAt(Offset{0}), Term{1});
 }
 
-TEST(SingleVoterLog, CommittedRecordsComeInOrderAndOnce) {
+TEST(RaftLog, CommittedRecordsComeInOrderAndOnce) {
   MetadataLogHarness node(2);
   ASSERT_TRUE(node.Start());
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(node.Append({"a" + std::to_string(i), "b"}));
@@ -29,7 +29,7 @@ TEST(SingleVoterLog, CommittedRecordsComeInOrderAndOnce) {
   EXPECT_EQ(node.delivered().size(), 40u);
 }
 
-TEST(SingleVoterLog, ARestartDeliversAllAndRaisesTheTerm) {
+TEST(RaftLog, ARestartDeliversAllAndRaisesTheTerm) {
   MetadataLogHarness node(3);
   ASSERT_TRUE(node.Start());
   ASSERT_TRUE(node.Append({"one", "two"}));
@@ -41,7 +41,7 @@ TEST(SingleVoterLog, ARestartDeliversAllAndRaisesTheTerm) {
   EXPECT_EQ(node.log().TermAt(Offset{2}), Term{1});
 }
 
-TEST(SingleVoterLog, StartingInTheMiddleDeliversTheRest) {
+TEST(RaftLog, StartingInTheMiddleDeliversTheRest) {
   MetadataLogHarness node(4);
   ASSERT_TRUE(node.Start());
   ASSERT_TRUE(node.Append({"one", "two", "three"}));
@@ -52,7 +52,7 @@ TEST(SingleVoterLog, StartingInTheMiddleDeliversTheRest) {
   EXPECT_EQ(node.delivered().at(Offset{3}), "two");
 }
 
-TEST(SingleVoterLog, OnlyTheLeaderOfItsTermAppends) {
+TEST(RaftLog, OnlyTheLeaderOfItsTermAppends) {
   MetadataLogHarness node(5);
   ASSERT_TRUE(node.Start());
   const auto stale = node.TryAppend(Term{0}, {"x"});
@@ -60,7 +60,7 @@ TEST(SingleVoterLog, OnlyTheLeaderOfItsTermAppends) {
   EXPECT_EQ(stale.error().reason, Reason::kNotController);
 }
 
-TEST(SingleVoterLog, ABatchThatIsTooLargeIsRefusedWhole) {
+TEST(RaftLog, ABatchThatIsTooLargeIsRefusedWhole) {
   MetadataLogHarness node(6);
   ASSERT_TRUE(node.Start());
   const Offset end = node.log().end_offset();
@@ -71,7 +71,7 @@ TEST(SingleVoterLog, ABatchThatIsTooLargeIsRefusedWhole) {
   EXPECT_EQ(node.log().end_offset(), end);
 }
 
-TEST(SingleVoterLog, TrimmingMovesTheStart) {
+TEST(RaftLog, TrimmingMovesTheStart) {
   MetadataLogHarness node(7);
   ASSERT_TRUE(node.Start());
   for (int i = 0; i < 30; ++i) ASSERT_TRUE(node.Append({std::string(2000, 'x')}));
@@ -84,7 +84,7 @@ TEST(SingleVoterLog, TrimmingMovesTheStart) {
   EXPECT_EQ(node.delivered().begin()->first, Offset{20});
 }
 
-TEST(SingleVoterLog, AFailedSyncEndsTheLeadership) {
+TEST(RaftLog, AFailedSyncEndsTheLeadership) {
   MetadataLogHarness node(8);
   ASSERT_TRUE(node.Start());
   node.files().FailNext(SimOperation::kSync, ".log");
@@ -96,7 +96,7 @@ TEST(SingleVoterLog, AFailedSyncEndsTheLeadership) {
   EXPECT_FALSE(node.TryAppend(Term{1}, {"x"}).ok());
 }
 
-TEST(SingleVoterLog, AMissingVoteFileIsRefused) {
+TEST(RaftLog, AMissingVoteFileIsRefused) {
   MetadataLogHarness node(9);
   ASSERT_TRUE(node.Start());
   node.Kill();
@@ -106,7 +106,7 @@ TEST(SingleVoterLog, AMissingVoteFileIsRefused) {
   EXPECT_THAT(node.error()->message, HasSubstr("its vote file is missing"));
 }
 
-TEST(SingleVoterLog, ADamagedVoteFileIsRefused) {
+TEST(RaftLog, ADamagedVoteFileIsRefused) {
   MetadataLogHarness node(10);
   ASSERT_TRUE(node.Start());
   node.Kill();
@@ -115,7 +115,7 @@ TEST(SingleVoterLog, ADamagedVoteFileIsRefused) {
   EXPECT_THAT(node.error()->message, HasSubstr("vote file"));
 }
 
-TEST(SingleVoterLog, ALogThatVanishedIsNotStartedAnew) {
+TEST(RaftLog, ALogThatVanishedIsNotStartedAnew) {
   MetadataLogHarness node(11);
   ASSERT_TRUE(node.Start());
   node.Kill();
@@ -127,7 +127,7 @@ TEST(SingleVoterLog, ALogThatVanishedIsNotStartedAnew) {
   EXPECT_THAT(node.error()->message, HasSubstr("the log is empty"));
 }
 
-TEST(SingleVoterLog, AnotherVotersDirectoryIsRefused) {
+TEST(RaftLog, AnotherVotersDirectoryIsRefused) {
   MetadataLogHarness node(12);
   ASSERT_TRUE(node.Start());
   node.Kill();
@@ -136,7 +136,7 @@ TEST(SingleVoterLog, AnotherVotersDirectoryIsRefused) {
   EXPECT_THAT(node.error()->message, HasSubstr("not the one that this node was formatted with"));
 }
 
-TEST(SingleVoterLog, ALogOfSeveralVotersIsRefused) {
+TEST(RaftLog, ALogOfSeveralVotersIsRefused) {
   MetadataLogHarness node(13);
   ASSERT_TRUE(node.Start());
   node.Kill();
@@ -147,7 +147,7 @@ TEST(SingleVoterLog, ALogOfSeveralVotersIsRefused) {
 
 // Crashes at random moments, with and without power: what was committed comes again, terms rise,
 // and what comes that was not committed is a prefix of what was appended after it.
-TEST(SingleVoterLog, WhatWasCommittedSurvivesCrashes) {
+TEST(RaftLog, WhatWasCommittedSurvivesCrashes) {
   for (uint64_t seed = 0; seed < 60; ++seed) {
     MetadataLogHarness node(seed + 100);
     Random random(seed);
@@ -177,7 +177,7 @@ TEST(SingleVoterLog, WhatWasCommittedSurvivesCrashes) {
 }
 
 // The power fails at every single change of the disk while a new node starts and appends.
-TEST(SingleVoterLog, APowerLossAtAnyStepLeavesAStartableNode) {
+TEST(RaftLog, APowerLossAtAnyStepLeavesAStartableNode) {
   uint64_t steps = 0;
   for (uint64_t step = 1; steps == 0 || step <= steps; ++step) {
     MetadataLogHarness node(step);
@@ -199,7 +199,7 @@ TEST(SingleVoterLog, APowerLossAtAnyStepLeavesAStartableNode) {
   EXPECT_GT(steps, 10u);
 }
 
-TEST(SingleVoterLog, OnAFullDiskItAppendsAndStartsFromItsReserve) {
+TEST(RaftLog, OnAFullDiskItAppendsAndStartsFromItsReserve) {
   MetadataLogHarness node(21);
   SimFileSystem& files = node.files();
   files.faults().capacity_bytes = 24u << 20;

@@ -1,0 +1,50 @@
+#ifndef GREGOR_RAFT_HOST_DELIVERY_H_
+#define GREGOR_RAFT_HOST_DELIVERY_H_
+
+#include <memory>
+
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "raft/host/log_store.h"
+#include "raft/host/metadata_log.h"
+
+namespace gregor {
+
+// Gives committed records to who wants them, in order and once. Thread: the controller loop,
+// callbacks included.
+class Delivery {
+ public:
+  struct Options {
+    size_t batch_bytes_max = 64u << 20;
+    UniqueFunction<void(CommittedRecords)> on_batch;
+    // delivered() has moved, and nothing more is there at the moment.
+    UniqueFunction<void()> on_caught_up;
+    UniqueFunction<void(const Error&)> on_failure;
+  };
+  // Begins at `from`. The store outlives this.
+  Delivery(EventLoop& loop, LogStore& store, Offset from, Options options);
+  ~Delivery();
+
+  // Everything before it was given.
+  Offset delivered() const { return delivered_; }
+  // Committed up to here.
+  void UpTo(Offset commit);
+
+ private:
+  void GoOn();
+  void OnRead(Result<LogStore::Read> read);
+  Result<void> Give(const LogStore::Read& read);
+  Result<void> GiveBatch(const RecordBatch& batch);
+
+  EventLoop& loop_;
+  LogStore& store_;
+  Options options_;
+  Offset delivered_;
+  Offset commit_;
+  bool reading_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_RAFT_HOST_DELIVERY_H_

@@ -1,0 +1,34 @@
+#ifndef GREGOR_RAFT_HOST_LOG_BASE_FILE_H_
+#define GREGOR_RAFT_HOST_LOG_BASE_FILE_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "raft/core/log_view.h"
+#include "storage/file_system.h"
+
+namespace gregor {
+
+// What a log that was trimmed says no more of itself: the term of its last record before `start`,
+// and who voted there. Saved before the log is cut to begin at `start`. Format: docs/formats.md
+// "Log base file".
+struct LogBase {
+  Offset start{0};
+  Term term{0};
+  std::optional<raft::VotersAt> voters;
+};
+
+std::string EncodeLogBase(const LogBase& base);
+// Fails with kStorageError where a byte is not as written, or the format is a newer one.
+Result<LogBase> DecodeLogBase(std::string_view text);
+
+// nullopt where the file is missing. Fails with kStorageError. Thread: disk.
+Result<std::optional<LogBase>> ReadLogBase(FileSystem& files, const std::string& path);
+// Durable when it returns. Thread: disk.
+Result<void> SaveLogBase(FileSystem& files, const std::string& path, const LogBase& base);
+
+}  // namespace gregor
+
+#endif  // GREGOR_RAFT_HOST_LOG_BASE_FILE_H_

@@ -1,0 +1,289 @@
+// Opening a RaftLog, and what its users ask of it.
+#include "raft/host/raft_log.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "raft/host/control_records.h"
+#include "raft/host/raft_log_impl.h"
+#include "storage/epoch_cache.h"
+
+namespace gregor {
+namespace {
+
+Error Refused(const RaftLogOptions& options, const std::string& what) {
+  return Error(Reason::kStorageError, "metadata directory " + options.path + ": " + what)
+      .With("path", options.path);
+}
+
+Result<FoundRaftFiles> FindFiles(const RaftLogOptions& options) {
+  LogDirectory::Options directory;
+  directory.path = MetadataLogPath(options.path);
+  directory.cluster_id = options.cluster_id;
+  directory.node_id = options.raft.self.node;
+  directory.format_if_empty = false;
+  directory.open_files_max = 16;
+  directory.file_step_bytes_max = 1u << 20;
+  FoundRaftFiles found;
+  ASSIGN_OR_RETURN(found.directory,
+                   LogDirectory::Open(*options.disk, *options.loop, std::move(directory)));
+  if (found.directory->id() != options.raft.self.directory)
+    return Refused(options, "it is not the one that this node was formatted with");
+  FileSystem& files = options.disk->files();
+  ASSIGN_OR_RETURN(found.vote, ReadVote(files, VotePath(options.path)));
+  if (found.vote.has_value() &&
+      (found.vote->cluster != options.cluster_id || found.vote->self != options.raft.self))
+    return Refused(options, "its vote file belongs to another voter");
+  if (!found.vote.has_value() && !options.may_be_empty) {
+    return Refused(options,
+                   "its vote file is missing. Restore the directory from a backup; a node "
+                   "that forgot its vote must not take part");
+  }
+  ASSIGN_OR_RETURN(found.base, ReadLogBase(files, LogBasePath(options.path)));
+  return found;
+}
+
+}  // namespace
+
+std::string MetadataLogPath(const std::string& metadata_path) {
+  return JoinPath(metadata_path, "log");
+}
+
+std::string VotePath(const std::string& metadata_path) { return JoinPath(metadata_path, "vote"); }
+
+std::string LogBasePath(const std::string& metadata_path) {
+  return JoinPath(metadata_path, "log-base");
+}
+
+TopicIdPartition MetadataLogId() {
+  TopicId id;
+  id.bytes.back() = 1;
+  return {id, PartitionIndex{0}};
+}
+
+RaftLog::RaftLog(RaftLogOptions options, FoundRaftFiles found)
+    : options_(std::move(options)),
+      directory_(std::move(found.directory)),
+      vote_(std::move(found.vote)),
+      base_(std::move(found.base)) {}
+
+RaftLog::~RaftLog() {
+  *alive_ = false;
+  if (core_ != nullptr && options_.transport != nullptr) options_.transport->SetReceiver(nullptr);
+}
+
+Log::Options RaftLog::LogOptions() {
+  Log::Options log;
+  log.id = MetadataLogId();
+  log.config.segment_bytes = options_.segment_bytes;
+  log.config.segment_ms = LogConfig::kNever;
+  log.config.cleanup_delete = false;
+  log.on_progress = [this, alive = alive_] {
+    if (*alive && store_ != nullptr) store_->OnProgress();
+  };
+  log.recovery_batch_bytes_max = options_.batch_bytes_max;
+  return log;
+}
+
+Result<void> RaftLog::Adopt(std::unique_ptr<Log> log) {
+  const LogEnds ends = log->ends();
+  LogStore::Options store;
+  store.batch_bytes_max = options_.batch_bytes_max;
+  store.on_progress = [this] { OnLogProgress(); };
+  store.on_cut = [this] { Step([this](MonotonicTime now) { core_->OnTruncated(now); }); };
+  store.on_failure = [this](const Error& error) { Fail(error); };
+  store_ = std::make_unique<LogStore>(std::move(log), std::move(store));
+  if (ends.log_end > Offset{0} || options_.may_be_empty) return {};
+  return Refused(options_,
+                 "the log is empty, though this node has served before. Restore the directory "
+                 "from a backup; starting without it would forget every topic");
+}
+
+void RaftLog::Start(Offset from, Listener& listener) {
+  CHECK(listener_ == nullptr);
+  CHECK(from >= start_offset() && from <= end_offset()) << from;
+  listener_ = &listener;
+  from_ = from;
+  directory_->OnFailure(*options_.loop, [this, alive = alive_](const Error& error) {
+    if (*alive) Fail(error);
+  });
+  ScanVoters(start_offset());
+}
+
+void RaftLog::ScanVoters(Offset from) {
+  if (from >= end_offset()) return Begin();
+  constexpr size_t kReadBytes = 1u << 20;
+  store_->ReadFrom(from, end_offset(), kReadBytes, [this, alive = alive_](auto read) {
+    if (!*alive || !is_running()) return;
+    if (!read.ok()) return Fail(read.error());
+    const auto batches = DescribeBatches(read->bytes, options_.batch_bytes_max);
+    if (!batches.ok()) return Fail(batches.error());
+    if (batches->empty()) return Fail(Refused(options_, "the log ends in the middle of a batch"));
+    for (const raft::BatchInfo& batch : *batches) {
+      if (batch.voters.has_value()) found_voters_.push_back({batch.next, *batch.voters});
+    }
+    // Posted, so that a long log neither nests nor holds up the loop.
+    options_.loop->Post("raft.scan", [this, alive, next = batches->back().next] {
+      if (*alive && is_running()) ScanVoters(next);
+    });
+  });
+}
+
+raft::RestoredLog RaftLog::Restored() const {
+  raft::RestoredLog log;
+  log.start = start_offset();
+  log.end = end_offset();
+  log.commit = from_;
+  if (log.start > Offset{0}) log.term_before_start.reset();
+  if (base_.has_value() && base_->start == log.start) log.term_before_start = base_->term;
+  for (const EpochCache::Entry& entry : store_->log().epochs().entries())
+    log.terms.push_back({Term{entry.epoch.value}, entry.start});
+  const bool is_before = base_.has_value() && base_->voters.has_value() &&
+                         (found_voters_.empty() || base_->voters->end < found_voters_.front().end);
+  if (is_before) log.voters.push_back(*base_->voters);
+  log.voters.insert(log.voters.end(), found_voters_.begin(), found_voters_.end());
+  return log;
+}
+
+void RaftLog::Begin() {
+  std::optional<raft::HardState> hard;
+  if (vote_.has_value()) hard = {vote_->term, vote_->voted_for};
+  votes_ = std::make_unique<VoteWriter>(*options_.loop, *options_.disk, VotePath(options_.path),
+                                        [this](Result<void> saved) { OnSaved(std::move(saved)); });
+  Delivery::Options delivery;
+  delivery.batch_bytes_max = options_.batch_bytes_max;
+  delivery.on_batch = [this](CommittedRecords batch) {
+    if (is_running()) listener_->OnCommitted(std::move(batch));
+  };
+  delivery.on_caught_up = [this] { TellLeader(); };
+  delivery.on_failure = [this](const Error& error) { Fail(error); };
+  delivery_ = std::make_unique<Delivery>(*options_.loop, *store_, from_, std::move(delivery));
+  raft::RestoredLog restored = Restored();
+  if (const auto reachable = CheckReachable(restored.voters); !reachable.ok())
+    return Fail(reachable.error());
+  core_ = std::make_unique<raft::Raft>(options_.raft, hard, std::move(restored), options_.random);
+  if (options_.transport != nullptr) {
+    if (core_->log().voters() != nullptr)
+      options_.transport->SetVoters(core_->log().voters()->voters);
+    options_.transport->SetReceiver(this);
+  }
+  Step([this](MonotonicTime now) { core_->Start(now); });
+}
+
+Result<void> RaftLog::CheckReachable(const std::vector<raft::VotersAt>& voters) const {
+  if (options_.transport != nullptr || voters.empty()) return {};
+  const std::vector<Voter>& last = voters.back().voters.voters;
+  if (last.size() == 1 && last[0].key == options_.raft.self) return {};
+  std::string names;
+  for (const Voter& voter : last)
+    names += (names.empty() ? "" : ", ") + std::to_string(voter.key.node.value);
+  return Refused(options_, "its log names other voters than this node alone (nodes " + names +
+                               "), and the settings do not say how to reach them: set "
+                               "`controllers` as it is on the other nodes");
+}
+
+Term RaftLog::TermAt(Offset offset) const {
+  const auto epoch = store_->log().epochs().EpochAt(offset);
+  return Term{epoch.has_value() ? epoch->value : -1};
+}
+
+Result<AppendedRecords> RaftLog::Append(Term term, std::vector<std::string> records) {
+  CHECK(!records.empty());
+  const bool leads = told_.leader == options_.raft.self.node && told_.term == term;
+  if (failed_ || !leads || !core_->MayPropose(term)) {
+    return Error(Reason::kNotController, "this node does not lead the metadata quorum in term " +
+                                             std::to_string(term.value));
+  }
+  const Timestamp now = options_.loop->clock().WallNow();
+  BatchBuilder builder;
+  for (const std::string& record : records) {
+    NewRecord added;
+    added.value = record;
+    added.timestamp = now;
+    builder.Add(added);
+  }
+  if (builder.size() > options_.batch_bytes_max) {
+    return Error(Reason::kBatchTooLarge, "the operation makes " + std::to_string(builder.size()) +
+                                             " bytes of metadata, more than the " +
+                                             std::to_string(options_.batch_bytes_max) +
+                                             " of one step: split it");
+  }
+  RecordBatch batch = builder.Build();
+  StampBatch(batch, end_offset(), LeaderEpoch{term.value}, TimestampType::kCreateTime, now);
+  RETURN_IF_ERROR(store_->Append(std::move(batch)));
+  const auto base = core_->Propose(Now(), term, static_cast<int64_t>(records.size()));
+  CHECK(base.ok()) << base.error();
+  Step([](MonotonicTime) {});
+  return AppendedRecords{*base + static_cast<int64_t>(records.size()), now};
+}
+
+void RaftLog::TrimBefore(Offset offset) {
+  if (offset <= start_offset() || !is_running() || core_ == nullptr) return;
+  const raft::LogView& log = core_->log();
+  const auto term = log.TermBefore(offset);
+  if (offset > log.commit() || offset > log.durable() || !term.has_value()) return;
+  LogBase base{offset, *term, {}};
+  if (const auto* const voters = log.VotersBefore(offset)) base.voters = *voters;
+  options_.disk->Submit(
+      Lane::kSync, "raft.log_base", *options_.loop,
+      [files = &options_.disk->files(), path = LogBasePath(options_.path), base] {
+        return SaveLogBase(*files, path, base);
+      },
+      [this, alive = alive_, offset](Result<void> saved) {
+        if (!*alive || !is_running()) return;
+        // The log is whole without: what could not be saved is tried again with the next snapshot.
+        LOG_IF(ERROR, !saved.ok())
+            << options_.path << ": the log is not trimmed: " << saved.error();
+        if (!saved.ok() || offset <= start_offset()) return;
+        core_->OnTrimmed(offset);
+        store_->log().DeleteBefore(offset, [path = options_.path, offset](Result<void> trimmed) {
+          LOG_IF(ERROR, !trimmed.ok())
+              << path << ": the log could not be trimmed: " << trimmed.error();
+          LOG_IF(INFO, trimmed.ok()) << path << ": the log begins at offset " << offset << " now";
+        });
+      });
+}
+
+void RaftLog::Close(UniqueFunction<void(Result<void>)> done) {
+  listener_ = nullptr;
+  told_ = {};
+  if (options_.transport != nullptr) options_.transport->SetReceiver(nullptr);
+  if (core_ != nullptr) core_->Stop();
+  store_->Close([this, done = std::move(done)](Result<void> closed) mutable {
+    // In both cases not inside of a call of the log, which `done` may destroy.
+    options_.disk->Submit(
+        Lane::kSync, "raft.close", *options_.loop,
+        [directory = directory_.get(), closed = std::move(closed)] {
+          return closed.ok() ? directory->CloseCleanly() : closed;
+        },
+        std::move(done));
+  });
+}
+
+void OpenRaftLog(RaftLogOptions options,
+                 UniqueFunction<void(Result<std::unique_ptr<MetadataLog>>)> opened) {
+  Disk& disk = *options.disk;
+  EventLoop& loop = *options.loop;
+  disk.Submit(
+      Lane::kBackground, "raft.open", loop, [options] { return FindFiles(options); },
+      [&loop, options, opened = std::move(opened)](Result<FoundRaftFiles> found) mutable {
+        if (!found.ok()) return opened(std::move(found).error());
+        auto log = std::make_unique<RaftLog>(std::move(options), std::move(*found));
+        LogDirectory& directory = log->directory();
+        Log::Options log_options = log->LogOptions();
+        Log::Open(
+            directory, loop, std::move(log_options),
+            [log = std::move(log),
+             opened = std::move(opened)](Result<std::unique_ptr<Log>> files) mutable {
+              if (!files.ok()) return opened(std::move(files).error());
+              auto adopted = log->Adopt(std::move(*files));
+              if (adopted.ok()) return opened(std::unique_ptr<MetadataLog>(std::move(log)));
+              // What the recovery still has at the disk needs it.
+              RaftLog& refused = *log;
+              refused.Close([log = std::move(log), opened = std::move(opened),
+                             error = adopted.error()](Result<void>) mutable { opened(error); });
+            });
+      });
+}
+
+}  // namespace gregor

@@ -1,0 +1,99 @@
+#ifndef GREGOR_RAFT_HOST_RAFT_LOG_IMPL_H_
+#define GREGOR_RAFT_HOST_RAFT_LOG_IMPL_H_
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "raft/core/raft.h"
+#include "raft/host/delivery.h"
+#include "raft/host/log_base_file.h"
+#include "raft/host/log_store.h"
+#include "raft/host/raft_log.h"
+#include "raft/host/vote_writer.h"
+#include "storage/log_directory.h"
+
+namespace gregor {
+
+// What the disk has, before the log is opened.
+struct FoundRaftFiles {
+  std::unique_ptr<LogDirectory> directory;
+  std::optional<Vote> vote;
+  std::optional<LogBase> base;
+};
+
+// Runs the algorithm on the log, the vote file and the transport: gives it what happens, one thing
+// after the other, and carries out what it asks for. Thread: the controller loop.
+class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
+ public:
+  RaftLog(RaftLogOptions options, FoundRaftFiles found);
+  ~RaftLog() override;
+
+  // The steps of opening.
+  Log::Options LogOptions();
+  LogDirectory& directory() { return *directory_; }
+  Result<void> Adopt(std::unique_ptr<Log> log);
+
+  void Start(Offset from, Listener& listener) override;
+  Offset start_offset() const override { return store_->log().ends().log_start; }
+  Offset end_offset() const override { return store_->end(); }
+  Term TermAt(Offset offset) const override;
+  QuorumLeader leader() const override { return told_; }
+  Result<AppendedRecords> Append(Term term, std::vector<std::string> records) override;
+  void TrimBefore(Offset offset) override;
+  void Close(UniqueFunction<void(Result<void>)> done) override;
+
+ private:
+  using Input = UniqueFunction<void(MonotonicTime now)>;
+
+  void OnMessage(raft::Message message) override;
+  void OnConnected(NodeId node) override;
+  void OnDisconnected(NodeId node) override;
+
+  // Reads the voters records of the log from `from` on, then begins.
+  void ScanVoters(Offset from);
+  void Begin();
+  raft::RestoredLog Restored() const;
+  Result<void> CheckReachable(const std::vector<raft::VotersAt>& voters) const;
+
+  // Gives the algorithm an input, and carries out what comes of it; inside of that, afterwards.
+  void Step(Input input);
+  void Carry(raft::Effects effects);
+  void SaveHard(const raft::HardState& hard);
+  void AppendAll(std::vector<raft::AppendBatch> batches);
+  void ReadFor(const raft::ReadLog& request);
+  void TellLeader();
+  void ArmTimer();
+  void OnTimer();
+  void OnSaved(Result<void> saved);
+  void OnLogProgress();
+  void Fail(const Error& error);
+  bool is_running() const { return listener_ != nullptr && !failed_; }
+  MonotonicTime Now() const { return options_.loop->clock().Now(); }
+
+  const RaftLogOptions options_;
+  const std::unique_ptr<LogDirectory> directory_;
+  std::optional<Vote> vote_;
+  std::optional<LogBase> base_;
+  std::unique_ptr<LogStore> store_;
+  std::unique_ptr<VoteWriter> votes_;
+  std::unique_ptr<Delivery> delivery_;
+  std::unique_ptr<raft::Raft> core_;
+  Listener* listener_ = nullptr;
+  Offset from_{0};
+  std::vector<raft::VotersAt> found_voters_;
+
+  std::deque<Input> inputs_;
+  bool stepping_ = false;
+  bool failed_ = false;
+  QuorumLeader told_;
+  TimerId timer_;
+  std::optional<MonotonicTime> timer_due_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_RAFT_HOST_RAFT_LOG_IMPL_H_

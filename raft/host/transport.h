@@ -1,0 +1,37 @@
+#ifndef GREGOR_RAFT_HOST_TRANSPORT_H_
+#define GREGOR_RAFT_HOST_TRANSPORT_H_
+
+#include <vector>
+
+#include "base/types.h"
+#include "raft/core/messages.h"
+
+namespace gregor {
+
+// How the nodes of the quorum reach each other. Messages may be lost, repeated and overtaken by
+// others; what a message claims of its sender is true (the transport checks cluster, node and
+// directory). Thread: the controller loop, callbacks included.
+class RaftTransport {
+ public:
+  class Receiver {
+   public:
+    virtual ~Receiver() = default;
+    // Of an append request the bytes are as they came: `batches` is empty.
+    virtual void OnMessage(raft::Message message) = 0;
+    // A connection to or from the node is there, or was lost.
+    virtual void OnConnected(NodeId node) = 0;
+    virtual void OnDisconnected(NodeId node) = 0;
+  };
+
+  virtual ~RaftTransport() = default;
+  // Begins to give messages to `receiver`; nullptr: ends. Not inside of a call of the receiver.
+  virtual void SetReceiver(Receiver* receiver) = 0;
+  // Drops the message where it cannot be sent, or too many wait.
+  virtual void Send(raft::Message message) = 0;
+  // Where voters can be reached from now on, beside those of the settings.
+  virtual void SetVoters(const VoterSet& voters) = 0;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_RAFT_HOST_TRANSPORT_H_
