@@ -106,6 +106,7 @@ std::optional<Message> Leadership::OnLogRead(const ReadLog& request, std::vector
   const auto found = peers_.find(request.to);
   if (found == peers_.end()) return std::nullopt;
   Progress& peer = found->second;
+  if (!peer.is_reading()) return std::nullopt;  // it was forgotten meanwhile, and came again
   const bool is_due = peer.IsReading(request.from);
   const auto prev_term = log_.TermBefore(request.from);
   if (!is_due || batches.empty() || !prev_term.has_value()) {

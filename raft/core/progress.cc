@@ -57,7 +57,9 @@ bool Progress::Diverged(Offset base, Offset next) {
 void Progress::Restart() {
   if (state_ == State::kStream) {
     state_ = State::kProbe;
-    next_ = std::max(match_, received_);
+    // Where nothing is known of it yet, its answer says where to look.
+    const Offset known = std::max(match_, received_);
+    if (known > Offset{0}) next_ = known;
   }
   asked_ = false;
   ForgetInFlight();

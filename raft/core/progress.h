@@ -42,6 +42,7 @@ class Progress {
   void BeginRead() { reading_ = true; }
   // A message was made of what was read, up to `next` (or none: equal to next()).
   void EndRead(Offset next, size_t bytes);
+  bool is_reading() const { return reading_; }
   // Whether what was asked to be read is still what should be sent.
   bool IsReading(Offset from) const {
     return reading_ && state_ == State::kStream && from == next_;

@@ -156,7 +156,7 @@ class Raft {
   VoterKey leader_key_;
   MonotonicTime heard_leader_;
   Offset verified_end_{0};  // up to here the log is the leader's
-  Offset acknowledged_{-1};
+  Offset acknowledged_{0};
   Offset leader_commit_{0};
   std::deque<MonotonicTime> losses_;
 

@@ -134,7 +134,7 @@ void Raft::BecomeFollower(MonotonicTime now, Term term, NodeId leader) {
   role_ = Role::kFollower;
   campaign_.reset();
   verified_end_ = Offset{0};
-  acknowledged_ = Offset{-1};
+  acknowledged_ = Offset{0};
   leader_commit_ = Offset{0};
   leader_ = {.node = leader, .term = hard_.term};
 }

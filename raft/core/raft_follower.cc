@@ -98,9 +98,8 @@ void Raft::OnAppendRequest(MonotonicTime now, const Message& message,
       request.base <= log_.commit() || log_.TermBefore(request.base) == request.prev_term;
   if (!is_match) {
     TermEnd hint = log_.EndOf(request.prev_term);
-    // What is committed is the leader's, so there is no need to look before it.
-    if (hint.end < log_.commit())
-      hint = {log_.TermBefore(log_.commit()).value_or(Term{0}), log_.commit()};
+    // What is committed is the leader's, whatever its terms: there is no need to look before it.
+    if (hint.end < log_.commit()) hint = {request.prev_term, log_.commit()};
     AppendReply reply{.matched = false,
                       .base = request.base,
                       .received = {},

@@ -25,15 +25,31 @@ std::optional<VoterEndpoint> ParseEndpoint(std::string_view text) {
                        static_cast<uint16_t>(*port)};
 }
 
+// "<offset> <term>".
+std::optional<LogBase::Place> ParsePlace(std::string_view text) {
+  const size_t space = text.find(' ');
+  if (space == std::string_view::npos) return std::nullopt;
+  const auto start = ParseNumber(text.substr(0, space));
+  const auto term = ParseNumber(text.substr(space + 1));
+  if (!start || !term || *term > INT32_MAX) return std::nullopt;
+  return LogBase::Place{Offset{*start}, Term{static_cast<int32_t>(*term)}};
+}
+
+std::string PlaceText(const LogBase::Place& place) {
+  return std::to_string(place.start.value) + " " + std::to_string(place.term.value);
+}
+
 std::optional<LogBase> Parse(std::string_view text) {
   TakeLine(&text, kFirstLine);
+  LogBase base;
   const auto start = TakeLine(&text, "start ");
-  const auto term = TakeLine(&text, "term ");
-  if (!start || !term) return std::nullopt;
-  const auto offset = ParseNumber(*start);
-  const auto number = ParseNumber(*term);
-  if (!offset || !number || *number > INT32_MAX) return std::nullopt;
-  LogBase base{Offset{*offset}, Term{static_cast<int32_t>(*number)}, {}};
+  const auto place = start.has_value() ? ParsePlace(*start) : std::nullopt;
+  if (!place) return std::nullopt;
+  base.place = *place;
+  if (const auto before = TakeLine(&text, "before ")) {
+    base.before = ParsePlace(*before);
+    if (!base.before) return std::nullopt;
+  }
   if (const auto end = TakeLine(&text, "voters before ")) {
     const auto voters_end = ParseNumber(*end);
     if (!voters_end) return std::nullopt;
@@ -56,8 +72,8 @@ std::optional<LogBase> Parse(std::string_view text) {
 
 std::string EncodeLogBase(const LogBase& base) {
   std::string text(kFirstLine);
-  text += "\nstart " + std::to_string(base.start.value) + "\nterm " +
-          std::to_string(base.term.value) + "\n";
+  text += "\nstart " + PlaceText(base.place) + "\n";
+  if (base.before.has_value()) text += "before " + PlaceText(*base.before) + "\n";
   if (base.voters.has_value()) {
     text += "voters before " + std::to_string(base.voters->end.value) + "\n";
     for (const Voter& voter : base.voters->voters.voters) {

@@ -15,9 +15,22 @@ namespace gregor {
 // and who voted there. Saved before the log is cut to begin at `start`. Format: docs/formats.md
 // "Log base file".
 struct LogBase {
-  Offset start{0};
-  Term term{0};
+  struct Place {
+    Offset start{0};
+    Term term{0};
+    friend bool operator==(const Place&, const Place&) = default;
+  };
+  Place place;
+  // Where the log began until then, in case that the cut does not happen any more.
+  std::optional<Place> before;
   std::optional<raft::VotersAt> voters;
+
+  // The term of the record before `start`, if the file says so.
+  std::optional<Term> TermBefore(Offset start) const {
+    if (start == place.start) return place.term;
+    if (before.has_value() && start == before->start) return before->term;
+    return std::nullopt;
+  }
 };
 
 std::string EncodeLogBase(const LogBase& base);

@@ -61,6 +61,9 @@ class MetadataLog {
   // Offset of the next record to be appended; on a leader nobody else appends, so the next batch
   // begins there.
   virtual Offset end_offset() const = 0;
+  // Everything before it is durable here. What is committed may be beyond it, as it is durable
+  // elsewhere then: state that is kept must not be of more than this.
+  virtual Offset durable_offset() const = 0;
   // Term of the record at `offset`; -1 where that is not known.
   virtual Term TermAt(Offset offset) const = 0;
   virtual QuorumLeader leader() const = 0;

@@ -135,7 +135,8 @@ raft::RestoredLog RaftLog::Restored() const {
   log.end = end_offset();
   log.commit = from_;
   if (log.start > Offset{0}) log.term_before_start.reset();
-  if (base_.has_value() && base_->start == log.start) log.term_before_start = base_->term;
+  if (base_.has_value() && log.start > Offset{0})
+    log.term_before_start = base_->TermBefore(log.start);
   for (const EpochCache::Entry& entry : store_->log().epochs().entries())
     log.terms.push_back({Term{entry.epoch.value}, entry.start});
   const bool is_before = base_.has_value() && base_->voters.has_value() &&
@@ -222,7 +223,9 @@ void RaftLog::TrimBefore(Offset offset) {
   const raft::LogView& log = core_->log();
   const auto term = log.TermBefore(offset);
   if (offset > log.commit() || offset > log.durable() || !term.has_value()) return;
-  LogBase base{offset, *term, {}};
+  LogBase base;
+  base.place = {offset, *term};
+  if (const auto now = log.TermBefore(log.start())) base.before = {log.start(), *now};
   if (const auto* const voters = log.VotersBefore(offset)) base.voters = *voters;
   options_.disk->Submit(
       Lane::kSync, "raft.log_base", *options_.loop,

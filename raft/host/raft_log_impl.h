@@ -39,6 +39,9 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   void Start(Offset from, Listener& listener) override;
   Offset start_offset() const override { return store_->log().ends().log_start; }
   Offset end_offset() const override { return store_->end(); }
+  Offset durable_offset() const override {
+    return core_ != nullptr ? core_->log().durable() : store_->log().ends().synced_end;
+  }
   Term TermAt(Offset offset) const override;
   QuorumLeader leader() const override { return told_; }
   Result<AppendedRecords> Append(Term term, std::vector<std::string> records) override;

@@ -13,32 +13,36 @@ LogBase SomeBase() {
   second.bytes[15] = 200;
   VoterSet voters{{{{NodeId{1}, first}, {{"internal", "10.0.0.1", 9093}}},
                    {{NodeId{2}, second}, {{"internal", "::1", 9193}, {"other", "b.example", 1}}}}};
-  return {Offset{12'345'678'901}, Term{17}, raft::VotersAt{Offset{12'000'000'000}, voters}};
+  return {{Offset{12'345'678'901}, Term{17}},
+          LogBase::Place{Offset{77}, Term{3}},
+          raft::VotersAt{Offset{12'000'000'000}, voters}};
 }
 
 TEST(LogBaseFile, WhatIsSavedIsRead) {
-  SimFileSystem files(1);
+  SimFileSystem files(1, nullptr);
   ASSERT_TRUE(files.MakeDirectory("/metadata").ok());
   const LogBase base = SomeBase();
   ASSERT_TRUE(SaveLogBase(files, "/metadata/log-base", base).ok());
   const auto read = ReadLogBase(files, "/metadata/log-base");
   ASSERT_TRUE(read.ok()) << read.error();
   ASSERT_TRUE(read->has_value());
-  EXPECT_EQ((*read)->start, base.start);
-  EXPECT_EQ((*read)->term, base.term);
+  EXPECT_EQ((*read)->place, base.place);
+  EXPECT_EQ((*read)->before, base.before);
   ASSERT_TRUE((*read)->voters.has_value());
   EXPECT_EQ((*read)->voters->end, base.voters->end);
   EXPECT_EQ((*read)->voters->voters, base.voters->voters);
 }
 
 TEST(LogBaseFile, ItMayHaveNoVoters) {
-  const auto read = DecodeLogBase(EncodeLogBase({Offset{5}, Term{1}, {}}));
+  const auto read = DecodeLogBase(EncodeLogBase({{Offset{5}, Term{1}}, {}, {}}));
   ASSERT_TRUE(read.ok()) << read.error();
   EXPECT_FALSE(read->voters.has_value());
+  EXPECT_EQ(read->TermBefore(Offset{5}), Term{1});
+  EXPECT_EQ(read->TermBefore(Offset{4}), std::nullopt);
 }
 
 TEST(LogBaseFile, AMissingOneIsNone) {
-  SimFileSystem files(1);
+  SimFileSystem files(1, nullptr);
   ASSERT_TRUE(files.MakeDirectory("/metadata").ok());
   const auto read = ReadLogBase(files, "/metadata/log-base");
   ASSERT_TRUE(read.ok()) << read.error();

@@ -94,6 +94,7 @@ TimerId SimLoop::After(Duration delay, const char* name, Task task) {
 void SimLoop::Cancel(TimerId timer) {
   if (killed_) return;  // by what is destroyed after the loop has stopped
   CHECK(InLoop());
+  held_.erase(timer.value);
   auto found = waiting_.find(timer.value);
   if (found == waiting_.end()) return;
   const Scheduler::EventId event = found->second;
@@ -103,19 +104,35 @@ void SimLoop::Cancel(TimerId timer) {
 
 uint64_t SimLoop::Add(MonotonicTime time, const char* name, Task task) {
   const uint64_t number = ++last_timer_;
-  waiting_[number] = scheduler_.At(time, name, [this, number, task = std::move(task)]() mutable {
-    waiting_.erase(number);
-    CHECK(!running_);
-    running_ = true;
-    task();
-    task = nullptr;  // what it holds goes while the loop runs, as on a thread
-    running_ = false;
-  });
+  AddNumbered(number, time, name, std::move(task));
   return number;
+}
+
+void SimLoop::AddNumbered(uint64_t number, MonotonicTime time, const char* name, Task task) {
+  waiting_[number] =
+      scheduler_.At(time, name, [this, number, name, task = std::move(task)]() mutable {
+        waiting_.erase(number);
+        if (paused_) {
+          held_.emplace(number, std::pair(name, std::move(task)));
+          return;
+        }
+        CHECK(!running_);
+        running_ = true;
+        task();
+        task = nullptr;  // what it holds goes while the loop runs, as on a thread
+        running_ = false;
+      });
+}
+
+void SimLoop::Resume() {
+  paused_ = false;
+  for (auto& [number, held] : std::exchange(held_, {}))
+    AddNumbered(number, scheduler_.clock().Now(), held.first, std::move(held.second));
 }
 
 void SimLoop::Kill() {
   killed_ = true;
+  held_.clear();
   while (!waiting_.empty()) {
     const Scheduler::EventId event = waiting_.begin()->second;
     waiting_.erase(waiting_.begin());

@@ -83,6 +83,10 @@ class SimLoop final : public EventLoop {
   bool InLoop() const override { return running_; }
   const Clock& clock() const override { return scheduler_.clock(); }
 
+  // As if the process was stopped (SIGSTOP, a machine that stands still): what becomes due waits,
+  // and runs at Resume().
+  void Pause() { paused_ = true; }
+  void Resume();
   // As if the process was killed: nothing that waits here runs any more, nor what is posted later.
   void Kill();
   // Runs `call` as a task of this loop, now. For tests, which stand outside of all loops.
@@ -94,15 +98,18 @@ class SimLoop final : public EventLoop {
  private:
   // Adds an event that is forgotten with the loop.
   uint64_t Add(MonotonicTime time, const char* name, Task task);
+  void AddNumbered(uint64_t number, MonotonicTime time, const char* name, Task task);
 
   Scheduler& scheduler_;
   const std::string name_;
   Random random_;
   bool running_ = false;
   bool killed_ = false;
+  bool paused_ = false;
   MonotonicTime last_post_;
   uint64_t last_timer_ = 0;
   std::map<uint64_t, Scheduler::EventId> waiting_;
+  std::map<uint64_t, std::pair<const char*, Task>> held_;  // due while it was paused
 };
 
 }  // namespace gregor

@@ -8,6 +8,9 @@ const std::vector<Scenario>& AllScenarios() {
        RunStorageScenario},
       {"broker", "a node without its doors: topics, producers, readers, restarts",
        RunBrokerScenario},
+      {"quorum",
+       "voters and observers of the metadata quorum: elections, replication, faults of all kinds",
+       RunQuorumScenario},
   };
   return scenarios;
 }

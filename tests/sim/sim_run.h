@@ -37,6 +37,9 @@ SimReport RunStorageScenario(const SimRun& run);
 // A node of controller and broker, its clients and its administrator.
 SimReport RunBrokerScenario(const SimRun& run);
 
+// The metadata quorum: voters and observers, with nothing on top.
+SimReport RunQuorumScenario(const SimRun& run);
+
 struct Scenario {
   std::string_view name;
   std::string_view about;

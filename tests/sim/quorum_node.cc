@@ -1,0 +1,155 @@
+#include "tests/sim/quorum_node.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace gregor {
+namespace {
+
+constexpr char kPath[] = "/node/metadata";
+
+}  // namespace
+
+QuorumNode::QuorumNode(Scheduler& scheduler, SimNetwork& network, QuorumChecker& checker,
+                       Options options, uint64_t seed)
+    : scheduler_(scheduler),
+      network_(network),
+      checker_(checker),
+      options_(std::move(options)),
+      random_(scheduler.random().Fork().Next() ^ seed) {
+  Format();
+}
+
+void QuorumNode::Format() {
+  files_ = std::make_unique<SimFileSystem>(random_.Next(), &scheduler_.trace());
+  directory_ = random_.NewUuid<DirectoryId>();
+  is_new_ = true;
+  delivered_ = Offset{0};
+  const std::string folder = MetadataLogPath(kPath);
+  for (const char* const each : {"/node", kPath}) CHECK(files_->MakeDirectory(each).ok());
+  CHECK(files_->MakeDirectory(folder).ok());
+  const auto written = ReplaceFile(*files_, JoinPath(folder, "meta.properties"),
+                                   "version=1\ncluster.id=" + options_.cluster.ToString() +
+                                       "\nnode.id=" + std::to_string(options_.node.value) +
+                                       "\ndirectory.id=" + directory_.ToString() + "\n");
+  CHECK(written.ok()) << written.error();
+  for (const char* const each : {"/", "/node", kPath}) CHECK(files_->SyncDirectory(each).ok());
+}
+
+void QuorumNode::Start() {
+  CHECK(process_ == nullptr);
+  failure_.reset();
+  const std::string name = "node" + std::to_string(options_.node.value);
+  process_ = std::make_unique<Process>(scheduler_, *files_, name);
+  process_->transport = network_.Attach(options_.node, process_->loop);
+  RaftLogOptions options;
+  options.loop = &process_->loop;
+  options.disk = &process_->disk;
+  options.path = kPath;
+  options.cluster_id = options_.cluster;
+  options.raft = options_.raft;
+  options.raft.self = {options_.node, directory_};
+  options.raft.configured = options_.configured;
+  options.transport = process_->transport.get();
+  options.random = random_.Fork();
+  options.may_be_empty = is_new_;
+  options.batch_bytes_max = 1u << 20;
+  options.segment_bytes = options_.segment_bytes;
+  process_->loop.Post("node.open", [this, options = std::move(options)]() mutable {
+    OpenRaftLog(std::move(options), [this](auto log) { OnOpened(std::move(log)); });
+  });
+}
+
+void QuorumNode::OnOpened(Result<std::unique_ptr<MetadataLog>> log) {
+  if (!log.ok()) {
+    failure_ = log.error();
+    return;
+  }
+  process_->log = *std::move(log);
+  // The state machine has kept what it was given, or not.
+  const Offset start = process_->log->start_offset();
+  if (delivered_ < start || random_.Chance(0.3)) delivered_ = start;
+  if (delivered_ > process_->log->end_offset()) {
+    failure_ = Error(Reason::kStorageError, "the log lost what was committed");
+    return;
+  }
+  process_->log->Start(delivered_, *this);
+}
+
+Offset QuorumNode::kept() const {
+  return is_open() ? std::min(delivered_, process_->log->durable_offset()) : delivered_;
+}
+
+std::string QuorumNode::ends() const {
+  if (!is_open()) return "?";
+  const Offset end = process_->log->end_offset();
+  std::string text;
+  Term last{-2};
+  for (Offset at = process_->log->start_offset(); at < end; at = at + 1) {
+    const Term term = process_->log->TermAt(at);
+    if (term != std::exchange(last, term))
+      text += std::to_string(at.value) + " (term " + std::to_string(term.value) + ") ";
+  }
+  return text + ".. " + std::to_string(end.value);
+}
+
+void QuorumNode::Pause() {
+  is_paused_ = true;
+  process_->loop.Pause();
+}
+
+void QuorumNode::Resume() {
+  if (std::exchange(is_paused_, false)) process_->loop.Resume();
+}
+
+void QuorumNode::Stop(StopKind stop) {
+  is_paused_ = false;
+  if (process_ != nullptr) {
+    // The state that is kept is of what is durable.
+    delivered_ = kept();
+    process_->disk.Kill();
+    process_->loop.Kill();
+    process_->log.reset();
+    process_->transport.reset();
+    process_.reset();
+  }
+  if (stop == StopKind::kPowerLoss) {
+    files_->LosePower();
+  } else {
+    files_->KillProcess();
+  }
+}
+
+void QuorumNode::Wipe() {
+  CHECK(process_ == nullptr);
+  Format();
+}
+
+void QuorumNode::Append(std::string value, size_t records) {
+  process_->loop.Run([&] {
+    const Term term = process_->log->leader().term;
+    const Offset base = process_->log->end_offset();
+    std::vector<std::string> values;
+    for (size_t i = 0; i < records; ++i) values.push_back(value + "." + std::to_string(i));
+    for (size_t i = 0; i < records; ++i)
+      checker_.OnAppended(term, base + static_cast<int64_t>(i), values[i]);
+    const auto appended = process_->log->Append(term, values);
+    if (!appended.ok()) checker_.OnRefused(term, base, records);
+  });
+}
+
+void QuorumNode::OnCommitted(CommittedRecords batch) {
+  checker_.OnDelivered(options_.node, delivered_, batch);
+  delivered_ = batch.next_offset();
+  is_new_ = false;
+}
+
+void QuorumNode::OnLeader(const QuorumLeader& leader) {
+  checker_.OnLeader(options_.node, leader);
+  scheduler_.trace().Note("leader", static_cast<uint64_t>(leader.leader.value),
+                          static_cast<uint64_t>(leader.term.value),
+                          "seen by " + std::to_string(options_.node.value));
+}
+
+}  // namespace gregor

@@ -1,0 +1,106 @@
+#ifndef GREGOR_TESTS_SIM_QUORUM_NODE_H_
+#define GREGOR_TESTS_SIM_QUORUM_NODE_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "raft/host/raft_log.h"
+#include "storage/reserved_files.h"
+#include "tests/sim/checkers.h"
+#include "tests/sim/quorum_checkers.h"
+#include "tests/sim/scheduler.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_file_system.h"
+#include "tests/sim/sim_network.h"
+
+namespace gregor {
+
+// A node of the metadata quorum with nothing on top: its disk, its log, its process, which starts
+// and ends any number of times. Thread: the simulation's.
+class QuorumNode final : private MetadataLog::Listener {
+ public:
+  struct Options {
+    NodeId node{1};
+    ClusterId cluster;
+    std::vector<Voter> configured;
+    raft::Options raft;
+    int64_t segment_bytes = 1 << 20;
+  };
+
+  QuorumNode(Scheduler& scheduler, SimNetwork& network, QuorumChecker& checker, Options options,
+             uint64_t seed);
+  ~QuorumNode() override { Stop(StopKind::kKill); }
+
+  // REQUIRES: stopped.
+  void Start();
+  void Stop(StopKind stop);
+  // The disk is exchanged for an empty one. REQUIRES: stopped.
+  void Wipe();
+  void Pause();
+  void Resume();
+  bool is_paused() const { return is_paused_; }
+  void Hang() { process_->disk.Hang(); }
+  void ResumeDisk() { process_->disk.Resume(); }
+  void SetLatency(const SimDisk::Latency& latency) { process_->disk.set_latency(latency); }
+
+  NodeId id() const { return options_.node; }
+  bool is_running() const { return process_ != nullptr; }
+  bool is_open() const { return is_running() && process_->log != nullptr; }
+  bool leads() const { return is_open() && process_->log->leader().leader == options_.node; }
+  QuorumLeader leader() const { return is_open() ? process_->log->leader() : QuorumLeader{}; }
+  Offset delivered() const { return delivered_; }
+  // The state that a crash leaves.
+  Offset kept() const;
+  // Of its log, and where its terms begin.
+  std::string ends() const;
+  // What keeps the process from going on.
+  const std::optional<Error>& failure() const { return failure_; }
+  SimFileSystem& files() { return *files_; }
+
+  // REQUIRES: leads().
+  void Append(std::string value, size_t records);
+  // Everything delivered is in a snapshot (in memory of the test; it survives everything).
+  void Trim(Offset offset) { process_->log->TrimBefore(offset); }
+
+ private:
+  // Formats an empty disk, with a new directory id.
+  void Format();
+
+  struct Process {
+    Process(Scheduler& scheduler, SimFileSystem& files, const std::string& name)
+        : reserved(files, {.path = "/node/reserve", .beneficiaries = {"/node/"}}),
+          loop(scheduler, name),
+          disk(scheduler, reserved) {
+      (void)reserved.Fill();
+    }
+    ReservedFiles reserved;
+    SimLoop loop;
+    SimDisk disk;
+    std::unique_ptr<RaftTransport> transport;
+    std::unique_ptr<MetadataLog> log;
+  };
+
+  void OnOpened(Result<std::unique_ptr<MetadataLog>> log);
+  void OnCommitted(CommittedRecords batch) override;
+  void OnLeader(const QuorumLeader& leader) override;
+  void OnFailure(const Error& error) override { failure_ = error; }
+
+  Scheduler& scheduler_;
+  SimNetwork& network_;
+  QuorumChecker& checker_;
+  const Options options_;
+  std::unique_ptr<SimFileSystem> files_;
+  Random random_;
+  DirectoryId directory_;
+  bool is_new_ = true;   // nothing was ever delivered
+  Offset delivered_{0};  // in this life; the state machine's
+  std::optional<Error> failure_;
+  bool is_paused_ = false;
+  std::unique_ptr<Process> process_;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_TESTS_SIM_QUORUM_NODE_H_

@@ -1,0 +1,287 @@
+#include "tests/sim/quorum_scenario.h"
+
+#include <algorithm>
+#include <sstream>
+#include <utility>
+
+#include "base/check.h"
+#include "tests/sim/swarm.h"
+
+namespace gregor {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration kSettleLimit = std::chrono::minutes(2);
+
+}  // namespace
+
+QuorumSwarm::QuorumSwarm(Random& random) {
+  voter_count = Pick<int>(random, {1, 3, 3, 3, 5});
+  observer_count = static_cast<int>(random.Below(3));
+  fault_weights = {4, 4, 2, 3, 3, 3, 4, 2, 2, 2, 2, 1};
+  CHECK_EQ(fault_weights.size(), size_t{kFaultCount});
+  for (uint64_t& weight : fault_weights) {
+    if (random.Chance(0.5)) weight = 0;
+  }
+  fault_weights[kHeal] = 4;
+  duration = seconds(random.Between(5, 30));
+  append_interval = microseconds(LogUniform(random, 5'000, 200'000));
+  fault_interval = milliseconds(LogUniform(random, 200, 10'000));
+  segment_bytes = LogUniform(random, 5000, 1 << 20);
+  trims = fault_weights[kWipe] == 0 && random.Chance(0.7);
+  if (random.Chance(0.5)) network.loss = random.Fraction() * 0.2;
+  if (random.Chance(0.5)) network.duplicate = random.Fraction() * 0.2;
+  if (random.Chance(0.3)) network.late = random.Fraction() * 0.05;
+  network.delay_max = microseconds(LogUniform(random, 200, 50'000));
+  raft.append_bytes_max = static_cast<size_t>(LogUniform(random, 100, 1 << 20));
+  raft.in_flight_bytes_max = static_cast<size_t>(LogUniform(random, 200, 8 << 20));
+  raft.in_flight_messages_max = random.Between(1, 64);
+}
+
+QuorumScenario::QuorumScenario(const SimRun& run)
+    : scheduler_(run.seed),
+      random_(scheduler_.random().Fork()),
+      swarm_(random_),
+      network_(scheduler_),
+      checker_(verdict_) {
+  scheduler_.trace().Keep(run.trace_kept);
+  network_.faults() = swarm_.network;
+  QuorumNode::Options options;
+  options.cluster = random_.NewUuid<ClusterId>();
+  options.raft = swarm_.raft;
+  options.segment_bytes = swarm_.segment_bytes;
+  for (int id = 1; id <= swarm_.voter_count; ++id)
+    options.configured.push_back({{NodeId{id}, DirectoryId{}}, {}});
+  for (int id = 1; id <= swarm_.voter_count + swarm_.observer_count; ++id) {
+    options.node = NodeId{id};
+    nodes_.push_back(std::make_unique<QuorumNode>(scheduler_, network_, checker_, options,
+                                                  run.seed * 100 + static_cast<uint64_t>(id)));
+  }
+}
+
+SimReport QuorumScenario::Run() {
+  for (auto& node : nodes_) Start(*node);
+  ScheduleAppend();
+  ScheduleFault();
+  const MonotonicTime end = scheduler_.clock().Now() + swarm_.duration;
+  while (!verdict_.failed() && scheduler_.clock().Now() < end && scheduler_.Step()) AfterEvent();
+  chaos_ = false;
+  if (!verdict_.failed()) CheckLiveness();
+  report_.failure = verdict_.what();
+  report_.trace_hash = scheduler_.trace().hash();
+  report_.event_count = scheduler_.trace().event_count();
+  report_.trace = scheduler_.trace().kept();
+  report_.counts["records"] = checker_.record_count();
+  report_.counts["terms"] = checker_.term_count();
+  report_.counts["simulated seconds"] =
+      static_cast<uint64_t>((scheduler_.clock().Now() - MonotonicTime()) / seconds(1));
+  return std::move(report_);
+}
+
+void QuorumScenario::Start(QuorumNode& node) {
+  node.Start();
+  if (chaos_ && random_.Chance(0.3)) {
+    node.SetLatency({.min = microseconds(20),
+                     .max = microseconds(random_.Between(100, 20'000)),
+                     .outlier_chance = random_.Fraction() * 0.1,
+                     .outlier = milliseconds(random_.Between(10, 2000))});
+  }
+}
+
+// A failed disk ends the process, as a supervisor sees it, and it is started again.
+void QuorumScenario::AfterEvent() {
+  for (auto& node : nodes_) {
+    if (!node->failure().has_value() || !node->is_running()) continue;
+    const bool is_explained = node->files().counts().io_errors > known_errors_[node->id()] ||
+                              node->files().is_powerless();
+    known_errors_[node->id()] = node->files().counts().io_errors;
+    if (!is_explained)
+      return verdict_.Fail("node ", node->id(), " fails, and nothing is wrong: ", *node->failure());
+    node->Stop(node->files().is_powerless() ? StopKind::kPowerLoss : StopKind::kKill);
+    node->files().Disarm();
+    Start(*node);
+  }
+}
+
+QuorumNode* QuorumScenario::Leader() {
+  QuorumNode* leader = nullptr;
+  for (auto& node : nodes_) {
+    if (node->leads() && (leader == nullptr || node->leader().term > leader->leader().term))
+      leader = node.get();
+  }
+  return leader;
+}
+
+void QuorumScenario::ScheduleAppend() {
+  scheduler_.After(About(random_, swarm_.append_interval), "client.append", [this] {
+    // Whoever takes itself for the leader may be asked.
+    for (auto& node : nodes_) {
+      if (!node->leads() || node->is_paused()) continue;
+      const size_t records = random_.Chance(0.1) ? random_.Between(1, 50) : 1;
+      std::string value = "v" + std::to_string(++last_value_);
+      value.resize(static_cast<size_t>(LogUniform(random_, 10, 2000)), '.');
+      node->Append(std::move(value), records);
+    }
+    ScheduleAppend();
+  });
+}
+
+void QuorumScenario::ScheduleFault() {
+  scheduler_.After(About(random_, swarm_.fault_interval), "fault", [this] {
+    if (!chaos_) return;
+    const auto fault = static_cast<QuorumSwarm::Fault>(PickWeighted(random_, swarm_.fault_weights));
+    scheduler_.trace().Note("fault", fault);
+    Inject(fault);
+    ScheduleFault();
+  });
+}
+
+void QuorumScenario::Crash(QuorumNode& node, StopKind stop) {
+  if (node.is_running()) {
+    node.Stop(stop);
+  } else {
+    Start(node);
+  }
+}
+
+void QuorumScenario::Inject(QuorumSwarm::Fault fault) {
+  QuorumNode& node = *nodes_[random_.Below(nodes_.size())];
+  QuorumNode* const leader = Leader();
+  static constexpr const char* kNames[] = {
+      "kill", "power loss", "power loss of all", "kill leader", "isolate",     "bridge",
+      "heal", "pause",      "slow disk",         "hang",        "failed call", "wipe"};
+  ++report_.counts[kNames[fault]];
+  switch (fault) {
+    case QuorumSwarm::kKill:
+      return Crash(node, StopKind::kKill);
+    case QuorumSwarm::kPowerLoss:
+      return Crash(node, StopKind::kPowerLoss);
+    case QuorumSwarm::kPowerLossOfAll:
+      for (auto& each : nodes_) {
+        if (each->is_running()) each->Stop(StopKind::kPowerLoss);
+      }
+      for (auto& each : nodes_) Start(*each);
+      return;
+    case QuorumSwarm::kKillLeader:
+      if (leader != nullptr) Crash(*leader, StopKind::kKill);
+      return;
+    case QuorumSwarm::kIsolate:
+      return Isolate(leader != nullptr && random_.Chance(0.5) ? *leader : node);
+    case QuorumSwarm::kCutSome:
+      return CutSome();
+    case QuorumSwarm::kHeal:
+      return Heal();
+    case QuorumSwarm::kPause:
+      if (node.is_running()) node.Pause();
+      return;
+    case QuorumSwarm::kSlowDisk:
+      if (node.is_running())
+        node.SetLatency({.min = milliseconds(1), .max = milliseconds(random_.Between(10, 3000))});
+      return;
+    case QuorumSwarm::kHang:
+      if (node.is_running()) node.Hang();
+      return;
+    case QuorumSwarm::kFailCall: {
+      const auto operation = static_cast<SimOperation>(random_.Between(1, 6));
+      return node.files().FailNext(operation, "/node/metadata");
+    }
+    case QuorumSwarm::kWipe:
+      if (wiped_count_ >= (swarm_.voter_count - 1) / 2) return;
+      if (node.id().value <= swarm_.voter_count) ++wiped_count_;
+      node.Stop(StopKind::kKill);
+      node.Wipe();
+      known_errors_[node.id()] = 0;
+      return Start(node);
+    case QuorumSwarm::kFaultCount:
+      return;
+  }
+}
+
+void QuorumScenario::Isolate(QuorumNode& node) {
+  const bool noticed = random_.Chance(0.5);
+  const bool to = random_.Chance(0.8);
+  const bool from = !to || random_.Chance(0.7);
+  for (auto& other : nodes_) {
+    if (other.get() == &node) continue;
+    if (to) network_.Cut(other->id(), node.id(), noticed);
+    if (from) network_.Cut(node.id(), other->id(), noticed);
+  }
+}
+
+// Bridges, rings and halves, one-way or not: whatever comes.
+void QuorumScenario::CutSome() {
+  const double share = random_.Fraction();
+  for (auto& from : nodes_) {
+    for (auto& to : nodes_) {
+      if (from != to && random_.Chance(share))
+        network_.Cut(from->id(), to->id(), random_.Chance(0.5));
+    }
+  }
+}
+
+void QuorumScenario::Heal() {
+  network_.HealAll();
+  for (auto& node : nodes_) {
+    if (!node->is_running()) {
+      Start(*node);
+    } else {
+      node->Resume();
+      node->ResumeDisk();
+    }
+  }
+  if (!swarm_.trims || !random_.Chance(0.5)) return;
+  Offset least = checker_.end();
+  for (auto& node : nodes_) least = std::min(least, node->kept());
+  for (auto& node : nodes_) {
+    if (node->is_open()) node->Trim(least);
+  }
+}
+
+std::string QuorumScenario::Describe() const {
+  std::ostringstream text;
+  for (const auto& node : nodes_) {
+    text << "node " << node->id() << (node->is_open() ? "" : " (not open)") << " was given "
+         << node->delivered() << ", log " << node->ends() << ", leader " << node->leader().leader
+         << " of term " << node->leader().term << "; ";
+  }
+  return text.str() + "wiped: " + std::to_string(wiped_count_);
+}
+
+// After the last fault: a leader, that stays; what is appended comes everywhere, and so does all
+// that was committed before.
+void QuorumScenario::CheckLiveness() {
+  network_.faults() = NetworkFaults();
+  for (auto& node : nodes_) node->files().Disarm();
+  Heal();
+  for (auto& node : nodes_) node->SetLatency({});
+  const auto run_until = [&](const std::function<bool()>& done) {
+    return scheduler_.RunUntil(
+        [&] {
+          AfterEvent();
+          return verdict_.failed() || done();
+        },
+        kSettleLimit);
+  };
+  if (!run_until([&] { return Leader() != nullptr; }))
+    return verdict_.Fail("L1: there is no leader when all is well again");
+  const Offset before = checker_.end();
+  const bool settled = run_until([&] {
+    if (checker_.end() <= before) return false;
+    return std::all_of(nodes_.begin(), nodes_.end(),
+                       [&](const auto& node) { return node->delivered() > before; });
+  });
+  if (!settled && !verdict_.failed())
+    return verdict_.Fail("L2: what is appended does not come everywhere when all is well again: ",
+                         Describe());
+  const size_t terms = checker_.term_count();
+  scheduler_.RunFor(seconds(20));
+  if (checker_.term_count() > terms + 1)
+    verdict_.Fail("L6: leaders change though nothing is wrong");
+}
+
+SimReport RunQuorumScenario(const SimRun& run) { return QuorumScenario(run).Run(); }
+
+}  // namespace gregor

@@ -1,0 +1,83 @@
+#ifndef GREGOR_TESTS_SIM_QUORUM_SCENARIO_H_
+#define GREGOR_TESTS_SIM_QUORUM_SCENARIO_H_
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "tests/sim/quorum_checkers.h"
+#include "tests/sim/quorum_node.h"
+#include "tests/sim/sim_network.h"
+#include "tests/sim/sim_run.h"
+
+namespace gregor {
+
+// What a run does and suffers, drawn from its seed.
+struct QuorumSwarm {
+  enum Fault {
+    kKill,
+    kPowerLoss,
+    kPowerLossOfAll,
+    kKillLeader,
+    kIsolate,
+    kCutSome,
+    kHeal,
+    kPause,
+    kSlowDisk,
+    kHang,
+    kFailCall,
+    kWipe,
+    kFaultCount,
+  };
+
+  explicit QuorumSwarm(Random& random);
+
+  int voter_count = 3;
+  int observer_count = 0;
+  std::vector<uint64_t> fault_weights;
+  Duration duration{0};
+  Duration append_interval{0};  // mean
+  Duration fault_interval{0};   // mean
+  int64_t segment_bytes = 1 << 20;
+  bool trims = false;
+  NetworkFaults network;
+  raft::Options raft;
+};
+
+// Voters and observers of the metadata quorum, on disks and a network of all kinds.
+class QuorumScenario {
+ public:
+  explicit QuorumScenario(const SimRun& run);
+  SimReport Run();
+
+ private:
+  void Start(QuorumNode& node);
+  void Crash(QuorumNode& node, StopKind stop);
+  void AfterEvent();
+  QuorumNode* Leader();
+  void ScheduleAppend();
+  void ScheduleFault();
+  void Inject(QuorumSwarm::Fault fault);
+  void Isolate(QuorumNode& node);
+  void CutSome();
+  void Heal();
+  std::string Describe() const;
+  void CheckLiveness();
+
+  Scheduler scheduler_;
+  SimReport report_;
+  Verdict verdict_;
+  Random random_;
+  QuorumSwarm swarm_;
+  SimNetwork network_;
+  QuorumChecker checker_;
+  std::vector<std::unique_ptr<QuorumNode>> nodes_;
+  std::map<NodeId, uint64_t> known_errors_;
+  int wiped_count_ = 0;
+  uint64_t last_value_ = 0;
+  bool chaos_ = true;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_TESTS_SIM_QUORUM_SCENARIO_H_

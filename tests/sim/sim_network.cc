@@ -1,0 +1,110 @@
+#include "tests/sim/sim_network.h"
+
+#include "base/check.h"
+
+namespace gregor {
+
+class SimNetwork::End final : public RaftTransport {
+ public:
+  End(SimNetwork& network, NodeId node, EventLoop& loop, uint64_t life)
+      : network_(network), node_(node), loop_(loop), life_(life) {}
+  ~End() override { network_.OnDetached(node_, this); }
+
+  void SetReceiver(Receiver* receiver) override {
+    receiver_ = receiver;
+    if (receiver != nullptr) network_.OnAttached(node_);
+  }
+  void Send(raft::Message message) override { network_.Send(std::move(message)); }
+  void SetVoters(const VoterSet&) override {}
+
+  Receiver* receiver() const { return receiver_; }
+  uint64_t life() const { return life_; }
+  EventLoop& loop() { return loop_; }
+
+ private:
+  SimNetwork& network_;
+  const NodeId node_;
+  EventLoop& loop_;
+  const uint64_t life_;
+  Receiver* receiver_ = nullptr;
+};
+
+std::unique_ptr<RaftTransport> SimNetwork::Attach(NodeId node, EventLoop& loop) {
+  auto end = std::make_unique<End>(*this, node, loop, ++last_life_);
+  ends_[node] = end.get();
+  return end;
+}
+
+template <typename Call>
+void SimNetwork::After(Duration delay, NodeId node, Call call) {
+  // The loop goes with the process, and a paused one keeps what comes until it goes on.
+  scheduler_.After(delay, "net", [this, node, life = ends_.at(node)->life(), call] {
+    const auto end = ends_.find(node);
+    if (end == ends_.end() || end->second->life() != life) return;
+    end->second->loop().Post("net", [end = end->second, call] {
+      if (end->receiver() != nullptr) call(*end->receiver());
+    });
+  });
+}
+
+void SimNetwork::Send(raft::Message message) {
+  const NodeId to = message.to.node;
+  const NodeId from = message.from.node;
+  if (ends_.count(to) == 0 || IsCut(from, to) || random_.Chance(faults_.loss)) return;
+  const int copies = random_.Chance(faults_.duplicate) ? 2 : 1;
+  if (auto* const append = std::get_if<raft::AppendRequest>(&message.body)) append->batches.clear();
+  for (int i = 0; i < copies; ++i) {
+    const Duration most = random_.Chance(faults_.late) ? faults_.late_max : faults_.delay_max;
+    const Duration delay(random_.Between(faults_.delay_min.count(), most.count()));
+    After(delay, to, [this, message](RaftTransport::Receiver& receiver) {
+      if (IsCut(message.from.node, message.to.node)) return;
+      scheduler_.trace().Note("message", static_cast<uint64_t>(message.to.node.value),
+                              message.body.index(),
+                              "from " + std::to_string(message.from.node.value) + ", term " +
+                                  std::to_string(message.term.value));
+      receiver.OnMessage(message);
+    });
+  }
+}
+
+void SimNetwork::Tell(NodeId node, NodeId of, bool connected) {
+  if (ends_.count(node) == 0) return;
+  const Duration delay(random_.Between(0, faults_.delay_max.count()));
+  After(delay, node, [of, connected](RaftTransport::Receiver& receiver) {
+    if (connected) {
+      receiver.OnConnected(of);
+    } else {
+      receiver.OnDisconnected(of);
+    }
+  });
+}
+
+void SimNetwork::OnAttached(NodeId node) {
+  for (const auto& [other, end] : ends_) {
+    if (other == node || end->receiver() == nullptr || IsCut(node, other) || IsCut(other, node))
+      continue;
+    Tell(node, other, true);
+    Tell(other, node, true);
+  }
+}
+
+void SimNetwork::OnDetached(NodeId node, const End* end) {
+  if (ends_[node] != end) return;
+  ends_.erase(node);
+  for (const auto& [other, unused] : ends_) Tell(other, node, false);
+}
+
+void SimNetwork::Cut(NodeId from, NodeId to, bool noticed) {
+  if (!cuts_.insert({from, to}).second || !noticed) return;
+  Tell(from, to, false);
+  Tell(to, from, false);
+}
+
+void SimNetwork::HealAll() {
+  for (const auto& [from, to] : std::exchange(cuts_, {})) {
+    Tell(from, to, true);
+    Tell(to, from, true);
+  }
+}
+
+}  // namespace gregor

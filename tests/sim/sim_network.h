@@ -1,0 +1,66 @@
+#ifndef GREGOR_TESTS_SIM_SIM_NETWORK_H_
+#define GREGOR_TESTS_SIM_SIM_NETWORK_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "base/random.h"
+#include "raft/host/transport.h"
+#include "tests/sim/scheduler.h"
+
+namespace gregor {
+
+// How messages fare.
+struct NetworkFaults {
+  Duration delay_min = std::chrono::microseconds(50);
+  Duration delay_max = std::chrono::milliseconds(2);
+  double loss = 0;
+  double duplicate = 0;
+  double late = 0;  // arrives up to `late_max` after it was sent
+  Duration late_max = std::chrono::seconds(30);
+};
+
+// The wires between nodes: each direction of each pair is cut by itself. A connection is up while
+// both nodes are there and neither direction is cut; a cut is noticed at once or never, as it
+// comes. Thread: the simulation's.
+class SimNetwork {
+ public:
+  explicit SimNetwork(Scheduler& scheduler)
+      : scheduler_(scheduler), random_(scheduler.random().Fork()) {}
+
+  NetworkFaults& faults() { return faults_; }
+
+  // A node's end of all its wires; it goes with the node's process, and what is under way to it
+  // then is lost.
+  std::unique_ptr<RaftTransport> Attach(NodeId node, EventLoop& loop);
+
+  bool IsCut(NodeId from, NodeId to) const { return cuts_.count({from, to}) != 0; }
+  // `noticed`: the nodes learn that the connection is gone.
+  void Cut(NodeId from, NodeId to, bool noticed);
+  void HealAll();
+
+ private:
+  class End;
+
+  // Calls `call` with the node's receiver on its loop, unless its process has ended.
+  template <typename Call>
+  void After(Duration delay, NodeId node, Call call);
+  void Send(raft::Message message);
+  void Tell(NodeId node, NodeId of, bool connected);
+  void OnAttached(NodeId node);
+  void OnDetached(NodeId node, const End* end);
+
+  Scheduler& scheduler_;
+  Random random_;
+  NetworkFaults faults_;
+  std::map<NodeId, End*> ends_;
+  std::set<std::pair<NodeId, NodeId>> cuts_;
+  uint64_t last_life_ = 0;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_TESTS_SIM_SIM_NETWORK_H_
