@@ -99,6 +99,7 @@ class SimFileSystem final : public FileSystem {
   Result<void> WriteBytes(SimInode& inode, const std::string& path, uint64_t position,
                           std::string bytes);
   Result<void> Resize(SimInode& inode, const std::string& path, uint64_t size);
+  uint64_t RoomBytes() const;
   uint64_t FreeBytes() const;
   bool IsArmed(SimOperation operation, const std::string& path);
   double ErrorRate(SimOperation operation) const;
