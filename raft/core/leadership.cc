@@ -16,7 +16,7 @@ Leadership::Leadership(const Options& options, LogView& log, Effects& effects, T
       effects_(effects),
       term_(term),
       term_start_(log.end()),
-      makes_first_set_(log.voters() == nullptr),
+      is_first_set_open_(log.voters() == nullptr),
       next_heartbeat_(now) {}
 
 Message Leadership::To(const VoterKey& to) const {
@@ -59,6 +59,7 @@ void Leadership::OnAppendReply(MonotonicTime now, const VoterKey& from, const Ap
   if (found == peers_.end()) return;
   Progress& peer = found->second;
   peer.Hear(now);
+  is_forgiven_ = false;
   if (reply.matched) {
     if (reply.received > log_.end() || reply.durable > reply.received) return;  // nonsense
     return peer.Matched(now, reply.received, reply.durable, /*is_answer=*/true);
@@ -76,6 +77,7 @@ void Leadership::OnHeartbeatReply(MonotonicTime now, const VoterKey& from,
   if (found == peers_.end()) return;
   Progress& peer = found->second;
   peer.Hear(now);
+  is_forgiven_ = false;
   peer.Answer(reply.round);
   if (reply.received > log_.end() || reply.durable > reply.received) return;
   if (reply.received > Offset{0})
@@ -139,8 +141,7 @@ Offset Leadership::CommittableEnd() const {
     }
   }
   if (IsMutant(8, 'b') && !IsVoter(options_.self)) ends.push_back(log_.durable());
-  if (makes_first_set_ && !log_.is_voters_committed())
-    return *std::min_element(ends.begin(), ends.end());
+  if (is_first_set_open_) return *std::min_element(ends.begin(), ends.end());
   return ReachedByMajority(std::move(ends));
 }
 
@@ -150,6 +151,7 @@ void Leadership::Advance(MonotonicTime now) {
   // Entries of earlier terms are not committed by counting, but by what follows on them (§5.4.2).
   const Offset end = CommittableEnd();
   if ((end > term_start_ || IsMutant(1)) && log_.CommitUpTo(end)) {
+    if (log_.is_voters_committed()) is_first_set_open_ = false;
     for (const uint64_t id : std::exchange(early_reads_, {})) Read(now, id);
   }
   AdvanceTransfer();
@@ -245,6 +247,7 @@ bool Leadership::HeardOfMajority(MonotonicTime now, const VoterSet& set) const {
 }
 
 void Leadership::Forgive(Duration lost) {
+  if (std::exchange(is_forgiven_, true)) return;
   for (auto& [key, peer] : peers_) peer.Forgive(lost);
   if (transfer_.has_value()) transfer_->deadline += lost;
 }

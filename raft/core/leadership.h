@@ -38,7 +38,8 @@ class Leadership {
   void OnSnapshotTaken(const SnapshotId& snapshot);
   // Heartbeats, and what was silent for too long. False: no majority was heard of lately.
   bool Tick(MonotonicTime now);
-  // The time was not this node's to use (it was stopped): it is not held against others.
+  // The time was not this node's to use (it was stopped): it is not held against others. Once only
+  // until one of them is heard: where the time never is this node's, it had better not lead.
   void Forgive(Duration lost);
   // Never, where there is nobody else.
   MonotonicTime next_tick() const {
@@ -93,11 +94,12 @@ class Leadership {
   Effects& effects_;
   const Term term_;
   const Offset term_start_;
-  const bool makes_first_set_;          // there were no voters before this term
+  bool is_first_set_open_;  // there were no voters before this term, and the set is not committed
   std::map<VoterKey, Progress> peers_;  // all but this node
   Offset voters_end_{-1};               // of the set that `peers_` was made of
   std::optional<SnapshotId> snapshot_;
   MonotonicTime next_heartbeat_;
+  bool is_forgiven_ = false;
   uint64_t round_ = 0;
   // Reads that wait for `reads_round_` to be answered by a majority; those that came later wait for
   // the round after it.

@@ -54,10 +54,12 @@ MonotonicTime Raft::next_tick() const {
 void Raft::Tick(MonotonicTime now) {
   if (is_stopped_) return;
   // A process that was stopped, or had no processor, has messages that it has not seen yet: the
-  // time that it did not have is not held against those who sent them.
+  // time that it did not have is not held against those who sent them. Once only until it hears of
+  // a leader: where every tick is late there has to be an election, too.
   const Duration late = now - std::max(tick_due_, now_);
   if (late > options_.heartbeat_interval) {
-    election_deadline_ = std::max(election_deadline_, now + 2 * options_.heartbeat_interval);
+    if (!std::exchange(is_deadline_put_off_, true))
+      election_deadline_ = std::max(election_deadline_, now + 2 * options_.heartbeat_interval);
     if (leadership_ != nullptr) leadership_->Forgive(late);
   }
   now_ = now;

@@ -162,6 +162,7 @@ class Raft {
 
   // Of who has no leader.
   MonotonicTime election_deadline_;
+  bool is_deadline_put_off_ = false;
   std::optional<Campaign> campaign_;
   bool is_own_vote_counted_ = false;
   int quick_attempts_ = 0;

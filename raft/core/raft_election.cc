@@ -48,6 +48,7 @@ bool Raft::HasLiveLeader(MonotonicTime now) const {
 void Raft::ForgetLeader() { leader_ = {.node = NodeId{-1}, .term = hard_.term}; }
 
 void Raft::OnElectionTimeout(MonotonicTime now) {
+  is_deadline_put_off_ = false;
   ForgetLeader();
   if (MayCampaign()) {
     // Nobody has decided: perhaps the voters that it knows are gone, and others lead by now.

@@ -86,6 +86,7 @@ bool Raft::FollowLeader(MonotonicTime now, const Message& message) {
   leader_key_ = message.from;
   heard_leader_ = now;
   quick_attempts_ = 0;
+  is_deadline_put_off_ = false;
   election_deadline_ = RandomDeadline(now);
   return true;
 }
