@@ -130,11 +130,12 @@ class Report:
 
 
 def synced_throughput(options, report):
-    records = options.scale * 200_000
+    records = options.scale * 600_000
     with running(options) as node:
+        # Warm: every log has its file, and room in it.
         for partitions in (4, 64, 1000):
             create(node, f"synced{partitions}", partitions)
-        produce(node, "synced4", 1024, records)
+            produce(node, f"synced{partitions}", 1024, records)
         plain(options, records * 1024, True)
         rates, yardstick, cpu = {4: [], 64: [], 1000: []}, [], []
         for _ in range(options.repeat):
