@@ -128,28 +128,33 @@ std::optional<Message> Leadership::OnLogRead(const ReadLog& request, std::vector
 
 void Leadership::OnSnapshotTaken(const SnapshotId& snapshot) { snapshot_ = snapshot; }
 
-// What enough voters have durably: a majority; of the first set of all every voter, because who
-// never got it would found another quorum with empty disks.
-Offset Leadership::CommittableEnd() const {
+// What enough voters have durably: a majority; of the first set of all every voter that is heard
+// of, because who never got it would found another quorum with empty disks.
+Offset Leadership::CommittableEnd(MonotonicTime now) const {
   std::vector<Offset> ends;
+  Offset of_present = log_.end();
   for (const Voter& voter : log_.voters()->voters.voters) {
+    bool is_present = true;
     // Its own log counts as far as it is durable, like everybody's.
     if (voter.key == options_.self) {
       ends.push_back(IsMutant(5) ? log_.end() : log_.durable());
     } else {
-      ends.push_back(peers_.at(voter.key).match());
+      const Progress& peer = peers_.at(voter.key);
+      ends.push_back(peer.match());
+      is_present = now - peer.heard() < options_.election_timeout_max;
     }
+    if (is_present) of_present = std::min(of_present, ends.back());
   }
   if (IsMutant(8, 'b') && !IsVoter(options_.self)) ends.push_back(log_.durable());
-  if (is_first_set_open_) return *std::min_element(ends.begin(), ends.end());
-  return ReachedByMajority(std::move(ends));
+  const Offset end = ReachedByMajority(std::move(ends));
+  return is_first_set_open_ ? std::min(end, of_present) : end;
 }
 
 void Leadership::Advance(MonotonicTime now) {
   FollowVoters(now);
   if (log_.voters() == nullptr) return;
   // Entries of earlier terms are not committed by counting, but by what follows on them (§5.4.2).
-  const Offset end = CommittableEnd();
+  const Offset end = CommittableEnd(now);
   if ((end > term_start_ || IsMutant(1)) && log_.CommitUpTo(end)) {
     if (log_.is_voters_committed()) is_first_set_open_ = false;
     for (const uint64_t id : std::exchange(early_reads_, {})) Read(now, id);

@@ -79,7 +79,7 @@ class Leadership {
 
   void FollowVoters(MonotonicTime now);
   bool IsVoter(const VoterKey& key) const;
-  Offset CommittableEnd() const;
+  Offset CommittableEnd(MonotonicTime now) const;
   void SendTo(Progress& peer, MonotonicTime now);
   void Probe(Progress& peer, MonotonicTime now);
   void OfferSnapshot(Progress& peer, MonotonicTime now);
