@@ -60,7 +60,7 @@ function(gregor_library name)
   gregor_pch(${name} "${arg_PCH}")
 endfunction()
 
-# Precompiled headers: `std` (the default) and `grpc` for what speaks gRPC; shared by all targets.
+# Precompiled headers: `std` (the default), `grpc` for what speaks gRPC, `test` and `grpc_test` for tests; shared by all targets.
 function(gregor_pch name kind)
   if(NOT kind)
     set(kind std)
@@ -100,7 +100,11 @@ function(gregor_test name)
   endif()
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} gmock gtest gtest_main Threads::Threads)
-  gregor_pch(${name} "${arg_PCH}")
+  if(arg_PCH STREQUAL "grpc")
+    gregor_pch(${name} grpc_test)
+  else()
+    gregor_pch(${name} test)
+  endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1 --gtest_output=json:${CMAKE_BINARY_DIR}/results/${name}.json
            WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})

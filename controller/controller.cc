@@ -43,13 +43,19 @@ void Controller::Open(Options options, Opened opened) {
             });
 }
 
-Result<std::unique_ptr<Controller>> Controller::OpenAndWait(Options options) {
+Result<std::unique_ptr<Controller>> Controller::OpenAndWait(Options options,
+                                                            std::function<bool()> is_stopping) {
+  using Answer = Result<std::unique_ptr<Controller>>;
+  constexpr std::chrono::milliseconds kAskEvery(50);
   CHECK(!options.loop->InLoop());
-  std::promise<Result<std::unique_ptr<Controller>>> promise;
-  auto opened = promise.get_future();
-  Open(std::move(options), [&promise](Result<std::unique_ptr<Controller>> controller) {
-    promise.set_value(std::move(controller));
-  });
+  // Shared: who has given up is not there any more when the answer comes.
+  const auto promise = std::make_shared<std::promise<Answer>>();
+  auto opened = promise->get_future();
+  Open(std::move(options), [promise](Answer answer) { promise->set_value(std::move(answer)); });
+  while (opened.wait_for(kAskEvery) != std::future_status::ready) {
+    if (is_stopping && is_stopping())
+      return Error(Reason::kServerDraining, "stopped while it waited for the metadata quorum");
+  }
   return opened.get();
 }
 
@@ -95,19 +101,21 @@ void ControllerImpl::OpenLog(Found found) {
   log.disk = options_.disk;
   log.path = MetadataPath(options_.data_dir);
   log.cluster_id = found_->identity.cluster_id;
+  log.raft = options_.raft;
   log.raft.self = {found_->identity.node_id, found_->identity.directory_id};
-  log.raft.configured = {{{found_->identity.node_id, DirectoryId{}}, {}}};
+  if (log.raft.configured.empty())
+    log.raft.configured = {{{found_->identity.node_id, DirectoryId{}}, {}}};
+  log.transport = options_.transport;
   log.random = options_.random.Fork();
   log.may_be_empty = !found_->first_records.empty();
   log.batch_bytes_max = options_.behavior.record_batch_bytes_max;
   log.segment_bytes = options_.segment_bytes;
-  OpenRaftLog(std::move(log),
-                     [this, alive = alive_](Result<std::unique_ptr<MetadataLog>> opened) {
-                       if (!*alive) return;
-                       if (!opened.ok()) return EndOpening(opened.error());
-                       log_ = *std::move(opened);
-                       LoadImage();
-                     });
+  OpenRaftLog(std::move(log), [this, alive = alive_](Result<std::unique_ptr<MetadataLog>> opened) {
+    if (!*alive) return;
+    if (!opened.ok()) return EndOpening(opened.error());
+    log_ = *std::move(opened);
+    LoadImage();
+  });
 }
 
 void ControllerImpl::LoadImage() {
@@ -171,6 +179,7 @@ void ControllerImpl::OnCommitted(CommittedRecords batch) {
     if (!applied.ok()) return Resign(Refused(options_.data_dir, applied.error().message));
   }
   Publish(replay.Finish({committed_, LeaderEpoch{batch.term.value}, batch.appended}), bytes);
+  EndFollowing();
 }
 
 void ControllerImpl::AnswerCommitted(Offset committed, size_t record_bytes) {
@@ -201,7 +210,8 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
                            "took place is not known: look, then retry")
                          .With("outcome", "UNKNOWN");
   waiting_.FailAll(lost);
-  if (leader.leader != options_.behavior.node_id) return;
+  leader_ = leader;
+  if (leader.leader != options_.behavior.node_id) return EndFollowing();
   leading_ = leader.term;
   speculative_ = image_;
   producer_ids_from_ =
@@ -211,6 +221,11 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
     const auto first = AppendFirstRecords();
     if (!first.ok()) EndOpening(first);
   }
+}
+
+// A node that does not lead is open once it has a leader, and a cluster's records.
+void ControllerImpl::EndFollowing() {
+  if (opened_ && leader_.leader.value >= 0 && image_->feature_level != 0) EndOpening({});
 }
 
 Result<void> ControllerImpl::AppendFirstRecords() {

@@ -1,6 +1,7 @@
 #ifndef GREGOR_CONTROLLER_CONTROLLER_H_
 #define GREGOR_CONTROLLER_CONTROLLER_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -11,6 +12,8 @@
 #include "controller/image/controller_api.h"
 #include "controller/image/image.h"
 #include "controller/image/image_store.h"
+#include "raft/core/options.h"
+#include "raft/host/transport.h"
 #include "storage/disk.h"
 
 namespace gregor {
@@ -45,6 +48,10 @@ class Controller : public ControllerApi {
     // or with persistent_image == false nowhere.
     std::unique_ptr<ImageStore> image_store;
     bool persistent_image = true;
+    // Who the controllers are by the settings (none: this node alone), and the quorum's timing.
+    raft::Options raft;
+    // How to reach the others; nullptr: there are none. Outlives the controller.
+    RaftTransport* transport = nullptr;
     // A snapshot is written, and the log trimmed, each time so many bytes of records were
     // committed.
     size_t snapshot_record_bytes = 20u << 20;
@@ -53,13 +60,18 @@ class Controller : public ControllerApi {
   };
   using Opened = UniqueFunction<void(Result<std::unique_ptr<Controller>>)>;
 
-  // Opens log, image store and controller on the directory, loads the image, becomes leader of the
-  // quorum of one, and writes the cluster's first records if there are none. `opened` runs on the
-  // loop, when image() has everything committed before. Fails with kStorageError (locked, damaged,
-  // newer format), kInconsistentClusterId, naming what to do. Thread: any.
+  // Opens log, image store and controller on the directory, loads the image, and takes part in the
+  // quorum, or follows it; whoever leads first writes the cluster's first records. `opened` runs on
+  // the loop, once there is a leader and this node's image() is of a cluster: where it leads, with
+  // everything committed before. That takes as long as no majority is there. Fails with
+  // kStorageError (locked, damaged, newer format), kInconsistentClusterId, naming what to do.
+  // Thread: any.
   static void Open(Options options, Opened opened);
-  // The same, waiting. REQUIRES: not called on the loop, which runs (start-up).
-  static Result<std::unique_ptr<Controller>> OpenAndWait(Options options);
+  // The same, waiting; gives up with kServerDraining once `is_stopping`, asked every so often, says
+  // so. REQUIRES: not called on the loop, which runs (start-up), and is not used afterwards where
+  // it has given up.
+  static Result<std::unique_ptr<Controller>> OpenAndWait(Options options,
+                                                         std::function<bool()> is_stopping = {});
 
   // The latest committed image; never null.
   virtual ImagePtr image() const = 0;

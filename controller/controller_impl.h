@@ -57,6 +57,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   Result<bool> FitsLog(const ImagePosition& position) const;
   Result<void> FollowLog(ImagePtr loaded);
   Result<void> AppendFirstRecords();
+  void EndFollowing();
   void RemoveBootstrap();
   void EndOpening(const Result<void>& result);
 
@@ -89,6 +90,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
 
   ImagePtr image_;       // committed; std::atomic_load / atomic_store; any thread
   Offset committed_{0};  // end of what OnCommitted() has seen
+  QuorumLeader leader_;
   std::optional<Term> leading_;
   int64_t producer_ids_from_ = 0;  // of the term
   ImagePtr speculative_;           // with everything appended, while leading

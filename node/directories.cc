@@ -78,7 +78,7 @@ std::optional<std::string> ProcessUsing(const std::string& path) {
 ReservedFiles::Options MetadataReserve(const Settings& settings) {
   const std::string folder = MetadataPath(settings.data_dir);
   return {.path = JoinPath(folder, "reserve"),
-          .beneficiaries = {MetadataLogPath(folder), VotePath(folder)}};
+          .beneficiaries = {MetadataLogPath(folder), VotePath(folder), LogBasePath(folder)}};
 }
 
 Result<LogDirectory::Options> LogDirectoryOptions(FileSystem& files, const Settings& settings,

@@ -21,6 +21,7 @@
 #include "node/directories.h"
 #include "node/node_metrics.h"
 #include "node/process_metrics.h"
+#include "node/quorum_links.h"
 #include "node/status_pages.h"
 #include "node/waiting.h"
 #include "storage/disk.h"
@@ -54,8 +55,10 @@ Endpoint Advertised(const std::optional<HostPort>& advertise, const HostPort& bo
 
 class RunningNode final : public Node {
  public:
-  explicit RunningNode(Settings settings)
-      : settings_(std::move(settings)), random_(Random::FromSystem()) {}
+  RunningNode(Settings settings, std::function<bool()> is_stopping)
+      : settings_(std::move(settings)),
+        is_stopping_(std::move(is_stopping)),
+        random_(Random::FromSystem()) {}
 
   // The doors first, then what they call; the disks before the loops that their answers go to.
   ~RunningNode() override {
@@ -67,6 +70,7 @@ class RunningNode final : public Node {
       // Something hangs, and would hang whoever waits for its thread.
       if (!stopped.ok()) QuitAtOnce(stopped.error());
     }
+    if (links_ != nullptr) links_->Shutdown();
     disks_.clear();
     metadata_disk_.reset();
     loops_.clear();
@@ -91,6 +95,9 @@ class RunningNode final : public Node {
 
   HostPort grpc() const override { return {settings_.listen_grpc.host, grpc_->port()}; }
   HostPort http() const override { return {settings_.listen_http.host, http_->port()}; }
+  std::optional<HostPort> internal() const override {
+    return links_ == nullptr ? std::nullopt : std::optional(links_->listens());
+  }
 
   void Stop(Duration timeout) override {
     status_.Set(NodeStatus::State::kStopping);
@@ -135,7 +142,14 @@ class RunningNode final : public Node {
     options.behavior.node_id = settings_.node_id;
     options.behavior.message_bytes_limit = settings_.message_bytes_limit;
     options.random = random_.Fork();
-    ASSIGN_OR_RETURN(controller_, Controller::OpenAndWait(std::move(options)));
+    if (settings_.IsCluster()) {
+      ASSIGN_OR_RETURN(links_, QuorumLinks::Start(*controller_loop_, settings_, identity_));
+      options.raft = QuorumOptions(settings_);
+      options.transport = &links_->transport();
+      LOG(INFO) << "Waiting for a majority of the controllers; they connect to "
+                << links_->listens().ToString();
+    }
+    ASSIGN_OR_RETURN(controller_, Controller::OpenAndWait(std::move(options), is_stopping_));
     return {};
   }
 
@@ -297,6 +311,7 @@ class RunningNode final : public Node {
   }
 
   const Settings settings_;
+  const std::function<bool()> is_stopping_;
   Random random_;
   NodeIdentity identity_;
   NodeStatus status_;
@@ -308,6 +323,7 @@ class RunningNode final : public Node {
   std::vector<std::unique_ptr<Disk>> disks_;
   std::unique_ptr<EventLoop> controller_loop_;
   std::vector<std::unique_ptr<EventLoop>> loops_;
+  std::unique_ptr<QuorumLinks> links_;  // in a cluster
   std::unique_ptr<Controller> controller_;
   std::vector<std::unique_ptr<LogDirectory>> directories_;
   std::vector<LogDirs::Failed> failed_directories_;
@@ -322,8 +338,8 @@ class RunningNode final : public Node {
 
 }  // namespace
 
-Result<std::unique_ptr<Node>> Node::Start(Settings settings) {
-  auto node = std::make_unique<RunningNode>(std::move(settings));
+Result<std::unique_ptr<Node>> Node::Start(Settings settings, std::function<bool()> is_stopping) {
+  auto node = std::make_unique<RunningNode>(std::move(settings), std::move(is_stopping));
   RETURN_IF_ERROR(node->Start());
   return std::unique_ptr<Node>(std::move(node));
 }

@@ -1,7 +1,9 @@
 #ifndef GREGOR_NODE_NODE_H_
 #define GREGOR_NODE_NODE_H_
 
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "base/result.h"
 #include "node/settings.h"
@@ -16,12 +18,14 @@ class Node {
   // Returns once the gRPC API answers; logs that are still recovered answer as soon as they are
   // (GET /ready tells). Fails with what an operator must know and do: folder locked or of another
   // node, newer format, port taken, damaged metadata ...
-  static Result<std::unique_ptr<Node>> Start(Settings settings);
+  static Result<std::unique_ptr<Node>> Start(Settings settings,
+                                             std::function<bool()> is_stopping = {});
   virtual ~Node() = default;
 
   // Where it listens, with the ports that were really bound.
   virtual HostPort grpc() const = 0;
   virtual HostPort http() const = 0;
+  virtual std::optional<HostPort> internal() const = 0;  // in a cluster
 
   // Refuses new calls, answers what waits, closes the logs, and marks the directories as cleanly
   // closed. Where that takes longer than `timeout` (a disk that hangs) the process ends at once

@@ -48,6 +48,17 @@ void BlockStopSignals() {
   signal(SIGPIPE, SIG_IGN);
 }
 
+bool IsStopSignalPending() {
+  sigset_t pending;
+  PCHECK(sigpending(&pending) == 0);
+  const sigset_t set = StopSignals();
+  for (const int signal_number : {SIGTERM, SIGINT, SIGHUP}) {
+    if (sigismember(&pending, signal_number) == 1 && sigismember(&set, signal_number) == 1)
+      return true;
+  }
+  return false;
+}
+
 int WaitForStopSignal() {
   const sigset_t set = StopSignals();
   int signal_number = 0;

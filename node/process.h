@@ -16,6 +16,8 @@ uint64_t ResidentBytes();
 // Blocks SIGTERM, SIGINT and (unless it is ignored, as nohup does) SIGHUP in this thread and all
 // that it starts, so that WaitForStopSignal() gets them; ignores SIGPIPE.
 void BlockStopSignals();
+// Whether one of them has come. Thread: any with these signals blocked.
+bool IsStopSignalPending();
 // Returns the number of the signal that came.
 int WaitForStopSignal();
 

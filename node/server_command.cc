@@ -34,10 +34,18 @@ int RunServer(const SettingFlags& flags) {
       << "At most " << open_files << " open files are allowed, " << wanted
       << " wanted by open_files_max: raise the limit (ulimit -n)";
   const Duration timeout = settings->shutdown_timeout;
-  auto node = Node::Start(std::move(*settings));
+  const NodeId node_id = settings->node_id;
+  auto node = Node::Start(std::move(*settings), IsStopSignalPending);
+  if (!node.ok() && node.error().reason == Reason::kServerDraining) {
+    LOG(INFO) << "Stopped before it served";
+    return 0;
+  }
   if (!node.ok()) return Fail(node.error(), 1);
   std::cout << "gregor ready grpc=" << (*node)->grpc().ToString()
-            << " http=" << (*node)->http().ToString() << std::endl;
+            << " http=" << (*node)->http().ToString();
+  if (const auto internal = (*node)->internal())
+    std::cout << " internal=" << internal->ToString() << " node=" << node_id;
+  std::cout << std::endl;
   const int signal_number = WaitForStopSignal();
   LOG(INFO) << "Stopping on signal " << signal_number;
   (*node)->Stop(timeout);

@@ -152,7 +152,36 @@ Result<void> LoadSettingsFile(const std::string& path, Settings& settings) {
   return ParseSettings(path, text.str(), settings);
 }
 
+namespace {
+
+Result<void> CheckQuorum(const Settings& settings) {
+  if (!settings.IsCluster()) return {};
+  std::set<NodeId> nodes;
+  for (const ControllerAddress& controller : settings.controllers) {
+    if (!nodes.insert(controller.node).second)
+      return Error(
+          Reason::kInvalidConfig,
+          "key \"controllers\": node " + std::to_string(controller.node.value) + " is given twice");
+    if (controller.address.port == 0)
+      return Error(Reason::kInvalidConfig, "key \"controllers\": others cannot connect to port 0");
+  }
+  if (settings.quorum_election_timeout < 3 * settings.quorum_heartbeat)
+    return Error(Reason::kInvalidConfig,
+                 "key \"quorum.election_timeout\": less than three heartbeats (quorum.heartbeat): "
+                 "one that comes late would cost the active controller its place");
+  if (!settings.listen_internal.IsLoopback() && !settings.insecure_internal) {
+    return Error(Reason::kInvalidConfig,
+                 "key \"listen.internal\": " + settings.listen_internal.ToString() +
+                     " can be reached by other machines, and nothing protects it: keep it to a "
+                     "network of the cluster's own and set insecure_internal to true");
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<void> CheckSettings(const Settings& settings) {
+  RETURN_IF_ERROR(CheckQuorum(settings));
   const auto dirs = settings.LogDirs();
   if (std::set<std::string>(dirs.begin(), dirs.end()).size() != dirs.size()) {
     return Error(Reason::kInvalidConfig, "key \"log_dirs\": a folder is given twice");

@@ -27,6 +27,13 @@ struct HostPort {
 // Takes "host:port" and "[v6]:port". Fails with kInvalidConfig.
 Result<HostPort> ParseHostPort(std::string_view text);
 
+// A node of the metadata quorum, and where it is.
+struct ControllerAddress {
+  NodeId node;
+  HostPort address;
+  friend bool operator==(const ControllerAddress&, const ControllerAddress&) = default;
+};
+
 // What a node is told at start: one YAML file, each setting also as a flag (DESIGN D13). `gregor
 // settings` lists them.
 struct Settings {
@@ -38,6 +45,12 @@ struct Settings {
   HostPort listen_http{"127.0.0.1", 9095};
   std::optional<HostPort> advertise_grpc;
   std::optional<HostPort> advertise_http;
+  // Whose nodes keep the metadata; empty: this node alone, and nobody else can join.
+  std::vector<ControllerAddress> controllers;
+  HostPort listen_internal{"127.0.0.1", 9093};  // used where there are controllers
+  bool insecure_internal = false;  // whether it may be reached from elsewhere without security
+  Duration quorum_heartbeat = std::chrono::milliseconds(150);
+  Duration quorum_election_timeout = std::chrono::seconds(1);
   int64_t event_loops = 0;  // 0: cores - 1, at least one
   int64_t disk_read_threads = 2;
   int64_t disk_background_threads = 2;
@@ -67,6 +80,7 @@ struct Settings {
   std::string format_command = "gregor cluster format --config FILE";
 
   std::vector<std::string> LogDirs() const;
+  bool IsCluster() const { return !controllers.empty(); }
 };
 
 // One line of `gregor settings`.

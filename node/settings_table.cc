@@ -73,6 +73,33 @@ Result<void> SetRoles(Settings&, std::string_view value) {
                "\"" + std::string(value) + "\": a single node is both, controller and broker");
 }
 
+// "1@host:9093,2@host:9093".
+Result<void> SetControllers(Settings& settings, std::string_view value) {
+  settings.controllers.clear();
+  while (!value.empty()) {
+    const size_t comma = std::min(value.find(','), value.size());
+    const std::string_view entry = value.substr(0, comma);
+    const size_t at = entry.find('@');
+    if (at == std::string_view::npos) {
+      return Error(Reason::kInvalidConfig,
+                   "\"" + std::string(entry) + "\" is not of the form ID@HOST:PORT");
+    }
+    ASSIGN_OR_RETURN(const int64_t id, ParseInteger(entry.substr(0, at), 0, kIntMax));
+    ASSIGN_OR_RETURN(HostPort address, ParseHostPort(entry.substr(at + 1)));
+    settings.controllers.push_back({NodeId{static_cast<int32_t>(id)}, std::move(address)});
+    value.remove_prefix(std::min(comma + 1, value.size()));
+  }
+  return {};
+}
+
+template <auto Member>
+Result<void> SetBoolean(Settings& settings, std::string_view value) {
+  if (value != "true" && value != "false")
+    return Error(Reason::kInvalidConfig, "\"" + std::string(value) + "\" is not true or false");
+  settings.*Member = value == "true";
+  return {};
+}
+
 Result<void> SetDiskReserve(Settings& settings, std::string_view value) {
   if (value == "auto") {
     settings.disk_reserve_bytes.reset();
@@ -146,6 +173,24 @@ const SettingSpec kSettings[] = {
      "Folder of the node's identity, metadata and (by default) topics.", SetDataDir},
     {"log_dirs", "", "paths", "", "data_dir/topics",
      "Folders for the partitions' logs, one per disk.", SetLogDirs},
+    {"controllers", "", "ID@host:port", "an odd number of nodes", "",
+     "The nodes that keep the cluster's metadata, with their internal listeners; the same on every "
+     "node. Without it a node is a cluster of its own.",
+     SetControllers},
+    {"listen.internal", "internal-listen", "host:port", "port 0: a free one", "127.0.0.1:9093",
+     "Where the cluster's other nodes connect to; used with `controllers` only.",
+     SetAddress<&Settings::listen_internal>},
+    {"insecure_internal", "", "", "true, false", "false",
+     "Whether listen.internal may be an address that other machines reach although nothing "
+     "protects it: whoever gets there can change everything.",
+     SetBoolean<&Settings::insecure_internal>},
+    {"quorum.heartbeat", "", "time", "10ms to 10s", "150ms",
+     "How often the active controller shows that it is there.",
+     SetDuration<&Settings::quorum_heartbeat, 10, 10'000>},
+    {"quorum.election_timeout", "", "time", "100ms to 1m", "1s",
+     "After this long, up to twice as long, without a sign of the active controller the others "
+     "elect a new one. A lost connection counts at once.",
+     SetDuration<&Settings::quorum_election_timeout, 100, 60'000>},
     {"listen.grpc", "grpc-listen", "host:port", "port 0: a free one", "127.0.0.1:9094",
      "Where the gRPC API listens.", SetAddress<&Settings::listen_grpc>},
     {"listen.http", "http-listen", "host:port", "port 0: a free one", "127.0.0.1:9095",

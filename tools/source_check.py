@@ -49,7 +49,7 @@ LAYERS = {
     "broker/grpc": DOOR,
     "broker/kafka": DOOR,
     "broker/http": DOOR,
-    "rpc": {"raft/host", "controller", "broker", "proto", "base"},
+    "rpc": {"raft/host", "raft/core", "controller", "broker", "proto", "base"},
     "client": {"proto", "base"},
     "client/cli": {"client", "proto", "base"},
     "node": EVERYTHING,

@@ -1,0 +1,36 @@
+#ifndef GREGOR_NODE_QUORUM_LINKS_H_
+#define GREGOR_NODE_QUORUM_LINKS_H_
+
+#include <memory>
+
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "controller/format.h"
+#include "node/settings.h"
+#include "raft/core/options.h"
+#include "raft/host/transport.h"
+
+namespace gregor {
+
+// What a node of a cluster has to talk to the others: the internal listener, and the quorum's
+// transport on it. Thread: main.
+class QuorumLinks {
+ public:
+  // Listens and serves. Fails with kInvalidConfig where the address cannot be listened on.
+  // REQUIRES: settings.IsCluster(); `loop` (the controller's) outlives it.
+  static Result<std::unique_ptr<QuorumLinks>> Start(EventLoop& loop, const Settings& settings,
+                                                    const NodeIdentity& identity);
+  virtual ~QuorumLinks() = default;
+
+  virtual HostPort listens() const = 0;
+  virtual RaftTransport& transport() = 0;
+  // Ends all that was begun; nothing comes any more. REQUIRES: nobody uses the transport.
+  virtual void Shutdown() = 0;
+};
+
+// The quorum as the settings have it.
+raft::Options QuorumOptions(const Settings& settings);
+
+}  // namespace gregor
+
+#endif  // GREGOR_NODE_QUORUM_LINKS_H_

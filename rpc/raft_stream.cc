@@ -1,0 +1,259 @@
+#include "rpc/raft_stream.h"
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "base/thread_annotations.h"
+
+namespace gregor {
+namespace {
+
+using Wire = internal::v1::RaftMessage;
+
+// What may wait for a slow connection; what is dropped is asked for again.
+constexpr size_t kWaitingBytesMax = 32u << 20;
+constexpr size_t kWaitingCountMax = 4096;
+
+template <typename Id>
+bool ReadId(const std::string& bytes, Id* id) {
+  if (bytes.size() != id->bytes.size()) return false;
+  std::copy(bytes.begin(), bytes.end(), id->bytes.begin());
+  return true;
+}
+
+template <typename Id>
+std::string IdBytes(const Id& id) {
+  return {id.bytes.begin(), id.bytes.end()};
+}
+
+// Messages that wait to be written: one at a time is. Nothing is begun any more once it has ended:
+// `start` and `end` run under the lock, and call nobody back.
+class WriteQueue {
+ public:
+  template <typename Start>
+  bool Add(Wire message, Start start) {
+    const size_t bytes = message.ByteSizeLong();
+    const MutexLock lock(mutex_);
+    if (ended_ || bytes_ + bytes > kWaitingBytesMax || waiting_.size() >= kWaitingCountMax)
+      return false;
+    bytes_ += bytes;
+    waiting_.push_back({std::move(message), bytes});
+    if (!std::exchange(writing_, true)) start(TakeNext());
+    return true;
+  }
+  template <typename Start>
+  void OnWritten(Start start) {
+    const MutexLock lock(mutex_);
+    writing_ = !ended_ && !waiting_.empty();
+    if (writing_) start(TakeNext());
+  }
+  template <typename Finish>
+  void End(Finish finish) {
+    const MutexLock lock(mutex_);
+    waiting_.clear();
+    if (!std::exchange(ended_, true)) finish();
+  }
+
+ private:
+  struct Waiting {
+    Wire message;
+    size_t bytes;
+  };
+  const Wire* TakeNext() TS_REQUIRES(mutex_) {
+    written_ = std::move(waiting_.front().message);
+    bytes_ -= waiting_.front().bytes;
+    waiting_.pop_front();
+    return &written_;
+  }
+
+  Mutex mutex_;
+  std::deque<Waiting> waiting_ TS_GUARDED_BY(mutex_);
+  size_t bytes_ TS_GUARDED_BY(mutex_) = 0;
+  bool writing_ TS_GUARDED_BY(mutex_) = false;
+  bool ended_ TS_GUARDED_BY(mutex_) = false;
+  Wire written_;
+};
+
+// What both ends have in common. `Reactor` is the callback API's.
+template <typename Reactor>
+class Stream : public Reactor, public RaftStream {
+ public:
+  Stream(RaftStreamEvents& events, const ClusterId& cluster, const VoterKey& self)
+      : events_(events), cluster_(cluster), self_(self) {}
+
+  bool Send(Wire message) override {
+    return queue_.Add(std::move(message), [this](const Wire* next) { this->StartWrite(next); });
+  }
+
+ protected:
+  void WriteNext() {
+    queue_.OnWritten([this](const Wire* next) { this->StartWrite(next); });
+  }
+  void ReadNext() {
+    read_.Clear();
+    this->StartRead(&read_);
+  }
+  // False: the other end is none to talk to.
+  Result<void> Take() {
+    if (peer_.has_value()) {
+      events_.OnMessage(*peer_, std::move(read_));
+      return {};
+    }
+    ASSIGN_OR_RETURN(peer_, ReadRaftHello(read_, cluster_, self_.node));
+    return {};
+  }
+  void OnWriteDone(bool ok) override {
+    if (ok) WriteNext();
+  }
+
+  RaftStreamEvents& events_;
+  const ClusterId cluster_;
+  const VoterKey self_;
+  WriteQueue queue_;
+  Wire read_;
+  std::optional<RaftPeer> peer_;
+};
+
+class Caller final : public Stream<grpc::ClientBidiReactor<Wire, Wire>> {
+ public:
+  Caller(RaftStreamEvents& events, const ClusterId& cluster, const VoterKey& self, NodeId to,
+         bool is_bulk)
+      : Stream(events, cluster, self), to_(to), is_bulk_(is_bulk) {}
+
+  static std::shared_ptr<RaftStream> Start(internal::v1::RaftService::Stub& stub,
+                                           std::shared_ptr<Caller> caller) {
+    Caller& call = *caller;
+    call.self_ptr_ = caller;
+    stub.async()->Exchange(&call.context_, &call);
+    // Writes come from anywhere: a call that they begin must not end meanwhile.
+    call.AddHold();
+    call.Send(RaftHello(call.cluster_, call.self_, call.to_, call.is_bulk_));
+    call.ReadNext();
+    call.StartCall();
+    return caller;
+  }
+  void Cancel() override { context_.TryCancel(); }
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (!ok) return Close();
+    const bool was_up = peer_.has_value();
+    const auto taken = Take();
+    const bool is_right = taken.ok() && peer_->key.node == to_;
+    if (!is_right) {
+      context_.TryCancel();
+      return Close();
+    }
+    peer_->is_bulk = is_bulk_;
+    if (!was_up) events_.OnUp(self_ptr_, *peer_);
+    ReadNext();
+  }
+  void OnWriteDone(bool ok) override {
+    if (ok) return WriteNext();
+    Close();
+  }
+  void Close() {
+    queue_.End([this] { RemoveHold(); });
+  }
+  void OnDone(const grpc::Status& status) override {
+    events_.OnDown(this, peer_, status);
+    const auto last = std::move(self_ptr_);
+  }
+
+  const NodeId to_;
+  const bool is_bulk_;
+  grpc::ClientContext context_;
+  std::shared_ptr<Caller> self_ptr_;
+};
+
+class Answerer final : public Stream<grpc::ServerBidiReactor<Wire, Wire>> {
+ public:
+  using Stream::Stream;
+
+  void Begin(std::shared_ptr<Answerer> self) {
+    self_ptr_ = std::move(self);
+    ReadNext();
+  }
+  void Cancel() override { EndWith(grpc::Status::CANCELLED); }
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (!ok) return EndWith(grpc::Status::OK);
+    const bool was_up = peer_.has_value();
+    if (const auto taken = Take(); !taken.ok()) {
+      return EndWith({grpc::StatusCode::FAILED_PRECONDITION, taken.error().message});
+    }
+    if (!was_up) {
+      Send(RaftHello(cluster_, self_, peer_->key.node, peer_->is_bulk));
+      events_.OnUp(self_ptr_, *peer_);
+    }
+    ReadNext();
+  }
+  void OnCancel() override { EndWith(grpc::Status::CANCELLED); }
+  void OnDone() override {
+    events_.OnDown(this, peer_, grpc::Status::OK);
+    const auto last = std::move(self_ptr_);
+  }
+  void EndWith(const grpc::Status& status) {
+    queue_.End([&] { Finish(status); });
+  }
+
+  std::shared_ptr<Answerer> self_ptr_;
+};
+
+}  // namespace
+
+Wire RaftHello(const ClusterId& cluster, const VoterKey& self, NodeId to, bool is_bulk) {
+  Wire message;
+  auto& hello = *message.mutable_hello();
+  hello.set_cluster_id(IdBytes(cluster));
+  hello.set_node_id(self.node.value);
+  hello.set_directory_id(IdBytes(self.directory));
+  hello.set_to_node_id(to.value);
+  hello.set_kind(is_bulk ? Wire::Hello::KIND_BULK : Wire::Hello::KIND_CONTROL);
+  return message;
+}
+
+Result<RaftPeer> ReadRaftHello(const Wire& message, const ClusterId& cluster, NodeId self) {
+  const auto& hello = message.hello();
+  ClusterId theirs;
+  RaftPeer peer;
+  peer.key.node = NodeId{hello.node_id()};
+  peer.is_bulk = hello.kind() == Wire::Hello::KIND_BULK;
+  if (!message.has_hello() || !ReadId(hello.cluster_id(), &theirs) ||
+      !ReadId(hello.directory_id(), &peer.key.directory)) {
+    return Error(Reason::kInvalidArgument, "the first message is not the Hello of a node");
+  }
+  if (theirs != cluster) {
+    return Error(Reason::kInconsistentClusterId, "node " + std::to_string(hello.node_id()) +
+                                                     " is of cluster " + theirs.ToString() +
+                                                     ", this one of " + cluster.ToString());
+  }
+  if (hello.to_node_id() != self.value) {
+    return Error(Reason::kInvalidArgument, "this is node " + std::to_string(self.value) +
+                                               ", and node " + std::to_string(hello.to_node_id()) +
+                                               " was called: check `controllers`");
+  }
+  if (peer.key.node == self) {
+    return Error(Reason::kDuplicateVoter, "another node says that it is node " +
+                                              std::to_string(self.value) + ", as this one is");
+  }
+  return peer;
+}
+
+std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub,
+                                         RaftStreamEvents& events, const ClusterId& cluster,
+                                         const VoterKey& self, NodeId to, bool is_bulk) {
+  return Caller::Start(stub, std::make_shared<Caller>(events, cluster, self, to, is_bulk));
+}
+
+grpc::ServerBidiReactor<Wire, Wire>* AcceptRaftPeer(RaftStreamEvents& events,
+                                                    const ClusterId& cluster,
+                                                    const VoterKey& self) {
+  const auto answerer = std::make_shared<Answerer>(events, cluster, self);
+  answerer->Begin(answerer);
+  return answerer.get();
+}
+
+}  // namespace gregor

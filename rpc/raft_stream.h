@@ -1,0 +1,59 @@
+#ifndef GREGOR_RPC_RAFT_STREAM_H_
+#define GREGOR_RPC_RAFT_STREAM_H_
+
+#include <memory>
+#include <optional>
+
+#include "base/result.h"
+#include "gregor/internal/v1/raft.grpc.pb.h"
+#include "raft/core/types.h"
+
+namespace gregor {
+
+// Who is at the other end of a stream, and what travels on it.
+struct RaftPeer {
+  VoterKey key;
+  bool is_bulk = false;
+};
+
+// One call of RaftService.Exchange, from either end: sends messages one after the other, drops what
+// does not fit. Thread: any.
+class RaftStream {
+ public:
+  virtual ~RaftStream() = default;
+  // False: it has ended, or too much waits.
+  virtual bool Send(internal::v1::RaftMessage message) = 0;
+  // Breaks it off.
+  virtual void Cancel() = 0;
+};
+
+// What happens on streams. Thread: gRPC's.
+class RaftStreamEvents {
+ public:
+  virtual ~RaftStreamEvents() = default;
+  // The peer is known: messages may be sent.
+  virtual void OnUp(const std::shared_ptr<RaftStream>& stream, const RaftPeer& peer) = 0;
+  virtual void OnMessage(const RaftPeer& peer, internal::v1::RaftMessage message) = 0;
+  // Nothing comes any more; once for each OnUp(), and for a call that failed before.
+  virtual void OnDown(const RaftStream* stream, const std::optional<RaftPeer>& peer,
+                      const grpc::Status& status) = 0;
+};
+
+// The Hello of one end.
+internal::v1::RaftMessage RaftHello(const ClusterId& cluster, const VoterKey& self, NodeId to,
+                                    bool is_bulk);
+// What the Hello of the other end says. The message of the error is for the other end's log.
+Result<RaftPeer> ReadRaftHello(const internal::v1::RaftMessage& message, const ClusterId& cluster,
+                               NodeId self);
+
+// Calls a node. The stream keeps itself until it has ended. `events` outlives it.
+std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub,
+                                         RaftStreamEvents& events, const ClusterId& cluster,
+                                         const VoterKey& self, NodeId to, bool is_bulk);
+// Answers a node that called.
+grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* AcceptRaftPeer(
+    RaftStreamEvents& events, const ClusterId& cluster, const VoterKey& self);
+
+}  // namespace gregor
+
+#endif  // GREGOR_RPC_RAFT_STREAM_H_

@@ -1,0 +1,256 @@
+#include "rpc/raft_transport.h"
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/thread_annotations.h"
+#include "rpc/raft_codec.h"
+#include "rpc/raft_stream.h"
+
+namespace gregor {
+namespace {
+
+constexpr Duration kRedialMin = std::chrono::milliseconds(50);
+constexpr Duration kRedialMax = std::chrono::seconds(1);
+
+grpc::ChannelArguments ChannelOptions() {
+  grpc::ChannelArguments arguments;
+  // A connection for each channel, although both go to one address.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxSendMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return arguments;
+}
+
+class Transport final : public GrpcRaftTransport, private RaftStreamEvents {
+ public:
+  explicit Transport(Options options) : options_(std::move(options)), service_(*this) {
+    for (const auto& [node, address] : options_.addresses) AddPeer(node, address);
+  }
+  ~Transport() override {
+    *alive_ = false;
+    Shutdown();
+  }
+
+  grpc::Service& service() override { return service_; }
+
+  void SetReceiver(Receiver* receiver) override {
+    receiver_ = receiver;
+    if (receiver_ == nullptr) return;
+    for (auto& [node, peer] : peers_) {
+      for (Line& line : peer.lines) Dial(node, line);
+      if (peer.up_count > 0) receiver_->OnConnected(node);
+    }
+  }
+
+  void Send(raft::Message message) override {
+    const auto peer = peers_.find(message.to.node);
+    if (peer == peers_.end()) return;
+    internal::v1::RaftMessage wire = EncodeRaft(message);
+    const bool is_bulk = IsBulk(message);
+    // Its own lines first; else one that the node has called on.
+    for (const Line& line : peer->second.lines) {
+      if (line.is_bulk == is_bulk && line.is_up && line.stream->Send(wire)) return;
+    }
+    for (const Called& called : peer->second.called) {
+      if (called.is_bulk == is_bulk && called.stream->Send(wire)) return;
+    }
+  }
+
+  void SetVoters(const VoterSet& voters) override {
+    for (const Voter& voter : voters.voters) {
+      for (const VoterEndpoint& endpoint : voter.endpoints) {
+        if (endpoint.listener != options_.listener || peers_.count(voter.key.node) != 0) continue;
+        AddPeer(voter.key.node, endpoint.host + ":" + std::to_string(endpoint.port));
+      }
+    }
+  }
+
+  void Shutdown() override {
+    {
+      const MutexLock lock(mutex_);
+      is_shut_down_ = true;
+      for (const auto& [key, stream] : streams_) stream->Cancel();
+    }
+    WaitUntilEnded();
+  }
+
+ private:
+  // One of the two calls to a node.
+  struct Line {
+    bool is_bulk = false;
+    bool is_up = false;
+    Duration redial = kRedialMin;
+    std::unique_ptr<internal::v1::RaftService::Stub> stub;
+    std::shared_ptr<RaftStream> stream;  // nullptr: is not being called
+  };
+  // A stream that the node has called on.
+  struct Called {
+    bool is_bulk = false;
+    std::shared_ptr<RaftStream> stream;
+  };
+  struct Peer {
+    std::array<Line, 2> lines;
+    std::vector<Called> called;
+    int up_count = 0;  // streams for control
+  };
+
+  class Service final : public internal::v1::RaftService::CallbackService {
+   public:
+    explicit Service(Transport& transport) : transport_(transport) {}
+
+   private:
+    grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* Exchange(
+        grpc::CallbackServerContext*) override {
+      return transport_.Accept();
+    }
+    Transport& transport_;
+  };
+
+  void WaitUntilEnded() TS_NO_ANALYSIS {
+    std::unique_lock<std::mutex> lock(mutex_.native());
+    ended_.wait(lock, [this] { return open_count_ == 0; });
+  }
+
+  void AddPeer(NodeId node, const std::string& address) {
+    if (node == options_.self.node) return;
+    Peer& peer = peers_[node];
+    for (Line& line : peer.lines) {
+      line.is_bulk = &line == &peer.lines[1];
+      line.stub = internal::v1::RaftService::NewStub(
+          grpc::CreateCustomChannel(address, options_.credentials, ChannelOptions()));
+      if (receiver_ != nullptr) Dial(node, line);
+    }
+  }
+
+  void Dial(NodeId node, Line& line) {
+    if (line.stream != nullptr || line.stub == nullptr) return;
+    {
+      const MutexLock lock(mutex_);
+      if (is_shut_down_) return;
+      ++open_count_;
+    }
+    line.stream =
+        CallRaftPeer(*line.stub, *this, options_.cluster, options_.self, node, line.is_bulk);
+    const MutexLock lock(mutex_);
+    streams_[line.stream.get()] = line.stream;
+    if (is_shut_down_) line.stream->Cancel();
+  }
+
+  grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* Accept() {
+    {
+      const MutexLock lock(mutex_);
+      ++open_count_;
+    }
+    return AcceptRaftPeer(*this, options_.cluster, options_.self);
+  }
+
+  // --- RaftStreamEvents: gRPC's threads ---
+
+  void OnUp(const std::shared_ptr<RaftStream>& stream, const RaftPeer& peer) override {
+    {
+      const MutexLock lock(mutex_);
+      streams_[stream.get()] = stream;
+      if (is_shut_down_) stream->Cancel();
+    }
+    Post("raft.up", [this, stream, peer] { AddStream(stream, peer); });
+  }
+  void OnMessage(const RaftPeer& peer, internal::v1::RaftMessage message) override {
+    auto decoded = DecodeRaft(std::move(message), peer.key, options_.self.node);
+    if (!decoded.ok()) {
+      LOG_EVERY_T(WARNING, 1) << "Node " << peer.key.node << ": " << decoded.error();
+      return;
+    }
+    Post("raft.message", [this, message = *std::move(decoded)]() mutable {
+      if (receiver_ != nullptr) receiver_->OnMessage(std::move(message));
+    });
+  }
+  void OnDown(const RaftStream* stream, const std::optional<RaftPeer>& peer,
+              const grpc::Status& status) override {
+    Post("raft.down", [this, stream, peer, status] { RemoveStream(stream, peer, status); });
+    const MutexLock lock(mutex_);
+    streams_.erase(stream);
+    --open_count_;
+    ended_.notify_all();
+  }
+
+  void Post(const char* name, Task task) {
+    options_.loop->Post(name, [alive = alive_, task = std::move(task)]() mutable {
+      if (*alive) task();
+    });
+  }
+
+  // --- the controller loop ---
+
+  void AddStream(const std::shared_ptr<RaftStream>& stream, const RaftPeer& peer) {
+    Peer& state = peers_[peer.key.node];
+    bool is_own = false;
+    for (Line& line : state.lines) {
+      if (line.stream != stream) continue;
+      is_own = line.is_up = true;
+      line.redial = kRedialMin;
+    }
+    if (!is_own) state.called.push_back({peer.is_bulk, stream});
+    if (peer.is_bulk) return;
+    if (++state.up_count == 1)
+      LOG(INFO) << "Connected with node " << peer.key.node << " of the metadata quorum";
+    if (receiver_ != nullptr) receiver_->OnConnected(peer.key.node);
+  }
+
+  void RemoveStream(const RaftStream* stream, const std::optional<RaftPeer>& peer,
+                    const grpc::Status& status) {
+    for (auto& [node, state] : peers_) {
+      std::erase_if(state.called, [&](const Called& each) { return each.stream.get() == stream; });
+      for (Line& line : state.lines) {
+        if (line.stream.get() != stream) continue;
+        Redial(node, line, status);
+      }
+    }
+    if (!peer.has_value() || peer->is_bulk) return;
+    Peer& state = peers_[peer->key.node];
+    if (--state.up_count > 0) return;
+    LOG(INFO) << "Lost node " << peer->key.node << " of the metadata quorum";
+    if (receiver_ != nullptr) receiver_->OnDisconnected(peer->key.node);
+  }
+
+  void Redial(NodeId node, Line& line, const grpc::Status& status) {
+    line.stream = nullptr;
+    line.is_up = false;
+    if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) {
+      LOG_EVERY_T(WARNING, 10) << "Node " << node << " refuses: " << status.error_message();
+    }
+    options_.loop->After(std::exchange(line.redial, std::min(kRedialMax, 2 * line.redial)),
+                         "raft.redial", [this, alive = alive_, node, is_bulk = line.is_bulk] {
+                           if (!*alive || receiver_ == nullptr) return;
+                           Dial(node, peers_[node].lines[is_bulk ? 1 : 0]);
+                         });
+  }
+
+  const Options options_;
+  Service service_;
+  Receiver* receiver_ = nullptr;
+  std::map<NodeId, Peer> peers_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+
+  Mutex mutex_;
+  std::condition_variable ended_;
+  bool is_shut_down_ TS_GUARDED_BY(mutex_) = false;
+  int open_count_ TS_GUARDED_BY(mutex_) = 0;  // calls that have not ended
+  std::map<const RaftStream*, std::shared_ptr<RaftStream>> streams_ TS_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+std::unique_ptr<GrpcRaftTransport> GrpcRaftTransport::Create(Options options) {
+  return std::make_unique<Transport>(std::move(options));
+}
+
+}  // namespace gregor

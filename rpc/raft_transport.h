@@ -1,0 +1,44 @@
+#ifndef GREGOR_RPC_RAFT_TRANSPORT_H_
+#define GREGOR_RPC_RAFT_TRANSPORT_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/event_loop.h"
+#include "raft/core/types.h"
+#include "raft/host/transport.h"
+
+namespace gregor {
+
+// The quorum's transport over the internal gRPC listener (proto/gregor/internal/v1/raft.proto).
+// Calls every node that is named as a voter, again and again until it answers, on two connections;
+// answers nodes that call; and sends on whichever of these is up. Thread: as RaftTransport, but for
+// construction and service().
+class GrpcRaftTransport : public RaftTransport {
+ public:
+  struct Options {
+    EventLoop* loop = nullptr;  // the controller loop
+    ClusterId cluster;
+    VoterKey self;
+    // Where nodes are, by the settings: "host:port". What a voter set says of a node counts as long
+    // as they say nothing.
+    std::map<NodeId, std::string> addresses;
+    std::shared_ptr<grpc::ChannelCredentials> credentials;
+    // Which endpoint of a voter is meant.
+    std::string listener = "internal";
+  };
+  static std::unique_ptr<GrpcRaftTransport> Create(Options options);
+
+  // What the internal server has to serve. Nothing may call any more when this goes.
+  virtual grpc::Service& service() = 0;
+  // Breaks all streams off; returns when they have ended. Nothing is sent or received afterwards.
+  // Thread: main.
+  virtual void Shutdown() = 0;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_RPC_RAFT_TRANSPORT_H_

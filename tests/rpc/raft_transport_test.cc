@@ -1,0 +1,229 @@
+#include "rpc/raft_transport.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <future>
+#include <mutex>
+
+#include "rpc/internal_server.h"
+
+namespace gregor {
+namespace {
+
+using std::chrono::seconds;
+using testing::ElementsAre;
+
+ClusterId Cluster(uint8_t number) {
+  ClusterId cluster;
+  cluster.bytes[0] = number;
+  return cluster;
+}
+
+VoterKey Key(int32_t node) {
+  VoterKey key{NodeId{node}, {}};
+  key.directory.bytes[15] = static_cast<uint8_t>(node);
+  return key;
+}
+
+// A node's end: its loop, its listener, and what was received. Thread: any.
+class Node final : private RaftTransport::Receiver {
+ public:
+  Node(int32_t id, const ClusterId& cluster, std::map<NodeId, std::string> addresses = {})
+      : id_(id), loop_(NewThreadLoop("node")) {
+    GrpcRaftTransport::Options options;
+    options.loop = loop_.get();
+    options.cluster = cluster;
+    options.self = Key(id);
+    options.addresses = std::move(addresses);
+    options.credentials = grpc::InsecureChannelCredentials();
+    transport_ = GrpcRaftTransport::Create(std::move(options));
+    auto server = InternalServer::Start({.host = "127.0.0.1",
+                                         .port = 0,
+                                         .credentials = grpc::InsecureServerCredentials(),
+                                         .services = {&transport_->service()}});
+    EXPECT_TRUE(server.ok());
+    server_ = *std::move(server);
+    loop_->Post("test", [this] { transport_->SetReceiver(this); });
+  }
+  ~Node() override { Stop(); }
+
+  void Stop() {
+    if (server_ == nullptr) return;
+    InLoop([this] { transport_->SetReceiver(nullptr); });
+    server_->Shutdown();
+    transport_->Shutdown();
+    server_.reset();
+    loop_.reset();
+    transport_.reset();
+  }
+
+  std::string address() const { return "127.0.0.1:" + std::to_string(server_->port()); }
+  void Send(int32_t to, decltype(raft::Message::body) body, Term term = Term{1}) {
+    loop_->Post("test", [this, to, body, term] {
+      transport_->Send({.from = Key(id_), .to = Key(to), .term = term, .body = body});
+    });
+  }
+  void SetVoters(const VoterSet& voters) {
+    InLoop([this, voters] { transport_->SetVoters(voters); });
+  }
+
+  // Waits until `done` holds of what has happened; false after some seconds.
+  bool Wait(const std::function<bool(const Node&)>& done) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, seconds(10), [&] { return done(*this); });
+  }
+  bool WaitForConnection(int32_t node) {
+    return Wait([&](const Node& self) { return self.connected.count(node) != 0; });
+  }
+
+  // Under the lock of Wait().
+  std::set<int32_t> connected;
+  std::vector<int32_t> lost;
+  std::vector<raft::Message> messages;
+
+ private:
+  void InLoop(const std::function<void()>& call) {
+    std::promise<void> done;
+    loop_->Post("test", [&] {
+      call();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  template <typename Change>
+  void Note(Change change) {
+    const std::lock_guard lock(mutex_);
+    change();
+    changed_.notify_all();
+  }
+  void OnMessage(raft::Message message) override {
+    Note([&] { messages.push_back(std::move(message)); });
+  }
+  void OnConnected(NodeId node) override {
+    Note([&] { connected.insert(node.value); });
+  }
+  void OnDisconnected(NodeId node) override {
+    Note([&] {
+      connected.erase(node.value);
+      lost.push_back(node.value);
+    });
+  }
+
+  const int32_t id_;
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<GrpcRaftTransport> transport_;
+  std::unique_ptr<InternalServer> server_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+TEST(RaftTransport, MessagesArriveAsTheyWereSent) {
+  Node first(1, Cluster(1));
+  Node second(2, Cluster(1), {{NodeId{1}, first.address()}});
+  ASSERT_TRUE(second.WaitForConnection(1));
+  raft::VoteRequest vote{.pre = true,
+                         .forced = true,
+                         .last_term = Term{7},
+                         .end = Offset{1'000'000'000'000},
+                         .configured = {NodeId{1}, NodeId{2}}};
+  second.Send(1, vote, Term{9});
+  ASSERT_TRUE(first.Wait([](const Node& self) { return !self.messages.empty(); }));
+  const raft::Message& message = first.messages.front();
+  EXPECT_EQ(message.from, Key(2));
+  EXPECT_EQ(message.to, Key(1));
+  EXPECT_EQ(message.term, Term{9});
+  const auto& got = std::get<raft::VoteRequest>(message.body);
+  EXPECT_TRUE(got.pre);
+  EXPECT_TRUE(got.forced);
+  EXPECT_EQ(got.last_term, Term{7});
+  EXPECT_EQ(got.end, Offset{1'000'000'000'000});
+  EXPECT_THAT(got.configured, ElementsAre(NodeId{1}, NodeId{2}));
+}
+
+TEST(RaftTransport, WhoIsCalledAnswersOnTheSameConnection) {
+  Node first(1, Cluster(1));  // knows no address
+  Node second(2, Cluster(1), {{NodeId{1}, first.address()}});
+  ASSERT_TRUE(first.WaitForConnection(2));
+  first.Send(2, raft::Heartbeat{.commit = Offset{5}, .round = 6});
+  ASSERT_TRUE(second.Wait([](const Node& self) { return !self.messages.empty(); }));
+  EXPECT_EQ(std::get<raft::Heartbeat>(second.messages[0].body).round, 6u);
+}
+
+TEST(RaftTransport, BatchesKeepTheirOrderAndTheirBytes) {
+  Node first(1, Cluster(1));
+  Node second(2, Cluster(1), {{NodeId{1}, first.address()}});
+  ASSERT_TRUE(second.WaitForConnection(1));
+  constexpr int kCount = 20;
+  const std::string large(1 << 20, 'x');
+  // The connection for batches may come up a little later: what is sent before is lost.
+  ASSERT_TRUE(first.Wait([&](const Node& self) {
+    second.Send(1,
+                raft::AppendRequest{
+                    .base = Offset{-1}, .prev_term = {}, .commit = {}, .batches = {}, .bytes = {}});
+    return !self.messages.empty();
+  }));
+  for (int i = 0; i < kCount; ++i) {
+    second.Send(1, raft::AppendRequest{.base = Offset{i},
+                                       .prev_term = Term{3},
+                                       .commit = Offset{4},
+                                       .batches = {},
+                                       .bytes = Slice::Own(large + std::to_string(i))});
+  }
+  const auto appends = [](const Node& self) {
+    std::vector<raft::AppendRequest> requests;
+    for (const raft::Message& message : self.messages) {
+      const auto& request = std::get<raft::AppendRequest>(message.body);
+      if (request.base.value >= 0) requests.push_back(request);
+    }
+    return requests;
+  };
+  ASSERT_TRUE(first.Wait([&](const Node& self) { return appends(self).size() == kCount; }));
+  const auto requests = appends(first);
+  for (int i = 0; i < kCount; ++i) {
+    EXPECT_EQ(requests[i].base, Offset{i});
+    EXPECT_EQ(requests[i].bytes.ToString(), large + std::to_string(i));
+  }
+}
+
+TEST(RaftTransport, ALostNodeIsNoticedAtOnceAndFoundAgain) {
+  auto first = std::make_unique<Node>(1, Cluster(1));
+  Node second(2, Cluster(1), {{NodeId{1}, first->address()}});
+  ASSERT_TRUE(second.WaitForConnection(1));
+  first->Stop();
+  EXPECT_TRUE(second.Wait([](const Node& self) { return !self.lost.empty(); }));
+  EXPECT_THAT(second.lost, ElementsAre(1));
+}
+
+TEST(RaftTransport, ANodeOfAnotherClusterIsRefused) {
+  Node first(1, Cluster(1));
+  Node stranger(2, Cluster(2), {{NodeId{1}, first.address()}});
+  Node second(3, Cluster(1), {{NodeId{1}, first.address()}});
+  ASSERT_TRUE(first.WaitForConnection(3));
+  stranger.Send(1, raft::TimeoutNow{});
+  second.Send(1, raft::Attach{.end = Offset{1}});
+  ASSERT_TRUE(first.Wait([](const Node& self) { return !self.messages.empty(); }));
+  EXPECT_TRUE(std::holds_alternative<raft::Attach>(first.messages[0].body));
+  EXPECT_EQ(first.connected.count(2), 0u);
+}
+
+TEST(RaftTransport, AnotherNodeThanTheOneThatWasMeantIsRefused) {
+  Node first(1, Cluster(1));
+  Node second(2, Cluster(1), {{NodeId{7}, first.address()}});
+  Node third(3, Cluster(1), {{NodeId{1}, first.address()}});
+  ASSERT_TRUE(first.WaitForConnection(3));
+  EXPECT_EQ(second.connected.count(7), 0u);
+  EXPECT_EQ(first.connected.count(2), 0u);
+}
+
+TEST(RaftTransport, VotersAreCalledWhereTheirSetSays) {
+  Node first(1, Cluster(1));
+  Node second(2, Cluster(1));
+  const auto port = static_cast<uint16_t>(std::stoi(first.address().substr(10)));
+  second.SetVoters({{{Key(1), {{"other", "127.0.0.1", 1}, {"internal", "127.0.0.1", port}}}}});
+  EXPECT_TRUE(second.WaitForConnection(1));
+}
+
+}  // namespace
+}  // namespace gregor
