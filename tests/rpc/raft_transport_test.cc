@@ -200,7 +200,7 @@ TEST(RaftTransport, ANodeOfAnotherClusterIsRefused) {
   Node first(1, Cluster(1));
   Node stranger(2, Cluster(2), {{NodeId{1}, first.address()}});
   Node second(3, Cluster(1), {{NodeId{1}, first.address()}});
-  ASSERT_TRUE(first.WaitForConnection(3));
+  ASSERT_TRUE(second.WaitForConnection(1));
   stranger.Send(1, raft::TimeoutNow{});
   second.Send(1, raft::Attach{.end = Offset{1}});
   ASSERT_TRUE(first.Wait([](const Node& self) { return !self.messages.empty(); }));
