@@ -277,6 +277,12 @@ void ControllerImpl::EndOpening(const Result<void>& result) {
   });
 }
 
+void ControllerImpl::OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) {
+  LOG_EVERY_T(WARNING, 10) << "The metadata log of node " << leader
+                           << " begins after this node's: its "
+                           << "snapshot up to offset " << snapshot.end << " is needed";
+}
+
 void ControllerImpl::OnFailure(const Error& error) { Resign(error); }
 
 void ControllerImpl::Resign(const Error& error) {

@@ -64,6 +64,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // MetadataLog::Listener
   void OnCommitted(CommittedRecords batch) override;
   void OnLeader(const QuorumLeader& leader) override;
+  void OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) override;
   void OnFailure(const Error& error) override;
 
   // Runs plan(image) on the loop, and answers `done` when what it comes to is committed.

@@ -23,9 +23,17 @@ void Delivery::UpTo(Offset commit) {
 void Delivery::GoOn() {
   if (reading_ || delivered_ >= commit_) return;
   reading_ = true;
-  store_.ReadFrom(delivered_, commit_, kReadBytes, [this, alive = alive_](auto read) {
-    if (*alive) OnRead(std::move(read));
-  });
+  store_.ReadFrom(delivered_, commit_, kReadBytes,
+                  [this, alive = alive_, number = ++reads_](auto read) {
+                    if (*alive && number == reads_) OnRead(std::move(read));
+                  });
+}
+
+void Delivery::SkipTo(Offset from) {
+  ++reads_;
+  reading_ = false;
+  delivered_ = from;
+  commit_ = std::max(commit_, from);
 }
 
 void Delivery::OnRead(Result<LogStore::Read> read) {

@@ -29,6 +29,8 @@ class Delivery {
   Offset delivered() const { return delivered_; }
   // Committed up to here.
   void UpTo(Offset commit);
+  // What comes next begins at `from`: what is before was given as a snapshot.
+  void SkipTo(Offset from);
 
  private:
   void GoOn();
@@ -42,6 +44,7 @@ class Delivery {
   Offset delivered_;
   Offset commit_;
   bool reading_ = false;
+  uint64_t reads_ = 0;  // those of before a SkipTo() count no more
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -42,7 +42,7 @@ LogStore::LogStore(std::unique_ptr<Log> log, Options options)
 LogStore::~LogStore() { *alive_ = false; }
 
 std::optional<Offset> LogStore::SyncedEnd() const {
-  if (cutting_ || !waiting_.empty()) return std::nullopt;
+  if (IsBusy()) return std::nullopt;
   return log_->ends().synced_end;
 }
 
@@ -62,7 +62,7 @@ Result<void> LogStore::Append(RecordBatch batch) {
   CHECK_EQ(batch.header.base_offset, end_);
   Recent recent{InfoOf(batch.header), batch.bytes};
   const Offset next = batch.header.next_offset();
-  if (cutting_ || !waiting_.empty()) {
+  if (IsBusy()) {
     waiting_.emplace_back(std::move(batch));
   } else {
     RETURN_IF_ERROR(log_->Append(std::move(batch)));
@@ -84,7 +84,7 @@ void LogStore::TruncateTo(Offset end) {
     recent_bytes_ -= recent_.back().bytes.size();
     recent_.pop_back();
   }
-  if (cutting_ || !waiting_.empty()) {
+  if (IsBusy()) {
     waiting_.emplace_back(Cut{end});
   } else {
     CutNow(end);
@@ -103,6 +103,31 @@ void LogStore::CutNow(Offset end) {
   });
 }
 
+void LogStore::ResetTo(Offset start, UniqueFunction<void()> done) {
+  end_ = start;
+  recent_.clear();
+  recent_bytes_ = 0;
+  Reset reset{start, std::move(done)};
+  if (IsBusy()) {
+    waiting_.emplace_back(std::move(reset));
+  } else {
+    ResetNow(std::move(reset));
+  }
+}
+
+void LogStore::ResetNow(Reset reset) {
+  if (failed_) return;
+  cutting_ = true;
+  log_->ResetTo(reset.start,
+                [this, alive = alive_, done = std::move(reset.done)](Result<void> emptied) mutable {
+                  if (!*alive) return;
+                  cutting_ = false;
+                  if (!emptied.ok()) return Fail(emptied.error());
+                  done();
+                  if (*alive) GoOn();
+                });
+}
+
 void LogStore::GoOn() {
   while (!cutting_ && !waiting_.empty() && !failed_) {
     auto next = std::move(waiting_.front());
@@ -110,6 +135,8 @@ void LogStore::GoOn() {
     if (auto* const batch = std::get_if<RecordBatch>(&next)) {
       const auto appended = log_->Append(std::move(*batch));
       if (!appended.ok()) Fail(appended.error());
+    } else if (auto* const reset = std::get_if<Reset>(&next)) {
+      ResetNow(std::move(*reset));
     } else {
       CutNow(std::get<Cut>(next).end);
     }

@@ -52,6 +52,8 @@ class LogStore {
   Result<void> Append(RecordBatch batch);
   // REQUIRES: log start <= end <= end().
   void TruncateTo(Offset end);
+  // The log is emptied, and begins at `start`; `done` when that is durable. Appends wait for it.
+  void ResetTo(Offset start, UniqueFunction<void()> done);
   // Whole batches of [from, limit), up to `bytes_max` but one at least. Fails with kStorageError.
   // May call `done` at once.
   void ReadFrom(Offset from, Offset limit, size_t bytes_max,
@@ -65,12 +67,18 @@ class LogStore {
   struct Cut {
     Offset end;
   };
+  struct Reset {
+    Offset start;
+    UniqueFunction<void()> done;
+  };
   struct Recent {
     raft::BatchInfo info;
     Bytes bytes;
   };
 
   void CutNow(Offset end);
+  void ResetNow(Reset reset);
+  bool IsBusy() const { return cutting_ || !waiting_.empty(); }
   void GoOn();
   void Fail(const Error& error);
   bool ReadRecent(Offset from, Offset limit, size_t bytes_max, Read* read) const;
@@ -81,8 +89,8 @@ class LogStore {
   Offset end_;
   bool cutting_ = false;
   bool failed_ = false;
-  std::deque<std::variant<RecordBatch, Cut>> waiting_;  // behind a cut
-  std::deque<Recent> recent_;                           // the log's last batches
+  std::deque<std::variant<RecordBatch, Cut, Reset>> waiting_;  // behind a cut
+  std::deque<Recent> recent_;                                  // the log's last batches
   size_t recent_bytes_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

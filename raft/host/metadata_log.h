@@ -1,12 +1,14 @@
 #ifndef GREGOR_RAFT_HOST_METADATA_LOG_H_
 #define GREGOR_RAFT_HOST_METADATA_LOG_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "base/task.h"
 #include "base/types.h"
+#include "raft/core/log_view.h"
 #include "raft/core/types.h"
 
 namespace gregor {
@@ -47,6 +49,9 @@ class MetadataLog {
     // A new leader, or none. When it is this node everything committed in earlier terms has been
     // delivered before.
     virtual void OnLeader(const QuorumLeader& leader) = 0;
+    // What comes next lies before the log of `leader`: its snapshot of `snapshot`, or a newer one,
+    // is to be fetched and handed to Install(). Said again from time to time until that is done.
+    virtual void OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) = 0;
     // The log cannot go on (failed disk, damage): the node has resigned. Once; nothing follows.
     virtual void OnFailure(const Error& error) = 0;
   };
@@ -54,8 +59,11 @@ class MetadataLog {
   // REQUIRES: closed, or the loop has stopped.
   virtual ~MetadataLog() = default;
 
+  // Whether the state machine may begin at `from`: within the log, or at a snapshot whose Install()
+  // did not end.
+  virtual bool MayStartAt(Offset from) const = 0;
   // Delivers everything committed from `from` on (what the state machine has not applied yet), then
-  // follows. Once. REQUIRES: start_offset() <= from <= end_offset(); the listener outlives the log.
+  // follows. Once. REQUIRES: MayStartAt(from); the listener outlives the log.
   virtual void Start(Offset from, Listener& listener) = 0;
   virtual Offset start_offset() const = 0;
   // Offset of the next record to be appended; on a leader nobody else appends, so the next batch
@@ -73,8 +81,19 @@ class MetadataLog {
   // kStorageError, kDiskFull: then nothing was appended. REQUIRES: records are not empty.
   virtual Result<AppendedRecords> Append(Term term, std::vector<std::string> records) = 0;
 
+  // A durable snapshot of what is committed is there: others may be told to fetch it.
+  virtual void NoteSnapshot(const raft::SnapshotId& snapshot) = 0;
   // Records before `offset` are in a durable snapshot and may be dropped.
   virtual void TrimBefore(Offset offset) = 0;
+  // Who votes at a snapshot's end: what goes with it to another node; nullopt where that is not
+  // known any more.
+  virtual std::optional<raft::VotersAt> VotersBefore(Offset offset) const = 0;
+  // Puts a snapshot of the leader's in the place of the log, which then begins at its end, and goes
+  // on from there; false: the log has got further meanwhile, and stays as it is. Durable before
+  // `done`. REQUIRES: the snapshot itself is durable where the state machine finds it after a crash
+  // in the midst of this; no other one is being installed.
+  virtual void Install(const raft::SnapshotId& snapshot, std::optional<raft::VotersAt> voters,
+                       UniqueFunction<void(Result<bool>)> done) = 0;
 
   // Syncs and closes; what is not committed then is not delivered any more. `done` runs on the
   // loop.

@@ -99,15 +99,24 @@ Result<void> RaftLog::Adopt(std::unique_ptr<Log> log) {
                  "from a backup; starting without it would forget every topic");
 }
 
+bool RaftLog::MayStartAt(Offset from) const {
+  const bool is_within = from >= start_offset() && from <= end_offset();
+  return is_within || (base_.has_value() && base_->place.start == from && from > end_offset());
+}
+
 void RaftLog::Start(Offset from, Listener& listener) {
   CHECK(listener_ == nullptr);
-  CHECK(from >= start_offset() && from <= end_offset()) << from;
+  CHECK(MayStartAt(from)) << from;
   listener_ = &listener;
   from_ = from;
   directory_->OnFailure(*options_.loop, [this, alive = alive_](const Error& error) {
     if (*alive) Fail(error);
   });
-  ScanVoters(start_offset());
+  if (from <= end_offset()) return ScanVoters(start_offset());
+  // The snapshot was installed when the node ended, and the log is still the old one.
+  store_->ResetTo(from, [this] {
+    if (is_running()) ScanVoters(start_offset());
+  });
 }
 
 void RaftLog::ScanVoters(Offset from) {
@@ -168,6 +177,7 @@ void RaftLog::Begin() {
       options_.transport->SetVoters(core_->log().voters()->voters);
     options_.transport->SetReceiver(this);
   }
+  if (snapshot_.has_value()) core_->OnSnapshotTaken(*snapshot_);
   Step([this](MonotonicTime now) { core_->Start(now); });
 }
 
@@ -227,24 +237,73 @@ void RaftLog::TrimBefore(Offset offset) {
   base.place = {offset, *term};
   if (const auto now = log.TermBefore(log.start())) base.before = {log.start(), *now};
   if (const auto* const voters = log.VotersBefore(offset)) base.voters = *voters;
+  SaveBase(base, [this, offset](Result<void> saved) {
+    // The log is whole without: what could not be saved is tried again with the next snapshot.
+    LOG_IF(ERROR, !saved.ok()) << options_.path << ": the log is not trimmed: " << saved.error();
+    if (!saved.ok() || offset <= start_offset()) return;
+    core_->OnTrimmed(offset);
+    store_->log().DeleteBefore(offset, [path = options_.path, offset](Result<void> trimmed) {
+      LOG_IF(ERROR, !trimmed.ok()) << path << ": the log could not be trimmed: " << trimmed.error();
+      LOG_IF(INFO, trimmed.ok()) << path << ": the log begins at offset " << offset << " now";
+    });
+  });
+}
+
+// `saved` only while it runs.
+void RaftLog::SaveBase(const LogBase& base, UniqueFunction<void(Result<void>)> saved) {
   options_.disk->Submit(
       Lane::kSync, "raft.log_base", *options_.loop,
       [files = &options_.disk->files(), path = LogBasePath(options_.path), base] {
         return SaveLogBase(*files, path, base);
       },
-      [this, alive = alive_, offset](Result<void> saved) {
-        if (!*alive || !is_running()) return;
-        // The log is whole without: what could not be saved is tried again with the next snapshot.
-        LOG_IF(ERROR, !saved.ok())
-            << options_.path << ": the log is not trimmed: " << saved.error();
-        if (!saved.ok() || offset <= start_offset()) return;
-        core_->OnTrimmed(offset);
-        store_->log().DeleteBefore(offset, [path = options_.path, offset](Result<void> trimmed) {
-          LOG_IF(ERROR, !trimmed.ok())
-              << path << ": the log could not be trimmed: " << trimmed.error();
-          LOG_IF(INFO, trimmed.ok()) << path << ": the log begins at offset " << offset << " now";
-        });
+      [this, alive = alive_, saved = std::move(saved)](Result<void> result) mutable {
+        if (*alive && is_running()) saved(std::move(result));
       });
+}
+
+void RaftLog::NoteSnapshot(const raft::SnapshotId& snapshot) {
+  snapshot_ = snapshot;
+  Step([this, snapshot](MonotonicTime) { core_->OnSnapshotTaken(snapshot); });
+}
+
+std::optional<raft::VotersAt> RaftLog::VotersBefore(Offset offset) const {
+  const auto* const voters = core_ == nullptr ? nullptr : core_->log().VotersBefore(offset);
+  return voters == nullptr ? std::nullopt : std::optional(*voters);
+}
+
+void RaftLog::Install(const raft::SnapshotId& snapshot, std::optional<raft::VotersAt> voters,
+                      UniqueFunction<void(Result<bool>)> done) {
+  if (!is_running() || core_ == nullptr)
+    return done(Error(Reason::kNotController, "the node stops"));
+  if (!core_->BeginInstall(snapshot)) return done(false);
+  LogBase base;
+  base.place = {snapshot.end, snapshot.term};
+  const raft::LogView& log = core_->log();
+  if (const auto now = log.TermBefore(log.start())) base.before = {log.start(), *now};
+  base.voters = voters;
+  SaveBase(base, [this, snapshot, voters = std::move(voters),
+                  done = std::move(done)](Result<void> saved) mutable {
+    // Nothing else is taken until this is done: what cannot be saved ends it.
+    if (!saved.ok()) {
+      done(saved.error());
+      return Fail(saved.error());
+    }
+    FinishInstall(snapshot, voters.has_value() ? voters->voters : VoterSet(), std::move(done));
+  });
+}
+
+void RaftLog::FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& voters,
+                            UniqueFunction<void(Result<bool>)> done) {
+  store_->ResetTo(snapshot.end, [this, snapshot, voters, done = std::move(done)]() mutable {
+    if (!is_running()) return;
+    delivery_->SkipTo(snapshot.end);
+    LOG(INFO) << options_.path << ": a snapshot up to offset " << snapshot.end
+              << " took the place of the log";
+    done(true);
+    Step([this, snapshot, voters](MonotonicTime now) {
+      core_->OnSnapshotInstalled(now, snapshot, voters);
+    });
+  });
 }
 
 void RaftLog::Close(UniqueFunction<void(Result<void>)> done) {

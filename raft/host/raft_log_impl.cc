@@ -37,6 +37,9 @@ void RaftLog::Carry(raft::Effects effects) {
     if (options_.transport != nullptr) options_.transport->Send(std::move(message));
   }
   for (const raft::ReadLog& request : effects.read_log) ReadFor(request);
+  if (effects.fetch_snapshot.has_value())
+    listener_->OnSnapshotOffered(core_->leader().node, *effects.fetch_snapshot);
+  if (!is_running()) return;
   if (effects.voters.has_value() && options_.transport != nullptr)
     options_.transport->SetVoters(*effects.voters);
   // A leadership that is lost is told before what others committed.

@@ -45,7 +45,12 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   Term TermAt(Offset offset) const override;
   QuorumLeader leader() const override { return told_; }
   Result<AppendedRecords> Append(Term term, std::vector<std::string> records) override;
+  bool MayStartAt(Offset from) const override;
+  void NoteSnapshot(const raft::SnapshotId& snapshot) override;
   void TrimBefore(Offset offset) override;
+  std::optional<raft::VotersAt> VotersBefore(Offset offset) const override;
+  void Install(const raft::SnapshotId& snapshot, std::optional<raft::VotersAt> voters,
+               UniqueFunction<void(Result<bool>)> done) override;
   void Close(UniqueFunction<void(Result<void>)> done) override;
 
  private:
@@ -55,6 +60,9 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   void OnConnected(NodeId node) override;
   void OnDisconnected(NodeId node) override;
 
+  void SaveBase(const LogBase& base, UniqueFunction<void(Result<void>)> saved);
+  void FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& voters,
+                     UniqueFunction<void(Result<bool>)> done);
   // Reads the voters records of the log from `from` on, then begins.
   void ScanVoters(Offset from);
   void Begin();
@@ -87,6 +95,7 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   Listener* listener_ = nullptr;
   Offset from_{0};
   std::vector<raft::VotersAt> found_voters_;
+  std::optional<raft::SnapshotId> snapshot_;  // noted before it began
 
   std::deque<Input> inputs_;
   bool stepping_ = false;

@@ -200,6 +200,7 @@ class MetadataLogHarness : private MetadataLog::Listener {
     }
   }
   void OnLeader(const QuorumLeader&) override {}
+  void OnSnapshotOffered(NodeId, const raft::SnapshotId&) override {}
   void OnFailure(const Error& error) override { failure_ = error; }
 
   Scheduler scheduler_;

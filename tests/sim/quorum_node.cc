@@ -26,6 +26,7 @@ void QuorumNode::Format() {
   directory_ = random_.NewUuid<DirectoryId>();
   is_new_ = true;
   delivered_ = Offset{0};
+  snapshot_.reset();
   const std::string folder = MetadataLogPath(kPath);
   for (const char* const each : {"/node", kPath}) CHECK(files_->MakeDirectory(each).ok());
   CHECK(files_->MakeDirectory(folder).ok());
@@ -67,14 +68,52 @@ void QuorumNode::OnOpened(Result<std::unique_ptr<MetadataLog>> log) {
     return;
   }
   process_->log = *std::move(log);
-  // The state machine has kept what it was given, or not.
-  const Offset start = process_->log->start_offset();
-  if (delivered_ < start || random_.Chance(0.3)) delivered_ = start;
-  if (delivered_ > process_->log->end_offset()) {
+  MetadataLog& opened = *process_->log;
+  // The state machine has kept what it was given, or only its snapshot.
+  const Offset at_snapshot = snapshot_.has_value() ? snapshot_->id.end : Offset{0};
+  if (delivered_ < at_snapshot || random_.Chance(0.3)) delivered_ = at_snapshot;
+  if (delivered_ < opened.start_offset()) {
+    failure_ = Error(Reason::kStorageError, "the log begins after the last snapshot");
+    return;
+  }
+  if (!opened.MayStartAt(delivered_)) {
     failure_ = Error(Reason::kStorageError, "the log lost what was committed");
     return;
   }
-  process_->log->Start(delivered_, *this);
+  if (snapshot_.has_value()) opened.NoteSnapshot(snapshot_->id);
+  opened.Start(delivered_, *this);
+}
+
+void QuorumNode::TakeSnapshot() {
+  process_->loop.Run([&] {
+    MetadataLog& log = *process_->log;
+    const Offset end = std::min(delivered_, log.durable_offset());
+    if (is_installing_ || end <= log.start_offset() ||
+        (snapshot_.has_value() && snapshot_->id.end >= end))
+      return;
+    const auto before = snapshot_;
+    const Term term = log.TermAt(end - 1);
+    snapshot_ = Snapshot{{end, term}, log.VotersBefore(end)};
+    log.NoteSnapshot(snapshot_->id);
+    if (before.has_value()) log.TrimBefore(before->id.end);
+  });
+}
+
+void QuorumNode::OnSnapshotOffered(NodeId leader, const raft::SnapshotId& offered) {
+  if (is_installing_) return;
+  const auto fetched = options_.fetch(leader);
+  if (!fetched.has_value() || fetched->id.end < offered.end) return;
+  is_installing_ = true;
+  const Duration delay(random_.Between(0, std::chrono::milliseconds(200).count() * 1'000'000));
+  process_->loop.After(delay, "node.fetched", [this, fetched = *fetched] {
+    snapshot_ = fetched;
+    process_->log->Install(fetched.id, fetched.voters, [this, end = fetched.id.end](auto done) {
+      is_installing_ = false;
+      if (!done.ok() || !*done) return;
+      delivered_ = end;
+      is_new_ = false;
+    });
+  });
 }
 
 Offset QuorumNode::kept() const {
@@ -104,7 +143,7 @@ void QuorumNode::Resume() {
 }
 
 void QuorumNode::Stop(StopKind stop) {
-  is_paused_ = false;
+  is_paused_ = is_installing_ = false;
   if (process_ != nullptr) {
     // The state that is kept is of what is durable.
     delivered_ = kept();

@@ -21,12 +21,20 @@ namespace gregor {
 // and ends any number of times. Thread: the simulation's.
 class QuorumNode final : private MetadataLog::Listener {
  public:
+  // What a node has of its state beside the log: here only up to where it is.
+  struct Snapshot {
+    raft::SnapshotId id;
+    std::optional<raft::VotersAt> voters;
+  };
   struct Options {
     NodeId node{1};
     ClusterId cluster;
     std::vector<Voter> configured;
     raft::Options raft;
     int64_t segment_bytes = 1 << 20;
+    // What the node's peers have to give; nullopt: it is not there. Some time passes until it
+    // comes.
+    std::function<std::optional<Snapshot>(NodeId)> fetch;
   };
 
   QuorumNode(Scheduler& scheduler, SimNetwork& network, QuorumChecker& checker, Options options,
@@ -59,10 +67,12 @@ class QuorumNode final : private MetadataLog::Listener {
   const std::optional<Error>& failure() const { return failure_; }
   SimFileSystem& files() { return *files_; }
 
+  const std::optional<Snapshot>& snapshot() const { return snapshot_; }
+  // Of everything that it was given and has durably; the log begins at the one before then.
+  void TakeSnapshot();
+
   // REQUIRES: leads().
   void Append(std::string value, size_t records);
-  // Everything delivered is in a snapshot (in memory of the test; it survives everything).
-  void Trim(Offset offset) { process_->log->TrimBefore(offset); }
 
  private:
   // Formats an empty disk, with a new directory id.
@@ -85,6 +95,7 @@ class QuorumNode final : private MetadataLog::Listener {
   void OnOpened(Result<std::unique_ptr<MetadataLog>> log);
   void OnCommitted(CommittedRecords batch) override;
   void OnLeader(const QuorumLeader& leader) override;
+  void OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) override;
   void OnFailure(const Error& error) override { failure_ = error; }
 
   Scheduler& scheduler_;
@@ -94,8 +105,10 @@ class QuorumNode final : private MetadataLog::Listener {
   std::unique_ptr<SimFileSystem> files_;
   Random random_;
   DirectoryId directory_;
-  bool is_new_ = true;   // nothing was ever delivered
-  Offset delivered_{0};  // in this life; the state machine's
+  bool is_new_ = true;                // nothing was ever delivered
+  Offset delivered_{0};               // in this life; the state machine's
+  std::optional<Snapshot> snapshot_;  // durable
+  bool is_installing_ = false;
   std::optional<Error> failure_;
   bool is_paused_ = false;
   std::unique_ptr<Process> process_;

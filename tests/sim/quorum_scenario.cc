@@ -31,7 +31,7 @@ QuorumSwarm::QuorumSwarm(Random& random) {
   append_interval = microseconds(LogUniform(random, 5'000, 200'000));
   fault_interval = milliseconds(LogUniform(random, 200, 10'000));
   segment_bytes = LogUniform(random, 5000, 1 << 20);
-  trims = fault_weights[kWipe] == 0 && random.Chance(0.7);
+  if (random.Chance(0.7)) snapshot_interval = milliseconds(LogUniform(random, 100, 10'000));
   if (random.Chance(0.5)) network.loss = random.Fraction() * 0.2;
   if (random.Chance(0.5)) network.duplicate = random.Fraction() * 0.2;
   if (random.Chance(0.3)) network.late = random.Fraction() * 0.05;
@@ -53,6 +53,12 @@ QuorumScenario::QuorumScenario(const SimRun& run)
   options.cluster = random_.NewUuid<ClusterId>();
   options.raft = swarm_.raft;
   options.segment_bytes = swarm_.segment_bytes;
+  options.fetch = [this](NodeId from) -> std::optional<QuorumNode::Snapshot> {
+    QuorumNode& node = *nodes_[static_cast<size_t>(from.value - 1)];
+    if (!node.is_running() || node.is_paused() || random_.Chance(0.2)) return std::nullopt;
+    ++report_.counts["snapshots fetched"];
+    return node.snapshot();
+  };
   for (int id = 1; id <= swarm_.voter_count; ++id)
     options.configured.push_back({{NodeId{id}, DirectoryId{}}, {}});
   for (int id = 1; id <= swarm_.voter_count + swarm_.observer_count; ++id) {
@@ -65,6 +71,7 @@ QuorumScenario::QuorumScenario(const SimRun& run)
 SimReport QuorumScenario::Run() {
   for (auto& node : nodes_) Start(*node);
   ScheduleAppend();
+  ScheduleSnapshot();
   ScheduleFault();
   const MonotonicTime end = scheduler_.clock().Now() + swarm_.duration;
   while (!verdict_.failed() && scheduler_.clock().Now() < end && scheduler_.Step()) AfterEvent();
@@ -126,6 +133,15 @@ void QuorumScenario::ScheduleAppend() {
       node->Append(std::move(value), records);
     }
     ScheduleAppend();
+  });
+}
+
+void QuorumScenario::ScheduleSnapshot() {
+  if (swarm_.snapshot_interval == Duration(0)) return;
+  scheduler_.After(About(random_, swarm_.snapshot_interval), "snapshot", [this] {
+    QuorumNode& node = *nodes_[random_.Below(nodes_.size())];
+    if (node.is_open() && !node.is_paused()) node.TakeSnapshot();
+    ScheduleSnapshot();
   });
 }
 
@@ -231,12 +247,6 @@ void QuorumScenario::Heal() {
       node->Resume();
       node->ResumeDisk();
     }
-  }
-  if (!swarm_.trims || !random_.Chance(0.5)) return;
-  Offset least = checker_.end();
-  for (auto& node : nodes_) least = std::min(least, node->kept());
-  for (auto& node : nodes_) {
-    if (node->is_open()) node->Trim(least);
   }
 }
 

@@ -39,7 +39,7 @@ struct QuorumSwarm {
   Duration append_interval{0};  // mean
   Duration fault_interval{0};   // mean
   int64_t segment_bytes = 1 << 20;
-  bool trims = false;
+  Duration snapshot_interval{0};  // mean; 0: none are taken
   NetworkFaults network;
   raft::Options raft;
 };
@@ -56,6 +56,7 @@ class QuorumScenario {
   void AfterEvent();
   QuorumNode* Leader();
   void ScheduleAppend();
+  void ScheduleSnapshot();
   void ScheduleFault();
   void Inject(QuorumSwarm::Fault fault);
   void Isolate(QuorumNode& node);

@@ -29,9 +29,9 @@ TEST(QuorumScenario, WhatIsCommittedStaysAndComesEverywhere) {
                                   << report.failure;
     AddCounts(report, &counts);
   }
-  for (const char* what :
-       {"bridge", "failed call", "hang", "heal", "isolate", "kill", "kill leader", "pause",
-        "power loss", "power loss of all", "records", "slow disk", "terms", "wipe"})
+  for (const char* what : {"bridge", "failed call", "hang", "heal", "isolate", "kill",
+                           "kill leader", "pause", "power loss", "power loss of all", "records",
+                           "slow disk", "snapshots fetched", "terms", "wipe"})
     EXPECT_GT(counts[what], 0u) << what;
 }
 
