@@ -129,6 +129,10 @@ void ControllerImpl::LoadImage() {
     keeper.store = NewRocksDbStore(options_.disk->files(), JoinPath(folder, kImageFolder));
   }
   keeper.snapshot_record_bytes = options_.snapshot_record_bytes;
+  keeper.durable_end = [this] { return log_->durable_offset(); };
+  keeper.on_snapshot = [this](const SnapshotFile& file) {
+    log_->NoteSnapshot({file.end_offset, Term{file.term.value}});
+  };
   keeper.on_trimmable = [this](Offset offset) { log_->TrimBefore(offset); };
   keeper_ = std::make_unique<ImageKeeper>(std::move(keeper));
   keeper_->Load([this](const ImagePosition& position) { return FitsLog(position); },
@@ -141,6 +145,8 @@ void ControllerImpl::LoadImage() {
 }
 
 Result<bool> ControllerImpl::FitsLog(const ImagePosition& position) const {
+  // A snapshot whose install was cut off begins behind the log.
+  if (position.version > log_->end_offset() && log_->MayStartAt(position.version)) return true;
   if (position.version > log_->end_offset()) {
     return Refused(options_.data_dir,
                    "the log ends at offset " + std::to_string(log_->end_offset().value) +
@@ -275,12 +281,6 @@ void ControllerImpl::EndOpening(const Result<void>& result) {
     self.reset();
     opened(error);
   });
-}
-
-void ControllerImpl::OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) {
-  LOG_EVERY_T(WARNING, 10) << "The metadata log of node " << leader
-                           << " begins after this node's: its "
-                           << "snapshot up to offset " << snapshot.end << " is needed";
 }
 
 void ControllerImpl::OnFailure(const Error& error) { Resign(error); }

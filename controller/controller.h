@@ -12,6 +12,7 @@
 #include "controller/image/controller_api.h"
 #include "controller/image/image.h"
 #include "controller/image/image_store.h"
+#include "controller/snapshot_source.h"
 #include "raft/core/options.h"
 #include "raft/host/transport.h"
 #include "storage/disk.h"
@@ -52,6 +53,9 @@ class Controller : public ControllerApi {
     raft::Options raft;
     // How to reach the others; nullptr: there are none. Outlives the controller.
     RaftTransport* transport = nullptr;
+    // Where a snapshot comes from when the others' logs begin after this one's end; nullptr:
+    // nowhere. Outlives the controller.
+    SnapshotSource* snapshots = nullptr;
     // A snapshot is written, and the log trimmed, each time so many bytes of records were
     // committed.
     size_t snapshot_record_bytes = 20u << 20;
@@ -80,6 +84,9 @@ class Controller : public ControllerApi {
   // until the returned handle goes. The handle may go on any thread; on another one than the loop's
   // a call may still be running when it has gone.
   virtual std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) = 0;
+  // The newest snapshot that this node has, for another one: see SnapshotSource::Fetch(). Thread:
+  // the controller loop.
+  virtual void ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) = 0;
   // What ended the controller's work (a failed disk), or nullopt.
   virtual std::optional<Error> failure() const = 0;
 

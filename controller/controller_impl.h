@@ -38,6 +38,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   ImagePtr image() const override { return std::atomic_load(&image_); }
   std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) override;
   std::optional<Error> failure() const override;
+  void ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) override;
   void Close(UniqueFunction<void(Result<void>)> done) override;
 
  private:
@@ -66,6 +67,12 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void OnLeader(const QuorumLeader& leader) override;
   void OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) override;
   void OnFailure(const Error& error) override;
+
+  // --- controller_snapshots.cc
+  void OnFetched(Result<TravellingSnapshot> fetched);
+  void InstallImage(ImagePtr image, const raft::SnapshotId& id,
+                    std::optional<raft::VotersAt> voters);
+  void EndInstall(const Result<void>& result);
 
   // Runs plan(image) on the loop, and answers `done` when what it comes to is committed.
   template <typename T>
@@ -98,6 +105,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   CommitQueue waiting_;
   std::atomic<size_t> queued_count_{0};  // operations between call and answer; any thread
   std::vector<std::weak_ptr<Observer>> observers_;
+  bool installing_ = false;  // a snapshot of another node's
   bool closing_ = false;
 
   mutable Mutex mutex_;

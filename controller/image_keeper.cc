@@ -7,6 +7,7 @@ namespace gregor {
 namespace {
 
 constexpr size_t kSnapshotsKept = 2;
+constexpr size_t kSnapshotBytesMax = size_t{4} << 30;
 // A snapshot is due after so many records, too: their bytes are not known after a restart.
 constexpr size_t kRecordBytesGuess = 100;
 constexpr char kDamagedSuffix[] = ".damaged";
@@ -69,7 +70,8 @@ void ImageKeeper::Load(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done) {
           const auto fit = fits(PositionOf(**found.stored));
           if (!fit.ok()) return done(fit.error());
           if (*fit) {
-            latest_ = stored_ = *found.stored;
+            latest_ = durable_ = stored_ = *found.stored;
+            if (!snapshots_.empty()) options_.on_snapshot(snapshots_.back());
             return done(*std::move(found.stored));
           }
           refused = "it does not fit the log";
@@ -114,7 +116,8 @@ void ImageKeeper::LoadSnapshot(size_t number, Fits fits,
           const auto fit = fits(PositionOf(**image));
           if (!fit.ok()) return done(fit.error());
           if (*fit) {
-            latest_ = *image;
+            latest_ = durable_ = *image;
+            options_.on_snapshot(snapshots_[number - 1]);
             return done(*std::move(image));
           }
         }
@@ -126,8 +129,18 @@ void ImageKeeper::LoadSnapshot(size_t number, Fits fits,
 void ImageKeeper::OnImage(ImagePtr image, size_t record_bytes) {
   latest_ = std::move(image);
   bytes_since_snapshot_ += record_bytes;
+  FollowDurable();
   ScheduleStore();
   if (SnapshotIsDue()) WriteSnapshotNow();
+}
+
+// What others have committed may be ahead of this node's own disk.
+void ImageKeeper::FollowDurable() {
+  if (waiting_ == nullptr) waiting_ = latest_;
+  const Offset end = options_.durable_end();
+  if (waiting_->version > end) return;
+  durable_ = latest_->version <= end ? latest_ : waiting_;
+  waiting_ = durable_ == latest_ ? nullptr : latest_;
 }
 
 // Closing it may take a while.
@@ -144,12 +157,16 @@ void ImageKeeper::DropStore(Task done) {
 }
 
 void ImageKeeper::ScheduleStore() {
-  if (store_ == nullptr || store_scheduled_ || storing_ || closing_ || latest_ == stored_) return;
+  if (store_ == nullptr || store_scheduled_ || storing_ || closing_) return;
+  if (latest_ == stored_ || latest_ == nullptr) return;
   store_scheduled_ = true;
   options_.loop->After(options_.store_delay, "image.store", [this, alive = alive_] {
     if (!*alive) return;
     store_scheduled_ = false;
-    if (!storing_ && !closing_) WriteStore({});
+    if (storing_ || closing_) return;
+    FollowDurable();
+    if (durable_ == stored_) return ScheduleStore();
+    WriteStore({});
   });
 }
 
@@ -157,10 +174,10 @@ void ImageKeeper::WriteStore(Task done) {
   storing_ = true;
   options_.disk->Submit(
       Lane::kBackground, "image.store", *options_.loop,
-      [store = store_, before = stored_, after = latest_] {
+      [store = store_, before = stored_, after = durable_] {
         return store->Write(DiffRows(before.get(), *after), PositionOf(*after));
       },
-      [this, alive = alive_, written = latest_,
+      [this, alive = alive_, written = durable_,
        done = std::move(done)](Result<void> result) mutable {
         if (!*alive) return;
         storing_ = false;
@@ -175,18 +192,20 @@ void ImageKeeper::WriteStore(Task done) {
 }
 
 bool ImageKeeper::SnapshotIsDue() const {
-  if (snapshotting_ || closing_ || latest_ == nullptr) return false;
+  if (snapshotting_ || closing_ || durable_ == nullptr) return false;
   if (bytes_since_snapshot_ >= options_.snapshot_record_bytes) return true;
   const Offset last = snapshots_.empty() ? Offset{0} : snapshots_.back().end_offset;
-  const auto records = static_cast<size_t>(latest_->version - std::max(last, snapshot_tried_));
+  const auto records = static_cast<size_t>(
+      std::max<int64_t>(0, durable_->version - std::max(last, snapshot_tried_)));
   return records >= std::max<size_t>(options_.snapshot_record_bytes / kRecordBytesGuess, 1);
 }
 
 void ImageKeeper::WriteSnapshotNow() {
   snapshotting_ = true;
   bytes_since_snapshot_ = 0;
-  snapshot_tried_ = latest_->version;
-  const SnapshotFile file{SnapshotFileName(PositionOf(*latest_)), latest_->version};
+  snapshot_tried_ = durable_->version;
+  const ImagePosition position = PositionOf(*durable_);
+  const SnapshotFile file{SnapshotFileName(position), position.version, position.term};
   const std::string older = snapshots_.empty() ? std::string() : PathOf(snapshots_.back());
   struct Outcome {
     Result<void> written;
@@ -194,7 +213,7 @@ void ImageKeeper::WriteSnapshotNow() {
   };
   options_.disk->Submit(
       Lane::kBackground, "image.snapshot", *options_.loop,
-      [files = &options_.disk->files(), path = PathOf(file), older, image = latest_] {
+      [files = &options_.disk->files(), path = PathOf(file), older, image = durable_] {
         Outcome outcome{files->MakeDirectory(ParentPath(path)), false};
         if (outcome.written.ok()) outcome.written = WriteSnapshot(*files, path, *image);
         if (!outcome.written.ok() || older.empty()) return outcome;
@@ -217,6 +236,7 @@ void ImageKeeper::OnSnapshot(const SnapshotFile& written, bool older_is_whole) {
   if (!older_is_whole && !snapshots_.empty()) snapshots_.pop_back();
   if (!snapshots_.empty() && snapshots_.back() == written) snapshots_.pop_back();
   snapshots_.push_back(written);
+  options_.on_snapshot(written);
   if (snapshots_.size() < kSnapshotsKept) return;
   options_.on_trimmable(snapshots_[snapshots_.size() - kSnapshotsKept].end_offset);
   while (snapshots_.size() > kSnapshotsKept) {
@@ -228,6 +248,42 @@ void ImageKeeper::OnSnapshot(const SnapshotFile& written, bool older_is_whole) {
   }
 }
 
+void ImageKeeper::Keep(ImagePtr image, UniqueFunction<void(Result<void>)> done) {
+  const ImagePosition position = PositionOf(*image);
+  const SnapshotFile file{SnapshotFileName(position), position.version, position.term};
+  options_.disk->Submit(
+      Lane::kBackground, "image.keep", *options_.loop,
+      [files = &options_.disk->files(), path = PathOf(file), image = std::move(image)] {
+        auto made = files->MakeDirectory(ParentPath(path));
+        return made.ok() ? WriteSnapshot(*files, path, *image) : made;
+      },
+      [this, alive = alive_, file, done = std::move(done)](Result<void> written) mutable {
+        if (!*alive) return;
+        if (!written.ok()) return done(std::move(written));
+        std::erase_if(snapshots_,
+                      [&](const SnapshotFile& each) { return each.end_offset >= file.end_offset; });
+        snapshots_.push_back(file);
+        done({});
+      });
+}
+
+void ImageKeeper::ReadNewest(
+    UniqueFunction<void(Result<std::pair<SnapshotFile, std::string>>)> done) {
+  using Read = Result<std::pair<SnapshotFile, std::string>>;
+  if (snapshots_.empty())
+    return done(Error(Reason::kLeaderNotAvailable, "this node has no metadata snapshot"));
+  options_.disk->Submit(
+      Lane::kRead, "image.read_newest", *options_.loop,
+      [files = &options_.disk->files(), file = snapshots_.back(),
+       path = PathOf(snapshots_.back())]() -> Read {
+        ASSIGN_OR_RETURN(std::string bytes, ReadWholeFile(*files, path, kSnapshotBytesMax));
+        // What another node builds on has to be whole.
+        RETURN_IF_ERROR(DecodeSnapshot(bytes));
+        return std::pair(file, std::move(bytes));
+      },
+      std::move(done));
+}
+
 void ImageKeeper::Close(Task done) {
   closing_ = true;
   if (storing_) {
@@ -236,7 +292,8 @@ void ImageKeeper::Close(Task done) {
   }
   if (store_ == nullptr) return done();
   // A store that was never written is not begun now: the log has everything.
-  if (latest_ != stored_ && stored_ != nullptr)
+  if (latest_ != nullptr) FollowDurable();
+  if (durable_ != stored_ && stored_ != nullptr)
     return WriteStore([this, done = std::move(done)]() mutable { Close(std::move(done)); });
   DropStore(std::move(done));
 }

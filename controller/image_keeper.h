@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/event_loop.h"
@@ -28,6 +29,11 @@ class ImageKeeper {
     size_t snapshot_record_bytes = 20u << 20;
     // The store gets what was committed in so long in one step.
     Duration store_delay = std::chrono::seconds(1);
+    // Up to where the log is durable here: an image of more is not kept yet, as a start would find
+    // it ahead of the log.
+    std::function<Offset()> durable_end;
+    // A snapshot is there, whole and durable: the newest.
+    std::function<void(const SnapshotFile&)> on_snapshot;
     // Records before the offset are in a snapshot, and in the one before it: the log may drop them.
     std::function<void(Offset)> on_trimmable;
   };
@@ -44,12 +50,17 @@ class ImageKeeper {
   void Load(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done);
   // The image moved on by records of so many bytes. REQUIRES: Load() has ended.
   void OnImage(ImagePtr image, size_t record_bytes);
+  // Keeps an image that came from another node as the newest snapshot. `done` when it is durable.
+  void Keep(ImagePtr image, UniqueFunction<void(Result<void>)> done);
+  // Reads the newest snapshot. Fails with kLeaderNotAvailable where there is none.
+  void ReadNewest(UniqueFunction<void(Result<std::pair<SnapshotFile, std::string>>)> done);
   // Brings the store up to date and closes it. Nothing may be called afterwards.
   void Close(Task done);
 
  private:
   void LoadSnapshot(size_t number, Fits fits, UniqueFunction<void(Result<ImagePtr>)> done);
   void DropStore(Task done);
+  void FollowDurable();
   void ScheduleStore();
   void WriteStore(Task done);
   bool SnapshotIsDue() const;
@@ -61,7 +72,9 @@ class ImageKeeper {
   // Shared with jobs, which may outlive this; nullptr: none, or given up.
   std::shared_ptr<ImageStore> store_;
   ImagePtr latest_;
-  ImagePtr stored_;  // what the store has
+  ImagePtr waiting_;  // kept as soon as its records are durable; nullptr: none
+  ImagePtr durable_;  // what may be kept
+  ImagePtr stored_;   // what the store has
   bool store_scheduled_ = false;
   bool storing_ = false;
   std::vector<SnapshotFile> snapshots_;  // oldest first

@@ -146,10 +146,12 @@ class RunningNode final : public Node {
       ASSIGN_OR_RETURN(links_, QuorumLinks::Start(*controller_loop_, settings_, identity_));
       options.raft = QuorumOptions(settings_);
       options.transport = &links_->transport();
+      options.snapshots = &links_->snapshots();
       LOG(INFO) << "Waiting for a majority of the controllers; they connect to "
                 << links_->listens().ToString();
     }
     ASSIGN_OR_RETURN(controller_, Controller::OpenAndWait(std::move(options), is_stopping_));
+    if (links_ != nullptr) links_->Serve(controller_.get());
     return {};
   }
 
@@ -283,6 +285,7 @@ class RunningNode final : public Node {
                    "not all logs could be closed in time; the next start recovers them"));
     }
     watch_.reset();
+    if (links_ != nullptr) links_->Serve(nullptr);
     if (controller_ != nullptr) {
       const auto closed =
           deadline.WaitFor<Result<void>>([&](auto done) { controller_->Close(std::move(done)); });

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "node/waiting.h"
 #include "rpc/internal_server.h"
 #include "rpc/raft_transport.h"
 
@@ -15,6 +16,7 @@ class RunningLinks final : public QuorumLinks {
   ~RunningLinks() override { Shutdown(); }
 
   Result<void> Listen(EventLoop& loop, const Settings& settings, const NodeIdentity& identity) {
+    loop_ = &loop;
     GrpcRaftTransport::Options transport;
     transport.loop = &loop;
     transport.cluster = identity.cluster_id;
@@ -35,12 +37,29 @@ class RunningLinks final : public QuorumLinks {
 
   HostPort listens() const override { return listens_; }
   RaftTransport& transport() override { return *transport_; }
+  SnapshotSource& snapshots() override { return transport_->snapshots(); }
+  void Serve(Controller* controller) override {
+    ReadSnapshot read;
+    if (controller != nullptr) {
+      read = [controller](Offset end_min, SnapshotSource::Fetched fetched) {
+        controller->ReadSnapshot(end_min, std::move(fetched));
+      };
+    }
+    WaitFor<bool>([&](auto done) {
+      loop_->Post("node.serve_snapshots",
+                  [this, read = std::move(read), done = std::move(done)]() mutable {
+                    transport_->SetSnapshotReader(std::move(read));
+                    done(true);
+                  });
+    });
+  }
   void Shutdown() override {
     if (server_ != nullptr) server_->Shutdown();
     if (transport_ != nullptr) transport_->Shutdown();
   }
 
  private:
+  EventLoop* loop_ = nullptr;
   HostPort listens_;
   std::unique_ptr<GrpcRaftTransport> transport_;
   std::unique_ptr<InternalServer> server_;

@@ -5,6 +5,7 @@
 
 #include "base/event_loop.h"
 #include "base/result.h"
+#include "controller/controller.h"
 #include "controller/format.h"
 #include "node/settings.h"
 #include "raft/core/options.h"
@@ -24,6 +25,9 @@ class QuorumLinks {
 
   virtual HostPort listens() const = 0;
   virtual RaftTransport& transport() = 0;
+  virtual SnapshotSource& snapshots() = 0;
+  // Other nodes may ask for its snapshots from now on; nullptr: no more. Returns when that holds.
+  virtual void Serve(Controller* controller) = 0;
   // Ends all that was begun; nothing comes any more. REQUIRES: nobody uses the transport.
   virtual void Shutdown() = 0;
 };

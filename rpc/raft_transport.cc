@@ -30,7 +30,7 @@ grpc::ChannelArguments ChannelOptions() {
   return arguments;
 }
 
-class Transport final : public GrpcRaftTransport, private RaftStreamEvents {
+class Transport final : public GrpcRaftTransport, private RaftStreamEvents, private SnapshotSource {
  public:
   explicit Transport(Options options) : options_(std::move(options)), service_(*this) {
     for (const auto& [node, address] : options_.addresses) AddPeer(node, address);
@@ -41,6 +41,8 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents {
   }
 
   grpc::Service& service() override { return service_; }
+  SnapshotSource& snapshots() override { return *this; }
+  void SetSnapshotReader(ReadSnapshot read) override { read_snapshot_ = std::move(read); }
 
   void SetReceiver(Receiver* receiver) override {
     receiver_ = receiver;
@@ -112,6 +114,10 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents {
         grpc::CallbackServerContext*) override {
       return transport_.Accept();
     }
+    grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* FetchSnapshot(
+        grpc::CallbackServerContext*, const internal::v1::FetchSnapshotRequest* request) override {
+      return transport_.Send(*request);
+    }
     Transport& transport_;
   };
 
@@ -153,6 +159,36 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents {
     return AcceptRaftPeer(*this, options_.cluster, options_.self);
   }
 
+  grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* Send(
+      const internal::v1::FetchSnapshotRequest& request) {
+    return SendSnapshot(request, options_.cluster, [this](Offset end_min, Fetched read) {
+      Post("raft.read_snapshot", [this, end_min, read = std::move(read)]() mutable {
+        if (read_snapshot_) return read_snapshot_(end_min, std::move(read));
+        read(Error(Reason::kLeaderNotAvailable, "the node has no snapshot now"));
+      });
+    });
+  }
+
+  void Fetch(NodeId from, Offset end_min, Fetched fetched) override {
+    const auto peer = peers_.find(from);
+    bool is_open = false;
+    {
+      const MutexLock lock(mutex_);
+      is_open = !is_shut_down_ && peer != peers_.end() && peer->second.lines[1].stub != nullptr;
+      if (is_open) ++open_count_;
+    }
+    if (!is_open) {
+      return fetched(Error(Reason::kLeaderNotAvailable,
+                           "node " + std::to_string(from.value) + " has no known address"));
+    }
+    FetchSnapshot(
+        *peer->second.lines[1].stub, *options_.loop, options_.cluster, end_min,
+        [alive = alive_, fetched = std::move(fetched)](auto snapshot) mutable {
+          if (*alive) fetched(std::move(snapshot));
+        },
+        [this] { OnEnded(); });
+  }
+
   // --- RaftStreamEvents: gRPC's threads ---
 
   void OnUp(const std::shared_ptr<RaftStream>& stream, const RaftPeer& peer) override {
@@ -176,8 +212,14 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents {
   void OnDown(const RaftStream* stream, const std::optional<RaftPeer>& peer,
               const grpc::Status& status) override {
     Post("raft.down", [this, stream, peer, status] { RemoveStream(stream, peer, status); });
+    {
+      const MutexLock lock(mutex_);
+      streams_.erase(stream);
+    }
+    OnEnded();
+  }
+  void OnEnded() {
     const MutexLock lock(mutex_);
-    streams_.erase(stream);
     --open_count_;
     ended_.notify_all();
   }
@@ -237,6 +279,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents {
   const Options options_;
   Service service_;
   Receiver* receiver_ = nullptr;
+  ReadSnapshot read_snapshot_;
   std::map<NodeId, Peer> peers_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 

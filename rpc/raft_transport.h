@@ -10,13 +10,14 @@
 #include "base/event_loop.h"
 #include "raft/core/types.h"
 #include "raft/host/transport.h"
+#include "rpc/snapshot_transfer.h"
 
 namespace gregor {
 
 // The quorum's transport over the internal gRPC listener (proto/gregor/internal/v1/raft.proto).
 // Calls every node that is named as a voter, again and again until it answers, on two connections;
 // answers nodes that call; and sends on whichever of these is up. Thread: as RaftTransport, but for
-// construction and service().
+// construction, service() and snapshots().
 class GrpcRaftTransport : public RaftTransport {
  public:
   struct Options {
@@ -32,6 +33,10 @@ class GrpcRaftTransport : public RaftTransport {
   };
   static std::unique_ptr<GrpcRaftTransport> Create(Options options);
 
+  // What this node has for others that are too far behind; none: nothing. Called on the loop.
+  virtual void SetSnapshotReader(ReadSnapshot read) = 0;
+  // ... and where it gets what it needs itself.
+  virtual SnapshotSource& snapshots() = 0;
   // What the internal server has to serve. Nothing may call any more when this goes.
   virtual grpc::Service& service() = 0;
   // Breaks all streams off; returns when they have ended. Nothing is sent or received afterwards.

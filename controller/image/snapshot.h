@@ -20,6 +20,7 @@ std::string SnapshotFileName(const ImagePosition& position);
 struct SnapshotFile {
   std::string name;
   Offset end_offset{0};
+  LeaderEpoch term{-1};  // of the last record
   friend bool operator==(const SnapshotFile&, const SnapshotFile&) = default;
 };
 // The snapshots of a folder, oldest first; none where it is missing.

@@ -1,0 +1,84 @@
+// ControllerImpl: snapshots that come from other nodes, and go to them.
+#include <utility>
+
+#include "controller/controller_impl.h"
+#include "controller/image/image_diff.h"
+#include "controller/image/snapshot.h"
+
+namespace gregor {
+
+void ControllerImpl::OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) {
+  if (installing_ || options_.snapshots == nullptr || closing_ || keeper_ == nullptr) return;
+  installing_ = true;
+  LOG(INFO) << "The metadata log of node " << leader << " begins behind this node's: a snapshot up "
+            << "to offset " << snapshot.end << " is fetched";
+  options_.snapshots->Fetch(leader, snapshot.end, [this, alive = alive_](auto fetched) {
+    if (*alive) OnFetched(std::move(fetched));
+  });
+}
+
+// Every byte is checked before anything of it counts.
+void ControllerImpl::OnFetched(Result<TravellingSnapshot> fetched) {
+  if (!fetched.ok()) return EndInstall(fetched.error());
+  options_.disk->Submit(
+      Lane::kBackground, "controller.check_snapshot", *options_.loop,
+      [bytes = std::move(fetched->bytes)] { return DecodeSnapshot(bytes); },
+      [this, alive = alive_, id = fetched->id,
+       voters = std::move(fetched->voters)](Result<ImagePtr> image) mutable {
+        if (!*alive) return;
+        if (!image.ok()) return EndInstall(image.error());
+        const ImagePosition position = PositionOf(**image);
+        const bool is_right = position.version == id.end && position.term.value == id.term.value &&
+                              (*image)->cluster_id == found_->identity.cluster_id;
+        if (!is_right)
+          return EndInstall(
+              Error(Reason::kStorageError, "the snapshot is another one than it says"));
+        InstallImage(*std::move(image), id, std::move(voters));
+      });
+}
+
+// The snapshot is durable first: from then on a crash finds either the old log, or the snapshot in
+// its place.
+void ControllerImpl::InstallImage(ImagePtr image, const raft::SnapshotId& id,
+                                  std::optional<raft::VotersAt> voters) {
+  keeper_->Keep(image, [this, image, id, voters = std::move(voters)](Result<void> kept) mutable {
+    if (!kept.ok()) return EndInstall(kept);
+    log_->Install(id, std::move(voters), [this, alive = alive_, image](Result<bool> installed) {
+      if (!*alive) return;
+      if (!installed.ok()) return EndInstall(installed.error());
+      if (*installed) {
+        committed_ = image->version;
+        Publish(DiffImages(image_, image), 0);
+        EndFollowing();
+      }
+      EndInstall({});
+    });
+  });
+}
+
+void ControllerImpl::EndInstall(const Result<void>& result) {
+  installing_ = false;
+  LOG_IF(WARNING, !result.ok()) << "No snapshot of the metadata was installed: " << result.error()
+                                << "; it is tried again";
+}
+
+void ControllerImpl::ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) {
+  if (keeper_ == nullptr || log_ == nullptr)
+    return read(Error(Reason::kLeaderNotAvailable, "the node only starts"));
+  keeper_->ReadNewest([this, alive = alive_, end_min, read = std::move(read)](auto newest) mutable {
+    if (!*alive) return;
+    if (!newest.ok()) return read(std::move(newest).error());
+    const auto& [file, bytes] = *newest;
+    if (file.end_offset < end_min) {
+      return read(Error(
+          Reason::kLeaderNotAvailable,
+          "the newest metadata snapshot ends at offset " + std::to_string(file.end_offset.value)));
+    }
+    TravellingSnapshot snapshot{{file.end_offset, Term{file.term.value}},
+                                log_->VotersBefore(file.end_offset),
+                                std::move(newest->second)};
+    read(std::move(snapshot));
+  });
+}
+
+}  // namespace gregor
