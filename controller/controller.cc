@@ -215,6 +215,7 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
                            "this node no longer leads the metadata quorum; whether the operation "
                            "took place is not known: look, then retry")
                          .With("outcome", "UNKNOWN");
+  known_leader_ = leader;
   waiting_.FailAll(lost);
   leader_ = leader;
   if (leader.leader != options_.behavior.node_id) return EndFollowing();
@@ -293,6 +294,7 @@ void ControllerImpl::Resign(const Error& error) {
   }
   LOG(ERROR) << "The metadata of this node cannot change until the next start: " << error;
   leading_.reset();
+  known_leader_ = QuorumLeader{};
   speculative_ = nullptr;
   waiting_.FailAll(Error(error).With("outcome", "UNKNOWN"));
   EndOpening(error);
@@ -324,6 +326,7 @@ void ControllerImpl::Close(UniqueFunction<void(Result<void>)> done) {
   options_.loop->Post("controller.close", [this, done = std::move(done)]() mutable {
     closing_ = true;
     leading_.reset();
+    known_leader_ = QuorumLeader{};
     waiting_.FailAll(Error(Reason::kNotController,
                            "the node stops; whether the operation took "
                            "place is not known: look, then retry")

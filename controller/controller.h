@@ -14,6 +14,7 @@
 #include "controller/image/image_store.h"
 #include "controller/snapshot_source.h"
 #include "raft/core/options.h"
+#include "raft/host/metadata_log.h"
 #include "raft/host/transport.h"
 #include "storage/disk.h"
 
@@ -36,7 +37,8 @@ struct ControllerOptions {
 // The node's copy of the cluster's metadata, and (where it leads the quorum, which on a single node
 // is always) the active controller: operations are validated against the speculative image, become
 // records of the metadata log, and are answered once those are committed and applied (DESIGN D8).
-// Thread: operations, image() and Watch(): any. Everything else happens on the controller loop.
+// Thread: operations, image(), leader() and Watch(): any. Everything else happens on the controller
+// loop. Operations are answered as soon as it is known what came of them, whatever their timeout.
 class Controller : public ControllerApi {
  public:
   struct Options {
@@ -87,6 +89,9 @@ class Controller : public ControllerApi {
   // The newest snapshot that this node has, for another one: see SnapshotSource::Fetch(). Thread:
   // the controller loop.
   virtual void ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) = 0;
+  // Who is the active controller, as far as this node knows; this node only once it can take
+  // operations. It may have changed since.
+  virtual QuorumLeader leader() const = 0;
   // What ended the controller's work (a failed disk), or nullopt.
   virtual std::optional<Error> failure() const = 0;
 

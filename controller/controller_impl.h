@@ -27,16 +27,19 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // `self` is this object; it goes to `opened`, or away. Thread: the loop.
   void Start(std::unique_ptr<ControllerImpl> self, Opened opened);
 
-  void Create(CreateTopic operation, Done<TopicPtr> done) override;
-  void Delete(TopicKey topic, Done<void> done) override;
-  void Add(AddPartitions operation, Done<TopicPtr> done) override;
+  void Create(CreateTopic operation, Done<TopicPtr> done, const OperationContext&) override;
+  void Delete(TopicKey topic, Done<void> done, const OperationContext&) override;
+  void Add(AddPartitions operation, Done<TopicPtr> done, const OperationContext&) override;
   void Alter(std::vector<AlterConfig> alterations, bool validate_only,
-             Done<std::vector<Result<void>>> done) override;
-  void Register(RegisterBroker registration, Done<BrokerEpoch> done) override;
-  void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done) override;
+             Done<std::vector<Result<void>>> done, const OperationContext&) override;
+  void Register(RegisterBroker registration, Done<BrokerEpoch> done,
+                const OperationContext&) override;
+  void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done,
+                           const OperationContext&) override;
 
   ImagePtr image() const override { return std::atomic_load(&image_); }
   std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) override;
+  QuorumLeader leader() const override { return known_leader_.load(); }
   std::optional<Error> failure() const override;
   void ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) override;
   void Close(UniqueFunction<void(Result<void>)> done) override;
@@ -103,6 +106,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   int64_t producer_ids_from_ = 0;  // of the term
   ImagePtr speculative_;           // with everything appended, while leading
   CommitQueue waiting_;
+  std::atomic<QuorumLeader> known_leader_{QuorumLeader{}};  // any thread
   std::atomic<size_t> queued_count_{0};  // operations between call and answer; any thread
   std::vector<std::weak_ptr<Observer>> observers_;
   bool installing_ = false;  // a snapshot of another node's

@@ -107,7 +107,7 @@ Result<MetadataDelta> ControllerImpl::Append(const std::vector<pb::MetadataRecor
   return delta;
 }
 
-void ControllerImpl::Create(CreateTopic operation, Done<TopicPtr> done) {
+void ControllerImpl::Create(CreateTopic operation, Done<TopicPtr> done, const OperationContext&) {
   const bool validate_only = operation.validate_only;
   Done<TopicPtr> answer = std::move(done);
   if (validate_only) {
@@ -126,7 +126,7 @@ void ControllerImpl::Create(CreateTopic operation, Done<TopicPtr> done) {
       validate_only, std::move(answer));
 }
 
-void ControllerImpl::Delete(TopicKey topic, Done<void> done) {
+void ControllerImpl::Delete(TopicKey topic, Done<void> done, const OperationContext&) {
   Run<bool>(
       "controller.delete_topic",
       [topic = std::move(topic)](const MetadataImage& image) { return PlanDelete(topic, image); },
@@ -137,7 +137,7 @@ void ControllerImpl::Delete(TopicKey topic, Done<void> done) {
       });
 }
 
-void ControllerImpl::Add(AddPartitions operation, Done<TopicPtr> done) {
+void ControllerImpl::Add(AddPartitions operation, Done<TopicPtr> done, const OperationContext&) {
   const bool validate_only = operation.validate_only;
   Run<TopicPtr>(
       "controller.add_partitions",
@@ -148,7 +148,7 @@ void ControllerImpl::Add(AddPartitions operation, Done<TopicPtr> done) {
 }
 
 void ControllerImpl::Alter(std::vector<AlterConfig> alterations, bool validate_only,
-                           Done<std::vector<Result<void>>> done) {
+                           Done<std::vector<Result<void>>> done, const OperationContext&) {
   Run<std::vector<Result<void>>>(
       "controller.alter_configs",
       [this, alterations = std::move(alterations)](const MetadataImage& image) {
@@ -157,7 +157,8 @@ void ControllerImpl::Alter(std::vector<AlterConfig> alterations, bool validate_o
       validate_only, std::move(done));
 }
 
-void ControllerImpl::Register(RegisterBroker registration, Done<BrokerEpoch> done) {
+void ControllerImpl::Register(RegisterBroker registration, Done<BrokerEpoch> done,
+                              const OperationContext&) {
   Run<BrokerEpoch>(
       "controller.register_broker",
       [broker = std::move(registration.broker)](const MetadataImage& image) {
@@ -166,7 +167,8 @@ void ControllerImpl::Register(RegisterBroker registration, Done<BrokerEpoch> don
       false, std::move(done));
 }
 
-void ControllerImpl::AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done) {
+void ControllerImpl::AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done,
+                                         const OperationContext&) {
   Run<ProducerIdBlock>(
       "controller.producer_ids",
       [this, count](const MetadataImage& image) {

@@ -224,6 +224,7 @@ void ConfigService::Alter(const v1::AlterConfigsRequest& request,
     places.push_back(response.results_size() - 1);
   }
   if (alterations.empty()) return reply(std::move(response));
+  const OperationContext context = reply.operation_context();
   broker_.controller().Alter(
       std::move(alterations), request.validate_only(),
       [reply = std::move(reply), places = std::move(places),
@@ -235,7 +236,8 @@ void ConfigService::Alter(const v1::AlterConfigsRequest& request,
           if (!result.ok()) *response.mutable_results(places[i]) = ToRpcStatus(result.error());
         }
         reply(std::move(response));
-      });
+      },
+      context);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "base/task.h"
 #include "broker/grpc/byte_buffer.h"
 #include "broker/grpc/hot_call.h"
+#include "controller/image/controller_api.h"
 
 namespace gregor {
 
@@ -74,8 +75,15 @@ class Reply {
   void operator()(Result<Response> result) { call_->Answer(std::move(result)); }
   // How long an answer will be of use.
   Duration time_left() const { return call_->TimeLeft(); }
+  // Of an operation whose answer becomes this call's; it ends a little before the call does, so
+  // that what is known by then is told.
+  OperationContext operation_context() const {
+    return {.principal = "", .timeout = time_left() - kAnswerEarlier};
+  }
 
  private:
+  static constexpr Duration kAnswerEarlier = std::chrono::milliseconds(50);
+
   std::shared_ptr<ControlCall> call_;
 };
 

@@ -111,13 +111,15 @@ void TopicService::Create(const v1::CreateTopicRequest& request,
                           Reply<v1::CreateTopicResponse> reply) {
   auto operation = ToCreateTopic(request);
   if (!operation.ok()) return reply(std::move(operation).error());
-  broker_.controller().Create(*std::move(operation), WithTopic(std::move(reply)));
+  const OperationContext context = reply.operation_context();
+  broker_.controller().Create(*std::move(operation), WithTopic(std::move(reply)), context);
 }
 
 void TopicService::Delete(const v1::DeleteTopicRequest& request,
                           Reply<v1::DeleteTopicResponse> reply) {
   auto key = ToTopicKey(request);
   if (!key.ok()) return reply(std::move(key).error());
+  const OperationContext context = reply.operation_context();
   auto done = [reply = std::move(reply),
                allow_missing = request.allow_missing()](Result<void> result) mutable {
     const bool missing = !result.ok() && (result.error().reason == Reason::kTopicNotFound ||
@@ -125,7 +127,7 @@ void TopicService::Delete(const v1::DeleteTopicRequest& request,
     if (!result.ok() && !(missing && allow_missing)) return reply(std::move(result).error());
     reply(v1::DeleteTopicResponse());
   };
-  broker_.controller().Delete(*std::move(key), std::move(done));
+  broker_.controller().Delete(*std::move(key), std::move(done), context);
 }
 
 Result<gregor::AddPartitions> TopicService::ToAddPartitions(
@@ -146,7 +148,8 @@ void TopicService::Add(const v1::AddPartitionsRequest& request,
                        Reply<v1::AddPartitionsResponse> reply) {
   auto operation = ToAddPartitions(request);
   if (!operation.ok()) return reply(std::move(operation).error());
-  broker_.controller().Add(*std::move(operation), WithTopic(std::move(reply)));
+  const OperationContext context = reply.operation_context();
+  broker_.controller().Add(*std::move(operation), WithTopic(std::move(reply)), context);
 }
 
 void TopicService::Trim(const v1::DeleteRecordsRequest& request,

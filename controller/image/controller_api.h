@@ -7,15 +7,18 @@
 
 #include "base/result.h"
 #include "base/task.h"
+#include "base/time.h"
 #include "controller/image/image.h"
 
 namespace gregor {
 
-// Operations on the cluster's metadata, as brokers ask for them: in process here, over the internal
-// listener later. Each is validated against the image, becomes records, is committed, applied and
-// only then answered (DESIGN D8): when `done` runs, the image that the answering node serves has
-// the result. Thread: any; `done` runs on the controller loop. Any of them fails with
-// kNotController while there is no leader, kStorageError/kDiskFull where the log cannot be written.
+// Operations on the cluster's metadata, as brokers ask for them: in process; where another node is
+// the active controller, controller/operation_router.h takes them there. Each is validated against
+// the image, becomes records, is committed, applied and only then answered (DESIGN D8): when `done`
+// runs, the image that the answering node serves has the result, or what an error stands on.
+// Thread: any; `done` runs on the controller loop. Any of them fails with kNotController while
+// there is no leader, or where it was lost in between (`outcome` says which), kCommitTimedOut,
+// kStorageError/kDiskFull where the log cannot be written, kQuotaExceeded where too many wait.
 
 struct CreateTopic {
   std::string name;
@@ -66,6 +69,13 @@ struct ProducerIdBlock {
   int64_t count = 0;
 };
 
+// Who asks, and how long an answer is of use. One that does not come in time is kNotController with
+// `outcome` NOT_APPLIED, or kCommitTimedOut with UNKNOWN.
+struct OperationContext {
+  std::string principal;  // "": not known
+  Duration timeout = std::chrono::seconds(30);
+};
+
 class ControllerApi {
  public:
   template <typename T>
@@ -77,23 +87,28 @@ class ControllerApi {
   // kInvalidReplicaAssignment, kInvalidConfig, kPolicyViolation (too many topics), kBatchTooLarge,
   // kInvalidArgument (also for a request_id that was used for something else). With validate_only
   // the topic is as it would be, with a zero id.
-  virtual void Create(CreateTopic operation, Done<TopicPtr> done) = 0;
+  virtual void Create(CreateTopic operation, Done<TopicPtr> done,
+                      const OperationContext& context = {}) = 0;
   // Fails with kTopicNotFound, kUnknownTopicId.
-  virtual void Delete(TopicKey topic, Done<void> done) = 0;
+  virtual void Delete(TopicKey topic, Done<void> done, const OperationContext& context = {}) = 0;
   // Fails with kTopicNotFound, kInvalidPartitions, kInvalidReplicaAssignment.
-  virtual void Add(AddPartitions operation, Done<TopicPtr> done) = 0;
+  virtual void Add(AddPartitions operation, Done<TopicPtr> done,
+                   const OperationContext& context = {}) = 0;
   // One result per alteration; each alteration is atomic. Items fail with kTopicNotFound,
   // kInvalidConfig, kInvalidArgument, kBrokerIdNotRegistered.
   virtual void Alter(std::vector<AlterConfig> alterations, bool validate_only,
-                     Done<std::vector<Result<void>>> done) = 0;
+                     Done<std::vector<Result<void>>> done,
+                     const OperationContext& context = {}) = 0;
   // Registers a started broker, and raises the leader epoch of every partition that it leads, in
   // the same batch, before it serves. One that is registered with this very incarnation goes on,
   // and only says something else of itself: log directories that it names no more get no new
   // partitions. Answers with the broker's epoch. Fails with kInvalidArgument.
-  virtual void Register(RegisterBroker registration, Done<BrokerEpoch> done) = 0;
+  virtual void Register(RegisterBroker registration, Done<BrokerEpoch> done,
+                        const OperationContext& context = {}) = 0;
   // A block of producer ids that nobody else gets. Fails with kInvalidArgument where count < 1,
   // kQuotaExceeded where none are left.
-  virtual void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done) = 0;
+  virtual void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done,
+                                   const OperationContext& context = {}) = 0;
 };
 
 }  // namespace gregor

@@ -119,7 +119,13 @@ Result<std::shared_ptr<const ConfigMap>> ChangeConfigs(const ConfigMap& configs,
   return std::make_shared<const ConfigMap>(std::move(changed));
 }
 
-Result<BrokerImage> ToBroker(Offset offset, const pb::RegisterBrokerRecord& record) {
+}  // namespace
+
+ImagePosition PositionOf(const MetadataImage& image) {
+  return {image.version, image.last_term, image.last_timestamp};
+}
+
+Result<BrokerImage> RegisteredBroker(Offset offset, const pb::RegisterBrokerRecord& record) {
   BrokerImage broker;
   broker.id = NodeId{record.node_id()};
   // A snapshot says when it was registered, the log does by where it is.
@@ -143,12 +149,6 @@ Result<BrokerImage> ToBroker(Offset offset, const pb::RegisterBrokerRecord& reco
   if (broker.feature_level_min < 1 || broker.feature_level_max < broker.feature_level_min)
     return Contradiction("a broker that supports no feature level");
   return broker;
-}
-
-}  // namespace
-
-ImagePosition PositionOf(const MetadataImage& image) {
-  return {image.version, image.last_term, image.last_timestamp};
 }
 
 Replay::Replay(ImagePtr base)
@@ -332,7 +332,7 @@ Result<void> Replay::Apply(const pb::ConfigRecord& record) {
 }
 
 Result<void> Replay::Apply(Offset offset, const pb::RegisterBrokerRecord& record) {
-  ASSIGN_OR_RETURN(BrokerImage broker, ToBroker(offset, record));
+  ASSIGN_OR_RETURN(BrokerImage broker, RegisteredBroker(offset, record));
   if (broker.feature_level_min > now_.feature_level ||
       broker.feature_level_max < now_.feature_level)
     return Contradiction("a broker that does not support the cluster's feature level");

@@ -21,6 +21,10 @@ struct ImagePosition {
 };
 ImagePosition PositionOf(const MetadataImage& image);
 
+// A broker as the record at `offset` registers it. Fails with kStorageError where no broker can be
+// so.
+Result<BrokerImage> RegisteredBroker(Offset offset, const pb::RegisterBrokerRecord& record);
+
 // What records mean: the one replay of the metadata log, for controllers and brokers, the log's
 // tail and snapshots alike. Takes an image and records, gives the next image and the difference.
 // The result depends on nothing but those. Thread: its owner's.

@@ -95,15 +95,6 @@ int32_t PartitionRows(const TopicImage& topic) {
   return (topic.partition_count() + kPartitionsPerRow - 1) / kPartitionsPerRow;
 }
 
-Result<void> VisitTopicRows(const TopicImage& topic, const RowVisitor& visit) {
-  RETURN_IF_ERROR(visit(TopicKey(topic.id, TopicPart::kTopic), TopicRecord(topic)));
-  if (!topic.configs->empty())
-    RETURN_IF_ERROR(visit(TopicKey(topic.id, TopicPart::kConfig), TopicConfigRecord(topic)));
-  for (int32_t row = 0; row < PartitionRows(topic); ++row)
-    RETURN_IF_ERROR(visit(PartitionsKey(topic.id, row), PartitionsRecord(topic, row)));
-  return {};
-}
-
 class Differ {
  public:
   Differ(const MetadataImage& before, const MetadataImage& after)
@@ -220,6 +211,15 @@ pb::MetadataRecord MakeBrokerRecord(const BrokerImage& broker, bool with_epoch) 
   made.set_fenced(broker.fenced);
   if (with_epoch) made.set_broker_epoch(broker.epoch.value);
   return record;
+}
+
+Result<void> VisitTopicRows(const TopicImage& topic, const RowVisitor& visit) {
+  RETURN_IF_ERROR(visit(TopicKey(topic.id, TopicPart::kTopic), TopicRecord(topic)));
+  if (!topic.configs->empty())
+    RETURN_IF_ERROR(visit(TopicKey(topic.id, TopicPart::kConfig), TopicConfigRecord(topic)));
+  for (int32_t row = 0; row < PartitionRows(topic); ++row)
+    RETURN_IF_ERROR(visit(PartitionsKey(topic.id, row), PartitionsRecord(topic, row)));
+  return {};
 }
 
 Result<void> VisitRows(const MetadataImage& image, const RowVisitor& visit) {

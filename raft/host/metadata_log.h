@@ -33,6 +33,7 @@ struct AppendedRecords {
 struct QuorumLeader {
   NodeId leader{-1};  // -1: nobody known
   Term term{0};
+  friend bool operator==(const QuorumLeader&, const QuorumLeader&) = default;
 };
 
 // The replicated log that owns the cluster's metadata, as its users see it. A quorum of one

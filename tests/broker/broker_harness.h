@@ -19,14 +19,24 @@ namespace gregor {
 // Hands out producer ids; everything else is not asked of it.
 class ProducerIdController final : public ControllerApi {
  public:
-  void Create(CreateTopic, Done<TopicPtr> done) override { Refuse(std::move(done)); }
-  void Delete(TopicKey, Done<void> done) override { Refuse(std::move(done)); }
-  void Add(AddPartitions, Done<TopicPtr> done) override { Refuse(std::move(done)); }
-  void Alter(std::vector<AlterConfig>, bool, Done<std::vector<Result<void>>> done) override {
+  void Create(CreateTopic, Done<TopicPtr> done, const OperationContext&) override {
     Refuse(std::move(done));
   }
-  void Register(RegisterBroker, Done<BrokerEpoch> done) override { Refuse(std::move(done)); }
-  void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done) override {
+  void Delete(TopicKey, Done<void> done, const OperationContext&) override {
+    Refuse(std::move(done));
+  }
+  void Add(AddPartitions, Done<TopicPtr> done, const OperationContext&) override {
+    Refuse(std::move(done));
+  }
+  void Alter(std::vector<AlterConfig>, bool, Done<std::vector<Result<void>>> done,
+             const OperationContext&) override {
+    Refuse(std::move(done));
+  }
+  void Register(RegisterBroker, Done<BrokerEpoch> done, const OperationContext&) override {
+    Refuse(std::move(done));
+  }
+  void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done,
+                           const OperationContext&) override {
     if (fails) return Refuse(std::move(done));
     done(ProducerIdBlock{std::exchange(next, next + count), count});
   }

@@ -137,14 +137,17 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   std::vector<Result<void>> altered;  // results of Alter(), from the front
   std::vector<LogDirUsage> log_dirs;
   std::vector<std::string> log_dir_topics;
-  bool hold = false;  // answers are kept until Release()
+  Duration timeout{0};  // of the last operation
+  bool hold = false;    // answers are kept until Release()
   void Release() {
     for (auto& each : std::exchange(held_, {})) each();
   }
 
   // --- ControllerApi ---
 
-  void Create(CreateTopic operation, Done<TopicPtr> done) override {
+  void Create(CreateTopic operation, Done<TopicPtr> done,
+              const OperationContext& context) override {
+    timeout = context.timeout;
     creates.push_back(operation);
     Answer<TopicPtr>(std::move(done), [this, operation] {
       const auto partitions = operation.assignment.empty()
@@ -156,18 +159,21 @@ class FakeBroker : public BrokerApi, public ControllerApi {
       return TopicPtr(topic);
     });
   }
-  void Delete(TopicKey topic, Done<void> done) override {
+  void Delete(TopicKey topic, Done<void> done, const OperationContext& context) override {
+    timeout = context.timeout;
     deletes.push_back(topic);
     done(error.has_value() ? Result<void>(*error) : Result<void>());
   }
-  void Add(AddPartitions operation, Done<TopicPtr> done) override {
+  void Add(AddPartitions operation, Done<TopicPtr> done, const OperationContext& context) override {
+    timeout = context.timeout;
     adds.push_back(operation);
     Answer<TopicPtr>(std::move(done), [this, operation] {
       return AddTopic(operation.topic, operation.total_partitions);
     });
   }
   void Alter(std::vector<AlterConfig> alterations, bool validate_only,
-             Done<std::vector<Result<void>>> done) override {
+             Done<std::vector<Result<void>>> done, const OperationContext& context) override {
+    timeout = context.timeout;
     alters = alterations;
     alter_validate_only = validate_only;
     Answer<std::vector<Result<void>>>(std::move(done), [this, size = alterations.size()] {
@@ -176,8 +182,10 @@ class FakeBroker : public BrokerApi, public ControllerApi {
       return results;
     });
   }
-  void Register(RegisterBroker, Done<BrokerEpoch>) override { LOG(FATAL) << "not a front end's"; }
-  void AllocateProducerIds(int64_t, Done<ProducerIdBlock>) override {
+  void Register(RegisterBroker, Done<BrokerEpoch>, const OperationContext&) override {
+    LOG(FATAL) << "not a front end's";
+  }
+  void AllocateProducerIds(int64_t, Done<ProducerIdBlock>, const OperationContext&) override {
     LOG(FATAL) << "not a front end's";
   }
 

@@ -72,6 +72,14 @@ TEST_F(TopicServiceTest, CreatesATopicAsAsked) {
   EXPECT_THAT(partition.offline(), IsEmpty());
 }
 
+TEST_F(TopicServiceTest, AnOperationEndsALittleBeforeItsCall) {
+  v1::CreateTopicRequest request;
+  request.set_topic("orders");
+  ASSERT_TRUE(Create(request).ok());
+  EXPECT_LE(broker_.timeout, std::chrono::milliseconds(19'950));
+  EXPECT_GT(broker_.timeout, std::chrono::seconds(5));
+}
+
 TEST_F(TopicServiceTest, ATopicThatWasOnlyCheckedHasNoId) {
   v1::CreateTopicRequest request;
   request.set_topic("orders");

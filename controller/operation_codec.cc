@@ -1,0 +1,424 @@
+#include "controller/operation_codec.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "controller/image/records.h"
+#include "controller/image/replay.h"
+#include "controller/image/rows.h"
+
+namespace gregor {
+namespace {
+
+using Alter = pb::AlterConfigsOperation;
+
+Error Malformed(const std::string& what) {
+  return Error(Reason::kInvalidArgument, "the operation that another node sent " + what)
+      .With("outcome", "NOT_APPLIED");
+}
+
+// --- operations to messages ---
+
+void AddAssignment(const std::vector<std::vector<NodeId>>& assignment,
+                   google::protobuf::RepeatedPtrField<pb::ReplicaList>& out) {
+  for (const auto& replicas : assignment) {
+    auto& list = *out.Add();
+    for (const NodeId node : replicas) list.add_nodes(node.value);
+  }
+}
+
+Alter::Kind KindOf(ConfigOpKind kind) {
+  switch (kind) {
+    case ConfigOpKind::kSet:
+      return Alter::KIND_SET;
+    case ConfigOpKind::kDelete:
+      return Alter::KIND_DELETE;
+    case ConfigOpKind::kAppend:
+      return Alter::KIND_APPEND;
+    case ConfigOpKind::kSubtract:
+      return Alter::KIND_SUBTRACT;
+  }
+  LOG(FATAL) << "no kind " << static_cast<int>(kind);
+}
+
+struct Encoder {
+  pb::OperationRequest& request;
+
+  void operator()(const CreateTopic& operation) {
+    auto& out = *request.mutable_create_topic();
+    out.set_name(operation.name);
+    out.set_partitions(operation.partitions);
+    out.set_replication_factor(operation.replication_factor);
+    AddAssignment(operation.assignment, *out.mutable_assignment());
+    for (const auto& [name, value] : operation.configs) {
+      auto& config = *out.add_configs();
+      config.set_name(name);
+      config.set_value(value);
+    }
+    out.set_validate_only(operation.validate_only);
+    out.set_internal(operation.internal);
+    out.set_request_id(operation.request_id);
+  }
+  void operator()(const DeleteTopic& operation) {
+    auto& out = *request.mutable_delete_topic();
+    // With both there is nothing to be said, and that is refused.
+    if (!operation.topic.id.has_value()) {
+      out.set_name(operation.topic.name);
+    } else if (operation.topic.name.empty()) {
+      out.set_topic_id(ToBytes(operation.topic.id->bytes));
+    }
+  }
+  void operator()(const AddPartitions& operation) {
+    auto& out = *request.mutable_add_partitions();
+    out.set_topic(operation.topic);
+    out.set_total_partitions(operation.total_partitions);
+    AddAssignment(operation.assignment, *out.mutable_assignment());
+    out.set_validate_only(operation.validate_only);
+  }
+  void operator()(const AlterConfigs& operation) {
+    auto& out = *request.mutable_alter_configs();
+    out.set_validate_only(operation.validate_only);
+    for (const AlterConfig& each : operation.alterations) {
+      auto& alteration = *out.add_alterations();
+      alteration.set_type(each.type == ConfigResourceType::kTopic ? Alter::RESOURCE_TYPE_TOPIC
+                                                                  : Alter::RESOURCE_TYPE_BROKER);
+      alteration.set_name(each.name);
+      for (const ConfigOp& op : each.ops) {
+        auto& added = *alteration.add_ops();
+        added.set_name(op.name);
+        added.set_kind(KindOf(op.kind));
+        added.set_value(op.value);
+      }
+    }
+  }
+  void operator()(const RegisterBroker& operation) {
+    *request.mutable_register_broker()->mutable_broker() =
+        MakeBrokerRecord(operation.broker, false).register_broker();
+  }
+  void operator()(const AllocateProducerIds& operation) {
+    request.mutable_allocate_producer_ids()->set_count(operation.count);
+  }
+};
+
+// --- messages to operations ---
+
+Result<void> CheckCount(int count, const char* what) {
+  if (count <= kOperationItemsMax) return {};
+  return Error(Reason::kInvalidArgument, "an operation has at most " +
+                                             std::to_string(kOperationItemsMax) + " " + what +
+                                             ", not " + std::to_string(count))
+      .With("outcome", "NOT_APPLIED");
+}
+
+Result<void> CheckSize(const pb::OperationRequest& request) {
+  if (const size_t bytes = request.ByteSizeLong(); bytes > kOperationBytesMax) {
+    return Error(Reason::kInvalidArgument,
+                 "the operation has " + std::to_string(bytes) + " bytes, more than " +
+                     std::to_string(kOperationBytesMax) + ": do it in several steps")
+        .With("outcome", "NOT_APPLIED");
+  }
+  RETURN_IF_ERROR(CheckCount(request.create_topic().assignment_size(), "assigned partitions"));
+  RETURN_IF_ERROR(CheckCount(request.create_topic().configs_size(), "configs"));
+  RETURN_IF_ERROR(CheckCount(request.add_partitions().assignment_size(), "assigned partitions"));
+  return CheckCount(request.alter_configs().alterations_size(), "alterations");
+}
+
+std::vector<std::vector<NodeId>> ReadAssignment(
+    const google::protobuf::RepeatedPtrField<pb::ReplicaList>& assignment) {
+  std::vector<std::vector<NodeId>> lists;
+  lists.reserve(static_cast<size_t>(assignment.size()));
+  for (const auto& each : assignment) {
+    auto& replicas = lists.emplace_back();
+    replicas.reserve(static_cast<size_t>(each.nodes_size()));
+    for (const int32_t node : each.nodes()) replicas.push_back(NodeId{node});
+  }
+  return lists;
+}
+
+Result<Operation> Read(const pb::CreateTopicOperation& message) {
+  CreateTopic operation;
+  operation.name = message.name();
+  operation.partitions = message.partitions();
+  operation.replication_factor = message.replication_factor();
+  operation.assignment = ReadAssignment(message.assignment());
+  for (const auto& config : message.configs()) {
+    if (!operation.configs.emplace(config.name(), config.value()).second)
+      return Malformed("sets a config twice");
+  }
+  operation.validate_only = message.validate_only();
+  operation.internal = message.internal();
+  operation.request_id = message.request_id();
+  return Operation(std::move(operation));
+}
+
+Result<Operation> Read(const pb::DeleteTopicOperation& message) {
+  DeleteTopic operation;
+  switch (message.topic_case()) {
+    case pb::DeleteTopicOperation::kName:
+      operation.topic.name = message.name();
+      return Operation(std::move(operation));
+    case pb::DeleteTopicOperation::kTopicId:
+      if (!ReadId(message.topic_id(), &operation.topic.id.emplace()))
+        return Malformed("names a topic by an id that is none");
+      return Operation(std::move(operation));
+    case pb::DeleteTopicOperation::TOPIC_NOT_SET:
+      break;
+  }
+  return Malformed("deletes no topic");
+}
+
+Result<Operation> Read(const pb::AddPartitionsOperation& message) {
+  AddPartitions operation;
+  operation.topic = message.topic();
+  operation.total_partitions = message.total_partitions();
+  operation.assignment = ReadAssignment(message.assignment());
+  operation.validate_only = message.validate_only();
+  return Operation(std::move(operation));
+}
+
+Result<ConfigOpKind> ReadKind(Alter::Kind kind) {
+  switch (kind) {
+    case Alter::KIND_SET:
+      return ConfigOpKind::kSet;
+    case Alter::KIND_DELETE:
+      return ConfigOpKind::kDelete;
+    case Alter::KIND_APPEND:
+      return ConfigOpKind::kAppend;
+    case Alter::KIND_SUBTRACT:
+      return ConfigOpKind::kSubtract;
+    default:
+      return Malformed("does kind " + std::to_string(kind) + " to a config: there is none");
+  }
+}
+
+Result<ConfigResourceType> ReadType(Alter::ResourceType type) {
+  if (type == Alter::RESOURCE_TYPE_TOPIC) return ConfigResourceType::kTopic;
+  if (type == Alter::RESOURCE_TYPE_BROKER) return ConfigResourceType::kBroker;
+  return Malformed("alters resource type " + std::to_string(type) + ": there is none");
+}
+
+Result<Operation> Read(const Alter& message) {
+  AlterConfigs operation;
+  operation.validate_only = message.validate_only();
+  operation.alterations.reserve(static_cast<size_t>(message.alterations_size()));
+  for (const auto& each : message.alterations()) {
+    RETURN_IF_ERROR(CheckCount(each.ops_size(), "changes of a resource"));
+    AlterConfig& alteration = operation.alterations.emplace_back();
+    ASSIGN_OR_RETURN(alteration.type, ReadType(each.type()));
+    alteration.name = each.name();
+    alteration.ops.reserve(static_cast<size_t>(each.ops_size()));
+    for (const auto& op : each.ops()) {
+      ASSIGN_OR_RETURN(const ConfigOpKind kind, ReadKind(op.kind()));
+      alteration.ops.push_back({op.name(), kind, op.value()});
+    }
+  }
+  return Operation(std::move(operation));
+}
+
+Result<Operation> Read(const pb::RegisterBrokerOperation& message) {
+  if (message.broker().broker_epoch() != 0) return Malformed("gives a broker its epoch");
+  auto broker = RegisteredBroker(Offset{0}, message.broker());
+  if (!broker.ok()) return Malformed("registers " + broker.error().message);
+  broker->epoch = BrokerImage().epoch;
+  return Operation(RegisterBroker{*std::move(broker)});
+}
+
+// --- answers ---
+
+// What stands for a topic's id in records of one that was only validated.
+TopicId IdOfNoTopic() {
+  TopicId id;
+  id.bytes.fill(0xff);
+  return id;
+}
+
+void EncodeTopic(const TopicImage& topic, pb::TopicAnswer& answer) {
+  if (topic.id.IsZero()) {
+    TopicImage named = topic;
+    named.id = IdOfNoTopic();
+    EncodeTopic(named, answer);
+    return answer.clear_topic_id();
+  }
+  answer.set_topic_id(ToBytes(topic.id.bytes));
+  size_t bytes = 0;
+  const auto added = VisitTopicRows(topic, [&](std::string_view, const std::string& record) {
+    bytes += record.size();
+    if (bytes > kAnswerRecordBytesMax)
+      return Result<void>(Error(Reason::kBatchTooLarge, "too many partitions"));
+    answer.add_records(record);
+    return Result<void>();
+  });
+  if (!added.ok()) answer.clear_records();
+}
+
+struct AnswerEncoder {
+  pb::OperationResponse& response;
+
+  void operator()(std::monostate) { response.mutable_deleted(); }
+  void operator()(const TopicPtr& topic) { EncodeTopic(*topic, *response.mutable_topic()); }
+  void operator()(const std::vector<Result<void>>& results) {
+    auto& altered = *response.mutable_altered();
+    for (const Result<void>& result : results) {
+      auto& out = *altered.add_results();
+      if (!result.ok()) EncodeError(result.error(), *out.mutable_error());
+    }
+  }
+  void operator()(BrokerEpoch epoch) { response.set_broker_epoch(epoch.value); }
+  void operator()(const ProducerIdBlock& block) {
+    response.mutable_producer_ids()->set_first(block.first);
+    response.mutable_producer_ids()->set_count(block.count);
+  }
+};
+
+Error NoAnswer(const std::string& what) {
+  return Error(Reason::kUnspecified, "the active controller's answer cannot be understood: " +
+                                         what + ". Whether the operation took place is not known")
+      .With("outcome", "UNKNOWN");
+}
+
+// The one topic that `records` make.
+Result<TopicPtr> ReplayTopic(const google::protobuf::RepeatedPtrField<std::string>& records) {
+  Replay replay(nullptr);
+  pb::MetadataRecord level;
+  level.mutable_feature_level()->set_level(kFeatureLevel);
+  RETURN_IF_ERROR(replay.Apply(Offset{0}, level));
+  for (const std::string& record : records) RETURN_IF_ERROR(replay.Apply(Offset{0}, record));
+  const MetadataDelta delta = replay.Finish({});
+  if (delta.created.size() == 1) return delta.created.front();
+  return Error(Reason::kStorageError,
+               "it shows " + std::to_string(delta.created.size()) + " topics instead of one");
+}
+
+Result<OperationAnswer> DecodeTopic(const pb::TopicAnswer& answer, const MetadataImage& image) {
+  TopicId id = IdOfNoTopic();
+  const bool is_there = !answer.topic_id().empty();
+  if (is_there && !ReadId(answer.topic_id(), &id)) return NoAnswer("a topic id that is none");
+  if (TopicPtr topic = is_there ? image.Topic(id) : nullptr) return OperationAnswer(topic);
+  if (answer.records().empty() && is_there) {
+    return Error(Reason::kUnknownTopicId,
+                 "the operation took place, but topic " + id.ToString() + " was deleted since");
+  }
+  if (answer.records().empty()) {
+    return Error(Reason::kBatchTooLarge,
+                 "the operation is valid, but the topic has too many partitions to be shown by a "
+                 "node that is not the active controller")
+        .With("outcome", "NOT_APPLIED");
+  }
+  auto replayed = ReplayTopic(answer.records());
+  if (!replayed.ok()) return NoAnswer(replayed.error().message);
+  if ((*replayed)->id != id) return NoAnswer("it shows another topic");
+  if (is_there) return OperationAnswer(*std::move(replayed));
+  auto shown = std::make_shared<TopicImage>(**replayed);
+  shown->id = TopicId{};
+  return OperationAnswer(TopicPtr(std::move(shown)));
+}
+
+// Takes the answer of each kind of operation.
+struct AnswerDecoder {
+  const pb::OperationResponse& response;
+  const MetadataImage& image;
+  using Case = pb::OperationResponse::AnswerCase;
+
+  bool Is(Case expected) const { return response.answer_case() == expected; }
+  static Result<OperationAnswer> Other() { return NoAnswer("it is one to another operation"); }
+
+  Result<OperationAnswer> operator()(const CreateTopic&) const { return Topic(); }
+  Result<OperationAnswer> operator()(const AddPartitions&) const { return Topic(); }
+  Result<OperationAnswer> operator()(const DeleteTopic&) const {
+    if (!Is(Case::kDeleted)) return Other();
+    return OperationAnswer();
+  }
+  Result<OperationAnswer> operator()(const AlterConfigs& operation) const {
+    if (!Is(Case::kAltered)) return Other();
+    const auto& altered = response.altered().results();
+    if (static_cast<size_t>(altered.size()) != operation.alterations.size())
+      return NoAnswer("it has not one result for each alteration");
+    std::vector<Result<void>> results;
+    results.reserve(operation.alterations.size());
+    for (const auto& each : altered)
+      results.push_back(each.has_error() ? Result<void>(DecodeError(each.error()))
+                                         : Result<void>());
+    return OperationAnswer(std::move(results));
+  }
+  Result<OperationAnswer> operator()(const RegisterBroker&) const {
+    if (!Is(Case::kBrokerEpoch)) return Other();
+    return OperationAnswer(BrokerEpoch{response.broker_epoch()});
+  }
+  Result<OperationAnswer> operator()(const AllocateProducerIds& operation) const {
+    if (!Is(Case::kProducerIds)) return Other();
+    const ProducerIdBlock block{response.producer_ids().first(), response.producer_ids().count()};
+    if (block.first < 0 || block.count != operation.count) return NoAnswer("a block of no ids");
+    return OperationAnswer(block);
+  }
+  Result<OperationAnswer> Topic() const {
+    return Is(Case::kTopic) ? DecodeTopic(response.topic(), image) : Other();
+  }
+};
+
+}  // namespace
+
+Result<void> EncodeOperation(const Operation& operation, pb::OperationRequest& request) {
+  std::visit(Encoder{request}, operation);
+  return CheckSize(request);
+}
+
+Result<Operation> DecodeOperation(const pb::OperationRequest& request) {
+  RETURN_IF_ERROR(CheckSize(request));
+  switch (request.operation_case()) {
+    case pb::OperationRequest::kCreateTopic:
+      return Read(request.create_topic());
+    case pb::OperationRequest::kDeleteTopic:
+      return Read(request.delete_topic());
+    case pb::OperationRequest::kAddPartitions:
+      return Read(request.add_partitions());
+    case pb::OperationRequest::kAlterConfigs:
+      return Read(request.alter_configs());
+    case pb::OperationRequest::kRegisterBroker:
+      return Read(request.register_broker());
+    case pb::OperationRequest::kAllocateProducerIds:
+      return Operation(AllocateProducerIds{request.allocate_producer_ids().count()});
+    case pb::OperationRequest::OPERATION_NOT_SET:
+      break;
+  }
+  return Malformed("is none that this version knows: use a newer one");
+}
+
+void EncodeAnswer(const Result<OperationAnswer>& answer, pb::OperationResponse& response) {
+  if (!answer.ok()) return EncodeError(answer.error(), *response.mutable_error());
+  std::visit(AnswerEncoder{response}, *answer);
+}
+
+Result<OperationAnswer> DecodeAnswer(const Operation& operation,
+                                     const pb::OperationResponse& response,
+                                     const MetadataImage& image) {
+  if (response.has_error()) return DecodeError(response.error());
+  return std::visit(AnswerDecoder{response, image}, operation);
+}
+
+void EncodeError(const Error& error, pb::OperationError& message) {
+  message.set_reason(static_cast<v1::ErrorReason>(error.reason));
+  message.set_message(error.message);
+  for (const auto& [key, value] : error.details) {
+    auto& detail = *message.add_details();
+    detail.set_key(key);
+    detail.set_value(value);
+  }
+}
+
+Error DecodeError(const pb::OperationError& message) {
+  const auto reasons = AllReasons();
+  const auto known = std::find_if(reasons.begin(), reasons.end(), [&](const ReasonSpec& spec) {
+    return static_cast<int>(spec.reason) == static_cast<int>(message.reason());
+  });
+  Error error(Reason::kUnspecified, message.message());
+  if (known != reasons.end()) {
+    error.reason = known->reason;
+  } else {
+    error.message += " (reason " + std::to_string(message.reason()) + " of a newer version)";
+  }
+  for (const auto& detail : message.details()) error.With(detail.key(), detail.value());
+  return error;
+}
+
+}  // namespace gregor

@@ -1,0 +1,119 @@
+#ifndef GREGOR_CONTROLLER_OPERATION_ROUTER_H_
+#define GREGOR_CONTROLLER_OPERATION_ROUTER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "controller/controller.h"
+#include "controller/image/controller_api.h"
+#include "controller/operation.h"
+#include "controller/remote_controller.h"
+
+namespace gregor {
+
+// Takes the operations that this node is asked for to the active controller: to its own where that
+// leads, else, once, to the node that does; and answers when this node's image has what came of it.
+// While nobody is known to lead, or whoever is asked has certainly not begun, it tries again until
+// the time is up. What may have begun is never tried again: its caller learns that the outcome is
+// UNKNOWN. Thread: as ControllerApi; what has no note belongs to the controller loop.
+class OperationRouter final : public ControllerApi {
+ public:
+  struct Options {
+    EventLoop* loop = nullptr;           // the controller loop
+    Controller* controller = nullptr;    // of this node
+    RemoteController* remote = nullptr;  // the others
+    NodeId node_id{-1};
+    ClusterId cluster;
+    // Further ones fail with kQuotaExceeded, NOT_APPLIED.
+    size_t operations_queued_max = 10'000;
+  };
+  // Thread: any. REQUIRES: loop, controller and remote outlive it; the loop outlives whatever
+  // `remote` has yet to answer.
+  explicit OperationRouter(Options options);
+  // REQUIRES: closed, or the loop has stopped.
+  ~OperationRouter() override;
+
+  void Create(CreateTopic operation, Done<TopicPtr> done, const OperationContext& context) override;
+  void Delete(TopicKey topic, Done<void> done, const OperationContext& context) override;
+  void Add(AddPartitions operation, Done<TopicPtr> done, const OperationContext& context) override;
+  void Alter(std::vector<AlterConfig> alterations, bool validate_only,
+             Done<std::vector<Result<void>>> done, const OperationContext& context) override;
+  void Register(RegisterBroker registration, Done<BrokerEpoch> done,
+                const OperationContext& context) override;
+  void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done,
+                           const OperationContext& context) override;
+
+  // Answers what waits with kNotController; nothing may be asked afterwards. `done` runs on the
+  // loop. Thread: any.
+  void Close(Task done);
+
+ private:
+  enum class State {
+    kWaiting,  // for somebody to ask
+    kAsked,    // the own controller, or another node
+    kCatching  // up: answered, by what this node's image has yet to reach
+  };
+  struct Entry {
+    Operation operation;
+    std::string principal;
+    MonotonicTime deadline;
+    OperationDone done;
+
+    State state = State::kWaiting;
+    std::unique_ptr<internal::v1::OperationRequest> request;    // once it was to be sent
+    std::unique_ptr<internal::v1::OperationResponse> response;  // while it is kCatching
+    Offset visible{0};                                          // with `response`
+    // Of the last try that came to nothing.
+    QuorumLeader tried;
+    std::optional<Error> refused;
+    Duration backoff{0};
+    MonotonicTime retry_at;
+  };
+  using Id = uint64_t;  // of an entry; in the order of the calls
+
+  // Thread: any.
+  void Submit(Operation operation, const OperationContext& context, OperationDone done);
+  void Take(Entry entry, bool is_full);
+
+  QuorumLeader Leader() const;
+  // Whether somebody can be asked, given who leads.
+  bool CanTry(const QuorumLeader& leader) const;
+  void Try(Id id);
+  void AskOwn(Id id, const QuorumLeader& leader);
+  void Send(Id id, const QuorumLeader& leader);
+  Result<void> Encode(Entry& entry) const;
+  void OnOwnAnswer(Id id, const QuorumLeader& leader, Result<OperationAnswer> answer);
+  void OnResponse(Id id, const QuorumLeader& leader,
+                  Result<internal::v1::OperationResponse> response);
+  void TryLater(Id id, const QuorumLeader& leader, const Error& refused);
+  void OnImage(Offset version);
+  void AnswerCaughtUp();
+  void AnswerFromImage(Id id);
+  void Finish(Id id, Result<OperationAnswer> answer);
+  void StartTimer();
+  void OnTimer();
+  static Error TimeIsUp(const Entry& entry);
+
+  const Options options_;
+  std::map<Id, Entry> entries_;
+  Id last_id_ = 0;
+  std::set<Id> waiting_;                      // those that are kWaiting
+  std::set<std::pair<Offset, Id>> catching_;  // those that are kCatching, by `visible`
+  QuorumLeader told_;                         // the newest leader that other nodes spoke of
+  std::optional<TimerId> timer_;
+  std::shared_ptr<void> watch_;
+  std::atomic<size_t> queued_count_{0};  // between call and answer; any thread
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_CONTROLLER_OPERATION_ROUTER_H_

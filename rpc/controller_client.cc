@@ -1,0 +1,179 @@
+#include "rpc/controller_client.h"
+
+#include <grpc/support/time.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "gregor/internal/v1/controller.grpc.pb.h"
+
+namespace gregor {
+namespace {
+
+// More than a topic's records in an answer take.
+constexpr int kReceiveBytesMax = 32 << 20;
+
+grpc::ChannelArguments ChannelOptions() {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kReceiveBytesMax);
+  arguments.SetMaxSendMessageSize(-1);
+  // Operations do not wait behind what else two nodes say to each other.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // Who asks knows what may be repeated.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // A node that is gone without a word is noticed before somebody asks it.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  return arguments;
+}
+
+Error NotSent(const std::string& why) {
+  return Error(Reason::kNotController, why).With("outcome", "NOT_APPLIED");
+}
+
+Error Failed(NodeId node, const grpc::Status& status) {
+  const std::string name = "node " + std::to_string(node.value);
+  switch (status.error_code()) {
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return Error(Reason::kCommitTimedOut,
+                   name +
+                       ", the active controller, has not answered in time; whether the "
+                       "operation took place is not known: look, then retry")
+          .With("outcome", "UNKNOWN");
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return Error(Reason::kUnsupportedVersion,
+                   name +
+                       ", the active controller, takes no operations of other nodes: run the "
+                       "same version everywhere")
+          .With("outcome", "NOT_APPLIED");
+    default:
+      return Error(Reason::kNotController,
+                   name + ", the active controller, was lost before it answered (" +
+                       status.error_message() +
+                       "); whether the operation took place is not "
+                       "known: look, then retry")
+          .With("outcome", "UNKNOWN");
+  }
+}
+
+}  // namespace
+
+struct ControllerClient::Peer {
+  std::string address;
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<internal::v1::ControllerService::Stub> stub;
+};
+
+struct ControllerClient::Call {
+  NodeId node;
+  std::shared_ptr<Peer> peer;
+  grpc::ClientContext context;
+  internal::v1::OperationRequest request;
+  internal::v1::OperationResponse response;
+  Done done;
+};
+
+ControllerClient::ControllerClient(std::shared_ptr<grpc::ChannelCredentials> credentials)
+    : credentials_(std::move(credentials)) {}
+
+ControllerClient::~ControllerClient() { Shutdown(); }
+
+void ControllerClient::SetAddresses(const std::map<NodeId, std::string>& addresses) {
+  const MutexLock lock(mutex_);
+  if (is_shut_down_) return;
+  std::erase_if(peers_, [&](const auto& known) {
+    const auto now = addresses.find(known.first);
+    return now == addresses.end() || now->second != known.second->address;
+  });
+  for (const auto& [node, address] : addresses) {
+    std::shared_ptr<Peer>& peer = peers_[node];
+    if (peer != nullptr) continue;
+    peer = std::make_shared<Peer>();
+    peer->address = address;
+    peer->channel = grpc::CreateCustomChannel(address, credentials_, ChannelOptions());
+    peer->stub = internal::v1::ControllerService::NewStub(peer->channel);
+    peer->channel->GetState(/*try_to_connect=*/true);
+  }
+}
+
+std::shared_ptr<ControllerClient::Peer> ControllerClient::ConnectedPeer(NodeId node,
+                                                                        std::string& why) {
+  const std::string name = "node " + std::to_string(node.value);
+  std::shared_ptr<Peer> peer;
+  {
+    const MutexLock lock(mutex_);
+    const auto known = peers_.find(node);
+    if (known != peers_.end()) peer = known->second;
+  }
+  if (peer == nullptr) {
+    why = "the address of " + name + ", the active controller, is not known";
+  } else if (peer->channel->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_READY) {
+    why = name + ", the active controller, cannot be reached at " + peer->address;
+    peer = nullptr;
+  }
+  return peer;
+}
+
+void ControllerClient::Execute(NodeId node, const internal::v1::OperationRequest& request,
+                               Duration timeout, Done done) {
+  std::string why;
+  std::shared_ptr<Peer> peer = ConnectedPeer(node, why);
+  if (peer == nullptr) return done(NotSent(why));
+  auto call = std::make_shared<Call>();
+  call->node = node;
+  call->peer = std::move(peer);
+  call->request = request;
+  call->request.set_timeout_ms(
+      std::max<int64_t>(1, std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()));
+  call->done = std::move(done);
+  call->context.set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                          gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN)));
+  bool is_late = false;
+  {
+    const MutexLock lock(mutex_);
+    is_late = is_shut_down_;
+    if (!is_late) calls_.insert(call);
+  }
+  if (is_late) return call->done(NotSent("this node stops: try another one"));
+  call->peer->stub->async()->Execute(
+      &call->context, &call->request, &call->response,
+      [this, call](const grpc::Status& status) { OnAnswer(call, status); });
+}
+
+void ControllerClient::OnAnswer(const std::shared_ptr<Call>& call, const grpc::Status& status) {
+  if (status.ok()) {
+    call->done(std::move(call->response));
+  } else {
+    call->done(Failed(call->node, status));
+  }
+  // Before Shutdown() returns.
+  call->done = nullptr;
+  const MutexLock lock(mutex_);
+  calls_.erase(call);
+  idle_.notify_all();
+}
+
+void ControllerClient::Shutdown() {
+  {
+    const MutexLock lock(mutex_);
+    is_shut_down_ = true;
+    // Safe for one that has yet to begin: it ends when it does.
+    for (const auto& call : calls_) call->context.TryCancel();
+  }
+  WaitUntilIdle();
+  const MutexLock lock(mutex_);
+  peers_.clear();
+}
+
+void ControllerClient::WaitUntilIdle() TS_NO_ANALYSIS {
+  std::unique_lock<std::mutex> lock(mutex_.native());
+  idle_.wait(lock, [this] { return calls_.empty(); });
+}
+
+}  // namespace gregor

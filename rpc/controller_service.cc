@@ -1,0 +1,76 @@
+#include "rpc/controller_service.h"
+
+#include <memory>
+#include <utility>
+
+#include "base/thread_annotations.h"
+
+namespace gregor {
+namespace {
+
+// One call: ends with the operation's answer, or when nobody waits for that any more, or when the
+// answer is dropped (the controller was closed): whichever comes first.
+class Call final : public grpc::ServerUnaryReactor, public std::enable_shared_from_this<Call> {
+ public:
+  explicit Call(internal::v1::OperationResponse& response) : response_(response) {}
+
+  // gRPC needs it until OnDone().
+  void Keep() { self_ = shared_from_this(); }
+
+  void Answer(internal::v1::OperationResponse response) {
+    {
+      const MutexLock lock(mutex_);
+      if (std::exchange(has_ended_, true)) return;
+      response_ = std::move(response);
+    }
+    Finish(grpc::Status::OK);
+  }
+  void End(grpc::StatusCode code, const char* why) {
+    {
+      const MutexLock lock(mutex_);
+      if (std::exchange(has_ended_, true)) return;
+    }
+    Finish(grpc::Status(code, why));
+  }
+
+ private:
+  void OnCancel() override { End(grpc::StatusCode::CANCELLED, "nobody waits for the answer"); }
+  void OnDone() override { self_.reset(); }
+
+  internal::v1::OperationResponse& response_;  // gRPC's, until the call has ended
+  std::shared_ptr<Call> self_;
+  Mutex mutex_;
+  bool has_ended_ TS_GUARDED_BY(mutex_) = false;
+};
+
+// The answer to a call, or that there will be none.
+class Answerer {
+ public:
+  explicit Answerer(std::shared_ptr<Call> call) : call_(std::move(call)) {}
+  Answerer(Answerer&&) = default;
+  Answerer& operator=(Answerer&&) = delete;
+  ~Answerer() {
+    if (call_ != nullptr)
+      call_->End(grpc::StatusCode::UNAVAILABLE,
+                 "the node stops; what became of the operation is "
+                 "not known");
+  }
+  void operator()(internal::v1::OperationResponse response) { call_->Answer(std::move(response)); }
+
+ private:
+  std::shared_ptr<Call> call_;
+};
+
+}  // namespace
+
+grpc::ServerUnaryReactor* ControllerService::Execute(grpc::CallbackServerContext*,
+                                                     const internal::v1::OperationRequest* request,
+                                                     internal::v1::OperationResponse* response) {
+  auto call = std::make_shared<Call>(*response);
+  call->Keep();
+  Call* const reactor = call.get();
+  server_.Execute(*request, Answerer(std::move(call)));
+  return reactor;
+}
+
+}  // namespace gregor
