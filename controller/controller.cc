@@ -215,9 +215,8 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
                            "this node no longer leads the metadata quorum; whether the operation "
                            "took place is not known: look, then retry")
                          .With("outcome", "UNKNOWN");
-  known_leader_ = leader;
-  waiting_.FailAll(lost);
   leader_ = leader;
+  waiting_.FailAll(lost);
   if (leader.leader != options_.behavior.node_id) return EndFollowing();
   leading_ = leader.term;
   speculative_ = image_;
@@ -232,7 +231,7 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
 
 // A node that does not lead is open once it has a leader, and a cluster's records.
 void ControllerImpl::EndFollowing() {
-  if (opened_ && leader_.leader.value >= 0 && image_->feature_level != 0) EndOpening({});
+  if (opened_ && leader().leader.value >= 0 && image_->feature_level != 0) EndOpening({});
 }
 
 Result<void> ControllerImpl::AppendFirstRecords() {
@@ -294,7 +293,7 @@ void ControllerImpl::Resign(const Error& error) {
   }
   LOG(ERROR) << "The metadata of this node cannot change until the next start: " << error;
   leading_.reset();
-  known_leader_ = QuorumLeader{};
+  leader_ = QuorumLeader{};
   speculative_ = nullptr;
   waiting_.FailAll(Error(error).With("outcome", "UNKNOWN"));
   EndOpening(error);
@@ -326,7 +325,7 @@ void ControllerImpl::Close(UniqueFunction<void(Result<void>)> done) {
   options_.loop->Post("controller.close", [this, done = std::move(done)]() mutable {
     closing_ = true;
     leading_.reset();
-    known_leader_ = QuorumLeader{};
+    leader_ = QuorumLeader{};
     waiting_.FailAll(Error(Reason::kNotController,
                            "the node stops; whether the operation took "
                            "place is not known: look, then retry")

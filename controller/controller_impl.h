@@ -39,7 +39,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
 
   ImagePtr image() const override { return std::atomic_load(&image_); }
   std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) override;
-  QuorumLeader leader() const override { return known_leader_.load(); }
+  QuorumLeader leader() const override { return leader_.load(); }
   std::optional<Error> failure() const override;
   void ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) override;
   void Close(UniqueFunction<void(Result<void>)> done) override;
@@ -101,12 +101,11 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
 
   ImagePtr image_;       // committed; std::atomic_load / atomic_store; any thread
   Offset committed_{0};  // end of what OnCommitted() has seen
-  QuorumLeader leader_;
   std::optional<Term> leading_;
   int64_t producer_ids_from_ = 0;  // of the term
   ImagePtr speculative_;           // with everything appended, while leading
   CommitQueue waiting_;
-  std::atomic<QuorumLeader> known_leader_{QuorumLeader{}};  // any thread
+  std::atomic<QuorumLeader> leader_{QuorumLeader{}};  // any thread
   std::atomic<size_t> queued_count_{0};  // operations between call and answer; any thread
   std::vector<std::weak_ptr<Observer>> observers_;
   bool installing_ = false;  // a snapshot of another node's

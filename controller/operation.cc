@@ -53,11 +53,11 @@ void RunOperation(ControllerApi& controller, Operation operation, const Operatio
   std::visit(Runner{controller, context, std::move(done)}, std::move(operation));
 }
 
-bool IsNotApplied(const Error& error) {
+std::string_view OperationOutcome(const Error& error) {
   for (const auto& [key, value] : error.details) {
-    if (key == "outcome") return value == "NOT_APPLIED";
+    if (key == "outcome") return value;
   }
-  return false;
+  return "";
 }
 
 }  // namespace gregor

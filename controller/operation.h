@@ -1,6 +1,7 @@
 #ifndef GREGOR_CONTROLLER_OPERATION_H_
 #define GREGOR_CONTROLLER_OPERATION_H_
 
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -36,8 +37,9 @@ using OperationDone = UniqueFunction<void(Result<OperationAnswer>)>;
 void RunOperation(ControllerApi& controller, Operation operation, const OperationContext& context,
                   OperationDone done);
 
-// Whether the operation that failed so certainly did not take place, and will not.
-bool IsNotApplied(const Error& error);
+// What is known of an operation that failed so: "NOT_APPLIED" (it did not take place, and will
+// not), "UNKNOWN", or nothing where the error says it all.
+std::string_view OperationOutcome(const Error& error);
 
 }  // namespace gregor
 

@@ -32,12 +32,21 @@ OperationDone Unwrap(ControllerApi::Done<T> done) {
 }
 
 bool MayBeTriedAgain(const Error& error) {
-  return error.reason == Reason::kNotController && IsNotApplied(error);
+  return error.reason == Reason::kNotController && OperationOutcome(error) == "NOT_APPLIED";
 }
 
 }  // namespace
 
-OperationRouter::OperationRouter(Options options) : options_(std::move(options)) {
+OperationRouter::OperationRouter(Options options)
+    : options_(std::move(options)),
+      waiting_count_(options_.metrics->AddGauge(
+          "gregor_operations_waiting", "Operations on the metadata that wait for their answer.")),
+      forwarded_(options_.metrics->AddCounter(
+          "gregor_operations_forwarded_total",
+          "Operations on the metadata that another node was asked for and has answered.")),
+      unknown_(options_.metrics->AddCounter(
+          "gregor_operations_unknown_total",
+          "Operations on the metadata of which it is not known whether they took place.")) {
   // Last: it may be called on the loop from here on.
   watch_ = options_.controller->Watch([this, alive = alive_](const MetadataDelta& delta) {
     if (*alive) OnImage(delta.after->version);
@@ -93,6 +102,7 @@ void OperationRouter::Submit(Operation operation, const OperationContext& contex
 void OperationRouter::Take(Entry entry, bool is_full) {
   const Id id = ++last_id_;
   entries_.emplace(id, std::move(entry));
+  waiting_count_.Add(1);
   if (is_full) {
     return Finish(id, Error(Reason::kQuotaExceeded,
                             std::to_string(options_.operations_queued_max) +
@@ -178,6 +188,7 @@ void OperationRouter::OnResponse(Id id, const QuorumLeader& leader,
     if (MayBeTriedAgain(error)) return TryLater(id, leader, error);
   }
   Entry& entry = entries_.at(id);
+  forwarded_.Add();
   entry.visible = Offset{response->visible_offset()};
   entry.response = std::make_unique<pb::OperationResponse>(*std::move(response));
   if (options_.controller->image()->version >= entry.visible) return AnswerFromImage(id);
@@ -223,6 +234,8 @@ void OperationRouter::Finish(Id id, Result<OperationAnswer> answer) {
   waiting_.erase(id);
   catching_.erase({entry.visible, id});
   queued_count_.fetch_sub(1);
+  waiting_count_.Add(-1);
+  if (!answer.ok() && OperationOutcome(answer.error()) == "UNKNOWN") unknown_.Add();
   entry.done(std::move(answer));
 }
 
@@ -280,6 +293,7 @@ void OperationRouter::Close(Task done) {
     if (timer_.has_value()) options_.loop->Cancel(*timer_);
     waiting_.clear();
     catching_.clear();
+    waiting_count_.Add(-static_cast<int64_t>(entries_.size()));
     for (auto& [id, entry] : std::exchange(entries_, {})) {
       const bool is_untouched = entry.state == State::kWaiting;
       entry.done(Error(Reason::kNotController,

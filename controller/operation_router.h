@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/event_loop.h"
+#include "base/metrics.h"
 #include "controller/controller.h"
 #include "controller/image/controller_api.h"
 #include "controller/operation.h"
@@ -34,8 +35,9 @@ class OperationRouter final : public ControllerApi {
     ClusterId cluster;
     // Further ones fail with kQuotaExceeded, NOT_APPLIED.
     size_t operations_queued_max = 10'000;
+    Metrics* metrics = nullptr;
   };
-  // Thread: any. REQUIRES: loop, controller and remote outlive it; the loop outlives whatever
+  // Thread: any. REQUIRES: all that the options name outlives it; the loop outlives whatever
   // `remote` has yet to answer.
   explicit OperationRouter(Options options);
   // REQUIRES: closed, or the loop has stopped.
@@ -103,6 +105,9 @@ class OperationRouter final : public ControllerApi {
   static Error TimeIsUp(const Entry& entry);
 
   const Options options_;
+  Gauge& waiting_count_;
+  Counter& forwarded_;
+  Counter& unknown_;
   std::map<Id, Entry> entries_;
   Id last_id_ = 0;
   std::set<Id> waiting_;                      // those that are kWaiting

@@ -59,7 +59,7 @@ void OperationServer::Execute(const pb::OperationRequest& request, Done done) {
                [this, done = std::move(done)](Result<OperationAnswer> answer) mutable {
                  pb::OperationResponse response;
                  // Whatever the answer stands on is applied here by now, and nothing after it.
-                 if (answer.ok() || !IsNotApplied(answer.error()))
+                 if (answer.ok() || OperationOutcome(answer.error()) != "NOT_APPLIED")
                    response.set_visible_offset(controller_.image()->version.value);
                  if (!answer.ok() && answer.error().reason == Reason::kNotController) {
                    Error refused = std::move(answer).error();
@@ -69,6 +69,14 @@ void OperationServer::Execute(const pb::OperationRequest& request, Done done) {
                  EncodeAnswer(answer, response);
                  done(std::move(response));
                });
+}
+
+pb::OperationResponse OperationServer::NotServing() {
+  pb::OperationResponse response;
+  EncodeError(Error(Reason::kNotController, "the node starts or stops: try again, or another one")
+                  .With("outcome", "NOT_APPLIED"),
+              *response.mutable_error());
+  return response;
 }
 
 void AddLeader(const QuorumLeader& leader, Error& error) {

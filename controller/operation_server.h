@@ -14,7 +14,7 @@ class OperationServer {
  public:
   using Done = UniqueFunction<void(internal::v1::OperationResponse)>;
 
-  // REQUIRES: `controller` outlives the last Execute().
+  // REQUIRES: `controller` outlives the last Execute(), and is closed when this goes.
   OperationServer(Controller& controller, ClusterId cluster)
       : controller_(controller), cluster_(cluster) {}
 
@@ -23,6 +23,8 @@ class OperationServer {
   // kInconsistentClusterId; kInvalidArgument (a message of no meaning); kNotController with the
   // leader that this node knows; all NOT_APPLIED.
   void Execute(const internal::v1::OperationRequest& request, Done done);
+  // The answer of a node that has no controller to ask (yet, or any more).
+  static internal::v1::OperationResponse NotServing();
 
  private:
   Controller& controller_;

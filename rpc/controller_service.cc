@@ -3,7 +3,7 @@
 #include <memory>
 #include <utility>
 
-#include "base/thread_annotations.h"
+#include "base/check.h"
 
 namespace gregor {
 namespace {
@@ -63,13 +63,50 @@ class Answerer {
 
 }  // namespace
 
+void ControllerService::Serve(OperationServer& server) {
+  const MutexLock lock(mutex_);
+  CHECK(server_ == nullptr);
+  server_ = &server;
+}
+
+void ControllerService::Stop() {
+  {
+    const MutexLock lock(mutex_);
+    server_ = nullptr;
+  }
+  WaitUntilLeft();
+}
+
+OperationServer* ControllerService::Enter() {
+  const MutexLock lock(mutex_);
+  if (server_ != nullptr) ++inside_count_;
+  return server_;
+}
+
+void ControllerService::Leave() {
+  const MutexLock lock(mutex_);
+  --inside_count_;
+  left_.notify_all();
+}
+
+void ControllerService::WaitUntilLeft() TS_NO_ANALYSIS {
+  std::unique_lock<std::mutex> lock(mutex_.native());
+  left_.wait(lock, [this] { return inside_count_ == 0; });
+}
+
 grpc::ServerUnaryReactor* ControllerService::Execute(grpc::CallbackServerContext*,
                                                      const internal::v1::OperationRequest* request,
                                                      internal::v1::OperationResponse* response) {
   auto call = std::make_shared<Call>(*response);
   call->Keep();
   Call* const reactor = call.get();
-  server_.Execute(*request, Answerer(std::move(call)));
+  Answerer answer(std::move(call));
+  if (OperationServer* const server = Enter()) {
+    server->Execute(*request, std::move(answer));
+    Leave();
+  } else {
+    answer(OperationServer::NotServing());
+  }
   return reactor;
 }
 

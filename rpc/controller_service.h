@@ -3,25 +3,38 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <condition_variable>
+
+#include "base/thread_annotations.h"
 #include "controller/operation_server.h"
 #include "gregor/internal/v1/controller.grpc.pb.h"
 
 namespace gregor {
 
 // Operations that other nodes pass on (proto/gregor/internal/v1/controller.proto), for the internal
-// listener. A call whose caller has gone, or whose server stops, ends at once; its operation takes
-// its course. Thread: gRPC's.
+// listener, which is there before the controller is and after it has gone: then, operations are
+// refused as by a node that does not lead. A call whose caller has gone, or whose server stops,
+// ends at once; its operation takes its course. Thread: any.
 class ControllerService final : public internal::v1::ControllerService::CallbackService {
  public:
-  // REQUIRES: `server` outlives the gRPC server that this is registered with.
-  explicit ControllerService(OperationServer& server) : server_(server) {}
+  // Hands operations to `server` from now on. REQUIRES: not between another Serve() and Stop().
+  void Serve(OperationServer& server);
+  // Hands it no more; returns when none is being handed over. Those that run take their course.
+  void Stop();
 
   grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context,
                                     const internal::v1::OperationRequest* request,
                                     internal::v1::OperationResponse* response) override;
 
  private:
-  OperationServer& server_;
+  OperationServer* Enter();
+  void Leave();
+  void WaitUntilLeft();
+
+  Mutex mutex_;
+  std::condition_variable left_;
+  OperationServer* server_ TS_GUARDED_BY(mutex_) = nullptr;
+  int inside_count_ TS_GUARDED_BY(mutex_) = 0;  // calls that are being handed over
 };
 
 }  // namespace gregor

@@ -30,7 +30,7 @@ Error Refusal(const pb::OperationRequest& request) {
   EXPECT_FALSE(decoded.ok());
   if (decoded.ok()) return Error(Reason::kUnspecified, "");
   EXPECT_EQ(decoded.error().reason, Reason::kInvalidArgument);
-  EXPECT_TRUE(IsNotApplied(decoded.error()));
+  EXPECT_EQ(OperationOutcome(decoded.error()), "NOT_APPLIED");
   return decoded.error();
 }
 
@@ -145,7 +145,7 @@ TEST(OperationCodec, AnOperationThatIsTooLargeIsNotSent) {
   const auto encoded = EncodeOperation(operation, request);
   ASSERT_FALSE(encoded.ok());
   EXPECT_EQ(encoded.error().reason, Reason::kInvalidArgument);
-  EXPECT_TRUE(IsNotApplied(encoded.error()));
+  EXPECT_EQ(OperationOutcome(encoded.error()), "NOT_APPLIED");
   EXPECT_THAT(Refusal(request).message, HasSubstr("bytes"));
   request.Clear();
   auto& assignment = *request.mutable_create_topic()->mutable_assignment();

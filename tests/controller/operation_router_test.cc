@@ -19,13 +19,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::string Outcome(const Error& error) {
-  for (const auto& [key, value] : error.details) {
-    if (key == "outcome") return value;
-  }
-  return "";
-}
-
 // The way to other nodes, as a test has it.
 class FakeRemote final : public RemoteController {
  public:
@@ -95,6 +88,7 @@ class Router : public testing::Test {
     options.remote = &remote_;
     options.node_id = NodeId{1};
     options.cluster = FakeCluster();
+    options.metrics = metrics_.get();
     if (queued_max != 0) options.operations_queued_max = queued_max;
     router_ = std::make_unique<OperationRouter>(options);
     scheduler_.RunFor(milliseconds(1));
@@ -141,6 +135,7 @@ class Router : public testing::Test {
   }
   void Run(const std::function<void()>& call) { loop_.Run(call); }
 
+  const std::unique_ptr<Metrics> metrics_ = Metrics::Create();
   Scheduler scheduler_{1};
   SimLoop loop_{scheduler_, "controller"};
   FakeController own_{loop_, 1}, node2_{loop_, 2}, node3_{loop_, 3};
@@ -248,6 +243,9 @@ TEST_F(Router, AllKindsOfOperationsReachTheLeader) {
   ASSERT_TRUE(deleted.ok()) << deleted.error();
   EXPECT_EQ(own_.image()->Topic("orders"), nullptr);
   EXPECT_EQ(remote_.asked.size(), 6u);
+  EXPECT_THAT(metrics_->Render(), AllOf(HasSubstr("gregor_operations_forwarded_total 6"),
+                                        HasSubstr("gregor_operations_unknown_total 0"),
+                                        HasSubstr("gregor_operations_waiting 0")));
 }
 
 TEST_F(Router, AnErrorIsAnsweredOnceItsReasonCanBeSeenHere) {
@@ -308,7 +306,7 @@ TEST_F(Router, WithoutALeaderTheTimeRunsOutAndNothingWasDone) {
   const auto topic = Await(waiting);
   ASSERT_FALSE(topic.ok());
   EXPECT_EQ(topic.error().reason, Reason::kNotController);
-  EXPECT_EQ(Outcome(topic.error()), "NOT_APPLIED");
+  EXPECT_EQ(OperationOutcome(topic.error()), "NOT_APPLIED");
   EXPECT_GE(waiting->at - begin, seconds(2));
   EXPECT_LT(waiting->at - begin, milliseconds(2030));
 }
@@ -355,11 +353,12 @@ TEST_F(Router, ALeaderThatIsLostInBetweenLeavesTheOutcomeUnknown) {
     const auto topic = Await(waiting);
     ASSERT_FALSE(topic.ok());
     EXPECT_EQ(topic.error().reason, Reason::kNotController);
-    EXPECT_EQ(Outcome(topic.error()), "UNKNOWN");
+    EXPECT_EQ(OperationOutcome(topic.error()), "UNKNOWN");
   }
   scheduler_.RunFor(seconds(2));
   EXPECT_THAT(remote_.asked, ElementsAre(2, 2));
   EXPECT_EQ(node3_.asked, 0);
+  EXPECT_THAT(metrics_->Render(), HasSubstr("gregor_operations_unknown_total 2"));
 }
 
 TEST_F(Router, ALeaderThatDoesNotAnswerIsNotWaitedForBeyondTheTime) {
@@ -368,7 +367,7 @@ TEST_F(Router, ALeaderThatDoesNotAnswerIsNotWaitedForBeyondTheTime) {
   const auto topic = Await(BeginCreate("orders", {.principal = "", .timeout = seconds(2)}));
   ASSERT_FALSE(topic.ok());
   EXPECT_EQ(topic.error().reason, Reason::kCommitTimedOut);
-  EXPECT_EQ(Outcome(topic.error()), "UNKNOWN");
+  EXPECT_EQ(OperationOutcome(topic.error()), "UNKNOWN");
   EXPECT_LE(remote_.last_timeout, seconds(2));
 }
 
@@ -390,7 +389,7 @@ TEST_F(Router, WhereTheOwnControllerLostTheLeadInBetweenNobodyElseIsAsked) {
   own_.refusal = Error(Reason::kNotController, "lost").With("outcome", "UNKNOWN");
   const auto topic = Await(BeginCreate("orders"));
   ASSERT_FALSE(topic.ok());
-  EXPECT_EQ(Outcome(topic.error()), "UNKNOWN");
+  EXPECT_EQ(OperationOutcome(topic.error()), "UNKNOWN");
   EXPECT_EQ(own_.asked, 1);
 }
 
@@ -399,7 +398,7 @@ TEST_F(Router, AnImageThatDoesNotCatchUpInTimeLeavesTheOutcomeUnknown) {
   const auto topic = Await(BeginCreate("orders", {.principal = "", .timeout = seconds(2)}));
   ASSERT_FALSE(topic.ok());
   EXPECT_EQ(topic.error().reason, Reason::kCommitTimedOut);
-  EXPECT_EQ(Outcome(topic.error()), "UNKNOWN");
+  EXPECT_EQ(OperationOutcome(topic.error()), "UNKNOWN");
   EXPECT_THAT(topic.error().message, HasSubstr("catch up"));
   // Nothing is left of it.
   Run([&] { own_.CatchUp(node2_); });
@@ -424,7 +423,7 @@ TEST_F(Router, TheQueueIsBounded) {
     ASSERT_EQ(waiting[i]->answer.has_value(), i >= 3);
     if (i < 3) continue;
     EXPECT_EQ(waiting[i]->answer->error().reason, Reason::kQuotaExceeded);
-    EXPECT_EQ(Outcome(waiting[i]->answer->error()), "NOT_APPLIED");
+    EXPECT_EQ(OperationOutcome(waiting[i]->answer->error()), "NOT_APPLIED");
   }
   SetLeader(1, 5);
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(Await(waiting[i]).ok());
@@ -455,8 +454,8 @@ TEST_F(Router, ClosedItAnswersWhatWaits) {
     ASSERT_TRUE(each->answer.has_value());
     EXPECT_EQ(each->answer->error().reason, Reason::kNotController);
   }
-  EXPECT_EQ(Outcome(untouched->answer->error()), "NOT_APPLIED");
-  EXPECT_EQ(Outcome(sent->answer->error()), "UNKNOWN");
+  EXPECT_EQ(OperationOutcome(untouched->answer->error()), "NOT_APPLIED");
+  EXPECT_EQ(OperationOutcome(sent->answer->error()), "UNKNOWN");
   router_.reset();
   scheduler_.RunFor(seconds(5));
 }
@@ -481,7 +480,7 @@ class Server : public testing::Test {
     const auto response = Execute();
     ASSERT_TRUE(response.has_error());
     EXPECT_EQ(DecodeError(response.error()).reason, reason);
-    EXPECT_EQ(Outcome(DecodeError(response.error())), "NOT_APPLIED");
+    EXPECT_EQ(OperationOutcome(DecodeError(response.error())), "NOT_APPLIED");
     EXPECT_EQ(response.visible_offset(), 0);
   }
 

@@ -6,6 +6,7 @@
 #include <future>
 #include <memory>
 
+#include "controller/operation_codec.h"
 #include "controller/operation_router.h"
 #include "controller/operation_server.h"
 #include "rpc/controller_client.h"
@@ -20,13 +21,6 @@ using std::chrono::seconds;
 using testing::HasSubstr;
 
 constexpr seconds kLongEnough(60);
-
-std::string Outcome(const Error& error) {
-  for (const auto& [key, value] : error.details) {
-    if (key == "outcome") return value;
-  }
-  return "";
-}
 
 // What comes to `done`, on whichever thread.
 template <typename T>
@@ -59,6 +53,7 @@ class Node {
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
     server_ = builder.BuildAndStart();
     CHECK(server_ != nullptr);
+    service_.Serve(operations_);
   }
   ~Node() { Stop(); }
 
@@ -88,6 +83,8 @@ class Node {
   bool WaitUntilHeld() {
     return held_.get_future().wait_for(kLongEnough) == std::future_status::ready;
   }
+  ControllerService& service() { return service_; }
+  OperationServer& operations() { return operations_; }
   EventLoop& loop() { return *loop_; }
   FakeController& controller() { return controller_; }
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
@@ -101,7 +98,7 @@ class Node {
   std::unique_ptr<EventLoop> loop_;
   FakeController controller_;
   OperationServer operations_{controller_, FakeCluster()};
-  ControllerService service_{operations_};
+  ControllerService service_;
   std::promise<void> held_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
@@ -134,7 +131,8 @@ class ControllerRpc : public testing::Test {
     const MonotonicTime end = loop->clock().Now() + kLongEnough;
     while (true) {
       auto response = Execute(client, node, request, timeout);
-      const bool is_connected = response.ok() || Outcome(response.error()) != "NOT_APPLIED" ||
+      const bool is_connected = response.ok() ||
+                                OperationOutcome(response.error()) != "NOT_APPLIED" ||
                                 response.error().reason != Reason::kNotController;
       if (is_connected || loop->clock().Now() > end) return response;
       std::promise<void> later;
@@ -163,7 +161,7 @@ TEST_F(ControllerRpc, NothingIsSentToANodeWhoseAddressIsNotKnownOrDoesNotAnswer)
   auto response = Execute(client_, 2, CreateRequest("orders"));
   ASSERT_FALSE(response.ok());
   EXPECT_EQ(response.error().reason, Reason::kNotController);
-  EXPECT_EQ(Outcome(response.error()), "NOT_APPLIED");
+  EXPECT_EQ(OperationOutcome(response.error()), "NOT_APPLIED");
   std::string address;
   {
     const Node gone(2);
@@ -172,7 +170,7 @@ TEST_F(ControllerRpc, NothingIsSentToANodeWhoseAddressIsNotKnownOrDoesNotAnswer)
   client_.SetAddresses({{NodeId{2}, address}});
   response = Execute(client_, 2, CreateRequest("orders"));
   ASSERT_FALSE(response.ok());
-  EXPECT_EQ(Outcome(response.error()), "NOT_APPLIED");
+  EXPECT_EQ(OperationOutcome(response.error()), "NOT_APPLIED");
   EXPECT_THAT(response.error().message, HasSubstr(address));
 }
 
@@ -199,7 +197,7 @@ TEST_F(ControllerRpc, TheOutcomeIsUnknownWhereNoAnswerComesInTime) {
   const auto response = Execute(client_, 2, CreateRequest("orders"), milliseconds(100));
   ASSERT_FALSE(response.ok());
   EXPECT_EQ(response.error().reason, Reason::kCommitTimedOut);
-  EXPECT_EQ(Outcome(response.error()), "UNKNOWN");
+  EXPECT_EQ(OperationOutcome(response.error()), "UNKNOWN");
   // The operation takes its course, and its answer finds nobody.
   node.InLoop([&] { node.controller().Release(); });
   EXPECT_NE(node.controller().image()->Topic("orders"), nullptr);
@@ -219,7 +217,7 @@ TEST_F(ControllerRpc, TheOutcomeIsUnknownWhereTheNodeIsLostInBetween) {
   const auto response = later.Wait();
   ASSERT_FALSE(response.ok());
   EXPECT_EQ(response.error().reason, Reason::kNotController);
-  EXPECT_EQ(Outcome(response.error()), "UNKNOWN");
+  EXPECT_EQ(OperationOutcome(response.error()), "UNKNOWN");
   node.InLoop([&] { node.controller().Release(); });
 }
 
@@ -234,7 +232,7 @@ TEST_F(ControllerRpc, ANodeThatDoesNotKnowOperationsHasNotRunThem) {
   const auto response = ExecuteOnceConnected(client_, 2, CreateRequest("orders"));
   ASSERT_FALSE(response.ok());
   EXPECT_EQ(response.error().reason, Reason::kUnsupportedVersion);
-  EXPECT_EQ(Outcome(response.error()), "NOT_APPLIED");
+  EXPECT_EQ(OperationOutcome(response.error()), "NOT_APPLIED");
 }
 
 TEST_F(ControllerRpc, ShutDownItAnswersWhatRunsAndTakesNothingMore) {
@@ -249,10 +247,10 @@ TEST_F(ControllerRpc, ShutDownItAnswersWhatRunsAndTakesNothingMore) {
   client_.Shutdown();
   auto response = running.Wait();
   ASSERT_FALSE(response.ok());
-  EXPECT_EQ(Outcome(response.error()), "UNKNOWN");
+  EXPECT_EQ(OperationOutcome(response.error()), "UNKNOWN");
   response = Execute(client_, 2, CreateRequest("more"));
   ASSERT_FALSE(response.ok());
-  EXPECT_EQ(Outcome(response.error()), "NOT_APPLIED");
+  EXPECT_EQ(OperationOutcome(response.error()), "NOT_APPLIED");
 }
 
 TEST_F(ControllerRpc, AnAnswerThatTheControllerDropsEndsTheCall) {
@@ -267,7 +265,22 @@ TEST_F(ControllerRpc, AnAnswerThatTheControllerDropsEndsTheCall) {
   node.InLoop([&] { node.controller().Drop(); });
   const auto response = later.Wait();
   ASSERT_FALSE(response.ok());
-  EXPECT_EQ(Outcome(response.error()), "UNKNOWN");
+  EXPECT_EQ(OperationOutcome(response.error()), "UNKNOWN");
+}
+
+TEST_F(ControllerRpc, ANodeWithoutAControllerRefusesAsOneThatDoesNotLead) {
+  Node node(2);
+  node.controller().SetLeader(2, 5);
+  client_.SetAddresses({{NodeId{2}, node.address()}});
+  ASSERT_TRUE(ExecuteOnceConnected(client_, 2, CreateRequest("first")).ok());
+  node.service().Stop();
+  const auto response = Execute(client_, 2, CreateRequest("orders"));
+  ASSERT_TRUE(response.ok()) << response.error();
+  const Error error = DecodeError(response->error());
+  EXPECT_EQ(error.reason, Reason::kNotController);
+  EXPECT_EQ(OperationOutcome(error), "NOT_APPLIED");
+  node.service().Serve(node.operations());
+  EXPECT_TRUE(Execute(client_, 2, CreateRequest("orders"))->has_topic());
 }
 
 // Two nodes, each with a router: what clients see.
@@ -281,12 +294,14 @@ TEST_F(ControllerRpc, EitherOfTwoNodesTakesOperationsForTheOneThatLeads) {
   });
   client_.SetAddresses({{NodeId{1}, one.address()}, {NodeId{2}, two.address()}});
   for (Node* node : {&one, &two}) node->controller().SetLeader(2, 5);
+  const auto metrics = Metrics::Create();
   OperationRouter::Options options;
   options.loop = &one.loop();
   options.controller = &one.controller();
   options.remote = &client_;
   options.node_id = NodeId{1};
   options.cluster = FakeCluster();
+  options.metrics = metrics.get();
   OperationRouter first(options);
   options.loop = &two.loop();
   options.controller = &two.controller();
