@@ -156,6 +156,7 @@ class FakeController final : public Controller {
     });
     return shared;
   }
+  void ReadSnapshot(Offset, SnapshotSource::Fetched) override { LOG(FATAL) << "is not asked for"; }
   QuorumLeader leader() const override { return leader_.load(); }
   std::optional<Error> failure() const override { return failure_; }
   void Close(UniqueFunction<void(Result<void>)> done) override {
