@@ -356,9 +356,20 @@ struct AnswerDecoder {
   }
 };
 
+// A broker's texts are those of its record: what is not UTF-8 cannot be sent.
+Result<void> CheckText(const RegisterBroker& operation) {
+  if (ParseRecord(SerializeRecord(MakeBrokerRecord(operation.broker, false))).ok()) return {};
+  return Error(Reason::kInvalidArgument,
+               "broker " + std::to_string(operation.broker.id.value) +
+                   " has a rack, a version or a host that is not UTF-8: they must be")
+      .With("outcome", "NOT_APPLIED");
+}
+
 }  // namespace
 
 Result<void> EncodeOperation(const Operation& operation, pb::OperationRequest& request) {
+  if (const auto* const registration = std::get_if<RegisterBroker>(&operation))
+    RETURN_IF_ERROR(CheckText(*registration));
   std::visit(Encoder{request}, operation);
   return CheckSize(request);
 }

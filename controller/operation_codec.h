@@ -19,7 +19,8 @@ inline constexpr size_t kAnswerRecordBytesMax = 24u << 20;
 // Elements of each list of an operation.
 inline constexpr int kOperationItemsMax = 1'000'000;
 
-// Sets the operation of `request`. Fails with kInvalidArgument, NOT_APPLIED, where it is too large.
+// Sets the operation of `request`. Fails with kInvalidArgument, NOT_APPLIED, where it is too large,
+// or a broker's text is none.
 Result<void> EncodeOperation(const Operation& operation, pb::OperationRequest& request);
 // Fails with kInvalidArgument, NOT_APPLIED, where the message is none that EncodeOperation() makes.
 Result<Operation> DecodeOperation(const pb::OperationRequest& request);

@@ -124,6 +124,15 @@ TEST(OperationCodec, ARegistrationArrivesAsItWas) {
   EXPECT_EQ(RoundTrip(RegisterBroker{broker}).broker, broker);
 }
 
+TEST(OperationCodec, ABrokerWhoseTextIsNoTextIsNotSent) {
+  RegisterBroker operation{FakeController::MakeBroker(4)};
+  operation.broker.rack = "\xff";
+  pb::OperationRequest request;
+  const auto encoded = EncodeOperation(operation, request);
+  ASSERT_FALSE(encoded.ok());
+  EXPECT_EQ(encoded.error().reason, Reason::kInvalidArgument);
+}
+
 TEST(OperationCodec, AWishForProducerIdsKeepsItsCount) {
   EXPECT_EQ(RoundTrip(AllocateProducerIds{1000}).count, 1000);
   EXPECT_EQ(RoundTrip(AllocateProducerIds{-1}).count, -1);
