@@ -173,7 +173,7 @@ void ControllerClient::Shutdown() {
 
 void ControllerClient::WaitUntilIdle() TS_NO_ANALYSIS {
   std::unique_lock<std::mutex> lock(mutex_.native());
-  idle_.wait(lock, [this] { return calls_.empty(); });
+  while (!calls_.empty()) idle_.wait(lock);
 }
 
 }  // namespace gregor

@@ -91,7 +91,7 @@ void ControllerService::Leave() {
 
 void ControllerService::WaitUntilLeft() TS_NO_ANALYSIS {
   std::unique_lock<std::mutex> lock(mutex_.native());
-  left_.wait(lock, [this] { return inside_count_ == 0; });
+  while (inside_count_ > 0) left_.wait(lock);
 }
 
 grpc::ServerUnaryReactor* ControllerService::Execute(grpc::CallbackServerContext*,
