@@ -97,6 +97,24 @@ void Shard::EndRemoval() {
   for (Task& task : std::exchange(when_removed_, {})) task();
 }
 
+// Names the leader, and where clients reach it.
+Error Shard::NotHere(const TopicImage& topic, PartitionIndex index,
+                     const PartitionImage& partition) const {
+  Error error(Reason::kNotLeader, "this broker has no replica of partition " +
+                                      std::to_string(index.value) + " of topic " + topic.name +
+                                      ": broker " + std::to_string(partition.leader.value) +
+                                      " leads it");
+  error.With("leader_id", std::to_string(partition.leader.value));
+  error.With("leader_epoch", std::to_string(partition.leader_epoch.value));
+  const BrokerImage* const leader = image_->Broker(partition.leader);
+  const auto listener =
+      leader == nullptr ? decltype(leader->listeners.begin()){} : leader->listeners.find("grpc");
+  if (leader == nullptr || listener == leader->listeners.end()) return error;
+  error.With("leader_host", listener->second.host);
+  error.With("leader_port", std::to_string(listener->second.port));
+  return error;
+}
+
 Result<Partition*> Shard::Get(const TopicIdPartition& id) {
   if (const auto found = partitions_.find(id); found != partitions_.end())
     return found->second.get();
@@ -111,6 +129,8 @@ Result<Partition*> Shard::Get(const TopicIdPartition& id) {
     return Error(Reason::kPartitionNotFound, "topic " + topic->name + " has no partition " +
                                                  std::to_string(id.partition.value));
   }
+  if (DirectoryIdOf(*image, options_.context->node_id) == nullptr)
+    return NotHere(*topic, id.partition, *image);
   auto partition =
       std::make_unique<Partition>(loop_, *options_.context, id, MetadataOf(*topic, *image));
   Partition* const result = partition.get();

@@ -53,7 +53,8 @@ class Shard {
   void OnMetadata(const MetadataDelta& delta);
 
   // The partition, opened or being opened; offline ones too. Fails with kUnknownTopicId,
-  // kPartitionNotFound where the metadata (of this moment) do not have it, kServerDraining.
+  // kPartitionNotFound where the metadata (of this moment) do not have it, kNotLeader where this
+  // broker has no replica of it, kServerDraining.
   Result<Partition*> Get(const TopicIdPartition& id);
 
   // Opens `ids` a few at a time, counting in `progress`, which must outlive it; then runs `done`.
@@ -79,6 +80,8 @@ class Shard {
 
  private:
   Partition::Metadata MetadataOf(const TopicImage& topic, const PartitionImage& partition);
+  Error NotHere(const TopicImage& topic, PartitionIndex index,
+                const PartitionImage& partition) const;
   void OpenOrSetOffline(Partition& partition, const PartitionImage& image);
   void OpenNext();
   LogDirectory* DirectoryOf(const PartitionImage& image) const;

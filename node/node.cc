@@ -16,6 +16,7 @@
 #include "broker/http/http_server.h"
 #include "controller/controller.h"
 #include "controller/format.h"
+#include "controller/operation_router.h"
 #include "node/build_info.h"
 #include "node/connection_guard.h"
 #include "node/directories.h"
@@ -151,7 +152,18 @@ class RunningNode final : public Node {
                 << links_->listens().ToString();
     }
     ASSIGN_OR_RETURN(controller_, Controller::OpenAndWait(std::move(options), is_stopping_));
-    if (links_ != nullptr) links_->Serve(controller_.get());
+    operations_ = controller_.get();
+    if (links_ == nullptr) return {};
+    links_->Serve(*controller_);
+    OperationRouter::Options router;
+    router.loop = controller_loop_.get();
+    router.controller = controller_.get();
+    router.remote = &links_->controllers();
+    router.node_id = settings_.node_id;
+    router.cluster = identity_.cluster_id;
+    router.metrics = metrics_.get();
+    router_ = std::make_unique<OperationRouter>(std::move(router));
+    operations_ = router_.get();
     return {};
   }
 
@@ -190,7 +202,7 @@ class RunningNode final : public Node {
     for (const auto& loop : loops_) options.loops.push_back(loop.get());
     for (const auto& directory : directories_) options.directories.push_back(directory.get());
     options.failed_directories = failed_directories_;
-    options.controller = controller_.get();
+    options.controller = operations_;
     options.static_configs = settings_.configs;
     options.produce_memory_bytes = settings_.produce_memory_bytes;
     options.fetch_memory_bytes = settings_.fetch_memory_bytes;
@@ -240,7 +252,7 @@ class RunningNode final : public Node {
     image.listeners["http"] = Advertised(settings_.advertise_http, http());
     for (const auto& directory : directories_) image.directories.push_back(directory->id());
     const auto registered = WaitFor<Result<BrokerEpoch>>(
-        [&](auto done) { controller_->Register({.broker = image}, std::move(done)); });
+        [&](auto done) { operations_->Register({.broker = image}, std::move(done), {}); });
     if (!registered.ok()) return registered.error();
     return {};
   }
@@ -250,7 +262,7 @@ class RunningNode final : public Node {
     for (const auto& directory : directories_) {
       directory->OnFailure(*controller_loop_, [this, id = directory->id()](const Error&) {
         std::erase(registration_.directories, id);
-        controller_->Register({.broker = registration_}, [](Result<BrokerEpoch> registered) {
+        operations_->Register({.broker = registration_}, [](Result<BrokerEpoch> registered) {
           LOG_IF(WARNING, !registered.ok())
               << "New partitions may yet be placed in the log directory that failed: "
               << registered.error();
@@ -285,7 +297,13 @@ class RunningNode final : public Node {
                    "not all logs could be closed in time; the next start recovers them"));
     }
     watch_.reset();
-    if (links_ != nullptr) links_->Serve(nullptr);
+    if (links_ != nullptr) links_->StopServing();
+    if (router_ != nullptr) {
+      const auto closed = deadline.WaitFor<bool>(
+          [&](auto done) { router_->Close([done = std::move(done)]() mutable { done(true); }); });
+      if (!closed.has_value())
+        fail(Error(Reason::kStorageError, "operations on their way did not end in time"));
+    }
     if (controller_ != nullptr) {
       const auto closed =
           deadline.WaitFor<Result<void>>([&](auto done) { controller_->Close(std::move(done)); });
@@ -328,6 +346,8 @@ class RunningNode final : public Node {
   std::vector<std::unique_ptr<EventLoop>> loops_;
   std::unique_ptr<QuorumLinks> links_;  // in a cluster
   std::unique_ptr<Controller> controller_;
+  std::unique_ptr<OperationRouter> router_;  // in a cluster
+  ControllerApi* operations_ = nullptr;      // of the router, or of the controller
   std::vector<std::unique_ptr<LogDirectory>> directories_;
   std::vector<LogDirs::Failed> failed_directories_;
   BrokerImage registration_;  // once it serves: of the controller's loop

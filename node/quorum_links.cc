@@ -2,9 +2,13 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <map>
 #include <utility>
 
+#include "controller/operation_server.h"
 #include "node/waiting.h"
+#include "rpc/controller_client.h"
+#include "rpc/controller_service.h"
 #include "rpc/internal_server.h"
 #include "rpc/raft_transport.h"
 
@@ -21,15 +25,20 @@ class RunningLinks final : public QuorumLinks {
     transport.loop = &loop;
     transport.cluster = identity.cluster_id;
     transport.self = {identity.node_id, identity.directory_id};
+    std::map<NodeId, std::string> addresses;
     for (const ControllerAddress& controller : settings.controllers)
-      transport.addresses[controller.node] = controller.address.ToString();
+      addresses[controller.node] = controller.address.ToString();
+    transport.addresses = addresses;
+    identity_ = identity;
     transport.credentials = grpc::InsecureChannelCredentials();
     transport_ = GrpcRaftTransport::Create(std::move(transport));
     InternalServer::Options server;
     server.host = settings.listen_internal.host;
     server.port = settings.listen_internal.port;
     server.credentials = grpc::InsecureServerCredentials();
-    server.services = {&transport_->service()};
+    client_ = std::make_unique<ControllerClient>(grpc::InsecureChannelCredentials());
+    client_->SetAddresses(addresses);
+    server.services = {&transport_->service(), &service_};
     ASSIGN_OR_RETURN(server_, InternalServer::Start(server));
     listens_ = {settings.listen_internal.host, server_->port()};
     return {};
@@ -38,30 +47,43 @@ class RunningLinks final : public QuorumLinks {
   HostPort listens() const override { return listens_; }
   RaftTransport& transport() override { return *transport_; }
   SnapshotSource& snapshots() override { return transport_->snapshots(); }
-  void Serve(Controller* controller) override {
-    ReadSnapshot read;
-    if (controller != nullptr) {
-      read = [controller](Offset end_min, SnapshotSource::Fetched fetched) {
-        controller->ReadSnapshot(end_min, std::move(fetched));
-      };
-    }
+  RemoteController& controllers() override { return *client_; }
+  void Serve(Controller& controller) override {
+    SetSnapshotReader([&controller](Offset end_min, SnapshotSource::Fetched fetched) {
+      controller.ReadSnapshot(end_min, std::move(fetched));
+    });
+    operations_ = std::make_unique<OperationServer>(controller, identity_.cluster_id);
+    service_.Serve(*operations_);
+  }
+  void StopServing() override {
+    if (operations_ == nullptr) return;
+    service_.Stop();
+    SetSnapshotReader({});
+  }
+  void Shutdown() override {
+    if (server_ != nullptr) server_->Shutdown();
+    if (transport_ != nullptr) transport_->Shutdown();
+    if (client_ != nullptr) client_->Shutdown();
+  }
+
+ private:
+  void SetSnapshotReader(ReadSnapshot read) {
     WaitFor<bool>([&](auto done) {
-      loop_->Post("node.serve_snapshots",
+      loop_->Post("node.snapshot_reader",
                   [this, read = std::move(read), done = std::move(done)]() mutable {
                     transport_->SetSnapshotReader(std::move(read));
                     done(true);
                   });
     });
   }
-  void Shutdown() override {
-    if (server_ != nullptr) server_->Shutdown();
-    if (transport_ != nullptr) transport_->Shutdown();
-  }
 
- private:
   EventLoop* loop_ = nullptr;
+  NodeIdentity identity_;
   HostPort listens_;
   std::unique_ptr<GrpcRaftTransport> transport_;
+  std::unique_ptr<OperationServer> operations_;
+  ControllerService service_;
+  std::unique_ptr<ControllerClient> client_;
   std::unique_ptr<InternalServer> server_;
 };
 

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "controller/controller.h"
 #include "controller/format.h"
+#include "controller/remote_controller.h"
 #include "node/settings.h"
 #include "raft/core/options.h"
 #include "raft/host/transport.h"
@@ -26,8 +27,12 @@ class QuorumLinks {
   virtual HostPort listens() const = 0;
   virtual RaftTransport& transport() = 0;
   virtual SnapshotSource& snapshots() = 0;
-  // Other nodes may ask for its snapshots from now on; nullptr: no more. Returns when that holds.
-  virtual void Serve(Controller* controller) = 0;
+  // Other nodes' controllers, for what this one cannot do itself.
+  virtual RemoteController& controllers() = 0;
+  // Other nodes may ask for its snapshots, and pass operations on to it, from now on.
+  virtual void Serve(Controller& controller) = 0;
+  // ... no more; returns when none is being handed over. What runs takes its course.
+  virtual void StopServing() = 0;
   // Ends all that was begun; nothing comes any more. REQUIRES: nobody uses the transport.
   virtual void Shutdown() = 0;
 };
