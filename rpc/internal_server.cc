@@ -3,6 +3,12 @@
 #include <utility>
 
 namespace gregor {
+namespace {
+
+// A batch of the metadata log (controller's record_batch_bytes_max), and what stands around it.
+constexpr int kReceiveBytesMax = 64 << 20;
+
+}  // namespace
 
 Result<std::unique_ptr<InternalServer>> InternalServer::Start(const Options& options) {
   const bool is_ipv6 = options.host.find(':') != std::string::npos && options.host.front() != '[';
@@ -12,7 +18,7 @@ Result<std::unique_ptr<InternalServer>> InternalServer::Start(const Options& opt
   int port = 0;
   builder.AddListeningPort(address, options.credentials, &port);
   for (grpc::Service* const service : options.services) builder.RegisterService(service);
-  builder.SetMaxReceiveMessageSize(-1);
+  builder.SetMaxReceiveMessageSize(kReceiveBytesMax);
   builder.SetMaxSendMessageSize(-1);
   // Two nodes on one port would each get some of the connections.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

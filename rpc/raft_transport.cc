@@ -123,7 +123,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
 
   void WaitUntilEnded() TS_NO_ANALYSIS {
     std::unique_lock<std::mutex> lock(mutex_.native());
-    ended_.wait(lock, [this] { return open_count_ == 0; });
+    while (open_count_ > 0) ended_.wait(lock);
   }
 
   void AddPeer(NodeId node, const std::string& address) {
