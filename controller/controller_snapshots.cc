@@ -37,23 +37,21 @@ void ControllerImpl::OnFetched(Result<TravellingSnapshot> fetched) {
       });
 }
 
-// The snapshot is durable first: from then on a crash finds either the old log, or the snapshot in
-// its place.
 void ControllerImpl::InstallImage(ImagePtr image, const raft::SnapshotId& id,
                                   std::optional<raft::VotersAt> voters) {
-  keeper_->Keep(image, [this, image, id, voters = std::move(voters)](Result<void> kept) mutable {
-    if (!kept.ok()) return EndInstall(kept);
-    log_->Install(id, std::move(voters), [this, alive = alive_, image](Result<bool> installed) {
-      if (!*alive) return;
-      if (!installed.ok()) return EndInstall(installed.error());
-      if (*installed) {
-        committed_ = image->version;
-        Publish(DiffImages(image_, image), 0);
-        EndFollowing();
-      }
-      EndInstall({});
-    });
-  });
+  log_->Install(
+      id, std::move(voters),
+      [this, image](MetadataLog::Kept kept) { keeper_->Keep(image, std::move(kept)); },
+      [this, alive = alive_, image](Result<bool> installed) {
+        if (!*alive) return;
+        if (!installed.ok()) return EndInstall(installed.error());
+        if (*installed) {
+          committed_ = image->version;
+          Publish(DiffImages(image_, image), 0);
+          EndFollowing();
+        }
+        EndInstall({});
+      });
 }
 
 void ControllerImpl::EndInstall(const Result<void>& result) {

@@ -90,10 +90,13 @@ class MetadataLog {
   // known any more.
   virtual std::optional<raft::VotersAt> VotersBefore(Offset offset) const = 0;
   // Puts a snapshot of the leader's in the place of the log, which then begins at its end, and goes
-  // on from there; false: the log has got further meanwhile, and stays as it is. Durable before
-  // `done`. REQUIRES: the snapshot itself is durable where the state machine finds it after a crash
-  // in the midst of this; no other one is being installed.
+  // on from there; false: the log has got further meanwhile, and stays as it is. `keep` is called
+  // to make the snapshot itself durable where the state machine finds it, and answers; a crash
+  // before that finds the old log and state, one after it the snapshot, from which the node may
+  // start. Durable before `done`. REQUIRES: no other one is being installed.
+  using Kept = UniqueFunction<void(Result<void>)>;
   virtual void Install(const raft::SnapshotId& snapshot, std::optional<raft::VotersAt> voters,
+                       UniqueFunction<void(Kept)> keep,
                        UniqueFunction<void(Result<bool>)> done) = 0;
 
   // Syncs and closes; what is not committed then is not delivered any more. `done` runs on the

@@ -272,7 +272,7 @@ std::optional<raft::VotersAt> RaftLog::VotersBefore(Offset offset) const {
 }
 
 void RaftLog::Install(const raft::SnapshotId& snapshot, std::optional<raft::VotersAt> voters,
-                      UniqueFunction<void(Result<bool>)> done) {
+                      UniqueFunction<void(Kept)> keep, UniqueFunction<void(Result<bool>)> done) {
   if (!is_running() || core_ == nullptr)
     return done(Error(Reason::kNotController, "the node stops"));
   if (!core_->BeginInstall(snapshot)) return done(false);
@@ -281,14 +281,19 @@ void RaftLog::Install(const raft::SnapshotId& snapshot, std::optional<raft::Vote
   const raft::LogView& log = core_->log();
   if (const auto now = log.TermBefore(log.start())) base.before = {log.start(), *now};
   base.voters = voters;
-  SaveBase(base, [this, snapshot, voters = std::move(voters),
-                  done = std::move(done)](Result<void> saved) mutable {
-    // Nothing else is taken until this is done: what cannot be saved ends it.
-    if (!saved.ok()) {
-      done(saved.error());
-      return Fail(saved.error());
-    }
-    FinishInstall(snapshot, voters.has_value() ? voters->voters : VoterSet(), std::move(done));
+  // Nothing else is taken until this is done: what cannot be saved ends it.
+  auto next = [this, alive = alive_, snapshot, voters = std::move(voters),
+               done = std::move(done)](Result<void> kept) mutable {
+    if (!*alive || !is_running()) return;
+    if (kept.ok())
+      return FinishInstall(snapshot, voters.has_value() ? voters->voters : VoterSet(),
+                           std::move(done));
+    done(kept.error());
+    Fail(kept.error());
+  };
+  SaveBase(base, [keep = std::move(keep), next = std::move(next)](Result<void> saved) mutable {
+    if (!saved.ok()) return next(std::move(saved));
+    keep(std::move(next));
   });
 }
 

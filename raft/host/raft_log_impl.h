@@ -50,7 +50,7 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   void TrimBefore(Offset offset) override;
   std::optional<raft::VotersAt> VotersBefore(Offset offset) const override;
   void Install(const raft::SnapshotId& snapshot, std::optional<raft::VotersAt> voters,
-               UniqueFunction<void(Result<bool>)> done) override;
+               UniqueFunction<void(Kept)> keep, UniqueFunction<void(Result<bool>)> done) override;
   void Close(UniqueFunction<void(Result<void>)> done) override;
 
  private:

@@ -106,13 +106,18 @@ void QuorumNode::OnSnapshotOffered(NodeId leader, const raft::SnapshotId& offere
   is_installing_ = true;
   const Duration delay(random_.Between(0, std::chrono::milliseconds(200).count() * 1'000'000));
   process_->loop.After(delay, "node.fetched", [this, fetched = *fetched] {
-    snapshot_ = fetched;
-    process_->log->Install(fetched.id, fetched.voters, [this, end = fetched.id.end](auto done) {
-      is_installing_ = false;
-      if (!done.ok() || !*done) return;
-      delivered_ = end;
-      is_new_ = false;
-    });
+    process_->log->Install(
+        fetched.id, fetched.voters,
+        [this, fetched](MetadataLog::Kept kept) {
+          snapshot_ = fetched;
+          kept({});
+        },
+        [this, end = fetched.id.end](auto done) {
+          is_installing_ = false;
+          if (!done.ok() || !*done) return;
+          delivered_ = end;
+          is_new_ = false;
+        });
   });
 }
 
