@@ -171,6 +171,13 @@ void RaftLog::Begin() {
   raft::RestoredLog restored = Restored();
   if (const auto reachable = CheckReachable(restored.voters); !reachable.ok())
     return Fail(reachable.error());
+  // Its vote would go to logs that lack what this one had.
+  if (restored.start == restored.end && !restored.term_before_start.has_value()) {
+    return Fail(Refused(options_, "the log is empty from offset " +
+                                      std::to_string(restored.start.value) +
+                                      " on, and log-base does not say what came before. Restore "
+                                      "the directory from a backup, or replace the controller"));
+  }
   core_ = std::make_unique<raft::Raft>(options_.raft, hard, std::move(restored), options_.random);
   if (options_.transport != nullptr) {
     if (core_->log().voters() != nullptr)
@@ -229,7 +236,7 @@ Result<AppendedRecords> RaftLog::Append(Term term, std::vector<std::string> reco
 }
 
 void RaftLog::TrimBefore(Offset offset) {
-  if (offset <= start_offset() || !is_running() || core_ == nullptr) return;
+  if (offset <= start_offset() || !is_running() || core_ == nullptr || installing_) return;
   const raft::LogView& log = core_->log();
   const auto term = log.TermBefore(offset);
   if (offset > log.commit() || offset > log.durable() || !term.has_value()) return;
@@ -276,6 +283,7 @@ void RaftLog::Install(const raft::SnapshotId& snapshot, std::optional<raft::Vote
   if (!is_running() || core_ == nullptr)
     return done(Error(Reason::kNotController, "the node stops"));
   if (!core_->BeginInstall(snapshot)) return done(false);
+  installing_ = true;
   LogBase base;
   base.place = {snapshot.end, snapshot.term};
   const raft::LogView& log = core_->log();
@@ -301,6 +309,7 @@ void RaftLog::FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& vo
                             UniqueFunction<void(Result<bool>)> done) {
   store_->ResetTo(snapshot.end, [this, snapshot, voters, done = std::move(done)]() mutable {
     if (!is_running()) return;
+    installing_ = false;
     delivery_->SkipTo(snapshot.end);
     LOG(INFO) << options_.path << ": a snapshot up to offset " << snapshot.end
               << " took the place of the log";

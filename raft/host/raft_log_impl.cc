@@ -85,17 +85,20 @@ void RaftLog::AppendAll(std::vector<raft::AppendBatch> batches) {
 }
 
 void RaftLog::ReadFor(const raft::ReadLog& request) {
-  store_->ReadFrom(request.from, request.limit, request.bytes_max,
-                   [this, alive = alive_, request](Result<LogStore::Read> read) {
-                     if (!*alive || !is_running()) return;
-                     if (!read.ok()) return Fail(read.error());
-                     Step([this, request, read = std::move(*read)](MonotonicTime) mutable {
-                       auto message = core_->OnLogRead(request, std::move(read.batches),
-                                                       std::move(read.bytes));
-                       if (message.has_value() && options_.transport != nullptr)
-                         options_.transport->Send(*std::move(message));
-                     });
-                   });
+  store_->ReadFrom(
+      request.from, request.limit, request.bytes_max,
+      [this, alive = alive_, request](Result<LogStore::Read> read) {
+        if (!*alive || !is_running()) return;
+        // Trimmed meanwhile: the algorithm finds that there is nothing to send.
+        const bool is_trimmed = !read.ok() && read.error().reason == Reason::kOffsetOutOfRange;
+        if (is_trimmed) read = LogStore::Read();
+        if (!read.ok()) return Fail(read.error());
+        Step([this, request, read = std::move(*read)](MonotonicTime) mutable {
+          auto message = core_->OnLogRead(request, std::move(read.batches), std::move(read.bytes));
+          if (message.has_value() && options_.transport != nullptr)
+            options_.transport->Send(*std::move(message));
+        });
+      });
 }
 
 // This node leads for its users once everything before its term was delivered (Raft §5.4.2 lets

@@ -100,6 +100,7 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   std::deque<Input> inputs_;
   bool stepping_ = false;
   bool failed_ = false;
+  bool installing_ = false;  // the log base file is that of the snapshot already
   QuorumLeader told_;
   TimerId timer_;
   std::optional<MonotonicTime> timer_due_;
