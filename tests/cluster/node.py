@@ -48,28 +48,35 @@ class Node:
 
     def start(self, *flags, data=None, grpc_listen="127.0.0.1:0", http_listen="127.0.0.1:0"):
         """Returns how many seconds it took to be ready; raises Exited."""
-        began = time.monotonic()
-        log_end = self.log.stat().st_size if self.log.exists() else 0
+        command = [BINARY, "server", "--grpc-listen", grpc_listen, "--http-listen", http_listen]
+        if data is not False:
+            command += ["--data-dir", str(data or self.data)]
+        self.spawn(command + list(flags))
+        return self.await_ready()
+
+    def spawn(self, command):
+        """Starts the process without waiting for it."""
+        self.began = time.monotonic()
+        self.log_end = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
-            command = [BINARY, "server", "--grpc-listen", grpc_listen, "--http-listen", http_listen]
-            if data is not False:
-                command += ["--data-dir", str(data or self.data)]
-            self.process = subprocess.Popen(command + list(flags), stdout=subprocess.PIPE, stderr=log,
-                                            env=os.environ | self.environment)
-        line = self._read_line(began + START_SECONDS)
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=os.environ | self.environment)
+
+    def await_ready(self, seconds=START_SECONDS):
+        """Returns how many seconds it took since it was spawned; raises Exited."""
+        line = self._read_line(self.began + seconds)
         if not line.startswith("gregor ready grpc="):
             try:
-                code = self.process.wait(timeout=max(1, began + START_SECONDS - time.monotonic()))
+                code = self.process.wait(timeout=max(1, self.began + seconds - time.monotonic()))
             except subprocess.TimeoutExpired:
                 self.kill()
-                raise AssertionError(f"not ready within {START_SECONDS} s, but {line!r}; see {self.log}") from None
+                raise AssertionError(f"not ready within {seconds} s, but {line!r}; see {self.log}") from None
             self.process.stdout.close()
             self.process = None
-            raise Exited(code, self.log.read_bytes()[log_end:].decode())
-        _, _, grpc_address, http_address = line.split()
-        self.grpc = grpc_address.removeprefix("grpc=")
-        self.http = http_address.removeprefix("http=")
-        return time.monotonic() - began
+            raise Exited(code, self.log.read_bytes()[self.log_end:].decode())
+        ready = dict(word.split("=", 1) for word in line.split()[2:])
+        self.grpc = ready["grpc"]
+        self.http = ready["http"]
+        return time.monotonic() - self.began
 
     def _read_line(self, deadline):
         line = b""
@@ -103,6 +110,11 @@ class Node:
     def end(self):
         if self.process is not None:
             self.kill()
+
+    def await_end(self):
+        """Of a process that was killed."""
+        if self.process is not None:
+            self.wait()
 
     def _close_channels(self):
         for channel in self.channels:
