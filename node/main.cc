@@ -7,6 +7,7 @@
 #include "client/cli/commands.h"
 #include "node/build_info.h"
 #include "node/build_info_json.h"
+#include "node/cert_commands.h"
 #include "node/offline_commands.h"
 #include "node/server_command.h"
 
@@ -31,6 +32,7 @@ int main(int argc, char** argv) {
   gregor::AddClientCommands(app, global);
   gregor::AddServerCommands(app, global.output, global.exit_code);
   gregor::AddOfflineCommands(app, global.output, global.exit_code);
+  gregor::AddCertCommands(app, global.output, global.exit_code);
   app.add_subcommand("version", "Print version and build, as --version does")->callback([&global] {
     std::cout << (global.output == "json" ? gregor::BuildInfoJson() : gregor::ShowBuildInfo())
               << "\n";

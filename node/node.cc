@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/thread_annotations.h"
 #include "broker/broker.h"
+#include "broker/grpc/grpc_log.h"
 #include "broker/grpc/server.h"
 #include "broker/http/http_server.h"
 #include "controller/controller.h"
@@ -64,6 +65,7 @@ class RunningNode final : public Node {
   // The doors first, then what they call; the disks before the loops that their answers go to.
   ~RunningNode() override {
     guard_.reset();
+    internal_guard_.reset();
     grpc_.reset();
     http_.reset();
     if (!stopped_) {
@@ -82,6 +84,7 @@ class RunningNode final : public Node {
     RETURN_IF_ERROR(CheckCodecs());
     WarnIfOpen(settings_.listen_grpc, "The gRPC API");
     WarnIfOpen(settings_.listen_http, "HTTP");
+    SendGrpcLogToGlog();
     metrics_ = Metrics::Create();
     ExportProcess(*metrics_);
     files_ = NewPosixFileSystem(static_cast<int>(settings_.sync_threads));
@@ -144,7 +147,10 @@ class RunningNode final : public Node {
     options.behavior.message_bytes_limit = settings_.message_bytes_limit;
     options.random = random_.Fork();
     if (settings_.IsCluster()) {
-      ASSIGN_OR_RETURN(links_, QuorumLinks::Start(*controller_loop_, settings_, identity_));
+      ASSIGN_OR_RETURN(links_,
+                       QuorumLinks::Start(*controller_loop_, settings_, identity_, *metrics_));
+      internal_guard_ =
+          ConnectionGuard::Start(*controller_loop_, {.port = links_->listens().port}, *metrics_);
       options.raft = QuorumOptions(settings_);
       options.transport = &links_->transport();
       options.snapshots = &links_->snapshots();
@@ -355,7 +361,8 @@ class RunningNode final : public Node {
   std::shared_ptr<void> watch_;
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<GrpcServer> grpc_;
-  std::shared_ptr<void> guard_;
+  std::shared_ptr<void> guard_;           // of the gRPC API
+  std::shared_ptr<void> internal_guard_;  // of the internal listener
   bool stopped_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "controller/operation_server.h"
+#include "node/link_security.h"
 #include "node/waiting.h"
 #include "rpc/controller_client.h"
 #include "rpc/controller_service.h"
@@ -19,8 +20,11 @@ class RunningLinks final : public QuorumLinks {
  public:
   ~RunningLinks() override { Shutdown(); }
 
-  Result<void> Listen(EventLoop& loop, const Settings& settings, const NodeIdentity& identity) {
+  Result<void> Listen(EventLoop& loop, const Settings& settings, const NodeIdentity& identity,
+                      Metrics& metrics) {
     loop_ = &loop;
+    ASSIGN_OR_RETURN(security_, LinkSecurity::Start(settings, identity, metrics));
+    const auto credentials = security_->credentials();
     GrpcRaftTransport::Options transport;
     transport.loop = &loop;
     transport.cluster = identity.cluster_id;
@@ -30,15 +34,16 @@ class RunningLinks final : public QuorumLinks {
       addresses[controller.node] = controller.address.ToString();
     transport.addresses = addresses;
     identity_ = identity;
-    transport.credentials = grpc::InsecureChannelCredentials();
+    transport.credentials = credentials;
     transport_ = GrpcRaftTransport::Create(std::move(transport));
     InternalServer::Options server;
     server.host = settings.listen_internal.host;
     server.port = settings.listen_internal.port;
-    server.credentials = grpc::InsecureServerCredentials();
-    client_ = std::make_unique<ControllerClient>(grpc::InsecureChannelCredentials());
+    server.credentials = credentials->ForServer();
+    client_ = std::make_unique<ControllerClient>(credentials);
     client_->SetAddresses(addresses);
-    server.services = {&transport_->service(), &service_};
+    service_ = std::make_unique<ControllerService>(identity.cluster_id);
+    server.services = {&transport_->service(), service_.get()};
     ASSIGN_OR_RETURN(server_, InternalServer::Start(server));
     listens_ = {settings.listen_internal.host, server_->port()};
     return {};
@@ -53,11 +58,11 @@ class RunningLinks final : public QuorumLinks {
       controller.ReadSnapshot(end_min, std::move(fetched));
     });
     operations_ = std::make_unique<OperationServer>(controller, identity_.cluster_id);
-    service_.Serve(*operations_);
+    service_->Serve(*operations_);
   }
   void StopServing() override {
     if (operations_ == nullptr) return;
-    service_.Stop();
+    service_->Stop();
     SetSnapshotReader({});
   }
   void Shutdown() override {
@@ -78,11 +83,12 @@ class RunningLinks final : public QuorumLinks {
   }
 
   EventLoop* loop_ = nullptr;
+  std::unique_ptr<LinkSecurity> security_;  // outlives all connections
   NodeIdentity identity_;
   HostPort listens_;
   std::unique_ptr<GrpcRaftTransport> transport_;
   std::unique_ptr<OperationServer> operations_;
-  ControllerService service_;
+  std::unique_ptr<ControllerService> service_;
   std::unique_ptr<ControllerClient> client_;
   std::unique_ptr<InternalServer> server_;
 };
@@ -90,9 +96,10 @@ class RunningLinks final : public QuorumLinks {
 }  // namespace
 
 Result<std::unique_ptr<QuorumLinks>> QuorumLinks::Start(EventLoop& loop, const Settings& settings,
-                                                        const NodeIdentity& identity) {
+                                                        const NodeIdentity& identity,
+                                                        Metrics& metrics) {
   auto links = std::make_unique<RunningLinks>();
-  RETURN_IF_ERROR(links->Listen(loop, settings, identity));
+  RETURN_IF_ERROR(links->Listen(loop, settings, identity, metrics));
   return std::unique_ptr<QuorumLinks>(std::move(links));
 }
 

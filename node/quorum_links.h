@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "base/event_loop.h"
+#include "base/metrics.h"
 #include "base/result.h"
 #include "controller/controller.h"
 #include "controller/format.h"
@@ -18,10 +19,11 @@ namespace gregor {
 // transport on it. Thread: main.
 class QuorumLinks {
  public:
-  // Listens and serves. Fails with kInvalidConfig where the address cannot be listened on.
-  // REQUIRES: settings.IsCluster(); `loop` (the controller's) outlives it.
+  // Listens and serves. Fails with kInvalidConfig where the address cannot be listened on, or a
+  // file of internal_tls is no good. REQUIRES: settings.IsCluster(); `loop` (the controller's) and
+  // `metrics` outlive it.
   static Result<std::unique_ptr<QuorumLinks>> Start(EventLoop& loop, const Settings& settings,
-                                                    const NodeIdentity& identity);
+                                                    const NodeIdentity& identity, Metrics& metrics);
   virtual ~QuorumLinks() = default;
 
   virtual HostPort listens() const = 0;

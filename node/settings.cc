@@ -169,11 +169,16 @@ Result<void> CheckQuorum(const Settings& settings) {
     return Error(Reason::kInvalidConfig,
                  "key \"quorum.election_timeout\": less than three heartbeats (quorum.heartbeat): "
                  "one that comes late would cost the active controller its place");
-  if (!settings.listen_internal.IsLoopback() && !settings.insecure_internal) {
+  if (!settings.internal_tls.IsSet() && !settings.internal_tls.IsEmpty())
+    return Error(Reason::kInvalidConfig,
+                 "key \"internal_tls\": ca, certificate and key are needed, all three");
+  if (!settings.listen_internal.IsLoopback() && settings.internal_tls.IsEmpty() &&
+      !settings.insecure_internal) {
     return Error(Reason::kInvalidConfig,
                  "key \"listen.internal\": " + settings.listen_internal.ToString() +
-                     " can be reached by other machines, and nothing protects it: keep it to a "
-                     "network of the cluster's own and set insecure_internal to true");
+                     " can be reached by other machines, and nothing protects it: give the node a "
+                     "certificate (internal_tls; `gregor cert` makes one), or keep it to a network "
+                     "of the cluster's own and set insecure_internal to true");
   }
   return {};
 }

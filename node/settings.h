@@ -34,6 +34,15 @@ struct ControllerAddress {
   friend bool operator==(const ControllerAddress&, const ControllerAddress&) = default;
 };
 
+// The files of a node's certificate, by which the cluster's nodes know each other: PEM.
+struct InternalTls {
+  std::string ca;  // of the authorities whose signatures count
+  std::string certificate;
+  std::string key;
+  bool IsSet() const { return !ca.empty() && !certificate.empty() && !key.empty(); }
+  bool IsEmpty() const { return ca.empty() && certificate.empty() && key.empty(); }
+};
+
 // What a node is told at start: one YAML file, each setting also as a flag (DESIGN D13). `gregor
 // settings` lists them.
 struct Settings {
@@ -48,6 +57,7 @@ struct Settings {
   // Whose nodes keep the metadata; empty: this node alone, and nobody else can join.
   std::vector<ControllerAddress> controllers;
   HostPort listen_internal{"127.0.0.1", 9093};  // used where there are controllers
+  InternalTls internal_tls;
   bool insecure_internal = false;  // whether it may be reached from elsewhere without security
   Duration quorum_heartbeat = std::chrono::milliseconds(150);
   Duration quorum_election_timeout = std::chrono::seconds(1);

@@ -100,6 +100,13 @@ Result<void> SetBoolean(Settings& settings, std::string_view value) {
   return {};
 }
 
+template <auto Member>
+Result<void> SetInternalTls(Settings& settings, std::string_view value) {
+  if (value.empty()) return Error(Reason::kInvalidConfig, "an empty path");
+  settings.internal_tls.*Member = value;
+  return {};
+}
+
 Result<void> SetDiskReserve(Settings& settings, std::string_view value) {
   if (value == "auto") {
     settings.disk_reserve_bytes.reset();
@@ -180,6 +187,18 @@ const SettingSpec kSettings[] = {
     {"listen.internal", "internal-listen", "host:port", "port 0: a free one", "127.0.0.1:9093",
      "Where the cluster's other nodes connect to; used with `controllers` only.",
      SetAddress<&Settings::listen_internal>},
+    {"internal_tls.ca", "", "path", "", "",
+     "File with the authorities (PEM) that sign the certificates of the cluster's nodes. With it "
+     "the "
+     "nodes know each other by certificates; `gregor cert` makes them.",
+     SetInternalTls<&InternalTls::ca>},
+    {"internal_tls.certificate", "", "path", "", "",
+     "File with this node's certificate (PEM), which names it: gregor://CLUSTER-ID/node/ID.",
+     SetInternalTls<&InternalTls::certificate>},
+    {"internal_tls.key", "", "path", "", "",
+     "File with the key of that certificate (PEM, without a passphrase). All three are read again "
+     "when they change.",
+     SetInternalTls<&InternalTls::key>},
     {"insecure_internal", "", "", "true, false", "false",
      "Whether listen.internal may be an address that other machines reach although nothing "
      "protects it: whoever gets there can change everything.",

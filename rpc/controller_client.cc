@@ -79,7 +79,7 @@ struct ControllerClient::Call {
   Done done;
 };
 
-ControllerClient::ControllerClient(std::shared_ptr<grpc::ChannelCredentials> credentials)
+ControllerClient::ControllerClient(std::shared_ptr<NodeCredentials> credentials)
     : credentials_(std::move(credentials)) {}
 
 ControllerClient::~ControllerClient() { Shutdown(); }
@@ -96,7 +96,8 @@ void ControllerClient::SetAddresses(const std::map<NodeId, std::string>& address
     if (peer != nullptr) continue;
     peer = std::make_shared<Peer>();
     peer->address = address;
-    peer->channel = grpc::CreateCustomChannel(address, credentials_, ChannelOptions());
+    peer->channel =
+        grpc::CreateCustomChannel(address, credentials_->ForChannelTo(node), ChannelOptions());
     peer->stub = internal::v1::ControllerService::NewStub(peer->channel);
     peer->channel->GetState(/*try_to_connect=*/true);
   }

@@ -11,6 +11,7 @@
 
 #include "base/thread_annotations.h"
 #include "controller/remote_controller.h"
+#include "rpc/node_credentials.h"
 
 namespace gregor {
 
@@ -20,7 +21,7 @@ namespace gregor {
 // Thread: any; what is called back runs on gRPC's.
 class ControllerClient final : public RemoteController {
  public:
-  explicit ControllerClient(std::shared_ptr<grpc::ChannelCredentials> credentials);
+  explicit ControllerClient(std::shared_ptr<NodeCredentials> credentials);
   // As Shutdown().
   ~ControllerClient() override;
 
@@ -44,7 +45,7 @@ class ControllerClient final : public RemoteController {
   void OnAnswer(const std::shared_ptr<Call>& call, const grpc::Status& status);
   void WaitUntilIdle();
 
-  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  const std::shared_ptr<NodeCredentials> credentials_;
   Mutex mutex_;
   std::condition_variable idle_;
   std::map<NodeId, std::shared_ptr<Peer>> peers_ TS_GUARDED_BY(mutex_);

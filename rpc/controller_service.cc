@@ -1,9 +1,12 @@
 #include "rpc/controller_service.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
+#include "controller/operation_codec.h"
+#include "rpc/node_name.h"
 
 namespace gregor {
 namespace {
@@ -61,6 +64,19 @@ class Answerer {
   std::shared_ptr<Call> call_;
 };
 
+Result<void> CheckCaller(const internal::v1::OperationRequest& request,
+                         const Result<std::optional<NodeId>>& certified) {
+  if (!certified.ok()) return Error(certified.error()).With("outcome", "NOT_APPLIED");
+  const std::optional<NodeId> caller = *certified;
+  if (!caller.has_value() || !request.has_register_broker()) return {};
+  const int32_t registered = request.register_broker().broker().node_id();
+  if (registered == caller->value) return {};
+  return Error(Reason::kInvalidArgument, "broker " + std::to_string(registered) +
+                                             " would be registered with the certificate of node " +
+                                             std::to_string(caller->value))
+      .With("outcome", "NOT_APPLIED");
+}
+
 }  // namespace
 
 void ControllerService::Serve(OperationServer& server) {
@@ -94,14 +110,20 @@ void ControllerService::WaitUntilLeft() TS_NO_ANALYSIS {
   while (inside_count_ > 0) left_.wait(lock);
 }
 
-grpc::ServerUnaryReactor* ControllerService::Execute(grpc::CallbackServerContext*,
+grpc::ServerUnaryReactor* ControllerService::Execute(grpc::CallbackServerContext* context,
                                                      const internal::v1::OperationRequest* request,
                                                      internal::v1::OperationResponse* response) {
   auto call = std::make_shared<Call>(*response);
   call->Keep();
   Call* const reactor = call.get();
   Answerer answer(std::move(call));
-  if (OperationServer* const server = Enter()) {
+  if (const auto allowed = CheckCaller(*request, CertifiedCaller(*context, cluster_));
+      !allowed.ok()) {
+    LOG_EVERY_T(WARNING, 1) << "An operation was refused: " << allowed.error().message;
+    internal::v1::OperationResponse refusal;
+    EncodeError(allowed.error(), *refusal.mutable_error());
+    answer(std::move(refusal));
+  } else if (OperationServer* const server = Enter()) {
     server->Execute(*request, std::move(answer));
     Leave();
   } else {

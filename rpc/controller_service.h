@@ -14,9 +14,12 @@ namespace gregor {
 // Operations that other nodes pass on (proto/gregor/internal/v1/controller.proto), for the internal
 // listener, which is there before the controller is and after it has gone: then, operations are
 // refused as by a node that does not lead. A call whose caller has gone, or whose server stops,
-// ends at once; its operation takes its course. Thread: any.
+// ends at once; its operation takes its course. A node whose certificate is known registers itself,
+// and no other. Thread: any.
 class ControllerService final : public internal::v1::ControllerService::CallbackService {
  public:
+  explicit ControllerService(const ClusterId& cluster) : cluster_(cluster) {}
+
   // Hands operations to `server` from now on. REQUIRES: not between another Serve() and Stop().
   void Serve(OperationServer& server);
   // Hands it no more; returns when none is being handed over. Those that run take their course.
@@ -31,6 +34,7 @@ class ControllerService final : public internal::v1::ControllerService::Callback
   void Leave();
   void WaitUntilLeft();
 
+  const ClusterId cluster_;
   Mutex mutex_;
   std::condition_variable left_;
   OperationServer* server_ TS_GUARDED_BY(mutex_) = nullptr;

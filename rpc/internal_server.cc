@@ -1,5 +1,7 @@
 #include "rpc/internal_server.h"
 
+#include <grpcpp/resource_quota.h>
+
 #include <utility>
 
 namespace gregor {
@@ -7,6 +9,11 @@ namespace {
 
 // A batch of the metadata log (controller's record_batch_bytes_max), and what stands around it.
 constexpr int kReceiveBytesMax = 64 << 20;
+// What gRPC may hold of messages that are read or written.
+constexpr size_t kMemoryBytesMax = 512u << 20;
+constexpr int kConcurrentStreamsMax = 1000;  // per connection
+// Who has not shown in this time who he is goes.
+constexpr int kHandshakeMs = 10'000;
 
 }  // namespace
 
@@ -20,6 +27,11 @@ Result<std::unique_ptr<InternalServer>> InternalServer::Start(const Options& opt
   for (grpc::Service* const service : options.services) builder.RegisterService(service);
   builder.SetMaxReceiveMessageSize(kReceiveBytesMax);
   builder.SetMaxSendMessageSize(-1);
+  grpc::ResourceQuota quota("gregor-internal");
+  quota.Resize(kMemoryBytesMax);
+  builder.SetResourceQuota(quota);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kConcurrentStreamsMax);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
   // Two nodes on one port would each get some of the connections.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Nodes of a cluster find a lost one by its silence; this is for connections of half a network.

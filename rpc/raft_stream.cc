@@ -169,7 +169,9 @@ class Caller final : public Stream<grpc::ClientBidiReactor<Wire, Wire>> {
 
 class Answerer final : public Stream<grpc::ServerBidiReactor<Wire, Wire>> {
  public:
-  using Stream::Stream;
+  Answerer(RaftStreamEvents& events, const ClusterId& cluster, const VoterKey& self,
+           Result<std::optional<NodeId>> certified)
+      : Stream(events, cluster, self), certified_(std::move(certified)) {}
 
   void Begin(std::shared_ptr<Answerer> self) {
     self_ptr_ = std::move(self);
@@ -185,10 +187,23 @@ class Answerer final : public Stream<grpc::ServerBidiReactor<Wire, Wire>> {
       return EndWith({grpc::StatusCode::FAILED_PRECONDITION, taken.error().message});
     }
     if (!was_up) {
+      if (const auto caller = CheckCaller(); !caller.ok()) {
+        LOG_EVERY_T(WARNING, 1) << "A node was refused: " << caller.error().message;
+        peer_.reset();
+        return EndWith({grpc::StatusCode::FAILED_PRECONDITION, caller.error().message});
+      }
       Send(RaftHello(cluster_, self_, peer_->key.node, peer_->is_bulk));
       events_.OnUp(self_ptr_, *peer_);
     }
     ReadNext();
+  }
+  Result<void> CheckCaller() const {
+    if (!certified_.ok()) return certified_.error();
+    const std::optional<NodeId> certified = *certified_;
+    if (!certified.has_value() || *certified == peer_->key.node) return {};
+    return Error(Reason::kInvalidArgument,
+                 "it says that it is node " + std::to_string(peer_->key.node.value) +
+                     ", and its certificate is of node " + std::to_string(certified->value));
   }
   void OnCancel() override { EndWith(grpc::Status::CANCELLED); }
   void OnDone() override {
@@ -199,6 +214,7 @@ class Answerer final : public Stream<grpc::ServerBidiReactor<Wire, Wire>> {
     queue_.End([&] { Finish(status); });
   }
 
+  const Result<std::optional<NodeId>> certified_;
   std::shared_ptr<Answerer> self_ptr_;
 };
 
@@ -249,9 +265,9 @@ std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub,
 }
 
 grpc::ServerBidiReactor<Wire, Wire>* AcceptRaftPeer(RaftStreamEvents& events,
-                                                    const ClusterId& cluster,
-                                                    const VoterKey& self) {
-  const auto answerer = std::make_shared<Answerer>(events, cluster, self);
+                                                    const ClusterId& cluster, const VoterKey& self,
+                                                    Result<std::optional<NodeId>> certified) {
+  const auto answerer = std::make_shared<Answerer>(events, cluster, self, std::move(certified));
   answerer->Begin(answerer);
   return answerer.get();
 }

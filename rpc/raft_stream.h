@@ -50,9 +50,10 @@ Result<RaftPeer> ReadRaftHello(const internal::v1::RaftMessage& message, const C
 std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub,
                                          RaftStreamEvents& events, const ClusterId& cluster,
                                          const VoterKey& self, NodeId to, bool is_bulk);
-// Answers a node that called.
+// Answers a node that called, if it is the one whose certificate it has shown (CertifiedCaller()).
 grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* AcceptRaftPeer(
-    RaftStreamEvents& events, const ClusterId& cluster, const VoterKey& self);
+    RaftStreamEvents& events, const ClusterId& cluster, const VoterKey& self,
+    Result<std::optional<NodeId>> certified);
 
 }  // namespace gregor
 

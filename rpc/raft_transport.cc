@@ -30,6 +30,14 @@ grpc::ChannelArguments ChannelOptions() {
   return arguments;
 }
 
+// Somebody is there, and there is no connection: TLS did not come about, or was ended at once.
+bool IsRefusedConnection(const grpc::Status& status) {
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
+  const std::string& message = status.error_message();
+  return message.find("failed to connect") != std::string::npos &&
+         message.find("Failed to connect to remote host") == std::string::npos;
+}
+
 class Transport final : public GrpcRaftTransport, private RaftStreamEvents, private SnapshotSource {
  public:
   explicit Transport(Options options) : options_(std::move(options)), service_(*this) {
@@ -111,8 +119,8 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
 
    private:
     grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* Exchange(
-        grpc::CallbackServerContext*) override {
-      return transport_.Accept();
+        grpc::CallbackServerContext* context) override {
+      return transport_.Accept(*context);
     }
     grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* FetchSnapshot(
         grpc::CallbackServerContext*, const internal::v1::FetchSnapshotRequest* request) override {
@@ -131,8 +139,8 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     Peer& peer = peers_[node];
     for (Line& line : peer.lines) {
       line.is_bulk = &line == &peer.lines[1];
-      line.stub = internal::v1::RaftService::NewStub(
-          grpc::CreateCustomChannel(address, options_.credentials, ChannelOptions()));
+      line.stub = internal::v1::RaftService::NewStub(grpc::CreateCustomChannel(
+          address, options_.credentials->ForChannelTo(node), ChannelOptions()));
       if (receiver_ != nullptr) Dial(node, line);
     }
   }
@@ -151,12 +159,14 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     if (is_shut_down_) line.stream->Cancel();
   }
 
-  grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* Accept() {
+  grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* Accept(
+      const grpc::CallbackServerContext& context) {
     {
       const MutexLock lock(mutex_);
       ++open_count_;
     }
-    return AcceptRaftPeer(*this, options_.cluster, options_.self);
+    return AcceptRaftPeer(*this, options_.cluster, options_.self,
+                          CertifiedCaller(context, options_.cluster));
   }
 
   grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* Send(
@@ -268,6 +278,12 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     line.is_up = false;
     if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) {
       LOG_EVERY_T(WARNING, 10) << "Node " << node << " refuses: " << status.error_message();
+    } else if (IsRefusedConnection(status)) {
+      LOG_EVERY_T(WARNING, 10)
+          << "No connection with node " << node
+          << ", which can be reached: " << status.error_message()
+          << ". Either it is not the node that was meant, or it does not accept this node's "
+             "certificate (its log says why), or only one of the two uses TLS";
     }
     options_.loop->After(std::exchange(line.redial, std::min(kRedialMax, 2 * line.redial)),
                          "raft.redial", [this, alive = alive_, node, is_bulk = line.is_bulk] {

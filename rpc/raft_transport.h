@@ -10,6 +10,7 @@
 #include "base/event_loop.h"
 #include "raft/core/types.h"
 #include "raft/host/transport.h"
+#include "rpc/node_credentials.h"
 #include "rpc/snapshot_transfer.h"
 
 namespace gregor {
@@ -27,7 +28,7 @@ class GrpcRaftTransport : public RaftTransport {
     // Where nodes are, by the settings: "host:port". What a voter set says of a node counts as long
     // as they say nothing.
     std::map<NodeId, std::string> addresses;
-    std::shared_ptr<grpc::ChannelCredentials> credentials;
+    std::shared_ptr<NodeCredentials> credentials;
     // Which endpoint of a voter is meant.
     std::string listener = "internal";
   };

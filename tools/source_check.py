@@ -90,7 +90,7 @@ LIBRARIES = [
     ("jemalloc", r"jemalloc/.*", r"node/[^/]*\.cc|base/[^/]*\.cc"),
     ("the file system",
      r"fstream|filesystem|fcntl\.h|dirent\.h|sys/(stat|statvfs|mman|uio|file)\.h",
-     r"storage/posix[^/]*\.cc|node/[^/]*\.cc|client/cli/[^/]*\.cc|bench/"),
+     r"storage/posix[^/]*\.cc|node/[^/]*\.cc|client/cli/[^/]*\.cc|base/memory_file\.cc|bench/"),
     ("sockets", r"sys/(socket|epoll|poll|eventfd)\.h|netinet/.*|arpa/.*|netdb\.h",
      r"node/[^/]*\.cc|base/event_loop\.cc"),
     ("<ranges> (clang 14 rejects it)", r"ranges", r"$^"),

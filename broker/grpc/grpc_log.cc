@@ -4,6 +4,7 @@
 #include <grpc/support/log.h>
 
 #include <optional>
+#include <string_view>
 
 #include "base/check.h"
 #include "base/thread_annotations.h"
@@ -36,7 +37,18 @@ void OnLog(gpr_log_func_args* args) {
       return;
     }
   }
-  LOG(WARNING) << "gRPC: " << args->message;
+  const std::string_view message = args->message;
+  // A node has one certificate, whatever it is called.
+  if (message.find("No match found for server name") != std::string_view::npos) return;
+  // Whoever connects can cause these.
+  if (message.find("Handshake failed") != std::string_view::npos) {
+    LOG_EVERY_T(WARNING, 1)
+        << "A TLS connection was refused, by this node or the other end: " << message
+        << ". Compare both certificates (`gregor cert show`): who signed them, are they valid, and "
+           "do both ends use TLS?";
+    return;
+  }
+  LOG(WARNING) << "gRPC: " << message;
 }
 
 // Errors of the parser are the client's, which is told of them: anybody could fill the log.

@@ -98,7 +98,7 @@ class Node {
   std::unique_ptr<EventLoop> loop_;
   FakeController controller_;
   OperationServer operations_{controller_, FakeCluster()};
-  ControllerService service_;
+  ControllerService service_{FakeCluster()};
   std::promise<void> held_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
@@ -141,7 +141,7 @@ class ControllerRpc : public testing::Test {
     }
   }
 
-  ControllerClient client_{grpc::InsecureChannelCredentials()};
+  ControllerClient client_{NodeCredentials::Insecure()};
 };
 
 TEST_F(ControllerRpc, AnOperationIsRunByTheNodeThatIsAsked) {

@@ -37,7 +37,7 @@ class Node final : private RaftTransport::Receiver {
     options.cluster = cluster;
     options.self = Key(id);
     options.addresses = std::move(addresses);
-    options.credentials = grpc::InsecureChannelCredentials();
+    options.credentials = NodeCredentials::Insecure();
     transport_ = GrpcRaftTransport::Create(std::move(options));
     auto server = InternalServer::Start({.host = "127.0.0.1",
                                          .port = 0,
