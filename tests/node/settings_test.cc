@@ -189,5 +189,23 @@ TEST(Settings, ALogDirectoryIsNotTheDataDirectory) {
   EXPECT_THAT(result.error().message, HasSubstr("/srv/gregor is the data directory"));
 }
 
+TEST(Settings, AnInternalListenerThatOthersReachIsProtectedOrSaidToBeOpen) {
+  const std::string cluster =
+      "controllers: [\"1@10.0.0.1:9093\"]\n"
+      "listen: {internal: \"10.0.0.1:9093\"}\n";
+  const auto check = [&](const std::string& more) {
+    Settings settings;
+    const auto parsed = ParseSettings("node.yaml", cluster + more, settings);
+    if (!parsed.ok()) return parsed.error().message;
+    const auto checked = CheckSettings(settings);
+    return checked.ok() ? "" : checked.error().message;
+  };
+  EXPECT_THAT(check(""), HasSubstr("nothing protects it"));
+  EXPECT_EQ(check("insecure_internal: true\n"), "");
+  EXPECT_EQ(check("internal_tls: {ca: a.pem, certificate: c.pem, key: k.pem}\n"), "");
+  EXPECT_THAT(check("internal_tls: {ca: a.pem, certificate: c.pem}\n"), HasSubstr("all three"));
+  EXPECT_THAT(check("internal_tls: {ca: \"\"}\n"), HasSubstr("an empty path"));
+}
+
 }  // namespace
 }  // namespace gregor
