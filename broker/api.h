@@ -226,7 +226,7 @@ class BrokerApi {
   // A front end refused a write by itself: it counts among those that Produce() refuses.
   virtual void CountRefused(Reason reason) = 0;
   // Gives an id that nobody else has or had. Fails with kInvalidArgument where the session before
-  // was none of this cluster, and as ControllerApi::AllocateProducerIds().
+  // was none of this cluster, and as AllocateProducerIds.
   virtual void Init(InitProducer request, Done<InitializedProducer> done) = 0;
 
   // Fails also with kOffsetOutOfRange (details log_start_offset, high_watermark), kFetchTooSmall

@@ -19,8 +19,8 @@ void ProducerIds::Next(Done done) {
   // NOLINTNEXTLINE(bugprone-use-after-move): with an id it was not moved.
   if (id != kNoProducerId) return done(id);
   if (ask)
-    controller_.AllocateProducerIds(
-        kBlockSize, [this](Result<ProducerIdBlock> block) { OnBlock(std::move(block)); });
+    controller_.Run(AllocateProducerIds{kBlockSize},
+                    [this](Result<ProducerIdBlock> block) { OnBlock(std::move(block)); });
 }
 
 void ProducerIds::OnBlock(Result<ProducerIdBlock> block) {
@@ -45,8 +45,8 @@ void ProducerIds::OnBlock(Result<ProducerIdBlock> block) {
   for (Done& done : failed) done(block.error());
   for (auto& [done, id] : served) done(id);
   if (ask)
-    controller_.AllocateProducerIds(
-        kBlockSize, [this](Result<ProducerIdBlock> next) { OnBlock(std::move(next)); });
+    controller_.Run(AllocateProducerIds{kBlockSize},
+                    [this](Result<ProducerIdBlock> next) { OnBlock(std::move(next)); });
 }
 
 }  // namespace gregor

@@ -17,7 +17,7 @@ class ProducerIds {
   // REQUIRES: `controller` outlives it.
   explicit ProducerIds(ControllerApi& controller) : controller_(controller) {}
 
-  // The next id; fails as ControllerApi::AllocateProducerIds().
+  // The next id; fails as AllocateProducerIds.
   void Next(Done done);
 
  private:

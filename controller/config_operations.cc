@@ -160,20 +160,20 @@ void AddConfigRecord(const Resource& resource, const Change& change,
 
 }  // namespace
 
-Plan<std::vector<Result<void>>> PlanAlter(const std::vector<AlterConfig>& alterations,
-                                          const MetadataImage& image,
-                                          const ControllerOptions& options) {
+Result<Planned> Plan(const AlterConfigs& operation, const PlanContext& context) {
   Changes changes;
   std::vector<Result<void>> results;
-  for (const AlterConfig& alteration : alterations)
-    results.push_back(ApplyAlteration(alteration, image, options, changes));
-  Planned<std::vector<Result<void>>> planned;
+  for (const AlterConfig& alteration : operation.alterations)
+    results.push_back(ApplyAlteration(alteration, context.image, context.options, changes));
+  Planned planned;
   for (const auto& [resource, change] : changes) AddConfigRecord(resource, change, planned.records);
   planned.answer = [results = std::move(results)](const MetadataImage&, Offset) { return results; };
   return planned;
 }
 
-Plan<BrokerEpoch> PlanRegister(const BrokerImage& broker, const MetadataImage& image) {
+Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context) {
+  const BrokerImage& broker = operation.broker;
+  const MetadataImage& image = context.image;
   const auto refuse = [&](const std::string& what) {
     return Error(Reason::kInvalidArgument,
                  "broker " + std::to_string(broker.id.value) + " cannot register: " + what);
@@ -198,7 +198,7 @@ Plan<BrokerEpoch> PlanRegister(const BrokerImage& broker, const MetadataImage& i
                   " to " + std::to_string(broker.feature_level_max) + ", and the cluster is at " +
                   std::to_string(image.feature_level));
   }
-  Planned<BrokerEpoch> planned;
+  Planned planned;
   planned.records.push_back(MakeBrokerRecord(broker, false));
   const BrokerImage* const before = image.Broker(broker.id);
   const bool goes_on = before != nullptr && before->incarnation == broker.incarnation;
@@ -208,18 +208,19 @@ Plan<BrokerEpoch> PlanRegister(const BrokerImage& broker, const MetadataImage& i
   return planned;
 }
 
-Plan<ProducerIdBlock> PlanProducerIds(int64_t count, int64_t first_min, NodeId node,
-                                      const MetadataImage& image) {
+Result<Planned> Plan(const AllocateProducerIds& operation, const PlanContext& context) {
+  const int64_t count = operation.count;
+  const int64_t first_min = context.producer_ids_from;
   if (count < 1) return Error(Reason::kInvalidArgument, "a block of producer ids needs a size");
-  int64_t first = image.next_producer_id;
+  int64_t first = context.image.next_producer_id;
   if (first_min > first && first_min <= kRequestIdRange && count <= kRequestIdRange - first_min)
     first = first_min;
   if (count > kRequestIdRange - first)
     return Error(Reason::kQuotaExceeded, "no producer ids are left in this cluster");
-  Planned<ProducerIdBlock> planned;
+  Planned planned;
   auto& record = *planned.records.emplace_back().mutable_producer_ids();
   record.set_next_producer_id(first + count);
-  record.set_node_id(node.value);
+  record.set_node_id(context.options.node_id.value);
   planned.answer = [first, count](const MetadataImage&, Offset) {
     return ProducerIdBlock{first, count};
   };

@@ -27,15 +27,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // `self` is this object; it goes to `opened`, or away. Thread: the loop.
   void Start(std::unique_ptr<ControllerImpl> self, Opened opened);
 
-  void Create(CreateTopic operation, Done<TopicPtr> done, const OperationContext&) override;
-  void Delete(TopicKey topic, Done<void> done, const OperationContext&) override;
-  void Add(AddPartitions operation, Done<TopicPtr> done, const OperationContext&) override;
-  void Alter(std::vector<AlterConfig> alterations, bool validate_only,
-             Done<std::vector<Result<void>>> done, const OperationContext&) override;
-  void Register(RegisterBroker registration, Done<BrokerEpoch> done,
-                const OperationContext&) override;
-  void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done,
-                           const OperationContext&) override;
+  void Execute(MetadataOperation operation, const OperationContext& context, OperationDone done) override;
 
   ImagePtr image() const override { return std::atomic_load(&image_); }
   std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) override;
@@ -77,12 +69,10 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
                     std::optional<raft::VotersAt> voters);
   void EndInstall(const Result<void>& result);
 
-  // Runs plan(image) on the loop, and answers `done` when what it comes to is committed.
-  template <typename T>
-  void Run(const char* name, UniqueFunction<Plan<T>(const MetadataImage&)> plan, bool validate_only,
-           Done<T> done);
-  template <typename T>
-  void Execute(Plan<T> plan, bool validate_only, Done<T> done);
+  // --- controller_operations.cc
+  void Take(MetadataOperation operation, bool is_full, OperationDone done);
+  // Writes what was planned, and answers when it is committed.
+  void Settle(Result<Planned> plan, bool validate_only, OperationDone done);
   // Applies `records` to the speculative image and appends them. The delta's image is the new one.
   Result<MetadataDelta> Append(const std::vector<pb::MetadataRecord>& records);
   MetadataDelta Replayed(const std::vector<pb::MetadataRecord>& records) const;

@@ -5,39 +5,43 @@
 
 namespace gregor {
 
-template <typename T>
-void ControllerImpl::Run(const char* name, UniqueFunction<Plan<T>(const MetadataImage&)> plan,
-                         bool validate_only, Done<T> done) {
-  const size_t max = options_.behavior.operations_queued_max;
-  const bool is_full = queued_count_.fetch_add(1) >= max;
-  Done<T> counted = [this, alive = alive_, done = std::move(done)](Result<T> result) mutable {
+void ControllerImpl::Execute(MetadataOperation operation, const OperationContext&, OperationDone done) {
+  const bool is_full = queued_count_.fetch_add(1) >= options_.behavior.operations_queued_max;
+  OperationDone counted = [this, alive = alive_,
+                           done = std::move(done)](Result<OperationAnswer> answer) mutable {
     queued_count_.fetch_sub(1);
-    done(std::move(result));
+    done(std::move(answer));
   };
-  options_.loop->Post(name, [this, alive = alive_, plan = std::move(plan), validate_only, is_full,
-                             max, done = std::move(counted)]() mutable {
-    if (!*alive) return;
-    if (is_full) {
-      return done(Error(Reason::kQuotaExceeded, std::to_string(max) +
-                                                    " operations wait for the controller already: "
-                                                    "retry more slowly")
-                      .With("outcome", "NOT_APPLIED"));
-    }
-    if (const auto failed = failure()) return done(*failed);
-    if (!leading_.has_value()) {
-      return done(Error(Reason::kNotController, closing_ ? "the node stops: try another one"
-                                                         : "the metadata quorum has no leader "
-                                                           "here: retry")
-                      .With("outcome", "NOT_APPLIED"));
-    }
-    Execute<T>(plan(*speculative_), validate_only, std::move(done));
+  const char* const event = std::visit([](const auto& each) { return each.kName; }, operation);
+  options_.loop->Post(event, [this, alive = alive_, operation = std::move(operation), is_full,
+                              done = std::move(counted)]() mutable {
+    if (*alive) Take(std::move(operation), is_full, std::move(done));
   });
 }
 
-template <typename T>
-void ControllerImpl::Execute(Plan<T> plan, bool validate_only, Done<T> done) {
+void ControllerImpl::Take(MetadataOperation operation, bool is_full, OperationDone done) {
+  if (is_full) {
+    return done(Error(Reason::kQuotaExceeded,
+                      std::to_string(options_.behavior.operations_queued_max) +
+                          " operations wait for the controller already: retry more slowly")
+                    .With("outcome", "NOT_APPLIED"));
+  }
+  if (const auto failed = failure()) return done(*failed);
+  if (!leading_.has_value()) {
+    return done(Error(Reason::kNotController, closing_ ? "the node stops: try another one"
+                                                       : "the metadata quorum has no leader "
+                                                         "here: retry")
+                    .With("outcome", "NOT_APPLIED"));
+  }
+  const PlanContext context{*speculative_, options_.behavior, options_.random, producer_ids_from_};
+  std::visit(
+      [&](const auto& each) { Settle(Plan(each, context), IsValidateOnly(each), std::move(done)); },
+      operation);
+}
+
+void ControllerImpl::Settle(Result<Planned> plan, bool validate_only, OperationDone done) {
   const Offset base = log_->end_offset();
-  Result<T> answer = Error(Reason::kUnspecified, "");
+  Result<OperationAnswer> answer = OperationAnswer();
   std::optional<MetadataDelta> delta;
   if (!plan.ok()) {
     answer = std::move(plan).error();
@@ -105,76 +109,6 @@ Result<MetadataDelta> ControllerImpl::Append(const std::vector<pb::MetadataRecor
       replay.Finish({appended.next_offset, LeaderEpoch{leading_->value}, appended.appended});
   speculative_ = delta.after;
   return delta;
-}
-
-void ControllerImpl::Create(CreateTopic operation, Done<TopicPtr> done, const OperationContext&) {
-  const bool validate_only = operation.validate_only;
-  Done<TopicPtr> answer = std::move(done);
-  if (validate_only) {
-    answer = [done = std::move(answer)](Result<TopicPtr> topic) mutable {
-      if (!topic.ok()) return done(std::move(topic));
-      auto shown = std::make_shared<TopicImage>(**topic);
-      shown->id = TopicId{};
-      done(TopicPtr(std::move(shown)));
-    };
-  }
-  Run<TopicPtr>(
-      "controller.create_topic",
-      [this, operation = std::move(operation)](const MetadataImage& image) {
-        return PlanCreate(operation, image, options_.behavior, options_.random);
-      },
-      validate_only, std::move(answer));
-}
-
-void ControllerImpl::Delete(TopicKey topic, Done<void> done, const OperationContext&) {
-  Run<bool>(
-      "controller.delete_topic",
-      [topic = std::move(topic)](const MetadataImage& image) { return PlanDelete(topic, image); },
-      false,
-      [done = std::move(done)](Result<bool> deleted) mutable {
-        if (deleted.ok()) return done({});
-        done(std::move(deleted).error());
-      });
-}
-
-void ControllerImpl::Add(AddPartitions operation, Done<TopicPtr> done, const OperationContext&) {
-  const bool validate_only = operation.validate_only;
-  Run<TopicPtr>(
-      "controller.add_partitions",
-      [this, operation = std::move(operation)](const MetadataImage& image) {
-        return PlanAdd(operation, image, options_.behavior, options_.random);
-      },
-      validate_only, std::move(done));
-}
-
-void ControllerImpl::Alter(std::vector<AlterConfig> alterations, bool validate_only,
-                           Done<std::vector<Result<void>>> done, const OperationContext&) {
-  Run<std::vector<Result<void>>>(
-      "controller.alter_configs",
-      [this, alterations = std::move(alterations)](const MetadataImage& image) {
-        return PlanAlter(alterations, image, options_.behavior);
-      },
-      validate_only, std::move(done));
-}
-
-void ControllerImpl::Register(RegisterBroker registration, Done<BrokerEpoch> done,
-                              const OperationContext&) {
-  Run<BrokerEpoch>(
-      "controller.register_broker",
-      [broker = std::move(registration.broker)](const MetadataImage& image) {
-        return PlanRegister(broker, image);
-      },
-      false, std::move(done));
-}
-
-void ControllerImpl::AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done,
-                                         const OperationContext&) {
-  Run<ProducerIdBlock>(
-      "controller.producer_ids",
-      [this, count](const MetadataImage& image) {
-        return PlanProducerIds(count, producer_ids_from_, options_.behavior.node_id, image);
-      },
-      false, std::move(done));
 }
 
 }  // namespace gregor

@@ -1,7 +1,7 @@
 #include "controller/operation_codec.h"
 
 #include <algorithm>
-#include <array>
+#include <type_traits>
 #include <utility>
 
 #include "controller/image/records.h"
@@ -136,7 +136,7 @@ std::vector<std::vector<NodeId>> ReadAssignment(
   return lists;
 }
 
-Result<Operation> Read(const pb::CreateTopicOperation& message) {
+Result<MetadataOperation> Read(const pb::CreateTopicOperation& message) {
   CreateTopic operation;
   operation.name = message.name();
   operation.partitions = message.partitions();
@@ -149,32 +149,32 @@ Result<Operation> Read(const pb::CreateTopicOperation& message) {
   operation.validate_only = message.validate_only();
   operation.internal = message.internal();
   operation.request_id = message.request_id();
-  return Operation(std::move(operation));
+  return MetadataOperation(std::move(operation));
 }
 
-Result<Operation> Read(const pb::DeleteTopicOperation& message) {
+Result<MetadataOperation> Read(const pb::DeleteTopicOperation& message) {
   DeleteTopic operation;
   switch (message.topic_case()) {
     case pb::DeleteTopicOperation::kName:
       operation.topic.name = message.name();
-      return Operation(std::move(operation));
+      return MetadataOperation(std::move(operation));
     case pb::DeleteTopicOperation::kTopicId:
       if (!ReadId(message.topic_id(), &operation.topic.id.emplace()))
         return Malformed("names a topic by an id that is none");
-      return Operation(std::move(operation));
+      return MetadataOperation(std::move(operation));
     case pb::DeleteTopicOperation::TOPIC_NOT_SET:
       break;
   }
   return Malformed("deletes no topic");
 }
 
-Result<Operation> Read(const pb::AddPartitionsOperation& message) {
+Result<MetadataOperation> Read(const pb::AddPartitionsOperation& message) {
   AddPartitions operation;
   operation.topic = message.topic();
   operation.total_partitions = message.total_partitions();
   operation.assignment = ReadAssignment(message.assignment());
   operation.validate_only = message.validate_only();
-  return Operation(std::move(operation));
+  return MetadataOperation(std::move(operation));
 }
 
 Result<ConfigOpKind> ReadKind(Alter::Kind kind) {
@@ -198,7 +198,7 @@ Result<ConfigResourceType> ReadType(Alter::ResourceType type) {
   return Malformed("alters resource type " + std::to_string(type) + ": there is none");
 }
 
-Result<Operation> Read(const Alter& message) {
+Result<MetadataOperation> Read(const Alter& message) {
   AlterConfigs operation;
   operation.validate_only = message.validate_only();
   operation.alterations.reserve(static_cast<size_t>(message.alterations_size()));
@@ -213,15 +213,15 @@ Result<Operation> Read(const Alter& message) {
       alteration.ops.push_back({op.name(), kind, op.value()});
     }
   }
-  return Operation(std::move(operation));
+  return MetadataOperation(std::move(operation));
 }
 
-Result<Operation> Read(const pb::RegisterBrokerOperation& message) {
+Result<MetadataOperation> Read(const pb::RegisterBrokerOperation& message) {
   if (message.broker().broker_epoch() != 0) return Malformed("gives a broker its epoch");
   auto broker = RegisteredBroker(Offset{0}, message.broker());
   if (!broker.ok()) return Malformed("registers " + broker.error().message);
   broker->epoch = BrokerImage().epoch;
-  return Operation(RegisterBroker{*std::move(broker)});
+  return MetadataOperation(RegisterBroker{*std::move(broker)});
 }
 
 // --- answers ---
@@ -255,12 +255,12 @@ void EncodeTopic(const TopicImage& topic, pb::TopicAnswer& answer) {
 struct AnswerEncoder {
   pb::OperationResponse& response;
 
-  void operator()(std::monostate) { response.mutable_deleted(); }
+  void operator()(std::monostate) { response.mutable_done(); }
   void operator()(const TopicPtr& topic) { EncodeTopic(*topic, *response.mutable_topic()); }
   void operator()(const std::vector<Result<void>>& results) {
-    auto& altered = *response.mutable_altered();
+    auto& all = *response.mutable_results();
     for (const Result<void>& result : results) {
-      auto& out = *altered.add_results();
+      auto& out = *all.add_results();
       if (!result.ok()) EncodeError(result.error(), *out.mutable_error());
     }
   }
@@ -314,45 +314,49 @@ Result<OperationAnswer> DecodeTopic(const pb::TopicAnswer& answer, const Metadat
   return OperationAnswer(TopicPtr(std::move(shown)));
 }
 
-// Takes the answer of each kind of operation.
+// How many results an operation has whose answer is one for each item.
+size_t ItemCount(const AlterConfigs& operation) { return operation.alterations.size(); }
+
+// Takes the answer that an operation of its kind has.
 struct AnswerDecoder {
   const pb::OperationResponse& response;
   const MetadataImage& image;
   using Case = pb::OperationResponse::AnswerCase;
 
+  template <typename Op>
+  Result<OperationAnswer> operator()(const Op& operation) const {
+    using Answer = typename Op::Answer;
+    if constexpr (std::is_void_v<Answer>) {
+      return Is(Case::kDone) ? Result<OperationAnswer>(OperationAnswer()) : Other();
+    } else if constexpr (std::is_same_v<Answer, TopicPtr>) {
+      return Is(Case::kTopic) ? DecodeTopic(response.topic(), image) : Other();
+    } else if constexpr (std::is_same_v<Answer, std::vector<Result<void>>>) {
+      return Is(Case::kResults) ? Results(ItemCount(operation)) : Other();
+    } else if constexpr (std::is_same_v<Answer, BrokerEpoch>) {
+      if (!Is(Case::kBrokerEpoch)) return Other();
+      return OperationAnswer(BrokerEpoch{response.broker_epoch()});
+    } else {
+      return Is(Case::kProducerIds) ? ProducerIds(operation.count) : Other();
+    }
+  }
+
+ private:
   bool Is(Case expected) const { return response.answer_case() == expected; }
   static Result<OperationAnswer> Other() { return NoAnswer("it is one to another operation"); }
-
-  Result<OperationAnswer> operator()(const CreateTopic&) const { return Topic(); }
-  Result<OperationAnswer> operator()(const AddPartitions&) const { return Topic(); }
-  Result<OperationAnswer> operator()(const DeleteTopic&) const {
-    if (!Is(Case::kDeleted)) return Other();
-    return OperationAnswer();
-  }
-  Result<OperationAnswer> operator()(const AlterConfigs& operation) const {
-    if (!Is(Case::kAltered)) return Other();
-    const auto& altered = response.altered().results();
-    if (static_cast<size_t>(altered.size()) != operation.alterations.size())
-      return NoAnswer("it has not one result for each alteration");
+  Result<OperationAnswer> Results(size_t expected) const {
+    if (static_cast<size_t>(response.results().results_size()) != expected)
+      return NoAnswer("it has not one result for each item");
     std::vector<Result<void>> results;
-    results.reserve(operation.alterations.size());
-    for (const auto& each : altered)
+    results.reserve(expected);
+    for (const auto& each : response.results().results())
       results.push_back(each.has_error() ? Result<void>(DecodeError(each.error()))
                                          : Result<void>());
     return OperationAnswer(std::move(results));
   }
-  Result<OperationAnswer> operator()(const RegisterBroker&) const {
-    if (!Is(Case::kBrokerEpoch)) return Other();
-    return OperationAnswer(BrokerEpoch{response.broker_epoch()});
-  }
-  Result<OperationAnswer> operator()(const AllocateProducerIds& operation) const {
-    if (!Is(Case::kProducerIds)) return Other();
+  Result<OperationAnswer> ProducerIds(int64_t count) const {
     const ProducerIdBlock block{response.producer_ids().first(), response.producer_ids().count()};
-    if (block.first < 0 || block.count != operation.count) return NoAnswer("a block of no ids");
+    if (block.first < 0 || block.count != count) return NoAnswer("a block of no ids");
     return OperationAnswer(block);
-  }
-  Result<OperationAnswer> Topic() const {
-    return Is(Case::kTopic) ? DecodeTopic(response.topic(), image) : Other();
   }
 };
 
@@ -367,14 +371,14 @@ Result<void> CheckText(const RegisterBroker& operation) {
 
 }  // namespace
 
-Result<void> EncodeOperation(const Operation& operation, pb::OperationRequest& request) {
+Result<void> EncodeOperation(const MetadataOperation& operation, pb::OperationRequest& request) {
   if (const auto* const registration = std::get_if<RegisterBroker>(&operation))
     RETURN_IF_ERROR(CheckText(*registration));
   std::visit(Encoder{request}, operation);
   return CheckSize(request);
 }
 
-Result<Operation> DecodeOperation(const pb::OperationRequest& request) {
+Result<MetadataOperation> DecodeOperation(const pb::OperationRequest& request) {
   RETURN_IF_ERROR(CheckSize(request));
   switch (request.operation_case()) {
     case pb::OperationRequest::kCreateTopic:
@@ -388,7 +392,7 @@ Result<Operation> DecodeOperation(const pb::OperationRequest& request) {
     case pb::OperationRequest::kRegisterBroker:
       return Read(request.register_broker());
     case pb::OperationRequest::kAllocateProducerIds:
-      return Operation(AllocateProducerIds{request.allocate_producer_ids().count()});
+      return MetadataOperation(AllocateProducerIds{request.allocate_producer_ids().count()});
     case pb::OperationRequest::OPERATION_NOT_SET:
       break;
   }
@@ -400,11 +404,12 @@ void EncodeAnswer(const Result<OperationAnswer>& answer, pb::OperationResponse& 
   std::visit(AnswerEncoder{response}, *answer);
 }
 
-Result<OperationAnswer> DecodeAnswer(const Operation& operation,
+Result<OperationAnswer> DecodeAnswer(const MetadataOperation& operation,
                                      const pb::OperationResponse& response,
                                      const MetadataImage& image) {
   if (response.has_error()) return DecodeError(response.error());
-  return std::visit(AnswerDecoder{response, image}, operation);
+  const AnswerDecoder decoder{response, image};
+  return std::visit(decoder, operation);
 }
 
 void EncodeError(const Error& error, pb::OperationError& message) {

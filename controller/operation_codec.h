@@ -3,7 +3,7 @@
 
 #include "base/result.h"
 #include "controller/image/image.h"
-#include "controller/operation.h"
+#include "controller/image/operation.h"
 #include "gregor/internal/v1/controller.pb.h"
 
 namespace gregor {
@@ -21,16 +21,16 @@ inline constexpr int kOperationItemsMax = 1'000'000;
 
 // Sets the operation of `request`. Fails with kInvalidArgument, NOT_APPLIED, where it is too large,
 // or a broker's text is none.
-Result<void> EncodeOperation(const Operation& operation, pb::OperationRequest& request);
+Result<void> EncodeOperation(const MetadataOperation& operation, pb::OperationRequest& request);
 // Fails with kInvalidArgument, NOT_APPLIED, where the message is none that EncodeOperation() makes.
-Result<Operation> DecodeOperation(const pb::OperationRequest& request);
+Result<MetadataOperation> DecodeOperation(const pb::OperationRequest& request);
 
 // Sets the answer of `response`.
 void EncodeAnswer(const Result<OperationAnswer>& answer, pb::OperationResponse& response);
 // The answer to `operation`. A topic is the image's, or, where it is not there (any more), made of
 // the answer's records. Fails with the answer's error, or with kUnspecified, UNKNOWN, where the
 // message is no answer to that operation. REQUIRES: the image has reached visible_offset.
-Result<OperationAnswer> DecodeAnswer(const Operation& operation,
+Result<OperationAnswer> DecodeAnswer(const MetadataOperation& operation,
                                      const pb::OperationResponse& response,
                                      const MetadataImage& image);
 

@@ -1,7 +1,6 @@
 #include "controller/operation_router.h"
 
 #include <algorithm>
-#include <type_traits>
 #include <utility>
 
 #include "base/check.h"
@@ -18,18 +17,6 @@ constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
 constexpr Duration kBackoffMax = std::chrono::milliseconds(320);
 // Nobody waits longer; and a wrong number does no harm.
 constexpr Duration kTimeoutMax = std::chrono::hours(1);
-
-template <typename T>
-OperationDone Unwrap(ControllerApi::Done<T> done) {
-  return [done = std::move(done)](Result<OperationAnswer> answer) mutable {
-    if (!answer.ok()) return done(std::move(answer).error());
-    if constexpr (std::is_void_v<T>) {
-      done({});
-    } else {
-      done(std::get<T>(*std::move(answer)));
-    }
-  };
-}
 
 bool MayBeTriedAgain(const Error& error) {
   return error.reason == Reason::kNotController && OperationOutcome(error) == "NOT_APPLIED";
@@ -55,38 +42,8 @@ OperationRouter::OperationRouter(Options options)
 
 OperationRouter::~OperationRouter() { *alive_ = false; }
 
-void OperationRouter::Create(CreateTopic operation, Done<TopicPtr> done,
-                             const OperationContext& context) {
-  Submit(std::move(operation), context, Unwrap<TopicPtr>(std::move(done)));
-}
-
-void OperationRouter::Delete(TopicKey topic, Done<void> done, const OperationContext& context) {
-  Submit(DeleteTopic{std::move(topic)}, context, Unwrap<void>(std::move(done)));
-}
-
-void OperationRouter::Add(AddPartitions operation, Done<TopicPtr> done,
-                          const OperationContext& context) {
-  Submit(std::move(operation), context, Unwrap<TopicPtr>(std::move(done)));
-}
-
-void OperationRouter::Alter(std::vector<AlterConfig> alterations, bool validate_only,
-                            Done<std::vector<Result<void>>> done, const OperationContext& context) {
-  Submit(AlterConfigs{std::move(alterations), validate_only}, context,
-         Unwrap<std::vector<Result<void>>>(std::move(done)));
-}
-
-void OperationRouter::Register(RegisterBroker registration, Done<BrokerEpoch> done,
-                               const OperationContext& context) {
-  Submit(std::move(registration), context, Unwrap<BrokerEpoch>(std::move(done)));
-}
-
-void OperationRouter::AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done,
-                                          const OperationContext& context) {
-  Submit(gregor::AllocateProducerIds{count}, context, Unwrap<ProducerIdBlock>(std::move(done)));
-}
-
-void OperationRouter::Submit(Operation operation, const OperationContext& context,
-                             OperationDone done) {
+void OperationRouter::Execute(MetadataOperation operation, const OperationContext& context,
+                              OperationDone done) {
   const bool is_full = queued_count_.fetch_add(1) >= options_.operations_queued_max;
   Entry entry;
   entry.operation = std::move(operation);
@@ -137,10 +94,10 @@ void OperationRouter::Try(Id id) {
 void OperationRouter::AskOwn(Id id, const QuorumLeader& leader) {
   const Entry& entry = entries_.at(id);
   const OperationContext context{entry.principal, entry.deadline - options_.loop->clock().Now()};
-  RunOperation(*options_.controller, entry.operation, context,
-               [this, alive = alive_, id, leader](Result<OperationAnswer> answer) {
-                 if (*alive) OnOwnAnswer(id, leader, std::move(answer));
-               });
+  options_.controller->Execute(entry.operation, context,
+                               [this, alive = alive_, id, leader](Result<OperationAnswer> answer) {
+                                 if (*alive) OnOwnAnswer(id, leader, std::move(answer));
+                               });
 }
 
 void OperationRouter::OnOwnAnswer(Id id, const QuorumLeader& leader,

@@ -15,7 +15,6 @@
 #include "base/metrics.h"
 #include "controller/controller.h"
 #include "controller/image/controller_api.h"
-#include "controller/operation.h"
 #include "controller/remote_controller.h"
 
 namespace gregor {
@@ -43,15 +42,7 @@ class OperationRouter final : public ControllerApi {
   // REQUIRES: closed, or the loop has stopped.
   ~OperationRouter() override;
 
-  void Create(CreateTopic operation, Done<TopicPtr> done, const OperationContext& context) override;
-  void Delete(TopicKey topic, Done<void> done, const OperationContext& context) override;
-  void Add(AddPartitions operation, Done<TopicPtr> done, const OperationContext& context) override;
-  void Alter(std::vector<AlterConfig> alterations, bool validate_only,
-             Done<std::vector<Result<void>>> done, const OperationContext& context) override;
-  void Register(RegisterBroker registration, Done<BrokerEpoch> done,
-                const OperationContext& context) override;
-  void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done,
-                           const OperationContext& context) override;
+  void Execute(MetadataOperation operation, const OperationContext& context, OperationDone done) override;
 
   // Answers what waits with kNotController; nothing may be asked afterwards. `done` runs on the
   // loop. Thread: any.
@@ -64,7 +55,7 @@ class OperationRouter final : public ControllerApi {
     kCatching  // up: answered, by what this node's image has yet to reach
   };
   struct Entry {
-    Operation operation;
+    MetadataOperation operation;
     std::string principal;
     MonotonicTime deadline;
     OperationDone done;
@@ -81,8 +72,6 @@ class OperationRouter final : public ControllerApi {
   };
   using Id = uint64_t;  // of an entry; in the order of the calls
 
-  // Thread: any.
-  void Submit(Operation operation, const OperationContext& context, OperationDone done);
   void Take(Entry entry, bool is_full);
 
   QuorumLeader Leader() const;

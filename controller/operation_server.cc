@@ -55,20 +55,21 @@ void OperationServer::Execute(const pb::OperationRequest& request, Done done) {
   OperationContext context;
   context.principal = request.principal();
   context.timeout = std::min(std::chrono::milliseconds(request.timeout_ms()), kTimeoutMax);
-  RunOperation(controller_, *std::move(operation), context,
-               [this, done = std::move(done)](Result<OperationAnswer> answer) mutable {
-                 pb::OperationResponse response;
-                 // Whatever the answer stands on is applied here by now, and nothing after it.
-                 if (answer.ok() || OperationOutcome(answer.error()) != "NOT_APPLIED")
-                   response.set_visible_offset(controller_.image()->version.value);
-                 if (!answer.ok() && answer.error().reason == Reason::kNotController) {
-                   Error refused = std::move(answer).error();
-                   AddLeader(controller_.leader(), refused);
-                   answer = std::move(refused);
-                 }
-                 EncodeAnswer(answer, response);
-                 done(std::move(response));
-               });
+  controller_.Execute(*std::move(operation), context,
+                      [this, done = std::move(done)](Result<OperationAnswer> answer) mutable {
+                        pb::OperationResponse response;
+                        // Whatever the answer stands on is applied here by now, and nothing after
+                        // it.
+                        if (answer.ok() || OperationOutcome(answer.error()) != "NOT_APPLIED")
+                          response.set_visible_offset(controller_.image()->version.value);
+                        if (!answer.ok() && answer.error().reason == Reason::kNotController) {
+                          Error refused = std::move(answer).error();
+                          AddLeader(controller_.leader(), refused);
+                          answer = std::move(refused);
+                        }
+                        EncodeAnswer(answer, response);
+                        done(std::move(response));
+                      });
 }
 
 pb::OperationResponse OperationServer::NotServing() {

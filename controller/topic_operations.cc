@@ -130,6 +130,13 @@ Result<TopicPtr> FindTopic(const std::string& name, const MetadataImage& image) 
   return Error(Reason::kTopicNotFound, "topic " + ShowText(name) + " does not exist");
 }
 
+// A topic that was only validated.
+TopicPtr WithoutId(const TopicImage& topic) {
+  auto shown = std::make_shared<TopicImage>(topic);
+  shown->id = TopicId{};
+  return shown;
+}
+
 }  // namespace
 
 Result<void> CheckNewConfigs(const ConfigMap& configs, const ControllerOptions& options) {
@@ -144,15 +151,16 @@ Result<void> CheckNewConfigs(const ConfigMap& configs, const ControllerOptions& 
       .With("config", "max.message.bytes");
 }
 
-Plan<TopicPtr> PlanCreate(const CreateTopic& operation, const MetadataImage& image,
-                          const ControllerOptions& options, Random& random) {
+Result<Planned> Plan(const CreateTopic& operation, const PlanContext& context) {
+  const MetadataImage& image = context.image;
+  const ControllerOptions& options = context.options;
   if (operation.request_id.size() > kRequestIdBytesMax) {
     return Error(Reason::kInvalidArgument,
                  "request_id is longer than " + std::to_string(kRequestIdBytesMax) + " bytes");
   }
   const RequestHashes hashes = HashRequest(operation, image);
   ASSIGN_OR_RETURN(TopicPtr repeated, FindRepeated(hashes, image));
-  Planned<TopicPtr> planned;
+  Planned planned;
   if (repeated != nullptr) {
     planned.answer = [repeated](const MetadataImage&, Offset) { return repeated; };
     return planned;
@@ -171,14 +179,14 @@ Plan<TopicPtr> PlanCreate(const CreateTopic& operation, const MetadataImage& ima
         "the cluster has " + std::to_string(image.topics.size()) + " topics, which is its limit");
   }
   RETURN_IF_ERROR(CheckNewConfigs(operation.configs, options));
-  ASSIGN_OR_RETURN(const auto assignment, AssignNew(operation, image, options, random));
-  const TopicId id = NewTopicId(image, random);
+  ASSIGN_OR_RETURN(const auto assignment, AssignNew(operation, image, options, context.random));
+  const TopicId id = NewTopicId(image, context.random);
   auto& topic = *planned.records.emplace_back().mutable_topic();
   topic.set_name(operation.name);
   topic.set_topic_id(ToBytes(id.bytes));
   topic.set_request_hash(hashes.id);
   topic.set_request_content_hash(hashes.content);
-  AddPartitionRecords(id, PlacePartitions(image, 0, assignment, random), planned.records);
+  AddPartitionRecords(id, PlacePartitions(image, 0, assignment, context.random), planned.records);
   if (!operation.configs.empty()) {
     auto& config = *planned.records.emplace_back().mutable_config();
     config.set_topic_id(ToBytes(id.bytes));
@@ -188,11 +196,16 @@ Plan<TopicPtr> PlanCreate(const CreateTopic& operation, const MetadataImage& ima
       entry->set_value(value);
     }
   }
-  planned.answer = [id](const MetadataImage& after, Offset) { return after.Topic(id); };
+  planned.answer = [id, is_shown = operation.validate_only](const MetadataImage& after, Offset) {
+    TopicPtr topic = after.Topic(id);
+    return is_shown ? WithoutId(*topic) : topic;
+  };
   return planned;
 }
 
-Plan<bool> PlanDelete(const TopicKey& key, const MetadataImage& image) {
+Result<Planned> Plan(const DeleteTopic& operation, const PlanContext& context) {
+  const TopicKey& key = operation.topic;
+  const MetadataImage& image = context.image;
   if (key.id.has_value() == !key.name.empty())
     return Error(Reason::kInvalidArgument, "name the topic by its name or by its id");
   TopicPtr topic = key.id.has_value() ? image.Topic(*key.id) : image.Topic(key.name);
@@ -201,14 +214,15 @@ Plan<bool> PlanDelete(const TopicKey& key, const MetadataImage& image) {
                                               ": it may have been deleted already");
   }
   if (topic == nullptr) return FindTopic(key.name, image).error();
-  Planned<bool> planned;
+  Planned planned;
   planned.records.emplace_back().mutable_remove_topic()->set_topic_id(ToBytes(topic->id.bytes));
-  planned.answer = [](const MetadataImage&, Offset) { return true; };
+  planned.answer = [](const MetadataImage&, Offset) { return std::monostate(); };
   return planned;
 }
 
-Plan<TopicPtr> PlanAdd(const AddPartitions& operation, const MetadataImage& image,
-                       const ControllerOptions& options, Random& random) {
+Result<Planned> Plan(const AddPartitions& operation, const PlanContext& context) {
+  const MetadataImage& image = context.image;
+  const ControllerOptions& options = context.options;
   ASSIGN_OR_RETURN(const TopicPtr topic, FindTopic(operation.topic, image));
   const int32_t before = topic->partition_count();
   const int64_t added = int64_t{operation.total_partitions} - before;
@@ -223,8 +237,9 @@ Plan<TopicPtr> PlanAdd(const AddPartitions& operation, const MetadataImage& imag
       before == 0 ? 1 : topic->Partition(PartitionIndex{0})->replicas.size();
   std::vector<std::vector<NodeId>> assignment = operation.assignment;
   if (assignment.empty()) {
-    ASSIGN_OR_RETURN(assignment, ChooseReplicas(image, static_cast<int32_t>(added),
-                                                static_cast<int32_t>(replication_factor), random));
+    ASSIGN_OR_RETURN(assignment,
+                     ChooseReplicas(image, static_cast<int32_t>(added),
+                                    static_cast<int32_t>(replication_factor), context.random));
   } else if (static_cast<int64_t>(assignment.size()) != added) {
     return Error(Reason::kInvalidReplicaAssignment,
                  "the replica assignment is for " + std::to_string(assignment.size()) +
@@ -232,8 +247,8 @@ Plan<TopicPtr> PlanAdd(const AddPartitions& operation, const MetadataImage& imag
   } else {
     RETURN_IF_ERROR(CheckAssignment(image, assignment, replication_factor));
   }
-  Planned<TopicPtr> planned;
-  AddPartitionRecords(topic->id, PlacePartitions(image, before, assignment, random),
+  Planned planned;
+  AddPartitionRecords(topic->id, PlacePartitions(image, before, assignment, context.random),
                       planned.records);
   planned.answer = [id = topic->id](const MetadataImage& after, Offset) { return after.Topic(id); };
   return planned;

@@ -258,7 +258,7 @@ class RunningNode final : public Node {
     image.listeners["http"] = Advertised(settings_.advertise_http, http());
     for (const auto& directory : directories_) image.directories.push_back(directory->id());
     const auto registered = WaitFor<Result<BrokerEpoch>>(
-        [&](auto done) { operations_->Register({.broker = image}, std::move(done), {}); });
+        [&](auto done) { operations_->Run(RegisterBroker{image}, std::move(done)); });
     if (!registered.ok()) return registered.error();
     return {};
   }
@@ -268,7 +268,7 @@ class RunningNode final : public Node {
     for (const auto& directory : directories_) {
       directory->OnFailure(*controller_loop_, [this, id = directory->id()](const Error&) {
         std::erase(registration_.directories, id);
-        operations_->Register({.broker = registration_}, [](Result<BrokerEpoch> registered) {
+        operations_->Run(RegisterBroker{registration_}, [](Result<BrokerEpoch> registered) {
           LOG_IF(WARNING, !registered.ok())
               << "New partitions may yet be placed in the log directory that failed: "
               << registered.error();

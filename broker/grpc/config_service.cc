@@ -225,8 +225,8 @@ void ConfigService::Alter(const v1::AlterConfigsRequest& request,
   }
   if (alterations.empty()) return reply(std::move(response));
   const OperationContext context = reply.operation_context();
-  broker_.controller().Alter(
-      std::move(alterations), request.validate_only(),
+  broker_.controller().Run(
+      gregor::AlterConfigs{std::move(alterations), request.validate_only()},
       [reply = std::move(reply), places = std::move(places),
        response = std::move(response)](Result<std::vector<Result<void>>> results) mutable {
         if (!results.ok()) return reply(std::move(results).error());

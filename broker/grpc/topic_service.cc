@@ -112,7 +112,7 @@ void TopicService::Create(const v1::CreateTopicRequest& request,
   auto operation = ToCreateTopic(request);
   if (!operation.ok()) return reply(std::move(operation).error());
   const OperationContext context = reply.operation_context();
-  broker_.controller().Create(*std::move(operation), WithTopic(std::move(reply)), context);
+  broker_.controller().Run(*std::move(operation), WithTopic(std::move(reply)), context);
 }
 
 void TopicService::Delete(const v1::DeleteTopicRequest& request,
@@ -127,7 +127,7 @@ void TopicService::Delete(const v1::DeleteTopicRequest& request,
     if (!result.ok() && !(missing && allow_missing)) return reply(std::move(result).error());
     reply(v1::DeleteTopicResponse());
   };
-  broker_.controller().Delete(*std::move(key), std::move(done), context);
+  broker_.controller().Run(gregor::DeleteTopic{*std::move(key)}, std::move(done), context);
 }
 
 Result<gregor::AddPartitions> TopicService::ToAddPartitions(
@@ -149,7 +149,7 @@ void TopicService::Add(const v1::AddPartitionsRequest& request,
   auto operation = ToAddPartitions(request);
   if (!operation.ok()) return reply(std::move(operation).error());
   const OperationContext context = reply.operation_context();
-  broker_.controller().Add(*std::move(operation), WithTopic(std::move(reply)), context);
+  broker_.controller().Run(*std::move(operation), WithTopic(std::move(reply)), context);
 }
 
 void TopicService::Trim(const v1::DeleteRecordsRequest& request,

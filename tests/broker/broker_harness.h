@@ -19,36 +19,14 @@ namespace gregor {
 // Hands out producer ids; everything else is not asked of it.
 class ProducerIdController final : public ControllerApi {
  public:
-  void Create(CreateTopic, Done<TopicPtr> done, const OperationContext&) override {
-    Refuse(std::move(done));
-  }
-  void Delete(TopicKey, Done<void> done, const OperationContext&) override {
-    Refuse(std::move(done));
-  }
-  void Add(AddPartitions, Done<TopicPtr> done, const OperationContext&) override {
-    Refuse(std::move(done));
-  }
-  void Alter(std::vector<AlterConfig>, bool, Done<std::vector<Result<void>>> done,
-             const OperationContext&) override {
-    Refuse(std::move(done));
-  }
-  void Register(RegisterBroker, Done<BrokerEpoch> done, const OperationContext&) override {
-    Refuse(std::move(done));
-  }
-  void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done,
-                           const OperationContext&) override {
-    if (fails) return Refuse(std::move(done));
-    done(ProducerIdBlock{std::exchange(next, next + count), count});
+  void Execute(MetadataOperation operation, const OperationContext&, OperationDone done) override {
+    const auto* const ids = std::get_if<AllocateProducerIds>(&operation);
+    if (ids == nullptr || fails) return done(Error(Reason::kNotController, "no controller"));
+    done(OperationAnswer(ProducerIdBlock{std::exchange(next, next + ids->count), ids->count}));
   }
 
   int64_t next = 1000;
   bool fails = false;
-
- private:
-  template <typename T>
-  static void Refuse(Done<T> done) {
-    done(Error(Reason::kNotController, "no controller"));
-  }
 };
 
 // A broker of two loops on a simulated disk, with metadata made by hand. It can be killed and

@@ -145,48 +145,9 @@ class FakeBroker : public BrokerApi, public ControllerApi {
 
   // --- ControllerApi ---
 
-  void Create(CreateTopic operation, Done<TopicPtr> done,
-              const OperationContext& context) override {
+  void Execute(MetadataOperation operation, const OperationContext& context, OperationDone done) override {
     timeout = context.timeout;
-    creates.push_back(operation);
-    Answer<TopicPtr>(std::move(done), [this, operation] {
-      const auto partitions = operation.assignment.empty()
-                                  ? std::max(operation.partitions, 1)
-                                  : static_cast<int32_t>(operation.assignment.size());
-      if (!operation.validate_only) return AddTopic(operation.name, partitions);
-      auto topic = std::make_shared<TopicImage>(*MakeTopic(operation.name, partitions));
-      topic->id = TopicId{};
-      return TopicPtr(topic);
-    });
-  }
-  void Delete(TopicKey topic, Done<void> done, const OperationContext& context) override {
-    timeout = context.timeout;
-    deletes.push_back(topic);
-    done(error.has_value() ? Result<void>(*error) : Result<void>());
-  }
-  void Add(AddPartitions operation, Done<TopicPtr> done, const OperationContext& context) override {
-    timeout = context.timeout;
-    adds.push_back(operation);
-    Answer<TopicPtr>(std::move(done), [this, operation] {
-      return AddTopic(operation.topic, operation.total_partitions);
-    });
-  }
-  void Alter(std::vector<AlterConfig> alterations, bool validate_only,
-             Done<std::vector<Result<void>>> done, const OperationContext& context) override {
-    timeout = context.timeout;
-    alters = alterations;
-    alter_validate_only = validate_only;
-    Answer<std::vector<Result<void>>>(std::move(done), [this, size = alterations.size()] {
-      auto results = std::exchange(altered, {});
-      results.resize(size);
-      return results;
-    });
-  }
-  void Register(RegisterBroker, Done<BrokerEpoch>, const OperationContext&) override {
-    LOG(FATAL) << "not a front end's";
-  }
-  void AllocateProducerIds(int64_t, Done<ProducerIdBlock>, const OperationContext&) override {
-    LOG(FATAL) << "not a front end's";
+    std::visit([&](const auto& each) { Answer(each, std::move(done)); }, operation);
   }
 
   // --- BrokerApi ---
@@ -259,11 +220,46 @@ class FakeBroker : public BrokerApi, public ControllerApi {
  private:
   using Observer = UniqueFunction<void(const MetadataDelta&)>;
 
-  template <typename T, typename Make>
-  void Answer(Done<T> done, Make make) {
+  void Answer(const CreateTopic& operation, OperationDone done) {
+    creates.push_back(operation);
+    AnswerWith(std::move(done), [this, operation] {
+      const auto partitions = operation.assignment.empty()
+                                  ? std::max(operation.partitions, 1)
+                                  : static_cast<int32_t>(operation.assignment.size());
+      if (!operation.validate_only) return AddTopic(operation.name, partitions);
+      auto topic = std::make_shared<TopicImage>(*MakeTopic(operation.name, partitions));
+      topic->id = TopicId{};
+      return TopicPtr(topic);
+    });
+  }
+  void Answer(const DeleteTopic& operation, OperationDone done) {
+    deletes.push_back(operation.topic);
+    AnswerWith(std::move(done), [] { return std::monostate(); });
+  }
+  void Answer(const AddPartitions& operation, OperationDone done) {
+    adds.push_back(operation);
+    AnswerWith(std::move(done),
+               [this, operation] { return AddTopic(operation.topic, operation.total_partitions); });
+  }
+  void Answer(const AlterConfigs& operation, OperationDone done) {
+    alters = operation.alterations;
+    alter_validate_only = operation.validate_only;
+    AnswerWith(std::move(done), [this, size = alters.size()] {
+      auto results = std::exchange(altered, {});
+      results.resize(size);
+      return results;
+    });
+  }
+  template <typename Op>
+  void Answer(const Op&, OperationDone) {
+    LOG(FATAL) << Op::kName << " is no front end's";
+  }
+
+  template <typename Make>
+  void AnswerWith(OperationDone done, Make make) {
     if (error.has_value()) return done(*error);
-    if (!hold) return done(Result<T>(make()));
-    held_.push_back([done = std::move(done), make]() mutable { done(Result<T>(make())); });
+    if (!hold) return done(OperationAnswer(make()));
+    held_.push_back([done = std::move(done), make]() mutable { done(OperationAnswer(make())); });
   }
 
   mutable Mutex mutex_;

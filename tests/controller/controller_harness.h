@@ -107,11 +107,11 @@ class ControllerHarness {
   }
   Result<BrokerEpoch> Register(int32_t node) {
     return Await<BrokerEpoch>(
-        [&](auto done) { controller().Register({Broker(node)}, std::move(done)); });
+        [&](auto done) { controller().Run(RegisterBroker{Broker(node)}, std::move(done)); });
   }
   Result<TopicPtr> Create(CreateTopic operation) {
     return Await<TopicPtr>(
-        [&](auto done) { controller().Create(std::move(operation), std::move(done)); });
+        [&](auto done) { controller().Run(std::move(operation), std::move(done)); });
   }
   Result<TopicPtr> Create(const std::string& name, int32_t partitions = 1, ConfigMap configs = {}) {
     CreateTopic operation;
@@ -122,17 +122,18 @@ class ControllerHarness {
   }
   Result<void> Delete(const std::string& name) {
     return Await<void>([&](auto done) {
-      controller().Delete({name, std::nullopt}, std::move(done));
+      controller().Run(DeleteTopic{{name, std::nullopt}}, std::move(done));
     });
   }
   Result<TopicPtr> Add(AddPartitions operation) {
     return Await<TopicPtr>(
-        [&](auto done) { controller().Add(std::move(operation), std::move(done)); });
+        [&](auto done) { controller().Run(std::move(operation), std::move(done)); });
   }
   // Of one alteration.
   Result<void> Alter(AlterConfig alteration, bool validate_only = false) {
-    auto results = Await<std::vector<Result<void>>>(
-        [&](auto done) { controller().Alter({alteration}, validate_only, std::move(done)); });
+    auto results = Await<std::vector<Result<void>>>([&](auto done) {
+      controller().Run(AlterConfigs{{alteration}, validate_only}, std::move(done));
+    });
     if (!results.ok()) return results.error();
     EXPECT_EQ(results->size(), 1u);
     return results->front();
@@ -143,7 +144,7 @@ class ControllerHarness {
   }
   Result<ProducerIdBlock> ProducerIds(int64_t count) {
     return Await<ProducerIdBlock>(
-        [&](auto done) { controller().AllocateProducerIds(count, std::move(done)); });
+        [&](auto done) { controller().Run(AllocateProducerIds{count}, std::move(done)); });
   }
 
   // Calls `start(done)` and waits for done(Result<T>).

@@ -77,7 +77,7 @@ TEST(Controller, DeletedAndCreatedAgainIsAnotherTopic) {
   const TopicId second = (*node.Create("orders"))->id;
   EXPECT_NE(first, second);
   const auto gone = node.Await<void>([&](auto done) {
-    node.controller().Delete({"", first}, std::move(done));
+    node.controller().Run(DeleteTopic{{"", first}}, std::move(done));
   });
   ASSERT_FALSE(gone.ok());
   EXPECT_EQ(gone.error().reason, Reason::kUnknownTopicId);
@@ -124,13 +124,13 @@ TEST(Controller, OperationsAreAnsweredInTheirOrderErrorsIncluded) {
         for (int i = 0; i < 3; ++i) {
           CreateTopic operation;
           operation.name = "orders";
-          node.controller().Create(operation, [&](Result<TopicPtr> topic) {
+          node.controller().Run(operation, [&](Result<TopicPtr> topic) {
             answers.emplace_back(topic.ok() ? "made" : ReasonName(topic.error().reason));
             // What the error says is already to be seen.
             EXPECT_NE(node.image()->Topic("orders"), nullptr);
           });
         }
-        node.controller().Delete({"orders", std::nullopt}, [&](Result<void> deleted) {
+        node.controller().Run(DeleteTopic{{"orders", std::nullopt}}, [&](Result<void> deleted) {
           answers.emplace_back(deleted.ok() ? "deleted" : "not deleted");
         });
       },
@@ -149,7 +149,7 @@ TEST(Controller, TheQueueIsBounded) {
         for (int i = 0; i < 20; ++i) {
           CreateTopic operation;
           operation.name = "topic-" + std::to_string(i);
-          node.controller().Create(operation, [&](Result<TopicPtr> topic) {
+          node.controller().Run(operation, [&](Result<TopicPtr> topic) {
             if (topic.ok()) {
               ++made;
             } else {
@@ -257,7 +257,7 @@ TEST(Controller, ClosingAnswersWhatWaits) {
       [&] {
         CreateTopic operation;
         operation.name = "orders";
-        node.controller().Create(operation, [&](Result<TopicPtr> topic) { answer = topic; });
+        node.controller().Run(operation, [&](Result<TopicPtr> topic) { answer = topic; });
         node.controller().Close([&](Result<void> result) { closed = std::move(result); });
       },
       [&] { return answer.has_value() && closed.has_value(); }, std::chrono::minutes(1));
@@ -321,7 +321,7 @@ TEST(Controller, AnsweredOperationsSurviveCrashes) {
       node.loop().Run([&] {
         CreateTopic operation;
         operation.name = "unanswered-" + std::to_string(round);
-        node.controller().Create(operation, [](Result<TopicPtr>) {});
+        node.controller().Run(operation, [](Result<TopicPtr>) {});
       });
       node.scheduler().RunFor(std::chrono::microseconds(random.Below(3000)));
       if (random.Chance(0.5)) {

@@ -47,8 +47,8 @@ class ControllerThreads : public testing::Test {
     broker.id = NodeId{1};
     broker.incarnation = Random::FromSystem().NewUuid<DirectoryId>().bytes;
     broker.directories = {directory_};
-    const auto registered =
-        Wait<BrokerEpoch>([&](auto done) { controller_->Register({broker}, std::move(done)); });
+    const auto registered = Wait<BrokerEpoch>(
+        [&](auto done) { controller_->Run(RegisterBroker{broker}, std::move(done)); });
     CHECK(registered.ok()) << registered.error();
   }
   void Stop() {
@@ -70,7 +70,7 @@ class ControllerThreads : public testing::Test {
     operation.name = name;
     operation.partitions = partitions;
     return Wait<TopicPtr>(
-        [&](auto done) { controller_->Create(std::move(operation), std::move(done)); });
+        [&](auto done) { controller_->Run(std::move(operation), std::move(done)); });
   }
 
   const std::unique_ptr<FileSystem> files_ = NewPosixFileSystem(1);

@@ -88,59 +88,18 @@ class FakeController final : public Controller {
     while (batches.size() < leader.batches.size()) Apply(leader.batches[batches.size()]);
   }
 
-  void Create(CreateTopic operation, Done<TopicPtr> done,
-              const OperationContext& context) override {
-    const bool validate_only = operation.validate_only;
-    Run<TopicPtr>(
-        [this, operation](const MetadataImage& image) {
-          return PlanCreate(operation, image, options_, random_);
-        },
-        validate_only,
-        [validate_only, done = std::move(done)](Result<TopicPtr> topic) mutable {
-          if (!topic.ok() || !validate_only) return done(std::move(topic));
-          auto shown = std::make_shared<TopicImage>(**topic);
-          shown->id = TopicId{};
-          done(TopicPtr(std::move(shown)));
-        },
-        context);
-  }
-  void Delete(TopicKey topic, Done<void> done, const OperationContext& context) override {
-    Run<bool>([topic](const MetadataImage& image) { return PlanDelete(topic, image); }, false,
-              [done = std::move(done)](Result<bool> deleted) mutable {
-                done(deleted.ok() ? Result<void>() : Result<void>(deleted.error()));
-              },
-              context);
-  }
-  void Add(AddPartitions operation, Done<TopicPtr> done, const OperationContext& context) override {
-    Run<TopicPtr>(
-        [this, operation](const MetadataImage& image) {
-          return PlanAdd(operation, image, options_, random_);
-        },
-        operation.validate_only, std::move(done), context);
-  }
-  void Alter(std::vector<AlterConfig> alterations, bool validate_only,
-             Done<std::vector<Result<void>>> done, const OperationContext& context) override {
-    Run<std::vector<Result<void>>>(
-        [this, alterations](const MetadataImage& image) {
-          return PlanAlter(alterations, image, options_);
-        },
-        validate_only, std::move(done), context);
-  }
-  void Register(RegisterBroker registration, Done<BrokerEpoch> done,
-                const OperationContext& context) override {
-    Run<BrokerEpoch>(
-        [registration](const MetadataImage& image) {
-          return PlanRegister(registration.broker, image);
-        },
-        false, std::move(done), context);
-  }
-  void AllocateProducerIds(int64_t count, Done<ProducerIdBlock> done,
-                           const OperationContext& context) override {
-    Run<ProducerIdBlock>(
-        [this, count](const MetadataImage& image) {
-          return PlanProducerIds(count, 0, node_, image);
-        },
-        false, std::move(done), context);
+  void Execute(MetadataOperation operation, const OperationContext& context, OperationDone done) override {
+    loop_.Post("fake.operation", [this, operation = std::move(operation), context,
+                                  done = std::move(done)]() mutable {
+      ++asked;
+      last_context = context;
+      Task settle = [this, operation = std::move(operation), done = std::move(done)]() mutable {
+        Settle(operation, std::move(done));
+      };
+      if (!holds) return settle();
+      held_.push_back(std::move(settle));
+      if (on_held) on_held();
+    });
   }
 
   ImagePtr image() const override { return std::atomic_load(&image_); }
@@ -175,32 +134,17 @@ class FakeController final : public Controller {
     }
   }
 
-  template <typename T>
-  void Run(std::function<Plan<T>(const MetadataImage&)> plan, bool validate_only, Done<T> done,
-           const OperationContext& context) {
-    loop_.Post("fake.operation",
-               [this, plan, validate_only, done = std::move(done), context]() mutable {
-                 ++asked;
-                 last_context = context;
-                 Task execute = [this, plan, validate_only, done = std::move(done)]() mutable {
-                   Execute<T>(plan, validate_only, std::move(done));
-                 };
-                 if (!holds) return execute();
-                 held_.push_back(std::move(execute));
-                 if (on_held) on_held();
-               });
-  }
-  template <typename T>
-  void Execute(const std::function<Plan<T>(const MetadataImage&)>& plan, bool validate_only,
-               Done<T> done) {
+  void Settle(const MetadataOperation& operation, OperationDone done) {
     if (failure_.has_value()) return done(*failure_);
     if (refusal.has_value()) return done(*refusal);
     if (leader_.load().leader != node_)
       return done(Error(Reason::kNotController, "not here").With("outcome", "NOT_APPLIED"));
     const ImagePtr before = image();
-    auto planned = plan(*before);
+    options_.node_id = node_;
+    const PlanContext context{*before, options_, random_};
+    auto planned = std::visit([&](const auto& each) { return Plan(each, context); }, operation);
     if (!planned.ok()) return done(std::move(planned).error());
-    if (!validate_only) {
+    if (!std::visit([](const auto& each) { return IsValidateOnly(each); }, operation)) {
       if (!planned->records.empty()) Apply(planned->records);
       return done(planned->answer(*image(), before->version));
     }

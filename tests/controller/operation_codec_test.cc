@@ -35,7 +35,7 @@ Error Refusal(const pb::OperationRequest& request) {
 }
 
 // Of an answer that another node gives.
-Result<OperationAnswer> Received(const Operation& operation, const Result<OperationAnswer>& answer,
+Result<OperationAnswer> Received(const MetadataOperation& operation, const Result<OperationAnswer>& answer,
                                  const MetadataImage& image) {
   pb::OperationResponse response;
   EncodeAnswer(answer, response);
@@ -219,7 +219,7 @@ class AnswerCodec : public testing::Test {
     operation.configs = {{"retention.ms", "5"}};
     ControllerOptions options;
     Random random(1);
-    auto plan = PlanCreate(operation, *empty_, options, random);
+    auto plan = Plan(operation, PlanContext{*empty_, options, random});
     CHECK(plan.ok()) << plan.error();
     Replay replay(empty_);
     for (const auto& record : plan->records) CHECK(replay.Apply(empty_->version, record).ok());
@@ -310,7 +310,7 @@ TEST_F(AnswerCodec, OtherAnswersArriveAsTheyWere) {
 TEST_F(AnswerCodec, AnAnswerToAnotherOperationLeavesTheOutcomeUnknown) {
   AlterConfigs alter;
   alter.alterations.resize(2);
-  const std::vector<Operation> operations = {CreateTopic(),    AddPartitions(),
+  const std::vector<MetadataOperation> operations = {CreateTopic(),    AddPartitions(),
                                              DeleteTopic(),    alter,
                                              RegisterBroker(), AllocateProducerIds{1}};
   std::vector<Result<void>> one_result(1);

@@ -119,7 +119,7 @@ class Router : public testing::Test {
   std::shared_ptr<Waiting<TopicPtr>> BeginCreate(CreateTopic operation,
                                                  OperationContext context = {}) {
     return Begin<TopicPtr>(
-        [&](auto done) { router_->Create(std::move(operation), std::move(done), context); });
+        [&](auto done) { router_->Run(std::move(operation), std::move(done), context); });
   }
   std::shared_ptr<Waiting<TopicPtr>> BeginCreate(const std::string& name,
                                                  OperationContext context = {}) {
@@ -196,12 +196,12 @@ TEST_F(Router, EveryObserverHasSeenTheResultBeforeItIsAnswered) {
   const auto waiting = Begin<TopicPtr>([&](auto done) {
     CreateTopic operation;
     operation.name = "orders";
-    router_->Create(operation,
-                    [&, done = std::move(done)](Result<TopicPtr> topic) mutable {
-                      seen.push_back("answer");
-                      done(std::move(topic));
-                    },
-                    {});
+    router_->Run(operation,
+                 [&, done = std::move(done)](Result<TopicPtr> topic) mutable {
+                   seen.push_back("answer");
+                   done(std::move(topic));
+                 },
+                 {});
   });
   scheduler_.RunFor(milliseconds(5));
   Run([&] { own_.CatchUp(node2_); });
@@ -216,29 +216,30 @@ TEST_F(Router, AllKindsOfOperationsReachTheLeader) {
   const auto topic = Await(BeginCreate("orders"));
   ASSERT_TRUE(topic.ok()) << topic.error();
   const auto added = Await(Begin<TopicPtr>([&](auto done) {
-    router_->Add({"orders", 4, {}, false}, std::move(done), {});
+    router_->Run(AddPartitions{"orders", 4, {}, false}, std::move(done));
   }));
   ASSERT_TRUE(added.ok()) << added.error();
   EXPECT_EQ((*added)->partition_count(), 4);
   const auto altered = Await(Begin<std::vector<Result<void>>>([&](auto done) {
-    router_->Alter({{ConfigResourceType::kTopic, "orders", {{"retention.ms", {}, "5"}}},
-                    {ConfigResourceType::kTopic, "none", {{"retention.ms", {}, "5"}}}},
-                   false, std::move(done), {});
+    router_->Run(AlterConfigs{{{ConfigResourceType::kTopic, "orders", {{"retention.ms", {}, "5"}}},
+                               {ConfigResourceType::kTopic, "none", {{"retention.ms", {}, "5"}}}}},
+                 std::move(done));
   }));
   ASSERT_TRUE(altered.ok()) << altered.error();
   EXPECT_TRUE((*altered)[0].ok());
   EXPECT_EQ((*altered)[1].error().reason, Reason::kTopicNotFound);
   EXPECT_EQ(own_.image()->Topic("orders")->configs->at("retention.ms"), "5");
-  const auto epoch = Await(Begin<BrokerEpoch>(
-      [&](auto done) { router_->Register({FakeController::MakeBroker(4)}, std::move(done), {}); }));
+  const auto epoch = Await(Begin<BrokerEpoch>([&](auto done) {
+    router_->Run(RegisterBroker{FakeController::MakeBroker(4)}, std::move(done));
+  }));
   ASSERT_TRUE(epoch.ok()) << epoch.error();
   EXPECT_EQ(own_.image()->Broker(NodeId{4})->epoch, *epoch);
   const auto ids = Await(Begin<ProducerIdBlock>(
-      [&](auto done) { router_->AllocateProducerIds(1000, std::move(done), {}); }));
+      [&](auto done) { router_->Run(AllocateProducerIds{1000}, std::move(done)); }));
   ASSERT_TRUE(ids.ok()) << ids.error();
   EXPECT_EQ(own_.image()->next_producer_id, ids->first + 1000);
   const auto deleted = Await(Begin<void>([&](auto done) {
-    router_->Delete({"", (*topic)->id}, std::move(done), {});
+    router_->Run(DeleteTopic{{"", (*topic)->id}}, std::move(done));
   }));
   ASSERT_TRUE(deleted.ok()) << deleted.error();
   EXPECT_EQ(own_.image()->Topic("orders"), nullptr);
@@ -279,7 +280,7 @@ TEST_F(Router, ATopicThatIsDeletedAgainMeanwhileIsStillTheAnswer) {
   const auto waiting = BeginCreate("orders");
   scheduler_.RunFor(milliseconds(5));
   const TopicId id = node2_.image()->Topic("orders")->id;
-  Run([&] { node2_.Delete({"orders", std::nullopt}, [](Result<void>) {}, {}); });
+  Run([&] { node2_.Run(DeleteTopic{{"orders", std::nullopt}}, [](Result<void>) {}); });
   scheduler_.RunFor(milliseconds(5));
   Run([&] { own_.CatchUp(node2_); });
   const auto topic = Await(waiting);

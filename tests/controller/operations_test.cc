@@ -189,12 +189,14 @@ TEST_F(OperationsTest, AnAlterationIsAllOrNothingByItself) {
   ASSERT_TRUE(node_.Create("orders").ok());
   ASSERT_TRUE(node_.Create("other").ok());
   const auto results = node_.Await<std::vector<Result<void>>>([&](auto done) {
-    node_.controller().Alter(
-        {{ConfigResourceType::kTopic,
-          "orders",
-          {{"segment.ms", ConfigOpKind::kSet, "5"}, {"retention.ms", ConfigOpKind::kSet, "bad"}}},
-         {ConfigResourceType::kTopic, "other", {{"segment.ms", ConfigOpKind::kSet, "6"}}}},
-        false, std::move(done));
+    node_.controller().Run(
+        AlterConfigs{
+            {{ConfigResourceType::kTopic,
+              "orders",
+              {{"segment.ms", ConfigOpKind::kSet, "5"},
+               {"retention.ms", ConfigOpKind::kSet, "bad"}}},
+             {ConfigResourceType::kTopic, "other", {{"segment.ms", ConfigOpKind::kSet, "6"}}}}},
+        std::move(done));
   });
   ASSERT_EQ(results->size(), 2u);
   EXPECT_FALSE((*results)[0].ok());
@@ -224,12 +226,14 @@ TEST_F(OperationsTest, ConfigsOfBrokersAreChecked) {
 TEST_F(OperationsTest, ADirectoryBelongsToOneBroker) {
   BrokerImage copy = node_.Broker(1);
   copy.id = NodeId{4};
-  ExpectRefused(node_.Await<BrokerEpoch>(
-                    [&](auto done) { node_.controller().Register({copy}, std::move(done)); }),
+  ExpectRefused(node_.Await<BrokerEpoch>([&](auto done) {
+    node_.controller().Run(RegisterBroker{copy}, std::move(done));
+  }),
                 Reason::kInvalidArgument, "belongs to broker 1 (was it copied?)");
   copy.directories = {DirectoryId{}};
-  ExpectRefused(node_.Await<BrokerEpoch>(
-                    [&](auto done) { node_.controller().Register({copy}, std::move(done)); }),
+  ExpectRefused(node_.Await<BrokerEpoch>([&](auto done) {
+    node_.controller().Run(RegisterBroker{copy}, std::move(done));
+  }),
                 Reason::kInvalidArgument, "no ids of their own");
 }
 
@@ -237,12 +241,13 @@ TEST_F(OperationsTest, TextThatCouldNotBeReadAgainIsRefused) {
   BrokerImage broker = node_.Broker(4);
   broker.rack = "\xff\xfe";
   const auto registered = node_.Await<BrokerEpoch>(
-      [&](auto done) { node_.controller().Register({broker}, std::move(done)); });
+      [&](auto done) { node_.controller().Run(RegisterBroker{broker}, std::move(done)); });
   ExpectRefused(registered, Reason::kInvalidArgument, "not UTF-8");
   broker.rack = "r\xc3\xbc";
   broker.feature_level_min = 0;
-  ExpectRefused(node_.Await<BrokerEpoch>(
-                    [&](auto done) { node_.controller().Register({broker}, std::move(done)); }),
+  ExpectRefused(node_.Await<BrokerEpoch>([&](auto done) {
+    node_.controller().Run(RegisterBroker{broker}, std::move(done));
+  }),
                 Reason::kInvalidArgument, "supports feature levels 0 to 1");
   EXPECT_TRUE(node_.Create("after").ok());
   node_.Kill();
@@ -273,7 +278,7 @@ TEST(Placement, LogDirectoriesThatABrokerNamesNoMoreGetNothing) {
   broker.directories = {first, second};
   const auto registered = [&] {
     return node.Await<BrokerEpoch>(
-        [&](auto done) { node.controller().Register({broker}, std::move(done)); });
+        [&](auto done) { node.controller().Run(RegisterBroker{broker}, std::move(done)); });
   };
   ASSERT_TRUE(registered().ok());
   ASSERT_TRUE(node.Create("before", 4).ok());
@@ -309,8 +314,9 @@ TEST(Placement, LogDirectoriesOfABrokerAreUsedInTurn) {
   BrokerImage broker = node.Broker(1);
   broker.directories = {node.random().NewUuid<DirectoryId>(), node.random().NewUuid<DirectoryId>(),
                         node.random().NewUuid<DirectoryId>()};
-  ASSERT_TRUE(node.Await<BrokerEpoch>(
-                      [&](auto done) { node.controller().Register({broker}, std::move(done)); })
+  ASSERT_TRUE(node.Await<BrokerEpoch>([&](auto done) {
+                    node.controller().Run(RegisterBroker{broker}, std::move(done));
+                  })
                   .ok());
   std::map<DirectoryId, int> used;
   (*node.Create("spread", 30))->partitions.VisitAll([&](PartitionIndex, const PartitionPtr& each) {

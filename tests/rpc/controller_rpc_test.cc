@@ -313,7 +313,7 @@ TEST_F(ControllerRpc, EitherOfTwoNodesTakesOperationsForTheOneThatLeads) {
     operation.name = "orders-" + std::to_string(i);
     operation.partitions = 3;
     (i % 2 == 0 ? first : second)
-        .Create(operation, answers[i].done(), {.principal = "User:a", .timeout = kLongEnough});
+        .Run(operation, answers[i].done(), {.principal = "User:a", .timeout = kLongEnough});
   }
   for (size_t i = 0; i < answers.size(); ++i) {
     const auto topic = answers[i].Wait();

@@ -477,7 +477,7 @@ void BrokerScenario::Create() {
   topic.other_id = TopicId{};
   topic.other_partitions = operation.partitions;
   topic.other_configs = operation.configs;
-  node_.broker().controller().Create(
+  node_.broker().controller().Run(
       std::move(operation),
       Expect<Result<TopicPtr>>("create", [this, name = *name](Result<TopicPtr> created) {
         if (created.ok()) topics_.OnCreated(name, **created);
@@ -497,8 +497,9 @@ void BrokerScenario::DeleteTopic() {
   } else {
     key.id = topic.id;
   }
-  node_.broker().controller().Delete(
-      std::move(key), Expect<Result<void>>("delete", [this, name = *name](Result<void> deleted) {
+  node_.broker().controller().Run(
+      gregor::DeleteTopic{std::move(key)},
+      Expect<Result<void>>("delete", [this, name = *name](Result<void> deleted) {
         if (deleted.ok()) topics_.OnDeleted(name);
         EndOperation(name, "a deletion",
                      deleted.ok() ? std::nullopt : std::optional(deleted.error()));
@@ -516,7 +517,7 @@ void BrokerScenario::AddPartitions() {
   gregor::AddPartitions operation;
   operation.topic = *name;
   operation.total_partitions = topic.other_partitions;
-  node_.broker().controller().Add(
+  node_.broker().controller().Run(
       std::move(operation),
       Expect<Result<TopicPtr>>("add partitions", [this, name = *name](Result<TopicPtr> added) {
         if (added.ok()) topics_.OnDone(name);
@@ -546,8 +547,8 @@ void BrokerScenario::Alter() {
   topic.other_configs = configs;
   for (int32_t i = 0; i < topic.partitions; ++i)
     CheckerOf({*topic.id, PartitionIndex{i}}).OnRetention();
-  node_.broker().controller().Alter(
-      {alteration}, false,
+  node_.broker().controller().Run(
+      AlterConfigs{{alteration}, false},
       Expect<Result<std::vector<Result<void>>>>(
           "alter", [this, name = *name](Result<std::vector<Result<void>>> altered) {
             std::optional<Error> error;

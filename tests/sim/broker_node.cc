@@ -118,7 +118,7 @@ void BrokerNode::OnController(Result<std::unique_ptr<Controller>> opened) {
   broker.static_configs = options_.static_configs;
   broker.retention_check_interval = options_.retention_check_interval;
   process_->broker = std::make_unique<Broker>(std::move(broker));
-  process_->controller->Register(std::move(registration), [this](Result<BrokerEpoch> registered) {
+  process_->controller->Run(std::move(registration), [this](Result<BrokerEpoch> registered) {
     if (!registered.ok()) return EndStart(std::move(registered).error());
     OnRegistered();
   });

@@ -54,11 +54,13 @@ class Cluster {
       for (size_t i = 0; i < nodes_.size(); ++i) {
         if (!IsOpen(static_cast<int>(i + 1))) continue;
         std::optional<Result<std::vector<Result<void>>>> answer;
-        nodes_[i]->process->controller->Alter(
-            {{.type = ConfigResourceType::kBroker,
-              .name = "",
-              .ops = {{.name = "log.retention.ms", .kind = ConfigOpKind::kSet, .value = value}}}},
-            false, [&](auto result) { answer = std::move(result); });
+        nodes_[i]->process->controller->Run(AlterConfigs{{{.type = ConfigResourceType::kBroker,
+                                                           .name = "",
+                                                           .ops = {{.name = "log.retention.ms",
+                                                                    .kind = ConfigOpKind::kSet,
+                                                                    .value = value}}}},
+                                                         false},
+                                            [&](auto result) { answer = std::move(result); });
         if (!WaitFor([&] { return answer.has_value(); })) return false;
         if (answer->ok()) return (**answer)[0].ok();
       }

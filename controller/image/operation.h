@@ -1,0 +1,159 @@
+#ifndef GREGOR_CONTROLLER_IMAGE_OPERATION_H_
+#define GREGOR_CONTROLLER_IMAGE_OPERATION_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "base/task.h"
+#include "base/time.h"
+#include "controller/image/image.h"
+
+namespace gregor {
+
+// Operations on the cluster's metadata, as values: what is asked of the active controller, kept
+// until it can be asked, and sent to another node. Each names its answer, its name in events,
+// metrics and messages, and the reasons that it fails with beyond those of any operation
+// (controller/image/controller_api.h). With `validate_only` nothing is done; the answer shows what
+// would be.
+
+// Fails with kInvalidTopic, kTopicAlreadyExists, kInvalidPartitions, kInvalidReplicationFactor,
+// kInvalidReplicaAssignment, kInvalidConfig, kPolicyViolation (too many topics), kBatchTooLarge,
+// kInvalidArgument (also for a request_id that was used for something else). With validate_only
+// the topic has a zero id.
+struct CreateTopic {
+  using Answer = TopicPtr;
+  static constexpr char kName[] = "create_topic";
+
+  std::string name;
+  int32_t partitions = 0;          // 0: the default
+  int32_t replication_factor = 0;  // 0: the default
+  std::vector<std::vector<NodeId>>
+      assignment;  // instead of both counts: replicas of partitions 0, 1, ...
+  ConfigMap configs;
+  bool validate_only = false;
+  // The cluster makes one of its own topics (IsInternalTopic()), which nobody else may.
+  bool internal = false;
+  // Set: a repeated call with the same id and content answers with the topic that the first one
+  // made.
+  std::string request_id;
+};
+
+struct TopicKey {  // exactly one is set
+  std::string name;
+  std::optional<TopicId> id;
+};
+
+// Fails with kTopicNotFound, kUnknownTopicId.
+struct DeleteTopic {
+  using Answer = void;
+  static constexpr char kName[] = "delete_topic";
+
+  TopicKey topic;
+};
+
+// Fails with kTopicNotFound, kInvalidPartitions, kInvalidReplicaAssignment.
+struct AddPartitions {
+  using Answer = TopicPtr;
+  static constexpr char kName[] = "add_partitions";
+
+  std::string topic;
+  int32_t total_partitions = 0;
+  std::vector<std::vector<NodeId>> assignment;  // of the new ones
+  bool validate_only = false;
+};
+
+enum class ConfigResourceType { kTopic, kBroker };
+enum class ConfigOpKind { kSet, kDelete, kAppend, kSubtract };
+struct ConfigOp {
+  std::string name;
+  ConfigOpKind kind = ConfigOpKind::kSet;
+  std::string value;
+};
+struct AlterConfig {
+  ConfigResourceType type = ConfigResourceType::kTopic;
+  std::string name;  // topic, or broker id; empty: all brokers
+  std::vector<ConfigOp> ops;
+};
+
+// One result per alteration; each alteration is atomic. Items fail with kTopicNotFound,
+// kInvalidConfig, kInvalidArgument, kBrokerIdNotRegistered.
+struct AlterConfigs {
+  using Answer = std::vector<Result<void>>;
+  static constexpr char kName[] = "alter_configs";
+
+  std::vector<AlterConfig> alterations;
+  bool validate_only = false;
+};
+
+// Registers a started broker, and raises the leader epoch of every partition that it leads, in
+// the same batch, before it serves. One that is registered with this very incarnation goes on,
+// and only says something else of itself: log directories that it names no more get no new
+// partitions. Answers with the broker's epoch. Fails with kInvalidArgument.
+struct RegisterBroker {
+  using Answer = BrokerEpoch;
+  static constexpr char kName[] = "register_broker";
+
+  BrokerImage broker;  // its epoch is what the answer says
+};
+
+struct ProducerIdBlock {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
+// A block of producer ids that nobody else gets. Fails with kInvalidArgument where count < 1,
+// kQuotaExceeded where none are left.
+struct AllocateProducerIds {
+  using Answer = ProducerIdBlock;
+  static constexpr char kName[] = "allocate_producer_ids";
+
+  int64_t count = 0;
+};
+
+using MetadataOperation = std::variant<CreateTopic, DeleteTopic, AddPartitions, AlterConfigs,
+                               RegisterBroker, AllocateProducerIds>;
+
+// The answer of any operation; one without an answer has monostate.
+using OperationAnswer =
+    std::variant<std::monostate, TopicPtr, std::vector<Result<void>>, BrokerEpoch, ProducerIdBlock>;
+using OperationDone = UniqueFunction<void(Result<OperationAnswer>)>;
+
+// Who asks, and how long an answer is of use. One that does not come in time is kNotController with
+// `outcome` NOT_APPLIED, or kCommitTimedOut with UNKNOWN.
+struct OperationContext {
+  std::string principal;  // "": not known
+  Duration timeout = std::chrono::seconds(30);
+};
+
+// Whether the operation is one that only shows what it would do.
+template <typename Op>
+bool IsValidateOnly(const Op& operation) {
+  if constexpr (requires { operation.validate_only; }) return operation.validate_only;
+  return false;
+}
+
+// Takes the answer of its own kind to `done`.
+template <typename Answer>
+OperationDone TypedDone(UniqueFunction<void(Result<Answer>)> done) {
+  return [done = std::move(done)](Result<OperationAnswer> answer) mutable {
+    if (!answer.ok()) return done(std::move(answer).error());
+    if constexpr (std::is_void_v<Answer>) {
+      done({});
+    } else {
+      done(std::get<Answer>(*std::move(answer)));
+    }
+  };
+}
+
+// What is known of an operation that failed so: "NOT_APPLIED" (it did not take place, and will
+// not), "UNKNOWN", or nothing where the error says it all.
+std::string_view OperationOutcome(const Error& error);
+
+}  // namespace gregor
+
+#endif  // GREGOR_CONTROLLER_IMAGE_OPERATION_H_
