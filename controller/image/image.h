@@ -32,10 +32,14 @@ struct BrokerImage {
   std::string version;
   std::map<std::string, Endpoint> listeners;  // "grpc", "http", later "kafka", "internal"
   std::vector<DirectoryId> directories;       // its log directories
-  bool fenced = false;
+  bool fenced = false;                        // it leads nothing, and is in no ISR
+  bool fenced_by_hand = false;                // by an operator, until one lifts it
+  bool in_controlled_shutdown = false;        // it hands over what it leads, and joins no ISR
   // Feature levels that it supports.
   int32_t feature_level_min = 1;
   int32_t feature_level_max = 1;
+  // Whether it may lead, and join an ISR.
+  bool IsActive() const { return !fenced && !in_controlled_shutdown; }
   friend bool operator==(const BrokerImage&, const BrokerImage&) = default;
 };
 
@@ -44,7 +48,12 @@ struct PartitionImage {
   SharedList<NodeId> replicas;
   SharedList<DirectoryId> directories;  // of each replica, in the order of `replicas`
   SharedList<NodeId> isr;
-  NodeId leader{-1};  // -1: none
+  // Replicas outside `isr` that have everything committed all the same (metadata.proto).
+  SharedList<NodeId> eligible;
+  SharedList<NodeId> adding;    // of a running reassignment
+  SharedList<NodeId> removing;  // of a running reassignment
+  NodeId leader{-1};            // -1: none
+  bool recovering = false;      // elected uncleanly, and not yet taken as it is
   LeaderEpoch leader_epoch{0};
   PartitionEpoch partition_epoch{0};
   friend bool operator==(const PartitionImage&, const PartitionImage&) = default;

@@ -116,7 +116,7 @@ struct AllocateProducerIds {
 };
 
 using MetadataOperation = std::variant<CreateTopic, DeleteTopic, AddPartitions, AlterConfigs,
-                               RegisterBroker, AllocateProducerIds>;
+                                       RegisterBroker, AllocateProducerIds>;
 
 // The answer of any operation; one without an answer has monostate.
 using OperationAnswer =

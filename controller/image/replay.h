@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "controller/image/image.h"
 #include "controller/image/records.h"
+#include "controller/image/replay_parts.h"
 
 namespace gregor {
 
@@ -75,6 +76,8 @@ class Replay {
   std::map<TopicId, std::shared_ptr<TopicImage>> changed_;
   // Names whose topic changed; zero: removed.
   std::map<std::string, TopicId, std::less<>> names_;
+  Sharing<NodeId> nodes_;
+  Sharing<DirectoryId> directories_;
   bool brokers_changed_ = false;
   bool broker_configs_changed_ = false;
 };

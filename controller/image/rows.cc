@@ -190,6 +190,10 @@ void AddPartition(const PartitionImage& partition, pb::PartitionsRecord& record)
   added.set_leader(partition.leader.value);
   added.set_leader_epoch(partition.leader_epoch.value);
   added.set_partition_epoch(partition.partition_epoch.value);
+  for (const NodeId node : partition.eligible) added.add_eligible(node.value);
+  for (const NodeId node : partition.adding) added.add_adding(node.value);
+  for (const NodeId node : partition.removing) added.add_removing(node.value);
+  added.set_recovering(partition.recovering);
 }
 
 pb::MetadataRecord MakeBrokerRecord(const BrokerImage& broker, bool with_epoch) {
@@ -210,6 +214,8 @@ pb::MetadataRecord MakeBrokerRecord(const BrokerImage& broker, bool with_epoch) 
   made.set_feature_level_max(broker.feature_level_max);
   made.set_fenced(broker.fenced);
   if (with_epoch) made.set_broker_epoch(broker.epoch.value);
+  made.set_in_controlled_shutdown(broker.in_controlled_shutdown);
+  made.set_fenced_by_hand(broker.fenced_by_hand);
   return record;
 }
 

@@ -156,11 +156,18 @@ class Script {
     record.set_topic_id(TopicId());
     record.set_partition(Byte());
     if (Byte() % 2 == 0) record.set_leader(Node());
-    if (Byte() % 2 == 0) record.add_isr(Node());
+    if (Byte() % 2 == 0) MakeList(*record.mutable_isr());
+    if (Byte() % 4 == 0) MakeList(*record.mutable_eligible());
+    if (Byte() % 8 == 0) MakeList(*record.mutable_adding());
+    if (Byte() % 8 == 0) MakeList(*record.mutable_removing());
+    if (Byte() % 8 == 0) record.set_recovering(Byte() % 2 == 0);
     for (int count = Byte() % 3; count > 0; --count) {
       record.add_replicas(Node());
       record.add_directories(Id(Byte()));
     }
+  }
+  void MakeList(pb::NodeList& list) {
+    for (int count = Byte() % 3; count > 0; --count) list.add_nodes(Node());
   }
   void MakeConfig(pb::ConfigRecord& record) {
     if (Byte() % 2 == 0) {

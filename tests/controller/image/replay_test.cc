@@ -152,7 +152,7 @@ TEST_F(ReplayTest, APartitionChangeRaisesTheEpochs) {
   EXPECT_EQ(partition->leader, NodeId{-1});
   EXPECT_EQ(partition->leader_epoch, LeaderEpoch{1});
   change->clear_leader();
-  change->add_isr(1);
+  change->mutable_isr()->add_nodes(1);
   Commit({record});
   partition = image_->Topic(id)->Partition(PartitionIndex{1});
   EXPECT_EQ(partition->leader_epoch, LeaderEpoch{1});
@@ -201,7 +201,7 @@ TEST_F(ReplayTest, RecordsThatContradictTheOnesBeforeAreRefused) {
   EXPECT_THAT(Refusal(make_.FeatureLevel(2)), HasSubstr("use a newer one"));
   auto bad = make_.Partitions(id, 2, 1);
   bad.mutable_partitions()->mutable_partitions(0)->set_leader(7);
-  EXPECT_THAT(Refusal(bad), HasSubstr("a leader that is no replica"));
+  EXPECT_THAT(Refusal(bad), HasSubstr("a leader that is not in sync"));
   bad = make_.Partitions(id, 2, 1);
   bad.mutable_partitions()->mutable_partitions(0)->set_isr(0, 7);
   EXPECT_THAT(Refusal(bad), HasSubstr("in-sync replicas that are no replicas"));

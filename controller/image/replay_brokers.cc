@@ -1,0 +1,105 @@
+// Replay: brokers.
+#include <utility>
+
+#include "controller/image/replay.h"
+
+namespace gregor {
+
+Result<BrokerImage> RegisteredBroker(Offset offset, const pb::RegisterBrokerRecord& record) {
+  BrokerImage broker;
+  broker.id = NodeId{record.node_id()};
+  // A snapshot says when it was registered, the log does by where it is.
+  broker.epoch = BrokerEpoch{record.broker_epoch() != 0 ? record.broker_epoch() : offset.value};
+  DirectoryId incarnation;
+  if (record.node_id() < 0 || broker.epoch.value < 0 || !ReadId(record.incarnation(), &incarnation))
+    return Contradiction("a broker without a valid id, epoch and incarnation");
+  broker.incarnation = incarnation.bytes;
+  broker.rack = record.rack();
+  broker.version = record.version();
+  if (!IsSortedByName(record.listeners())) return Contradiction("listeners that are not in order");
+  for (const auto& listener : record.listeners()) {
+    if (listener.port() < 0 || listener.port() > UINT16_MAX)
+      return Contradiction("a listener's port is " + std::to_string(listener.port()));
+    broker.listeners[listener.name()] = {listener.host(), static_cast<uint16_t>(listener.port())};
+  }
+  ASSIGN_OR_RETURN(broker.directories, ToList<DirectoryId>(record.directories()));
+  broker.fenced = record.fenced();
+  broker.fenced_by_hand = record.fenced_by_hand();
+  broker.in_controlled_shutdown = record.in_controlled_shutdown();
+  broker.feature_level_min = record.feature_level_min();
+  broker.feature_level_max = record.feature_level_max();
+  if (broker.feature_level_min < 1 || broker.feature_level_max < broker.feature_level_min)
+    return Contradiction("a broker that supports no feature level");
+  return broker;
+}
+
+Result<void> Replay::Apply(Offset offset, const pb::RegisterBrokerRecord& record) {
+  ASSIGN_OR_RETURN(BrokerImage broker, RegisteredBroker(offset, record));
+  if (broker.feature_level_min > now_.feature_level ||
+      broker.feature_level_max < now_.feature_level)
+    return Contradiction("a broker that does not support the cluster's feature level");
+  now_.brokers.Set(broker.id, std::make_shared<const BrokerImage>(broker));
+  brokers_changed_ = true;
+  return {};
+}
+
+Result<void> Replay::Apply(const pb::BrokerRestartedRecord& record) {
+  ASSIGN_OR_RETURN(const auto broker, Registered(record.node_id()));
+  bool exhausted = false;
+  const auto restart = [&](PartitionIndex, const PartitionPtr& before) {
+    std::optional<PartitionPtr> changed;
+    if (before->leader != broker->id) return changed;
+    auto after = std::make_shared<PartitionImage>(*before);
+    const bool raised = Raise(after->leader_epoch.value) && Raise(after->partition_epoch.value);
+    exhausted = exhausted || !raised;
+    changed = std::move(after);
+    return changed;
+  };
+  for (auto& [id, topic] : changed_) {
+    if (topic != nullptr) topic->partitions.Transform(restart);
+  }
+  base_->topics.VisitAll([&](const std::string&, const TopicPtr& topic) {
+    if (changed_.count(topic->id) != 0) return;
+    auto partitions = topic->partitions;
+    if (!partitions.Transform(restart)) return;
+    auto after = std::make_shared<TopicImage>(*topic);
+    after->partitions = std::move(partitions);
+    changed_[topic->id] = std::move(after);
+  });
+  if (exhausted) return Contradiction("no leader epoch is left");
+  return {};
+}
+
+Result<void> Replay::Apply(const pb::BrokerChangeRecord& record) {
+  ASSIGN_OR_RETURN(BrokerImage broker, Registered(record.node_id(), record.broker_epoch()));
+  if (record.has_fenced()) broker.fenced = record.fenced();
+  if (record.has_fenced_by_hand()) broker.fenced_by_hand = record.fenced_by_hand();
+  if (record.has_in_controlled_shutdown())
+    broker.in_controlled_shutdown = record.in_controlled_shutdown();
+  now_.brokers.Set(broker.id, std::make_shared<const BrokerImage>(broker));
+  brokers_changed_ = true;
+  return {};
+}
+
+Result<void> Replay::Apply(const pb::UnregisterBrokerRecord& record) {
+  ASSIGN_OR_RETURN(const BrokerImage broker, Registered(record.node_id(), record.broker_epoch()));
+  now_.brokers.Erase(broker.id);
+  brokers_changed_ = true;
+  return {};
+}
+
+Result<std::shared_ptr<const BrokerImage>> Replay::Registered(int32_t node_id) const {
+  const auto* const broker = now_.brokers.Find(NodeId{node_id});
+  if (broker != nullptr) return *broker;
+  return Contradiction("broker " + std::to_string(node_id) + " is not registered");
+}
+
+Result<BrokerImage> Replay::Registered(int32_t node_id, int64_t broker_epoch) const {
+  ASSIGN_OR_RETURN(const auto broker, Registered(node_id));
+  if (broker->epoch.value == broker_epoch) return *broker;
+  return Contradiction("broker " + std::to_string(node_id) + " is registered with epoch " +
+                       std::to_string(broker->epoch.value) + ", not " +
+                       std::to_string(broker_epoch));
+}
+
+}  // namespace gregor
