@@ -193,7 +193,38 @@ void AddMetadataCommands(CLI::App& app, const std::string& output_format, int& e
   });
 }
 
-Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id, bool as_json) {
+void PrintFormatted(const Settings& settings, const NodeIdentity& identity, bool was_before,
+                    bool as_json) {
+  if (as_json) {
+    const Json json = {{"data_dir", settings.data_dir},
+                       {"node_id", identity.node_id.value},
+                       {"cluster_id", identity.cluster_id.ToString()},
+                       {"was_formatted", was_before}};
+    std::cout << json.dump(2) << "\n";
+    return;
+  }
+  std::cout << (was_before ? "nothing to do: " : "formatted ") << settings.data_dir
+            << (was_before ? " is formatted as node " : " as node ") << identity.node_id
+            << " of cluster " << identity.cluster_id << "\n";
+}
+
+// Whether what `if_needed` is for is there: the directory of this node, of this cluster. Fails
+// where it is another one's.
+Result<bool> IsFormatted(FileSystem& files, const Settings& settings, const FormatOptions& options,
+                         bool as_json) {
+  if (options.cluster_id.IsZero())
+    return Error(Reason::kInvalidArgument,
+                 "--if-needed needs --cluster-id: without it nobody knows whether the directory is "
+                 "of that cluster");
+  ASSIGN_OR_RETURN(const auto identity, ReadIdentity(files, settings.data_dir));
+  if (!identity.has_value()) return false;
+  RETURN_IF_ERROR(CheckIdentity(*identity, settings.data_dir, options.node_id, options.cluster_id));
+  PrintFormatted(settings, *identity, true, as_json);
+  return true;
+}
+
+Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id, bool if_needed,
+                        bool as_json) {
   ASSIGN_OR_RETURN(Settings settings, flags.MakeSettings());
   settings.from_file = false;  // nothing needs to be there yet
   FormatOptions options;
@@ -207,6 +238,10 @@ Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id
   }
   Random random = Random::FromSystem();
   const auto files = NewPosixFileSystem(1);
+  if (if_needed) {
+    ASSIGN_OR_RETURN(const bool is_done, IsFormatted(*files, settings, options, as_json));
+    if (is_done) return {};
+  }
   ASSIGN_OR_RETURN(const auto lock, LockDataDirectory(*files, settings));
   ASSIGN_OR_RETURN(const NodeIdentity identity,
                    FormatDirectory(*files, settings.data_dir, options, random));
@@ -218,15 +253,7 @@ Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id
     ASSIGN_OR_RETURN(const auto directory, LogDirectory::Open(*disk, *loop, directory_options));
     RETURN_IF_ERROR(directory->CloseCleanly());
   }
-  if (as_json) {
-    const Json json = {{"data_dir", settings.data_dir},
-                       {"node_id", identity.node_id.value},
-                       {"cluster_id", identity.cluster_id.ToString()}};
-    std::cout << json.dump(2) << "\n";
-    return {};
-  }
-  std::cout << "formatted " << settings.data_dir << " as node " << identity.node_id
-            << " of cluster " << identity.cluster_id << "\n";
+  PrintFormatted(settings, identity, false, as_json);
   return {};
 }
 
@@ -253,13 +280,16 @@ void AddClusterCommands(CLI::App& app, const std::string& output_format, int& ex
   const auto cluster_id = std::make_shared<std::string>();
   format->add_option("--cluster-id", *cluster_id, "Id of the cluster (default: a new one)")
       ->type_name("ID");
+  const auto if_needed = std::make_shared<bool>(false);
+  format->add_flag("--if-needed", *if_needed,
+                   "Do nothing where the data directory is this node's and this cluster's already");
   flags->AddTo(*format);
   format->footer(
       "Give it the settings file and the flags that `gregor server` gets: node_id, data_dir and "
       "log_dirs say what is formatted.\n"
       "Exit codes: 0 done, 1 refused or failed, 2 bad settings.");
   format->callback([=, &output_format, &exit_code] {
-    exit_code = Report(FormatNode(*flags, *cluster_id, output_format == "json"));
+    exit_code = Report(FormatNode(*flags, *cluster_id, *if_needed, output_format == "json"));
   });
 }
 

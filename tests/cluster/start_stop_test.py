@@ -256,6 +256,20 @@ def test_a_node_with_a_settings_file_is_formatted_as_the_message_says(stopped_no
     assert again.returncode == 1 and str(stopped_node.data) in again.stderr
 
 
+def test_formatting_if_needed_is_done_once_and_for_the_same_node_only(stopped_node):
+    id_, other = (command("cluster", "new-id").stdout.strip() for _ in range(2))
+    where = ["cluster", "format", "--if-needed", "--data-dir", str(stopped_node.data)]
+    assert command(*where).returncode == 2
+    first = command(*where, "--cluster-id", id_)
+    assert first.returncode == 0 and "formatted" in first.stdout
+    identity = (stopped_node.data / "meta.properties").read_bytes()
+    again = command(*where, "--cluster-id", id_)
+    assert again.returncode == 0 and "nothing to do" in again.stdout
+    assert command(*where, "--cluster-id", other).returncode == 1
+    assert command(*where, "--cluster-id", id_, "--node-id", "2").returncode == 1
+    assert (stopped_node.data / "meta.properties").read_bytes() == identity
+
+
 def test_bad_settings_are_refused_when_formatting_too(stopped_node, tmp_path):
     path = settings_file(tmp_path, "no_such_setting: 1\n")
     ran = command("cluster", "format", "--config", path, "--data-dir", str(stopped_node.data))

@@ -1,0 +1,158 @@
+"""What stands in deploy/: files that their own tools take where those are installed (what is not is skipped, by name), settings
+that a node knows, and directories that nothing formats unasked."""
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+BINARY = os.environ["GREGOR_BINARY"]
+DEPLOY = pathlib.Path(__file__).resolve().parents[2] / "deploy"
+COMPOSE = [DEPLOY / "compose" / f"{name}.yaml" for name in ("single", "combined", "separate")]
+SETTINGS = [*sorted((DEPLOY / "systemd").glob("*.yaml")), *sorted((DEPLOY / "compose").glob("*-node.yaml")), DEPLOY / "container.yaml"]
+KUBERNETES = DEPLOY / "kubernetes" / "gregor.yaml"
+
+
+def run(*command, **options):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=60, **options)
+
+
+def tool(name):
+    """Skips the test where the tool is not there."""
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+
+
+def yaml_module():
+    return pytest.importorskip("yaml", reason="python3-yaml is not installed")
+
+
+def documents(path):
+    return list(yaml_module().safe_load_all(path.read_text()))
+
+
+def known_settings():
+    return {setting["name"]: setting["flag"] for setting in json.loads(run(BINARY, "--output", "json", "settings").stdout)}
+
+
+def names(mapping, prefix=""):
+    """The settings that a file names, dots for nesting."""
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            yield from names(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def flags(words):
+    return {word for word in words if word.startswith("--")} - {"--config", "--cluster-id", "--if-needed"}
+
+
+def shell(container):
+    return container["args"][0]
+
+
+@pytest.mark.parametrize("path", [*COMPOSE, *SETTINGS, KUBERNETES], ids=lambda path: path.name)
+def test_yaml_is_what_yamllint_takes(path):
+    tool("yamllint")
+    rules = "{extends: relaxed, rules: {line-length: {max: 140}, braces: disable, document-start: disable}}"
+    linted = run("yamllint", "--strict", "-d", rules, path)
+    assert linted.returncode == 0, linted.stdout
+
+
+def test_the_unit_is_what_systemd_takes(tmp_path):
+    tool("systemd-analyze")
+    # As it is installed, save that the program and its user are those of this machine.
+    unit = tmp_path / "gregor.service"
+    text = (DEPLOY / "systemd" / "gregor.service").read_text()
+    text = text.replace("/usr/local/bin/gregor", BINARY).replace("User=gregor", "User=root").replace("Group=gregor", "Group=root")
+    unit.write_text(text)
+    verified = run("systemd-analyze", "verify", unit)
+    assert verified.returncode == 0 and str(unit) not in verified.stderr, verified.stderr
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
+def test_compose_files_are_what_docker_compose_takes(path):
+    # Docker's own, or Debian's package of it.
+    compose = ["docker", "compose"]
+    if shutil.which("docker") is None or run(*compose, "version").returncode != 0:
+        tool("docker-compose")
+        compose = ["docker-compose"]
+    checked = run(*compose, "-f", path, "config", "--quiet")
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_manifests_are_what_kubeconform_takes():
+    tool("kubeconform")
+    checked = run("kubeconform", "-strict", KUBERNETES)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("path", SETTINGS, ids=lambda path: path.name)
+def test_settings_are_those_that_a_node_knows(path):
+    known = known_settings()
+    used = list(names(documents(path)[0]))
+    assert used and set(used) <= set(known)
+
+
+@pytest.mark.parametrize("path", [path for path in SETTINGS if path.name not in ("controller.yaml", "broker.yaml")],
+                         ids=lambda path: path.name)
+def test_settings_are_complete(path, tmp_path):
+    # Formatting reads and checks all of them.
+    data = ["--data-dir", str(tmp_path / "data")]
+    formatted = run(BINARY, "cluster", "format", "--config", path, *data)
+    assert formatted.returncode == 0, formatted.stderr
+
+
+def test_flags_in_compose_files_and_manifests_are_those_of_a_node():
+    known = set(known_settings().values())
+    for path in COMPOSE:
+        for service in documents(path)[0]["services"].values():
+            assert flags(service.get("command", [])) <= known, path
+    for pod in [each["spec"]["template"]["spec"] for each in documents(KUBERNETES) if each["kind"] == "StatefulSet"]:
+        for container in pod["initContainers"] + pod["containers"]:
+            assert flags(shlex.split(shell(container), comments=True)) <= known
+
+
+def test_nothing_that_starts_a_node_can_format():
+    """A server with a settings file never formats; so each has one, and none of them formats first."""
+    containerfile = (DEPLOY / "Containerfile").read_text()
+    entry = [json.loads(line.split(" ", 1)[1]) for line in containerfile.splitlines() if line.startswith(("ENTRYPOINT", "CMD"))]
+    starts = [sum(entry, [])]
+    for path in COMPOSE:
+        starts += [service["command"] for service in documents(path)[0]["services"].values() if "command" in service]
+    unit = (DEPLOY / "systemd" / "gregor.service").read_text()
+    starts += [line.split("=", 1)[1].split() for line in unit.splitlines() if line.startswith("Exec")]
+    for pod in [each["spec"]["template"]["spec"] for each in documents(KUBERNETES) if each["kind"] == "StatefulSet"]:
+        starts += [shlex.split(shell(container)) for container in pod["containers"]]
+    assert len(starts) > 10
+    for words in starts:
+        assert "server" in words and "--config" in words and "format" not in words, words
+
+
+def test_a_pod_formats_only_what_it_is_allowed_to(tmp_path):
+    pods = [each for each in documents(KUBERNETES) if each["kind"] == "StatefulSet"]
+    settings = [each for each in documents(KUBERNETES) if each["kind"] == "ConfigMap"][0]["data"]["gregor.yaml"]
+    data, allowed = tmp_path / "data", tmp_path / "format"
+    allowed.mkdir()
+    (tmp_path / "gregor.yaml").write_text(re.sub("data_dir: .*", f"data_dir: {data}", settings))
+    script = shell(pods[0]["spec"]["template"]["spec"]["initContainers"][0])
+    script = script.replace("/format/", f"{allowed}/").replace("/etc/gregor/gregor.yaml", str(tmp_path / "gregor.yaml"))
+
+    def init(pod):
+        path = f"{pathlib.Path(BINARY).parent}:{os.environ['PATH']}"
+        return run("sh", "-ec", script, env=os.environ | {"HOSTNAME": pod, "PATH": path})
+
+    refused = init("gregor-1")
+    assert refused.returncode == 0 and "not allowed" in refused.stdout
+    assert not data.exists()
+    (allowed / "gregor-1").write_text(run(BINARY, "cluster", "new-id").stdout)
+    assert "as node 2 of cluster" in init("gregor-1").stdout
+    identity = (data / "meta.properties").read_bytes()
+    again = init("gregor-1")
+    assert again.returncode == 0 and "nothing to do" in again.stdout
+    assert (data / "meta.properties").read_bytes() == identity
