@@ -75,6 +75,7 @@ void LogImpl::Adopt(RecoveredLog recovered) {
   written_mark_ = synced_mark_ = recovered.mark;
   clean_end_ = recovered.clean_end;
   checkpoint_end_ = recovered.checkpoint_end;
+  checkpoint_start_ = awaited_start_ = Offset{0};
   // What only the journal knows is in a checkpoint, too, after a clean stop.
   changed_ = changed_ || (!recovered.is_checkpointed && !segments_.empty());
 

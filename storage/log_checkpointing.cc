@@ -23,13 +23,14 @@ void LogImpl::MaybeCheckpoint() {
     CountUnread(0);
     checkpoint_wanted_ = false;
     const LogCheckpoint checkpoint = CheckpointNow();
-    checkpoint_ = std::make_unique<PendingCheckpoint>(PendingCheckpoint{
-        checkpoint.end, checkpoint.EncodeWith(producers_), std::exchange(replaced_, {})});
+    checkpoint_ = std::make_unique<PendingCheckpoint>(
+        PendingCheckpoint{checkpoint.log_start, checkpoint.end, checkpoint.EncodeWith(producers_),
+                          std::exchange(replaced_, {})});
   }
   if (checkpoint_ == nullptr || checkpoint_running_ || failure_ != nullptr) return;
   if (checkpoint_->end <= ends_.synced_end) {
     WriteCheckpoint();
-  } else if (!checkpoint_->replaced.empty()) {
+  } else if (!checkpoint_->replaced.empty() || awaited_start_ > checkpoint_start_) {
     RequestSync();  // files wait for it
   }
 }
@@ -46,19 +47,23 @@ void LogImpl::WriteCheckpoint() {
   BeginFileJob();
   std::unique_ptr<PendingCheckpoint> pending = std::move(checkpoint_);
   // Files go only once it is known that this one names them no more.
-  const bool is_awaited = !pending->replaced.empty();
+  const bool is_awaited = !pending->replaced.empty() || awaited_start_ > checkpoint_start_;
   CheckpointSave save{directory_, loop_, options_.id, std::move(pending->content)};
   save.sync_name = is_awaited;
   SaveCheckpoint(std::move(save),
                  [this, &directory = directory_, alive = alive_, end = pending->end,
+                  named_start = is_awaited ? pending->log_start : checkpoint_start_,
                   replaced = std::move(pending->replaced)](Result<void> saved) mutable {
                    const bool broken = !saved.ok() && saved.error().reason != Reason::kDiskFull;
                    if (broken) directory.Fail(saved.error());
                    if (!*alive) return;
                    checkpoint_running_ = false;
                    if (broken) Fail(saved.error());
+                   checkpoint_lacks_space_ = !saved.ok();
                    if (saved.ok()) {
                      checkpoint_end_ = end;
+                     checkpoint_start_ = named_start;
+                     checkpoint_wanted_ = checkpoint_wanted_ || named_start < awaited_start_;
                      DeleteFiles(std::move(replaced));
                    } else {
                      // They are named by the one before; the next one has another try.

@@ -274,13 +274,17 @@ class LogImpl final : public Log {
   std::unique_ptr<Error> disk_full_;  // a write waits for space
 
   struct PendingCheckpoint {
+    Offset log_start;
     Offset end;
     std::string content;
     std::vector<SegmentName> replaced;
   };
   uint64_t bytes_since_checkpoint_ = 0;
   bool checkpoint_wanted_ = false;
-  Offset checkpoint_end_{0};  // of the one in the folder; 0: there is none
+  Offset checkpoint_end_{0};    // of the one in the folder; 0: there is none
+  Offset checkpoint_start_{0};  // the log start in it, where its name is durable
+  Offset awaited_start_{0};     // segments go once that is as high as this
+  bool checkpoint_lacks_space_ = false;
   std::unique_ptr<PendingCheckpoint> checkpoint_;
   bool checkpoint_running_ = false;
 

@@ -73,15 +73,22 @@ void LogImpl::DropSegments() {
   std::vector<SegmentName> dropped;
   uint64_t bytes = 0;
   while (CanDrop(journaled_)) {
+    // First a checkpoint says that the log begins behind it. Else, once the marks are lost, its
+    // absence is damage; and where no other file is left the same offsets would be given again.
+    const Offset start = segments_[1].base();
+    if (checkpoint_start_ < start && !checkpoint_lacks_space_) {
+      if (std::exchange(awaited_start_, std::max(awaited_start_, start)) < start)
+        checkpoint_wanted_ = true;
+      break;
+    }
     bytes += segments_.front().size;
     dropped.push_back(segments_.front().name);
     segments_.erase(segments_.begin());
   }
-  if (dropped.empty()) return;
+  if (dropped.empty()) return MaybeCheckpoint();
   const auto& on_deleted = directory_.options().on_segments_deleted;
   if (on_deleted) on_deleted(dropped.size(), bytes);
-  checkpoint_wanted_ =
-      true;  // without their names: else their absence is damage once marks are lost
+  checkpoint_wanted_ = checkpoint_wanted_ || checkpoint_lacks_space_;
   if (compaction_ != nullptr) compaction_->is_outrun = true;
   ++replacements_;
   DeleteFiles(std::move(dropped));

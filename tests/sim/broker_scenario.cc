@@ -122,10 +122,13 @@ void BrokerScenario::AddCheckers(const TopicImage& topic, int32_t partitions) {
       topic.configs->contains("retention.ms") || topic.configs->contains("retention.bytes");
   for (int32_t i = 0; i < partitions; ++i) {
     auto& checker = checkers_[{topic.id, PartitionIndex{i}}];
-    if (checker != nullptr) continue;
-    checker = std::make_unique<PartitionChecker>(
-        topic.name + " (" + topic.id.ToString() + ") partition " + std::to_string(i), i, synced,
-        places_[topic.id], verdict_);
+    if (checker == nullptr) {
+      checker = std::make_unique<PartitionChecker>(
+          topic.name + " (" + topic.id.ToString() + ") partition " + std::to_string(i), i, synced,
+          places_[topic.id], verdict_);
+    }
+    // Also where it is there already: an addition that failed left it, and it missed what came
+    // since.
     if (retention) checker->OnRetention();
   }
 }
