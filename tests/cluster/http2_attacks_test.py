@@ -41,15 +41,15 @@ def field(name, value, first=0):
     return bytes([first]) + length(len(name)) + name + length(len(value)) + value
 
 
-def request(*more):
-    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/gregor.v1.FetchService/FetchStream"),
+def request(*more, path=b"/gregor.v1.FetchService/FetchStream"):
+    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", path),
               (b":authority", b"x"), (b"te", b"trailers"), (b"content-type", b"application/grpc"), *more]
     return b"".join(field(*each) for each in fields)
 
 
 class Attacker:
-    def __init__(self, node):
-        host, port = node.grpc.rsplit(":", 1)
+    def __init__(self, address):
+        host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)))
         self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
         self.socket.setblocking(False)
@@ -73,11 +73,12 @@ class Attacker:
             return 0
 
 
-def attack(node, seconds, first, again, times=1 << 30):
-    """Sends `first`, then again(i) over and over, so many times at most. Returns whether the server had enough of it."""
+def attack(node, seconds, first, again, times=1 << 30, address=None):
+    """Sends `first`, then again(i) over and over, so many times at most, to the gRPC API or another address of the node. Returns
+    whether the server had enough of it."""
     before = node.resident_mib()
     peak = before
-    attacker = Attacker(node)
+    attacker = Attacker(address or node.grpc)
     deadline = time.monotonic() + seconds
     attacker.send(first, deadline)
     i = 0

@@ -5,15 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <functional>
 #include <future>
-#include <set>
 
-#include "base/certificate_authority.h"
-#include "base/clock.h"
 #include "rpc/controller_service.h"
 #include "rpc/internal_server.h"
 #include "tests/controller/fake_controller.h"
+#include "tests/rpc/node_certificates.h"
 
 namespace gregor {
 namespace {
@@ -26,38 +23,12 @@ constexpr seconds kLongEnough(60);
 
 ClusterId Cluster() { return FakeCluster(); }
 
-const KeyAndCertificate& Authority(int number = 1) {
-  static const auto made = [] {
-    std::vector<KeyAndCertificate> all;
-    for (const char* const name : {"first", "second"})
-      all.push_back(*MakeAuthority(name, SystemClock().WallNow(), hours(24)));
-    return all;
-  }();
-  return made.at(static_cast<size_t>(number - 1));
-}
-
-// Of a node, in files' form.
-NodeCertificates Certificates(const NodeName& name, const KeyAndCertificate& authority,
-                              Duration age = Duration(0)) {
-  CertificateRequest request;
-  request.name = "node-" + std::to_string(name.node.value);
-  request.uris = {name.ToString()};
-  request.now =
-      SystemClock().WallNow() - std::chrono::duration_cast<std::chrono::milliseconds>(age).count();
-  request.lifetime = hours(1);
-  const auto made = IssueCertificate(authority, request);
-  CHECK(made.ok()) << made.error();
-  return {authority.certificate, made->certificate, made->key};
-}
-
 NodeName Name(int32_t node, const ClusterId& cluster = Cluster()) {
   return {cluster, NodeId{node}};
 }
 
 std::shared_ptr<TlsNodeCredentials> Tls(int32_t node, const NodeCertificates& certificates) {
-  auto made = TlsNodeCredentials::Create(Name(node), certificates);
-  CHECK(made.ok()) << made.error();
-  return *made;
+  return TestTls(Name(node), certificates);
 }
 
 // The internal listener of a node whose controller leads.
@@ -164,79 +135,80 @@ TEST(NodeCertificates, WhatDoesNotFitIsNamed) {
     return checked.ok() ? ""
                         : checked.error().details.front().second + ": " + checked.error().message;
   };
-  const auto good = Certificates(Name(1), Authority());
+  const auto good = TestCertificates(Name(1));
   EXPECT_EQ(part_of(good), "");
   auto bad = good;
-  bad.authorities = Authority(2).certificate;
+  bad.authorities = TestAuthority(2).certificate;
   EXPECT_THAT(part_of(bad), HasSubstr("certificate: \"CN=node-1,O=Gregor\" is not signed"));
   bad.authorities = "nothing";
   EXPECT_THAT(part_of(bad), HasSubstr("ca: there is no certificate"));
   bad = good;
-  bad.key = Certificates(Name(1), Authority()).key;
+  bad.key = TestCertificates(Name(1), TestAuthority()).key;
   EXPECT_THAT(part_of(bad), HasSubstr("key: the private key is not that of"));
-  EXPECT_THAT(part_of(Certificates(Name(2), Authority())), HasSubstr("certificate: the certificate "
-                                                                     "is of node 2, and this is"));
-  EXPECT_THAT(part_of(Certificates(Name(1, FakeCluster(2)), Authority())),
+  EXPECT_THAT(part_of(TestCertificates(Name(2))), HasSubstr("certificate: the certificate "
+                                                            "is of node 2, and this is"));
+  EXPECT_THAT(part_of(TestCertificates(Name(1, FakeCluster(2)))),
               HasSubstr("of cluster " + FakeCluster(2).ToString()));
-  EXPECT_THAT(part_of(Certificates(Name(1), Authority(), hours(2))), HasSubstr("has expired"));
+  EXPECT_THAT(part_of(TestCertificates(Name(1), TestAuthority(), hours(2))),
+              HasSubstr("has expired"));
 }
 
 TEST(NodeCredentials, NodesOfTheClusterAreServed) {
-  const Listener listener(Tls(1, Certificates(Name(1), Authority())));
-  EXPECT_TRUE(IsServed(listener, Tls(2, Certificates(Name(2), Authority()))));
-  EXPECT_TRUE(IsServed(listener, Tls(3, Certificates(Name(3), Authority()))));
+  const Listener listener(Tls(1, TestCertificates(Name(1))));
+  EXPECT_TRUE(IsServed(listener, Tls(2, TestCertificates(Name(2)))));
+  EXPECT_TRUE(IsServed(listener, Tls(3, TestCertificates(Name(3)))));
 }
 
 TEST(NodeCredentials, NobodyElseIsAnsweredAnything) {
-  const Listener listener(Tls(1, Certificates(Name(1), Authority())));
-  const auto good = Certificates(Name(2), Authority());
+  const Listener listener(Tls(1, TestCertificates(Name(1))));
+  const auto good = TestCertificates(Name(2));
   // Of another authority; of another cluster; expired. All trust the listener, so it is the one
   // that refuses.
-  auto other = Certificates(Name(2), Authority(2));
-  other.authorities = Authority().certificate;
+  auto other = TestCertificates(Name(2), TestAuthority(2));
+  other.authorities = TestAuthority().certificate;
   EXPECT_FALSE(IsServed(listener, Tls(2, other)));
-  EXPECT_FALSE(IsServed(listener, Tls(2, Certificates(Name(2, FakeCluster(2)), Authority()))));
-  EXPECT_FALSE(IsServed(listener, Tls(2, Certificates(Name(2), Authority(), hours(2)))));
+  EXPECT_FALSE(IsServed(listener, Tls(2, TestCertificates(Name(2, FakeCluster(2))))));
+  EXPECT_FALSE(IsServed(listener, Tls(2, TestCertificates(Name(2), TestAuthority(), hours(2)))));
   // With no certificate, and with none of TLS.
   grpc::SslCredentialsOptions nobody;
-  nobody.pem_root_certs = Authority().certificate;
+  nobody.pem_root_certs = TestAuthority().certificate;
   EXPECT_FALSE(Ask(listener.address(), grpc::SslCredentials(nobody), CreateTopic()).status.ok());
   EXPECT_FALSE(IsServed(listener, NodeCredentials::Insecure()));
   EXPECT_TRUE(IsServed(listener, Tls(2, good)));
 }
 
 TEST(NodeCredentials, ACertificateOfAClientIsNoneOfANode) {
-  const Listener listener(Tls(1, Certificates(Name(1), Authority())));
+  const Listener listener(Tls(1, TestCertificates(Name(1))));
   CertificateRequest request;
   request.name = "client";
   request.hosts = {"node-2", "127.0.0.1"};
   request.now = SystemClock().WallNow();
   request.lifetime = hours(1);
-  const auto client = IssueCertificate(Authority(), request);
+  const auto client = IssueCertificate(TestAuthority(), request);
   ASSERT_TRUE(client.ok());
   EXPECT_FALSE(
-      IsServed(listener, Tls(2, {Authority().certificate, client->certificate, client->key})));
+      IsServed(listener, Tls(2, {TestAuthority().certificate, client->certificate, client->key})));
 }
 
 TEST(NodeCredentials, WhoIsCalledHasToBeTheNodeThatWasMeant) {
-  const Listener listener(Tls(1, Certificates(Name(1), Authority())));
-  const auto caller = Tls(2, Certificates(Name(2), Authority()));
+  const Listener listener(Tls(1, TestCertificates(Name(1))));
+  const auto caller = Tls(2, TestCertificates(Name(2)));
   EXPECT_TRUE(IsServed(listener, caller, 1));
   const auto answer = Ask(listener.address(), caller->ForChannelTo(NodeId{3}), CreateTopic());
   EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(answer.status.error_message(),
               HasSubstr("node 3 was called, and the certificate is of node 1"));
   // One of another authority, and one without TLS.
-  const Listener pretender(Tls(1, Certificates(Name(1), Authority(2))));
-  auto trusting = Certificates(Name(2), Authority());
+  const Listener pretender(Tls(1, TestCertificates(Name(1), TestAuthority(2))));
+  auto trusting = TestCertificates(Name(2));
   EXPECT_FALSE(IsServed(pretender, Tls(2, trusting)));
   const Listener open(NodeCredentials::Insecure());
   EXPECT_FALSE(IsServed(open, caller));
 }
 
 TEST(NodeCredentials, ANodeRegistersItselfOnly) {
-  const Listener listener(Tls(1, Certificates(Name(1), Authority())));
-  const auto caller = Tls(2, Certificates(Name(2), Authority()));
+  const Listener listener(Tls(1, TestCertificates(Name(1))));
+  const auto caller = Tls(2, TestCertificates(Name(2)));
   auto request = Request();
   auto& broker = *request.mutable_register_broker()->mutable_broker();
   broker.set_node_id(3);
@@ -250,12 +222,12 @@ TEST(NodeCredentials, ANodeRegistersItselfOnly) {
 }
 
 TEST(NodeCredentials, NewCertificatesAreUsedByNewConnections) {
-  const auto server = Tls(1, Certificates(Name(1), Authority()));
+  const auto server = Tls(1, TestCertificates(Name(1)));
   const Listener listener(server);
-  const auto caller = Tls(2, Certificates(Name(2), Authority()));
+  const auto caller = Tls(2, TestCertificates(Name(2)));
   ASSERT_TRUE(IsServed(listener, caller));
   // All move to the second authority: first it is trusted, then used, then the first one forgotten.
-  const auto moved = Certificates(Name(1), Authority(2));
+  const auto moved = TestCertificates(Name(1), TestAuthority(2));
   ASSERT_TRUE(server->Replace(moved).ok());
   const auto becomes = [&](bool served, const std::shared_ptr<NodeCredentials>& by) {
     const MonotonicTime end = SystemClock().Now() + kLongEnough;
@@ -265,7 +237,7 @@ TEST(NodeCredentials, NewCertificatesAreUsedByNewConnections) {
     return true;
   };
   EXPECT_TRUE(becomes(false, caller));
-  ASSERT_TRUE(caller->Replace(Certificates(Name(2), Authority(2))).ok());
+  ASSERT_TRUE(caller->Replace(TestCertificates(Name(2), TestAuthority(2))).ok());
   EXPECT_TRUE(becomes(true, caller));
 }
 

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "rpc/internal_server.h"
+#include "tests/rpc/node_certificates.h"
 
 namespace gregor {
 namespace {
@@ -30,18 +31,19 @@ VoterKey Key(int32_t node) {
 // A node's end: its loop, its listener, and what was received. Thread: any.
 class Node final : private RaftTransport::Receiver {
  public:
-  Node(int32_t id, const ClusterId& cluster, std::map<NodeId, std::string> addresses = {})
-      : id_(id), loop_(NewThreadLoop("node")) {
+  Node(int32_t id, const ClusterId& cluster, std::map<NodeId, std::string> addresses = {},
+       std::shared_ptr<NodeCredentials> credentials = NodeCredentials::Insecure())
+      : id_(id), loop_(NewThreadLoop("node")), credentials_(std::move(credentials)) {
     GrpcRaftTransport::Options options;
     options.loop = loop_.get();
     options.cluster = cluster;
     options.self = Key(id);
     options.addresses = std::move(addresses);
-    options.credentials = NodeCredentials::Insecure();
+    options.credentials = credentials_;
     transport_ = GrpcRaftTransport::Create(std::move(options));
     auto server = InternalServer::Start({.host = "127.0.0.1",
                                          .port = 0,
-                                         .credentials = grpc::InsecureServerCredentials(),
+                                         .credentials = credentials_->ForServer(),
                                          .services = {&transport_->service()}});
     EXPECT_TRUE(server.ok());
     server_ = *std::move(server);
@@ -113,6 +115,7 @@ class Node final : private RaftTransport::Receiver {
 
   const int32_t id_;
   std::unique_ptr<EventLoop> loop_;
+  const std::shared_ptr<NodeCredentials> credentials_;
   std::unique_ptr<GrpcRaftTransport> transport_;
   std::unique_ptr<InternalServer> server_;
   std::mutex mutex_;
@@ -222,6 +225,42 @@ TEST(RaftTransport, VotersAreCalledWhereTheirSetSays) {
   const auto port = static_cast<uint16_t>(std::stoi(first.address().substr(10)));
   second.SetVoters({{{Key(1), {{"other", "127.0.0.1", 1}, {"internal", "127.0.0.1", port}}}}});
   EXPECT_TRUE(second.WaitForConnection(1));
+}
+
+// Of the node that has them; who it says that it is is another matter.
+std::shared_ptr<NodeCredentials> CredentialsOf(int32_t node) {
+  const NodeName name{Cluster(1), NodeId{node}};
+  return TestTls(name, TestCertificates(name));
+}
+
+TEST(RaftTransport, NodesWithCertificatesTalk) {
+  Node first(1, Cluster(1), {}, CredentialsOf(1));
+  Node second(2, Cluster(1), {{NodeId{1}, first.address()}}, CredentialsOf(2));
+  ASSERT_TRUE(second.WaitForConnection(1));
+  second.Send(1, raft::Attach{.end = Offset{1}});
+  EXPECT_TRUE(first.Wait([](const Node& self) { return !self.messages.empty(); }));
+}
+
+TEST(RaftTransport, ANodeIsWhomItsCertificateNames) {
+  Node first(1, Cluster(1), {}, CredentialsOf(1));
+  Node impostor(3, Cluster(1), {{NodeId{1}, first.address()}}, CredentialsOf(2));
+  Node second(2, Cluster(1), {{NodeId{1}, first.address()}}, CredentialsOf(2));
+  ASSERT_TRUE(second.WaitForConnection(1));
+  impostor.Send(1, raft::TimeoutNow{});
+  EXPECT_FALSE(impostor.Wait([](const Node& self) { return !self.connected.empty(); },
+                             std::chrono::milliseconds(500)));
+  second.Send(1, raft::Attach{.end = Offset{1}});
+  ASSERT_TRUE(first.Wait([](const Node& self) { return !self.messages.empty(); }));
+  EXPECT_TRUE(std::holds_alternative<raft::Attach>(first.messages[0].body));
+  EXPECT_EQ(first.connected.count(3), 0u);
+}
+
+TEST(RaftTransport, ANodeThatIsCalledHasItsOwnCertificate) {
+  Node pretender(1, Cluster(1), {}, CredentialsOf(3));
+  Node second(2, Cluster(1), {{NodeId{1}, pretender.address()}}, CredentialsOf(2));
+  EXPECT_FALSE(second.Wait([](const Node& self) { return !self.connected.empty(); },
+                           std::chrono::milliseconds(500)));
+  EXPECT_TRUE(pretender.connected.empty());
 }
 
 }  // namespace
