@@ -37,9 +37,18 @@ size_t Campaign::CountOf(bool granted) const {
       answers_.begin(), answers_.end(), [&](const auto& each) { return each.second == granted; }));
 }
 
-Campaign::Outcome Campaign::outcome() const {
+Campaign::Outcome Campaign::outcome(const std::set<NodeId>& gone) const {
   if (CountOf(true) >= electorate_.needed()) return Outcome::kWon;
-  const size_t can_still = electorate_.voters().size() - CountOf(false);
+  const size_t refused = CountOf(false);
+  size_t can_still = electorate_.voters().size() - refused;
+  if (can_still < electorate_.needed()) return Outcome::kLost;
+  if (pre_ || refused == 0) return Outcome::kOpen;
+  for (const Voter& voter : electorate_.voters()) {
+    const bool has_answered =
+        std::any_of(answers_.begin(), answers_.end(),
+                    [&](const auto& answer) { return answer.first.node == voter.key.node; });
+    if (!has_answered && gone.contains(voter.key.node)) --can_still;
+  }
   return can_still < electorate_.needed() ? Outcome::kLost : Outcome::kOpen;
 }
 

@@ -2,6 +2,7 @@
 #define GREGOR_RAFT_CORE_CAMPAIGN_H_
 
 #include <map>
+#include <set>
 #include <vector>
 
 #include "raft/core/types.h"
@@ -43,7 +44,9 @@ class Campaign {
 
   // The first answer of each voter counts; of others none.
   void Count(const VoterKey& voter, bool granted);
-  Outcome outcome() const;
+  // `gone`: nodes that are not expected to answer. Once a voter is for somebody else, not even all
+  // that may yet answer decide a vote that needs one of them: it is lost.
+  Outcome outcome(const std::set<NodeId>& gone) const;
   std::vector<VoterKey> granting() const;
 
  private:

@@ -128,6 +128,7 @@ void Raft::OnLogSynced(MonotonicTime now, Offset end) {
 
 void Raft::OnConnected(MonotonicTime now, NodeId node) {
   now_ = now;
+  gone_.erase(node);
   if (is_stopped_) return;
   if (leadership_ != nullptr) return leadership_->Reconnect(node);
   if (leader_.node.value >= 0) return;
@@ -143,7 +144,9 @@ void Raft::OnConnected(MonotonicTime now, NodeId node) {
 
 void Raft::OnDisconnected(MonotonicTime now, NodeId node) {
   now_ = now;
+  gone_.insert(node);
   if (is_stopped_) return;
+  if (campaign_.has_value()) CheckCampaign(now);
   if (leadership_ != nullptr) return leadership_->Reconnect(node);
   if (node != leader_.node) return;
   while (!losses_.empty() && now - losses_.front() >= options_.losses_window) losses_.pop_front();

@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -159,6 +160,7 @@ class Raft {
   Offset acknowledged_{0};
   Offset leader_commit_{0};
   std::deque<MonotonicTime> losses_;
+  std::set<NodeId> gone_;  // nodes whose connection was lost, and that were not heard of since
 
   // Of who has no leader.
   MonotonicTime election_deadline_;

@@ -99,7 +99,7 @@ void Raft::SendVoteRequest(const Voter& voter) {
 }
 
 void Raft::CheckCampaign(MonotonicTime now) {
-  switch (campaign_->outcome()) {
+  switch (campaign_->outcome(gone_)) {
     case Campaign::Outcome::kOpen:
       return;
     case Campaign::Outcome::kWon:

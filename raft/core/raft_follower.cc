@@ -38,6 +38,7 @@ void Raft::Receive(MonotonicTime now, Message message) {
                        (message.to.directory == DirectoryId{} ||
                         message.to.directory == options_.self.directory || IsMutant(13));
   if (is_stopped_ || !is_mine || message.from == options_.self) return;
+  gone_.erase(message.from.node);
   if (!IsOfAnyTerm(message)) {
     if (message.term > hard_.term) {
       BecomeFollower(now, message.term, IsOfLeader(message) ? message.from.node : NodeId{-1});
