@@ -42,10 +42,11 @@ void OnLog(gpr_log_func_args* args) {
   if (message.find("No match found for server name") != std::string_view::npos) return;
   // Whoever connects can cause these.
   if (message.find("Handshake failed") != std::string_view::npos) {
-    LOG_EVERY_T(WARNING, 1)
-        << "A TLS connection was refused, by this node or the other end: " << message
-        << ". Compare both certificates (`gregor cert show`): who signed them, are they valid, and "
-           "do both ends use TLS?";
+    LOG_EVERY_T(WARNING, 10) << "A TLS connection was refused, by this node or the other end ("
+                             << message
+                             << "): compare both certificates (`gregor cert show`). Who signed "
+                                "them, are they valid, and "
+                                "do both ends use TLS?";
     return;
   }
   LOG(WARNING) << "gRPC: " << message;
