@@ -7,8 +7,8 @@ usage: run_tests.py BUILD_FOLDER [--filter REGEX] [--labels REGEX] [--jobs N] [-
 REGEX is looked for in the names of the tests (`ctest -N` lists them) and of their cases; a test
 whose own name matches runs whole. Of a GoogleTest binary every case counts (`Suite.Case`), of a
 pytest run too (`file_test.test_name`), of any other test the test itself. A program that dies
-counts as one failure more than its report tells. The last line is `N passed, N failed`; exit code:
-0 if something ran and nothing failed, else 1. --targets prints what to build for these tests:
+counts as one failure more than its report tells. What was skipped is named, with why. The last line
+is `N passed, N failed`; exit code: 0 if something ran and nothing failed, else 1. --targets prints what to build for these tests:
 which cases a test has is read from its sources then, and nothing is printed where no source has
 what the filter looks for, so that everything is built.
 """
@@ -254,20 +254,40 @@ def count(test, passed_for_ctest):
     return passed, failed
 
 
+def skipped(test):
+    """What of a test was not run, each with why, as its report tells."""
+    try:
+        if test.is_pytest:
+            cases = [(f"{(case.get('classname') or '').split('.')[-1]}.{case.get('name')}",
+                      case.find("skipped").get("message", ""))
+                     for case in ElementTree.parse(test.report).getroot().iter("testcase")
+                     if case.find("skipped") is not None]
+        elif test.report:
+            cases = [(f"{suite['name']}.{case['name']}", "")
+                     for suite in json.loads(read(test.report)).get("testsuites", [])
+                     for case in suite.get("testsuite", []) if case.get("result") == "SKIPPED"]
+        else:
+            return []
+    except (OSError, ValueError, ElementTree.ParseError):
+        return []  # it is counted as failed
+    return [f"{name}: {why}" if why else name for name, why in cases]
+
+
 def run(tests, options):
-    """(passed, names of failures) of the tests that match."""
+    """(passed, names of failures, what was skipped) of the tests that match."""
     whole, part, filters = plan(tests, options.filter)
     results = {}
     if whole:
         results.update(run_ctest(options.build, whole, {}, options))
     if part:
         results.update(run_ctest(options.build, part, filters, options))
-    passed, failed = 0, []
+    passed, failed, left_out = 0, [], []
     for test in whole + part:
         test_passed, test_failed = count(test, results.get(test.name, False))
         passed += test_passed
         failed += test_failed
-    return passed, failed
+        left_out += skipped(test)
+    return passed, failed, left_out
 
 
 def no_such_label(labels, every_test):
@@ -300,7 +320,11 @@ def main():
     if options.targets:
         print("\n".join(sorted({target for test in tests for target in test.targets()})))
         return 0
-    passed, failed = run(tests, options)
+    passed, failed, left_out = run(tests, options)
+    if left_out:
+        print(f"\n{len(left_out)} skipped:")
+        for name in left_out:
+            print(f"  {name}")
     if failed:
         print("\nFailed:")
         for name in failed:

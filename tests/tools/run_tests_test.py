@@ -39,6 +39,17 @@ def test_cases_of_a_pytest_report_are_counted(tmp_path):
     assert run_tests.count(pytest_test(report), False) == (1, ["a_test.b", ".c"])
 
 
+def test_what_was_skipped_is_named_with_why(tmp_path):
+    report = tmp_path / "report"
+    report.write_text('<testsuite><testcase classname="tests.a_test" name="a"/><testcase classname="tests.a_test" name="b">'
+                      '<skipped message="needs root"/></testcase></testsuite>')
+    assert run_tests.skipped(pytest_test(report)) == ["a_test.b: needs root"]
+    report.write_text(json.dumps({"testsuites": [{"name": "Log", "testsuite": [
+        {"name": "A", "status": "RUN", "result": "COMPLETED"}, {"name": "C", "status": "RUN", "result": "SKIPPED"}]}]}))
+    assert run_tests.skipped(gtest(report)) == ["Log.C"]
+    assert run_tests.skipped(gtest()) == []
+
+
 def test_a_program_that_dies_is_a_failure(tmp_path):
     report = tmp_path / "report.json"
     assert run_tests.count(gtest(report), False)[1] == ["log_test (ended without a report)"]
