@@ -32,6 +32,8 @@ struct ControllerOptions {
   size_t operations_queued_max =
       10'000;  // further ones fail with kQuotaExceeded, which is retriable
   size_t message_bytes_limit = 64u << 20;  // largest max.message.bytes that a topic may have
+  // Of the node's settings file, by broker config name: what topics have where nothing else is set.
+  ConfigMap static_configs;
 };
 
 // The node's copy of the cluster's metadata, and (where it leads the quorum, which on a single node

@@ -145,6 +145,7 @@ class RunningNode final : public Node {
     options.data_dir = settings_.data_dir;
     options.behavior.node_id = settings_.node_id;
     options.behavior.message_bytes_limit = settings_.message_bytes_limit;
+    options.behavior.static_configs = settings_.configs;
     options.random = random_.Fork();
     if (settings_.IsCluster()) {
       ASSIGN_OR_RETURN(links_,

@@ -1,6 +1,13 @@
 #include "controller/image/image.h"
 
+#include <algorithm>
+
 namespace gregor {
+
+bool BrokerImage::HasDirectory(const DirectoryId& directory) const {
+  if (directory.IsZero()) return !directories.empty();
+  return std::find(directories.begin(), directories.end(), directory) != directories.end();
+}
 
 const PartitionImage* TopicImage::Partition(PartitionIndex index) const {
   const auto* found = partitions.Find(index);

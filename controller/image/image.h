@@ -40,6 +40,8 @@ struct BrokerImage {
   int32_t feature_level_max = 1;
   // Whether it may lead, and join an ISR.
   bool IsActive() const { return !fenced && !in_controlled_shutdown; }
+  // Whether what lies in this log directory is there; zero: of a replica that has no place yet.
+  bool HasDirectory(const DirectoryId& directory) const;
   friend bool operator==(const BrokerImage&, const BrokerImage&) = default;
 };
 

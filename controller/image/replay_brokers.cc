@@ -43,25 +43,51 @@ Result<void> Replay::Apply(Offset offset, const pb::RegisterBrokerRecord& record
   return {};
 }
 
+namespace {
+
+// The partition after a restart of its leader.
+std::optional<PartitionImage> Restarted(const BrokerImage& broker, const PartitionImage& before) {
+  if (before.leader != broker.id) return std::nullopt;
+  return before;
+}
+
+// The partition as it is with its only replica on this broker.
+std::optional<PartitionImage> OnlyReplica(const BrokerImage& broker, const PartitionImage& before) {
+  if (before.replicas.size() != 1 || before.replicas.front() != broker.id) return std::nullopt;
+  const bool is_led = before.leader == broker.id;
+  const bool is_in_sync = !before.isr.empty();
+  const bool can_serve = broker.IsActive() && broker.HasDirectory(before.directories.front());
+  if (can_serve ? is_led : !is_in_sync) return std::nullopt;
+  // It never had everything: that takes more than a broker's start.
+  if (!is_in_sync && before.eligible.empty()) return std::nullopt;
+  PartitionImage after = before;
+  after.leader = can_serve ? broker.id : NodeId{-1};
+  after.isr = can_serve ? before.replicas : SharedList<NodeId>();
+  after.eligible = can_serve ? SharedList<NodeId>() : before.replicas;
+  return after;
+}
+
+}  // namespace
+
 Result<void> Replay::Apply(const pb::BrokerRestartedRecord& record) {
   ASSIGN_OR_RETURN(const auto broker, Registered(record.node_id()));
   bool exhausted = false;
-  const auto restart = [&](PartitionIndex, const PartitionPtr& before) {
-    std::optional<PartitionPtr> changed;
-    if (before->leader != broker->id) return changed;
-    auto after = std::make_shared<PartitionImage>(*before);
+  const auto change = [&](PartitionIndex,
+                          const PartitionPtr& before) -> std::optional<PartitionPtr> {
+    auto after =
+        record.only_replica() ? OnlyReplica(*broker, *before) : Restarted(*broker, *before);
+    if (!after.has_value()) return std::nullopt;
     const bool raised = Raise(after->leader_epoch.value) && Raise(after->partition_epoch.value);
     exhausted = exhausted || !raised;
-    changed = std::move(after);
-    return changed;
+    return std::make_shared<const PartitionImage>(*std::move(after));
   };
   for (auto& [id, topic] : changed_) {
-    if (topic != nullptr) topic->partitions.Transform(restart);
+    if (topic != nullptr) topic->partitions.Transform(change);
   }
   base_->topics.VisitAll([&](const std::string&, const TopicPtr& topic) {
     if (changed_.count(topic->id) != 0) return;
     auto partitions = topic->partitions;
-    if (!partitions.Transform(restart)) return;
+    if (!partitions.Transform(change)) return;
     auto after = std::make_shared<TopicImage>(*topic);
     after->partitions = std::move(partitions);
     changed_[topic->id] = std::move(after);

@@ -114,6 +114,9 @@ class Resolver {
   }
   double Ratio(std::string_view name) const { return Parse<double>(name, ParseNumber<double>); }
   bool Flag(std::string_view name) const { return Parse<bool>(name, ParseBoolean); }
+  Durability Durable() const {
+    return Trim(Text("durability")) == "replicated" ? Durability::kReplicated : Durability::kSynced;
+  }
 
  private:
   EffectiveConfig Resolve(std::string_view name) const {
@@ -159,8 +162,7 @@ LogConfig ResolveLogConfig(const Resolver& resolve) {
   log.min_compaction_lag_ms = resolve.Number("min.compaction.lag.ms");
   log.max_compaction_lag_ms = resolve.Number("max.compaction.lag.ms");
   log.preallocate = resolve.Flag("preallocate");
-  log.durability = Trim(resolve.Text("durability")) == "replicated" ? Durability::kReplicated
-                                                                    : Durability::kSynced;
+  log.durability = resolve.Durable();
   log.flush_messages = resolve.Number("flush.messages");
   log.flush_ms = resolve.Number("flush.ms");
   return log;
@@ -268,6 +270,22 @@ TopicSettings ResolveTopicSettings(const TopicImage& topic, const MetadataImage&
   settings.min_insync_replicas = static_cast<int32_t>(resolve.Number("min.insync.replicas"));
   settings.compression = ParseCodec(Trim(resolve.Text("compression.type")));
   return settings;
+}
+
+int32_t ResolveMinInsyncReplicas(const TopicImage& topic, const MetadataImage& image,
+                                 const ConfigMap& static_configs) {
+  const Resolver resolve(topic, image, NodeId{-1}, static_configs);
+  return static_cast<int32_t>(resolve.Number("min.insync.replicas"));
+}
+
+bool ResolveUncleanElection(const TopicImage& topic, const MetadataImage& image,
+                            const ConfigMap& static_configs) {
+  return Resolver(topic, image, NodeId{-1}, static_configs).Flag("unclean.leader.election.enable");
+}
+
+Durability ResolveDurability(const TopicImage& topic, const MetadataImage& image, NodeId node,
+                             const ConfigMap& static_configs) {
+  return Resolver(topic, image, node, static_configs).Durable();
 }
 
 }  // namespace gregor

@@ -90,6 +90,17 @@ struct TopicSettings {
 TopicSettings ResolveTopicSettings(const TopicImage& topic, const MetadataImage& image, NodeId node,
                                    const ConfigMap& static_configs);
 
+// Effective values as the controller needs them to say who leads. `static_configs`: of its own
+// node, which the others should have, too. min.insync.replicas and
+// unclean.leader.election.enable are the cluster's: what single brokers have set does not count.
+int32_t ResolveMinInsyncReplicas(const TopicImage& topic, const MetadataImage& image,
+                                 const ConfigMap& static_configs);
+bool ResolveUncleanElection(const TopicImage& topic, const MetadataImage& image,
+                            const ConfigMap& static_configs);
+// Of the topic's replicas on `node`.
+Durability ResolveDurability(const TopicImage& topic, const MetadataImage& image, NodeId node,
+                             const ConfigMap& static_configs);
+
 }  // namespace gregor
 
 #endif  // GREGOR_CONTROLLER_IMAGE_TOPIC_CONFIGS_H_
