@@ -1,8 +1,7 @@
-// Operations on configs, brokers and producer ids.
+// Operations on configs and producer ids.
 #include <algorithm>
 #include <charconv>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "controller/image/rows.h"
@@ -168,43 +167,6 @@ Result<Planned> Plan(const AlterConfigs& operation, const PlanContext& context) 
   Planned planned;
   for (const auto& [resource, change] : changes) AddConfigRecord(resource, change, planned.records);
   planned.answer = [results = std::move(results)](const MetadataImage&, Offset) { return results; };
-  return planned;
-}
-
-Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context) {
-  const BrokerImage& broker = operation.broker;
-  const MetadataImage& image = context.image;
-  const auto refuse = [&](const std::string& what) {
-    return Error(Reason::kInvalidArgument,
-                 "broker " + std::to_string(broker.id.value) + " cannot register: " + what);
-  };
-  if (broker.id.value < 0) return refuse("node ids begin at 0");
-  const std::set<DirectoryId> directories(broker.directories.begin(), broker.directories.end());
-  if (directories.size() != broker.directories.size() || directories.count(DirectoryId{}) != 0)
-    return refuse("its log directories have no ids of their own");
-  std::optional<Error> taken;
-  image.brokers.VisitAll([&](NodeId node, const auto& other) {
-    if (node == broker.id || taken.has_value()) return;
-    for (const DirectoryId& id : other->directories) {
-      if (directories.count(id) != 0)
-        taken = refuse("log directory " + id.ToString() + " belongs to broker " +
-                       std::to_string(node.value) + " (was it copied?)");
-    }
-  });
-  if (taken.has_value()) return *taken;
-  if (broker.feature_level_min < 1 || broker.feature_level_min > image.feature_level ||
-      broker.feature_level_max < image.feature_level) {
-    return refuse("it supports feature levels " + std::to_string(broker.feature_level_min) +
-                  " to " + std::to_string(broker.feature_level_max) + ", and the cluster is at " +
-                  std::to_string(image.feature_level));
-  }
-  Planned planned;
-  planned.records.push_back(MakeBrokerRecord(broker, false));
-  const BrokerImage* const before = image.Broker(broker.id);
-  const bool goes_on = before != nullptr && before->incarnation == broker.incarnation;
-  if (!goes_on)
-    planned.records.emplace_back().mutable_broker_restarted()->set_node_id(broker.id.value);
-  planned.answer = [](const MetadataImage&, Offset base) { return BrokerEpoch{base.value}; };
   return planned;
 }
 

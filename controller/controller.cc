@@ -60,7 +60,9 @@ Result<std::unique_ptr<Controller>> Controller::OpenAndWait(Options options,
 }
 
 ControllerImpl::ControllerImpl(Options options)
-    : options_(std::move(options)), image_(std::make_shared<const MetadataImage>()) {}
+    : options_(std::move(options)),
+      image_(std::make_shared<const MetadataImage>()),
+      sessions_(options_.behavior.broker_sessions) {}
 
 ControllerImpl::~ControllerImpl() {
   if (*alive_) *alive_ = false;
@@ -220,6 +222,7 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
   if (leader.leader != options_.behavior.node_id) return EndFollowing();
   leading_ = leader.term;
   speculative_ = image_;
+  WatchBrokers();
   producer_ids_from_ =
       image_->next_producer_id +
       kProducerIdBlock * static_cast<int64_t>(options_.random.Below(kProducerIdBlocksSkippedMax));

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "base/task.h"
+#include "controller/broker_sessions.h"
 #include "controller/image/controller_api.h"
 #include "controller/image/image.h"
 #include "controller/image/image_store.h"
@@ -34,6 +35,7 @@ struct ControllerOptions {
   size_t message_bytes_limit = 64u << 20;  // largest max.message.bytes that a topic may have
   // Of the node's settings file, by broker config name: what topics have where nothing else is set.
   ConfigMap static_configs;
+  BrokerSessions::Options broker_sessions;
 };
 
 // The node's copy of the cluster's metadata, and (where it leads the quorum, which on a single node

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,7 +28,8 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // `self` is this object; it goes to `opened`, or away. Thread: the loop.
   void Start(std::unique_ptr<ControllerImpl> self, Opened opened);
 
-  void Execute(MetadataOperation operation, const OperationContext& context, OperationDone done) override;
+  void Execute(MetadataOperation operation, const OperationContext& context,
+               OperationDone done) override;
 
   ImagePtr image() const override { return std::atomic_load(&image_); }
   std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) override;
@@ -60,6 +62,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // MetadataLog::Listener
   void OnCommitted(CommittedRecords batch) override;
   void OnLeader(const QuorumLeader& leader) override;
+  void OnConnection(NodeId node, bool is_there) override;
   void OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) override;
   void OnFailure(const Error& error) override;
 
@@ -76,6 +79,9 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // Applies `records` to the speculative image and appends them. The delta's image is the new one.
   Result<MetadataDelta> Append(const std::vector<pb::MetadataRecord>& records);
   MetadataDelta Replayed(const std::vector<pb::MetadataRecord>& records) const;
+  // Fences brokers that are not heard of any more; again and again while this node leads.
+  void WatchBrokers();
+  void FenceSilent();
   void AnswerWhenCommitted(Offset end, std::optional<MetadataDelta> delta,
                            CommitQueue::Answer answer);
   void AnswerCommitted(Offset committed, size_t record_bytes);
@@ -95,6 +101,9 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   int64_t producer_ids_from_ = 0;  // of the term
   ImagePtr speculative_;           // with everything appended, while leading
   CommitQueue waiting_;
+  BrokerSessions sessions_;
+  std::set<NodeId> lost_;  // nodes to which there was a connection
+  std::optional<TimerId> sessions_timer_;
   std::atomic<QuorumLeader> leader_{QuorumLeader{}};  // any thread
   std::atomic<size_t> queued_count_{0};  // operations between call and answer; any thread
   std::vector<std::weak_ptr<Observer>> observers_;

@@ -5,7 +5,8 @@
 
 namespace gregor {
 
-void ControllerImpl::Execute(MetadataOperation operation, const OperationContext&, OperationDone done) {
+void ControllerImpl::Execute(MetadataOperation operation, const OperationContext&,
+                             OperationDone done) {
   const bool is_full = queued_count_.fetch_add(1) >= options_.behavior.operations_queued_max;
   OperationDone counted = [this, alive = alive_,
                            done = std::move(done)](Result<OperationAnswer> answer) mutable {
@@ -33,7 +34,12 @@ void ControllerImpl::Take(MetadataOperation operation, bool is_full, OperationDo
                                                          "here: retry")
                     .With("outcome", "NOT_APPLIED"));
   }
-  const PlanContext context{*speculative_, options_.behavior, options_.random, producer_ids_from_};
+  const PlanContext context{*speculative_,
+                            options_.behavior,
+                            options_.random,
+                            sessions_,
+                            options_.loop->clock().Now(),
+                            producer_ids_from_};
   std::visit(
       [&](const auto& each) { Settle(Plan(each, context), IsValidateOnly(each), std::move(done)); },
       operation);
@@ -66,6 +72,49 @@ void ControllerImpl::Settle(Result<Planned> plan, bool validate_only, OperationD
         if (failed == nullptr) return done(std::move(answer));
         done(*failed);
       });
+}
+
+void ControllerImpl::OnConnection(NodeId node, bool is_there) {
+  if (is_there) {
+    lost_.erase(node);
+  } else if (lost_.insert(node).second && leading_.has_value()) {
+    sessions_.OnLost(node, options_.loop->clock().Now());
+  }
+}
+
+void ControllerImpl::WatchBrokers() {
+  std::vector<NodeId> unfenced;
+  speculative_->brokers.VisitAll([&](NodeId node, const auto& broker) {
+    if (!broker->fenced) unfenced.push_back(node);
+  });
+  const MonotonicTime now = options_.loop->clock().Now();
+  sessions_.Begin(unfenced, now);
+  // Whoever ended together with the last leader is not waited for either.
+  for (const NodeId node : lost_) sessions_.OnLost(node, now);
+  if (!sessions_timer_.has_value()) FenceSilent();
+}
+
+void ControllerImpl::FenceSilent() {
+  sessions_timer_.reset();
+  if (!leading_.has_value()) return;
+  // One after the other: what one leaves may be what the next one cannot take.
+  for (const NodeId node : sessions_.Expired(options_.loop->clock().Now())) {
+    Planned planned{PlanFence(node, *speculative_, options_.behavior),
+                    [](const MetadataImage&, Offset) { return std::monostate(); }};
+    if (planned.records.empty()) {
+      sessions_.Forget(node);
+      continue;
+    }
+    LOG(WARNING) << "Broker " << node << " is not heard of any more: it is fenced";
+    Settle(std::move(planned), false, [node](Result<OperationAnswer> answer) {
+      LOG_IF(WARNING, !answer.ok())
+          << "Broker " << node << " could not be fenced: " << answer.error();
+    });
+  }
+  sessions_timer_ = options_.loop->After(options_.behavior.broker_sessions.heartbeat_interval / 4,
+                                         "controller.sessions", [this, alive = alive_] {
+                                           if (*alive) FenceSilent();
+                                         });
 }
 
 void ControllerImpl::AnswerWhenCommitted(Offset end, std::optional<MetadataDelta> delta,

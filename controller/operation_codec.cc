@@ -95,9 +95,24 @@ struct Encoder {
   void operator()(const RegisterBroker& operation) {
     *request.mutable_register_broker()->mutable_broker() =
         MakeBrokerRecord(operation.broker, false).register_broker();
+    request.mutable_register_broker()->set_stopped_cleanly(operation.stopped_cleanly);
   }
   void operator()(const AllocateProducerIds& operation) {
     request.mutable_allocate_producer_ids()->set_count(operation.count);
+  }
+  void operator()(const BrokerHeartbeat& operation) {
+    auto& out = *request.mutable_broker_heartbeat();
+    out.set_node_id(operation.broker.value);
+    out.set_broker_epoch(operation.epoch.value);
+    out.set_metadata_offset(operation.metadata_offset.value);
+    out.set_wants_to_stop(operation.wants_to_stop);
+  }
+  void operator()(const SetBrokerFence& operation) {
+    request.mutable_set_broker_fence()->set_node_id(operation.broker.value);
+    request.mutable_set_broker_fence()->set_fenced(operation.fenced);
+  }
+  void operator()(const UnregisterBroker& operation) {
+    request.mutable_unregister_broker()->set_node_id(operation.broker.value);
   }
 };
 
@@ -221,7 +236,12 @@ Result<MetadataOperation> Read(const pb::RegisterBrokerOperation& message) {
   auto broker = RegisteredBroker(Offset{0}, message.broker());
   if (!broker.ok()) return Malformed("registers " + broker.error().message);
   broker->epoch = BrokerImage().epoch;
-  return MetadataOperation(RegisterBroker{*std::move(broker)});
+  return MetadataOperation(RegisterBroker{*std::move(broker), message.stopped_cleanly()});
+}
+
+MetadataOperation Read(const pb::BrokerHeartbeatOperation& message) {
+  return BrokerHeartbeat{NodeId{message.node_id()}, BrokerEpoch{message.broker_epoch()},
+                         Offset{message.metadata_offset()}, message.wants_to_stop()};
 }
 
 // --- answers ---
@@ -265,6 +285,10 @@ struct AnswerEncoder {
     }
   }
   void operator()(BrokerEpoch epoch) { response.set_broker_epoch(epoch.value); }
+  void operator()(const BrokerStatus& status) {
+    response.mutable_broker_status()->set_fenced(status.fenced);
+    response.mutable_broker_status()->set_may_stop(status.may_stop);
+  }
   void operator()(const ProducerIdBlock& block) {
     response.mutable_producer_ids()->set_first(block.first);
     response.mutable_producer_ids()->set_count(block.count);
@@ -335,6 +359,10 @@ struct AnswerDecoder {
     } else if constexpr (std::is_same_v<Answer, BrokerEpoch>) {
       if (!Is(Case::kBrokerEpoch)) return Other();
       return OperationAnswer(BrokerEpoch{response.broker_epoch()});
+    } else if constexpr (std::is_same_v<Answer, BrokerStatus>) {
+      if (!Is(Case::kBrokerStatus)) return Other();
+      return OperationAnswer(
+          BrokerStatus{response.broker_status().fenced(), response.broker_status().may_stop()});
     } else {
       return Is(Case::kProducerIds) ? ProducerIds(operation.count) : Other();
     }
@@ -393,6 +421,13 @@ Result<MetadataOperation> DecodeOperation(const pb::OperationRequest& request) {
       return Read(request.register_broker());
     case pb::OperationRequest::kAllocateProducerIds:
       return MetadataOperation(AllocateProducerIds{request.allocate_producer_ids().count()});
+    case pb::OperationRequest::kBrokerHeartbeat:
+      return Read(request.broker_heartbeat());
+    case pb::OperationRequest::kSetBrokerFence:
+      return MetadataOperation(SetBrokerFence{NodeId{request.set_broker_fence().node_id()},
+                                              request.set_broker_fence().fenced()});
+    case pb::OperationRequest::kUnregisterBroker:
+      return MetadataOperation(UnregisterBroker{NodeId{request.unregister_broker().node_id()}});
     case pb::OperationRequest::OPERATION_NOT_SET:
       break;
   }

@@ -42,7 +42,8 @@ class OperationRouter final : public ControllerApi {
   // REQUIRES: closed, or the loop has stopped.
   ~OperationRouter() override;
 
-  void Execute(MetadataOperation operation, const OperationContext& context, OperationDone done) override;
+  void Execute(MetadataOperation operation, const OperationContext& context,
+               OperationDone done) override;
 
   // Answers what waits with kNotController; nothing may be asked afterwards. `done` runs on the
   // loop. Thread: any.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "controller/broker_sessions.h"
 #include "controller/controller.h"
 #include "controller/image/operation.h"
 #include "controller/image/records.h"
@@ -19,6 +20,8 @@ struct PlanContext {
   const MetadataImage& image;  // with everything appended before
   const ControllerOptions& options;
   Random& random;
+  BrokerSessions& sessions;
+  MonotonicTime now;
   // Producer ids are given from here on, as far as that leaves ids enough.
   int64_t producer_ids_from = 0;
 };
@@ -36,6 +39,14 @@ Result<Planned> Plan(const AddPartitions& operation, const PlanContext& context)
 Result<Planned> Plan(const AlterConfigs& operation, const PlanContext& context);  // never fails
 Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context);
 Result<Planned> Plan(const AllocateProducerIds& operation, const PlanContext& context);
+Result<Planned> Plan(const BrokerHeartbeat& operation, const PlanContext& context);
+Result<Planned> Plan(const SetBrokerFence& operation, const PlanContext& context);
+Result<Planned> Plan(const UnregisterBroker& operation, const PlanContext& context);
+
+// Fences a broker that is not heard of any more. No records where it is fenced already, or not
+// registered.
+std::vector<pb::MetadataRecord> PlanFence(NodeId broker, const MetadataImage& image,
+                                          const ControllerOptions& options);
 
 // Configs of a topic as they may be set. Fails with kInvalidConfig.
 Result<void> CheckNewConfigs(const ConfigMap& configs, const ControllerOptions& options);

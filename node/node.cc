@@ -1,5 +1,7 @@
 #include "node/node.h"
 
+#include <csignal>
+
 #include <algorithm>
 #include <cstdlib>
 #include <thread>
@@ -12,6 +14,7 @@
 #include "base/random.h"
 #include "base/thread_annotations.h"
 #include "broker/broker.h"
+#include "broker/controller_session.h"
 #include "broker/grpc/grpc_log.h"
 #include "broker/grpc/server.h"
 #include "broker/http/http_server.h"
@@ -146,6 +149,8 @@ class RunningNode final : public Node {
     options.behavior.node_id = settings_.node_id;
     options.behavior.message_bytes_limit = settings_.message_bytes_limit;
     options.behavior.static_configs = settings_.configs;
+    options.behavior.broker_sessions.timeout = settings_.broker_session_timeout;
+    options.behavior.broker_sessions.heartbeat_interval = settings_.broker_heartbeat;
     options.random = random_.Fork();
     if (settings_.IsCluster()) {
       ASSIGN_OR_RETURN(links_,
@@ -250,7 +255,7 @@ class RunningNode final : public Node {
   }
 
   Result<void> Register() {
-    BrokerImage& image = registration_;
+    BrokerImage image;
     image.id = settings_.node_id;
     image.incarnation = random_.NewUuid<DirectoryId>().bytes;
     image.rack = settings_.rack;
@@ -258,8 +263,21 @@ class RunningNode final : public Node {
     image.listeners["grpc"] = Advertised(settings_.advertise_grpc, grpc());
     image.listeners["http"] = Advertised(settings_.advertise_http, http());
     for (const auto& directory : directories_) image.directories.push_back(directory->id());
-    const auto registered = WaitFor<Result<BrokerEpoch>>(
-        [&](auto done) { operations_->Run(RegisterBroker{image}, std::move(done)); });
+    ControllerSession::Options session;
+    session.loop = controller_loop_.get();
+    session.controller = operations_;
+    session.image = [this] { return controller_->image(); };
+    session.broker = std::move(image);
+    session.stopped_cleanly =
+        failed_directories_.empty() &&
+        std::all_of(directories_.begin(), directories_.end(),
+                    [](const auto& directory) { return directory->was_clean(); });
+    session.heartbeat_interval = settings_.broker_heartbeat;
+    session.session_timeout = settings_.broker_session_timeout;
+    session.on_replaced = [](const Error&) { raise(SIGTERM); };
+    session_ = std::make_unique<ControllerSession>(std::move(session));
+    const auto registered =
+        WaitFor<Result<BrokerEpoch>>([&](auto done) { session_->Start(std::move(done)); });
     if (!registered.ok()) return registered.error();
     return {};
   }
@@ -268,12 +286,7 @@ class RunningNode final : public Node {
   void FollowDirectories() {
     for (const auto& directory : directories_) {
       directory->OnFailure(*controller_loop_, [this, id = directory->id()](const Error&) {
-        std::erase(registration_.directories, id);
-        operations_->Run(RegisterBroker{registration_}, [](Result<BrokerEpoch> registered) {
-          LOG_IF(WARNING, !registered.ok())
-              << "New partitions may yet be placed in the log directory that failed: "
-              << registered.error();
-        });
+        session_->RemoveDirectory(id);
       });
     }
   }
@@ -294,6 +307,15 @@ class RunningNode final : public Node {
       if (result.ok()) result = std::move(error);
     };
     const Deadline deadline(timeout);
+    const auto step = [&](auto start) {
+      return deadline.WaitFor<bool>(
+          [&](auto done) { start(Task([done = std::move(done)]() mutable { done(true); })); });
+    };
+    // Others take over first.
+    if (session_ != nullptr) {
+      step([&](Task done) { session_->PrepareStop(timeout / 2, std::move(done)); });
+      step([&](Task done) { session_->Close(std::move(done)); });
+    }
     bool logs_closed = broker_ == nullptr;
     if (broker_ != nullptr) {
       const auto failures =
@@ -357,7 +379,7 @@ class RunningNode final : public Node {
   ControllerApi* operations_ = nullptr;      // of the router, or of the controller
   std::vector<std::unique_ptr<LogDirectory>> directories_;
   std::vector<LogDirs::Failed> failed_directories_;
-  BrokerImage registration_;  // once it serves: of the controller's loop
+  std::unique_ptr<ControllerSession> session_;
   std::unique_ptr<Broker> broker_;
   std::shared_ptr<void> watch_;
   std::unique_ptr<HttpServer> http_;

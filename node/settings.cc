@@ -169,6 +169,10 @@ Result<void> CheckQuorum(const Settings& settings) {
     return Error(Reason::kInvalidConfig,
                  "key \"quorum.election_timeout\": less than three heartbeats (quorum.heartbeat): "
                  "one that comes late would cost the active controller its place");
+  if (settings.broker_session_timeout < 3 * settings.broker_heartbeat)
+    return Error(Reason::kInvalidConfig,
+                 "key \"broker.session_timeout\": less than three heartbeats (broker.heartbeat): "
+                 "one that comes late would cost a broker what it leads");
   if (!settings.internal_tls.IsSet() && !settings.internal_tls.IsEmpty())
     return Error(Reason::kInvalidConfig,
                  "key \"internal_tls\": ca, certificate and key are needed, all three");

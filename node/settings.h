@@ -61,6 +61,8 @@ struct Settings {
   bool insecure_internal = false;  // whether it may be reached from elsewhere without security
   Duration quorum_heartbeat = std::chrono::milliseconds(150);
   Duration quorum_election_timeout = std::chrono::seconds(1);
+  Duration broker_heartbeat = std::chrono::milliseconds(500);
+  Duration broker_session_timeout = std::chrono::seconds(6);
   int64_t event_loops = 0;  // 0: cores - 1, at least one
   int64_t disk_read_threads = 2;
   int64_t disk_background_threads = 2;

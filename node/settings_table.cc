@@ -210,6 +210,14 @@ const SettingSpec kSettings[] = {
      "After this long, up to twice as long, without a sign of the active controller the others "
      "elect a new one. A lost connection counts at once.",
      SetDuration<&Settings::quorum_election_timeout, 100, 60'000>},
+    {"broker.heartbeat", "", "time", "50ms to 10s", "500ms",
+     "How often a broker tells the active controller that it is alive. The same on all nodes.",
+     SetDuration<&Settings::broker_heartbeat, 50, 10'000>},
+    {"broker.session_timeout", "", "time", "1s to 10m", "6s",
+     "A broker that says nothing for so long is fenced: others lead what they can of its "
+     "partitions. One whose connection to the active controller is lost has one and a half "
+     "heartbeats.",
+     SetDuration<&Settings::broker_session_timeout, 1'000, 600'000>},
     {"listen.grpc", "grpc-listen", "host:port", "port 0: a free one", "127.0.0.1:9094",
      "Where the gRPC API listens.", SetAddress<&Settings::listen_grpc>},
     {"listen.http", "http-listen", "host:port", "port 0: a free one", "127.0.0.1:9095",

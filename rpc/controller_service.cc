@@ -68,11 +68,13 @@ Result<void> CheckCaller(const internal::v1::OperationRequest& request,
                          const Result<std::optional<NodeId>>& certified) {
   if (!certified.ok()) return Error(certified.error()).With("outcome", "NOT_APPLIED");
   const std::optional<NodeId> caller = *certified;
-  if (!caller.has_value() || !request.has_register_broker()) return {};
-  const int32_t registered = request.register_broker().broker().node_id();
-  if (registered == caller->value) return {};
-  return Error(Reason::kInvalidArgument, "broker " + std::to_string(registered) +
-                                             " would be registered with the certificate of node " +
+  if (!caller.has_value()) return {};
+  int32_t named = caller->value;
+  if (request.has_register_broker()) named = request.register_broker().broker().node_id();
+  if (request.has_broker_heartbeat()) named = request.broker_heartbeat().node_id();
+  if (named == caller->value) return {};
+  return Error(Reason::kInvalidArgument, "broker " + std::to_string(named) +
+                                             " is spoken for with the certificate of node " +
                                              std::to_string(caller->value))
       .With("outcome", "NOT_APPLIED");
 }

@@ -35,6 +35,7 @@ struct BrokerImage {
   bool fenced = false;                        // it leads nothing, and is in no ISR
   bool fenced_by_hand = false;                // by an operator, until one lifts it
   bool in_controlled_shutdown = false;        // it hands over what it leads, and joins no ISR
+  Offset changed_at{0};                       // of the record that last registered or changed it
   // Feature levels that it supports.
   int32_t feature_level_min = 1;
   int32_t feature_level_max = 1;

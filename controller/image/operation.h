@@ -90,15 +90,57 @@ struct AlterConfigs {
   bool validate_only = false;
 };
 
-// Registers a started broker, and raises the leader epoch of every partition that it leads, in
-// the same batch, before it serves. One that is registered with this very incarnation goes on,
-// and only says something else of itself: log directories that it names no more get no new
-// partitions. Answers with the broker's epoch. Fails with kInvalidArgument.
+// Registers a started broker, and settles in the same batch, before it serves, what it leads: all
+// of it under a new leader epoch. One that is registered with this very incarnation goes on, and
+// only says something else of itself: log directories that it names no more get no new
+// partitions. Answers with the broker's epoch. Fails with kInvalidArgument,
+// kDuplicateBrokerRegistration (another process of that id is alive).
 struct RegisterBroker {
   using Answer = BrokerEpoch;
   static constexpr char kName[] = "register_broker";
 
-  BrokerImage broker;  // its epoch is what the answer says
+  BrokerImage broker;  // its epoch and state are what comes of it
+  // The process before ended after everything was synced: it has lost nothing.
+  bool stopped_cleanly = false;
+};
+
+struct BrokerStatus {
+  bool fenced = false;
+  // Asked to stop: nobody needs it any more.
+  bool may_stop = false;
+};
+
+// A registered broker is alive; said every so often (soft state: nothing is written, unless it is
+// to be unfenced, or begins to stop). Fails with kBrokerIdNotRegistered (it was unregistered: it
+// may register again), kStaleBrokerEpoch (another process has registered since).
+struct BrokerHeartbeat {
+  using Answer = BrokerStatus;
+  static constexpr char kName[] = "broker_heartbeat";
+
+  NodeId broker{-1};
+  BrokerEpoch epoch{-1};
+  // Version of its image: it has seen everything before.
+  Offset metadata_offset{0};
+  // It is about to stop: what it leads goes to others.
+  bool wants_to_stop = false;
+};
+
+// Fences a broker by hand, or lifts that. Fails with kBrokerIdNotRegistered.
+struct SetBrokerFence {
+  using Answer = void;
+  static constexpr char kName[] = "set_broker_fence";
+
+  NodeId broker{-1};
+  bool fenced = false;
+};
+
+// Forgets a broker that has gone for good. Fails with kBrokerIdNotRegistered, kInvalidArgument (it
+// is alive, or has replicas).
+struct UnregisterBroker {
+  using Answer = void;
+  static constexpr char kName[] = "unregister_broker";
+
+  NodeId broker{-1};
 };
 
 struct ProducerIdBlock {
@@ -115,12 +157,13 @@ struct AllocateProducerIds {
   int64_t count = 0;
 };
 
-using MetadataOperation = std::variant<CreateTopic, DeleteTopic, AddPartitions, AlterConfigs,
-                                       RegisterBroker, AllocateProducerIds>;
+using MetadataOperation =
+    std::variant<CreateTopic, DeleteTopic, AddPartitions, AlterConfigs, RegisterBroker,
+                 AllocateProducerIds, BrokerHeartbeat, SetBrokerFence, UnregisterBroker>;
 
 // The answer of any operation; one without an answer has monostate.
-using OperationAnswer =
-    std::variant<std::monostate, TopicPtr, std::vector<Result<void>>, BrokerEpoch, ProducerIdBlock>;
+using OperationAnswer = std::variant<std::monostate, TopicPtr, std::vector<Result<void>>,
+                                     BrokerEpoch, ProducerIdBlock, BrokerStatus>;
 using OperationDone = UniqueFunction<void(Result<OperationAnswer>)>;
 
 // Who asks, and how long an answer is of use. One that does not come in time is kNotController with

@@ -78,7 +78,7 @@ Result<void> Replay::Dispatch(Offset offset, const pb::MetadataRecord& record) {
     case pb::MetadataRecord::kBrokerRestarted:
       return Apply(record.broker_restarted());
     case pb::MetadataRecord::kBrokerChange:
-      return Apply(record.broker_change());
+      return Apply(offset, record.broker_change());
     case pb::MetadataRecord::kUnregisterBroker:
       return Apply(record.unregister_broker());
     case pb::MetadataRecord::kProducerIds:

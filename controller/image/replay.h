@@ -57,7 +57,7 @@ class Replay {
   Result<void> Apply(const pb::ConfigRecord& record);
   Result<void> Apply(Offset offset, const pb::RegisterBrokerRecord& record);
   Result<void> Apply(const pb::BrokerRestartedRecord& record);
-  Result<void> Apply(const pb::BrokerChangeRecord& record);
+  Result<void> Apply(Offset offset, const pb::BrokerChangeRecord& record);
   Result<void> Apply(const pb::UnregisterBrokerRecord& record);
   Result<void> Apply(const pb::ProducerIdsRecord& record);
 

@@ -10,6 +10,7 @@ Result<BrokerImage> RegisteredBroker(Offset offset, const pb::RegisterBrokerReco
   broker.id = NodeId{record.node_id()};
   // A snapshot says when it was registered, the log does by where it is.
   broker.epoch = BrokerEpoch{record.broker_epoch() != 0 ? record.broker_epoch() : offset.value};
+  broker.changed_at = Offset{record.changed_at() != 0 ? record.changed_at() : offset.value};
   DirectoryId incarnation;
   if (record.node_id() < 0 || broker.epoch.value < 0 || !ReadId(record.incarnation(), &incarnation))
     return Contradiction("a broker without a valid id, epoch and incarnation");
@@ -96,12 +97,13 @@ Result<void> Replay::Apply(const pb::BrokerRestartedRecord& record) {
   return {};
 }
 
-Result<void> Replay::Apply(const pb::BrokerChangeRecord& record) {
+Result<void> Replay::Apply(Offset offset, const pb::BrokerChangeRecord& record) {
   ASSIGN_OR_RETURN(BrokerImage broker, Registered(record.node_id(), record.broker_epoch()));
   if (record.has_fenced()) broker.fenced = record.fenced();
   if (record.has_fenced_by_hand()) broker.fenced_by_hand = record.fenced_by_hand();
   if (record.has_in_controlled_shutdown())
     broker.in_controlled_shutdown = record.in_controlled_shutdown();
+  broker.changed_at = offset;
   now_.brokers.Set(broker.id, std::make_shared<const BrokerImage>(broker));
   brokers_changed_ = true;
   return {};

@@ -213,7 +213,10 @@ pb::MetadataRecord MakeBrokerRecord(const BrokerImage& broker, bool with_epoch) 
   made.set_feature_level_min(broker.feature_level_min);
   made.set_feature_level_max(broker.feature_level_max);
   made.set_fenced(broker.fenced);
-  if (with_epoch) made.set_broker_epoch(broker.epoch.value);
+  if (with_epoch) {
+    made.set_broker_epoch(broker.epoch.value);
+    made.set_changed_at(broker.changed_at.value);
+  }
   made.set_in_controlled_shutdown(broker.in_controlled_shutdown);
   made.set_fenced_by_hand(broker.fenced_by_hand);
   return record;

@@ -50,6 +50,8 @@ class MetadataLog {
     // A new leader, or none. When it is this node everything committed in earlier terms has been
     // delivered before.
     virtual void OnLeader(const QuorumLeader& leader) = 0;
+    // A connection to or from the node is there, or was lost: its process may have ended.
+    virtual void OnConnection(NodeId node, bool is_there) = 0;
     // What comes next lies before the log of `leader`: its snapshot of `snapshot`, or a newer one,
     // is to be fetched and handed to Install(). Said again from time to time until that is done.
     virtual void OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) = 0;

@@ -141,10 +141,12 @@ void RaftLog::OnMessage(raft::Message message) {
 
 void RaftLog::OnConnected(NodeId node) {
   Step([this, node](MonotonicTime now) { core_->OnConnected(now, node); });
+  if (listener_ != nullptr) listener_->OnConnection(node, true);
 }
 
 void RaftLog::OnDisconnected(NodeId node) {
   Step([this, node](MonotonicTime now) { core_->OnDisconnected(now, node); });
+  if (listener_ != nullptr) listener_->OnConnection(node, false);
 }
 
 void RaftLog::ArmTimer() {

@@ -145,7 +145,8 @@ class FakeBroker : public BrokerApi, public ControllerApi {
 
   // --- ControllerApi ---
 
-  void Execute(MetadataOperation operation, const OperationContext& context, OperationDone done) override {
+  void Execute(MetadataOperation operation, const OperationContext& context,
+               OperationDone done) override {
     timeout = context.timeout;
     std::visit([&](const auto& each) { Answer(each, std::move(done)); }, operation);
   }

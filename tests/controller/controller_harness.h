@@ -36,6 +36,7 @@ class ControllerHarness {
   explicit ControllerHarness(uint64_t seed)
       : scheduler_(seed), files_(seed, &scheduler_.trace()), random_(seed) {
     behavior.node_id = NodeId{1};
+    behavior.broker_sessions.timeout = std::chrono::hours(1000);  // nobody speaks for the brokers
     FormatOptions format;
     format.request_id_key[0] = 7;
     const auto formatted = FormatDirectory(files_, kDataDir, format, random_);

@@ -39,6 +39,8 @@ class ControllerThreads : public testing::Test {
     options.disk = disk_.get();
     options.data_dir = data_dir();
     options.behavior.node_id = NodeId{1};
+    options.behavior.broker_sessions.timeout =
+        std::chrono::hours(1000);  // nobody speaks for the brokers
     options.random = Random(2);
     auto opened = Controller::OpenAndWait(std::move(options));
     CHECK(opened.ok()) << opened.error();
@@ -136,6 +138,8 @@ TEST_F(ControllerThreads, TwoProcessesDoNotShareADirectory) {
   options.disk = disk.get();
   options.data_dir = data_dir();
   options.behavior.node_id = NodeId{1};
+  options.behavior.broker_sessions.timeout =
+      std::chrono::hours(1000);  // nobody speaks for the brokers
   const auto second = Controller::OpenAndWait(std::move(options));
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.error().reason, Reason::kStorageError);

@@ -88,7 +88,8 @@ class FakeController final : public Controller {
     while (batches.size() < leader.batches.size()) Apply(leader.batches[batches.size()]);
   }
 
-  void Execute(MetadataOperation operation, const OperationContext& context, OperationDone done) override {
+  void Execute(MetadataOperation operation, const OperationContext& context,
+               OperationDone done) override {
     loop_.Post("fake.operation", [this, operation = std::move(operation), context,
                                   done = std::move(done)]() mutable {
       ++asked;
@@ -141,7 +142,8 @@ class FakeController final : public Controller {
       return done(Error(Reason::kNotController, "not here").With("outcome", "NOT_APPLIED"));
     const ImagePtr before = image();
     options_.node_id = node_;
-    const PlanContext context{*before, options_, random_};
+    BrokerSessions sessions{{}};
+    const PlanContext context{*before, options_, random_, sessions, loop_.clock().Now()};
     auto planned = std::visit([&](const auto& each) { return Plan(each, context); }, operation);
     if (!planned.ok()) return done(std::move(planned).error());
     if (!std::visit([](const auto& each) { return IsValidateOnly(each); }, operation)) {

@@ -35,7 +35,8 @@ Error Refusal(const pb::OperationRequest& request) {
 }
 
 // Of an answer that another node gives.
-Result<OperationAnswer> Received(const MetadataOperation& operation, const Result<OperationAnswer>& answer,
+Result<OperationAnswer> Received(const MetadataOperation& operation,
+                                 const Result<OperationAnswer>& answer,
                                  const MetadataImage& image) {
   pb::OperationResponse response;
   EncodeAnswer(answer, response);
@@ -219,7 +220,8 @@ class AnswerCodec : public testing::Test {
     operation.configs = {{"retention.ms", "5"}};
     ControllerOptions options;
     Random random(1);
-    auto plan = Plan(operation, PlanContext{*empty_, options, random});
+    BrokerSessions sessions{{}};
+    auto plan = Plan(operation, PlanContext{*empty_, options, random, sessions, {}});
     CHECK(plan.ok()) << plan.error();
     Replay replay(empty_);
     for (const auto& record : plan->records) CHECK(replay.Apply(empty_->version, record).ok());
@@ -311,8 +313,8 @@ TEST_F(AnswerCodec, AnAnswerToAnotherOperationLeavesTheOutcomeUnknown) {
   AlterConfigs alter;
   alter.alterations.resize(2);
   const std::vector<MetadataOperation> operations = {CreateTopic(),    AddPartitions(),
-                                             DeleteTopic(),    alter,
-                                             RegisterBroker(), AllocateProducerIds{1}};
+                                                     DeleteTopic(),    alter,
+                                                     RegisterBroker(), AllocateProducerIds{1}};
   std::vector<Result<void>> one_result(1);
   const std::vector<OperationAnswer> others = {
       BrokerEpoch{1}, OperationAnswer(), topic_, one_result, topic_, ProducerIdBlock{1, 2}};

@@ -271,6 +271,7 @@ TEST_F(OperationsTest, AnOperationThatIsTooLargeForOneStepIsRefused) {
 
 TEST(Placement, LogDirectoriesThatABrokerNamesNoMoreGetNothing) {
   ControllerHarness node(3);
+  node.behavior.broker_sessions.timeout = std::chrono::seconds(6);
   ASSERT_TRUE(node.Open());
   BrokerImage broker = node.Broker(1);
   const DirectoryId first = broker.directories[0];
@@ -301,6 +302,7 @@ TEST(Placement, LogDirectoriesThatABrokerNamesNoMoreGetNothing) {
   EXPECT_THAT(node.Create(asked).error().message,
               HasSubstr("none of whose log directories takes writes"));
   // Another process of it does begin new epochs.
+  node.scheduler().RunFor(std::chrono::seconds(7));
   broker.incarnation[0] ^= 1;
   broker.directories = {first, second};
   ASSERT_TRUE(registered().ok());

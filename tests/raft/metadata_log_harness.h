@@ -199,6 +199,7 @@ class MetadataLogHarness : private MetadataLog::Listener {
       offset = offset + 1;
     }
   }
+  void OnConnection(NodeId, bool) override {}
   void OnLeader(const QuorumLeader&) override {}
   void OnSnapshotOffered(NodeId, const raft::SnapshotId&) override {}
   void OnFailure(const Error& error) override { failure_ = error; }

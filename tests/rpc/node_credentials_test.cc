@@ -215,7 +215,7 @@ TEST(NodeCredentials, ANodeRegistersItselfOnly) {
   const auto answer = Ask(listener.address(), caller->ForChannelTo(NodeId{1}), request);
   ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
   EXPECT_THAT(answer.response.error().message(),
-              HasSubstr("broker 3 would be registered with the certificate of node 2"));
+              HasSubstr("broker 3 is spoken for with the certificate of node 2"));
   broker.set_node_id(2);
   const auto own = Ask(listener.address(), caller->ForChannelTo(NodeId{1}), request);
   EXPECT_THAT(own.response.error().message(), testing::Not(HasSubstr("would be registered")));

@@ -88,6 +88,8 @@ void BrokerNode::Start(std::function<void()> serving, std::function<void(Result<
   controller.disk = disk;
   controller.data_dir = kDataDir;
   controller.behavior.node_id = kNode;
+  controller.behavior.broker_sessions.timeout =
+      std::chrono::hours(1000);  // nobody speaks for the brokers
   controller.random = random_.Fork();
   controller.persistent_image = false;
   controller.snapshot_record_bytes = options_.snapshot_record_bytes;

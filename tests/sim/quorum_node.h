@@ -94,6 +94,7 @@ class QuorumNode final : private MetadataLog::Listener {
 
   void OnOpened(Result<std::unique_ptr<MetadataLog>> log);
   void OnCommitted(CommittedRecords batch) override;
+  void OnConnection(NodeId, bool) override {}
   void OnLeader(const QuorumLeader& leader) override;
   void OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) override;
   void OnFailure(const Error& error) override { failure_ = error; }

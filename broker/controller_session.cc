@@ -1,0 +1,136 @@
+#include "broker/controller_session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace gregor {
+namespace {
+
+// Between two tries to register, and to be let go.
+constexpr Duration kAskAgain = std::chrono::milliseconds(50);
+
+}  // namespace
+
+void ControllerSession::Start(UniqueFunction<void(Result<BrokerEpoch>)> done) {
+  options_.loop->Post("session.start", [this, alive = alive_, done = std::move(done)]() mutable {
+    if (!*alive) return;
+    started_ = std::move(done);
+    // As long as the controller may take a killed process for this broker, and a little more.
+    give_up_at_ = options_.loop->clock().Now() + 3 * options_.session_timeout / 2;
+    Register();
+  });
+}
+
+void ControllerSession::After(Duration duration, void (ControllerSession::*call)()) {
+  if (timer_.has_value()) options_.loop->Cancel(*timer_);
+  timer_ = options_.loop->After(duration, "session.timer", [this, call, alive = alive_] {
+    if (!*alive) return;
+    timer_.reset();
+    (this->*call)();
+  });
+}
+
+void ControllerSession::Register() {
+  asking_ = true;
+  options_.controller->Run(RegisterBroker{options_.broker, options_.stopped_cleanly},
+                           [this, alive = alive_](Result<BrokerEpoch> registered) {
+                             if (*alive) OnRegistered(std::move(registered));
+                           });
+}
+
+void ControllerSession::OnRegistered(Result<BrokerEpoch> registered) {
+  asking_ = false;
+  if (registered.ok()) {
+    epoch_ = *registered;
+    After(options_.heartbeat_interval, &ControllerSession::Beat);
+    if (started_) std::exchange(started_, {})(epoch_);
+    return;
+  }
+  const bool may_pass = registered.error().reason == Reason::kDuplicateBrokerRegistration ||
+                        registered.error().reason == Reason::kNotController ||
+                        registered.error().reason == Reason::kCommitTimedOut;
+  if (started_ && (!may_pass || options_.loop->clock().Now() >= give_up_at_))
+    return std::exchange(started_, {})(std::move(registered));
+  LOG_IF(WARNING, !started_) << "This broker is not registered: " << registered.error();
+  After(started_ ? kAskAgain : options_.heartbeat_interval, &ControllerSession::Register);
+}
+
+void ControllerSession::RemoveDirectory(const DirectoryId& id) {
+  std::erase(options_.broker.directories, id);
+  // Otherwise it goes with the next registration.
+  if (epoch_.value >= 0 && !asking_) Register();
+}
+
+void ControllerSession::Beat() {
+  if (asking_ || is_replaced_) return;
+  asking_ = true;
+  BrokerHeartbeat beat;
+  beat.broker = options_.broker.id;
+  beat.epoch = epoch_;
+  beat.metadata_offset = options_.image()->version;
+  beat.wants_to_stop = static_cast<bool>(may_stop_);
+  OperationContext context;
+  context.timeout = options_.session_timeout / 2;
+  options_.controller->Run(
+      beat,
+      [this, alive = alive_](Result<BrokerStatus> status) {
+        if (*alive) OnStatus(std::move(status));
+      },
+      context);
+}
+
+void ControllerSession::OnStatus(Result<BrokerStatus> status) {
+  asking_ = false;
+  if (status.ok()) {
+    if (status->fenced != fenced_.exchange(status->fenced)) {
+      LOG(WARNING) << (status->fenced ? "The active controller has fenced this broker"
+                                      : "This broker is not fenced any more");
+    }
+    if (may_stop_ && status->may_stop) return EndStop();
+  } else if (status.error().reason == Reason::kStaleBrokerEpoch) {
+    is_replaced_ = true;
+    LOG(ERROR) << status.error();
+    if (options_.on_replaced) options_.on_replaced(status.error());
+    return EndStop();
+  } else if (status.error().reason == Reason::kBrokerIdNotRegistered) {
+    LOG(WARNING) << "This broker was unregistered though it runs; it registers again";
+    return Register();
+  } else {
+    LOG_EVERY_T(WARNING, 10) << "The active controller was not reached: " << status.error();
+  }
+  if (may_stop_ && options_.loop->clock().Now() >= stop_at_) return EndStop();
+  // One that was fenced by mistake comes back as soon as its image has reached that.
+  const bool is_urgent = may_stop_ || (status.ok() && status->fenced);
+  After(is_urgent ? std::min(kAskAgain, options_.heartbeat_interval) : options_.heartbeat_interval,
+        &ControllerSession::Beat);
+}
+
+void ControllerSession::PrepareStop(Duration timeout, Task done) {
+  options_.loop->Post("session.stop",
+                      [this, alive = alive_, timeout, done = std::move(done)]() mutable {
+                        if (!*alive) return;
+                        may_stop_ = std::move(done);
+                        stop_at_ = options_.loop->clock().Now() + timeout;
+                        if (epoch_.value < 0 || is_replaced_) return EndStop();
+                        options_.loop->After(timeout, "session.stop_at", [this, alive] {
+                          if (*alive) EndStop();
+                        });
+                        if (!asking_) After(Duration(0), &ControllerSession::Beat);
+                      });
+}
+
+void ControllerSession::EndStop() {
+  if (may_stop_) std::exchange(may_stop_, {})();
+}
+
+void ControllerSession::Close(Task done) {
+  options_.loop->Post("session.close", [this, done = std::move(done)]() mutable {
+    *alive_ = false;
+    if (timer_.has_value()) options_.loop->Cancel(*timer_);
+    done();
+  });
+}
+
+}  // namespace gregor

@@ -1,0 +1,143 @@
+// Brokers as the active controller sees them: registration, heartbeats, fencing.
+#include <gmock/gmock.h>
+
+#include "tests/controller/controller_harness.h"
+
+namespace gregor {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+class BrokerLife : public testing::Test {
+ protected:
+  BrokerLife() : node_(11) {
+    node_.behavior.broker_sessions = {.timeout = seconds(6),
+                                      .heartbeat_interval = milliseconds(500)};
+    EXPECT_TRUE(node_.Open());
+  }
+
+  Result<BrokerEpoch> Register(const BrokerImage& broker) {
+    return node_.Await<BrokerEpoch>([&](auto done) {
+      node_.controller().Run(RegisterBroker{broker, false}, std::move(done));
+    });
+  }
+  Result<BrokerStatus> Beat(int32_t node, bool wants_to_stop = false,
+                            std::optional<Offset> seen = std::nullopt) {
+    BrokerHeartbeat beat;
+    beat.broker = NodeId{node};
+    beat.epoch = epoch_;
+    beat.metadata_offset = seen.value_or(node_.image()->version);
+    beat.wants_to_stop = wants_to_stop;
+    return node_.Await<BrokerStatus>(
+        [&](auto done) { node_.controller().Run(beat, std::move(done)); });
+  }
+  Result<void> Fence(int32_t node, bool fenced) {
+    return node_.Await<void>([&](auto done) {
+      node_.controller().Run(SetBrokerFence{NodeId{node}, fenced}, std::move(done));
+    });
+  }
+  Result<void> Unregister(int32_t node) {
+    return node_.Await<void>([&](auto done) {
+      node_.controller().Run(UnregisterBroker{NodeId{node}}, std::move(done));
+    });
+  }
+  void RegisterFirst() {
+    broker_ = node_.Broker(1);
+    const auto registered = Register(broker_);
+    ASSERT_TRUE(registered.ok()) << registered.error();
+    epoch_ = *registered;
+  }
+  const BrokerImage& Image() { return *node_.image()->Broker(NodeId{1}); }
+  void Pass(Duration duration) { node_.scheduler().RunFor(duration); }
+
+  ControllerHarness node_;
+  BrokerImage broker_;
+  BrokerEpoch epoch_;
+};
+
+TEST_F(BrokerLife, OneThatSaysNothingIsFencedAndComesBackOnceItKnows) {
+  RegisterFirst();
+  EXPECT_FALSE(Image().fenced);
+  Pass(milliseconds(5800));
+  EXPECT_FALSE(Image().fenced);
+  const Offset before = node_.image()->version;
+  Pass(milliseconds(500));
+  EXPECT_TRUE(Image().fenced);
+  auto status = Beat(1, false, before);
+  ASSERT_TRUE(status.ok()) << status.error();
+  EXPECT_TRUE(status->fenced) << "it does not know yet that it was fenced";
+  status = Beat(1);
+  ASSERT_TRUE(status.ok());
+  EXPECT_FALSE(status->fenced);
+  EXPECT_FALSE(Image().fenced);
+}
+
+TEST_F(BrokerLife, OneThatSpeaksIsNotFenced) {
+  RegisterFirst();
+  for (int i = 0; i < 40; ++i) {
+    Pass(milliseconds(500));
+    ASSERT_TRUE(Beat(1).ok());
+  }
+  EXPECT_FALSE(Image().fenced);
+}
+
+TEST_F(BrokerLife, ASecondProcessOfALivingBrokerIsRefused) {
+  RegisterFirst();
+  BrokerImage other = broker_;
+  other.incarnation[0] ^= 1;
+  const auto refused = Register(other);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, Reason::kDuplicateBrokerRegistration);
+  EXPECT_THAT(refused.error().message, HasSubstr("give this one a node_id of its own"));
+  Pass(seconds(7));
+  EXPECT_TRUE(Register(other).ok()) << "the first one is not heard of any more";
+  const auto stale = Beat(1);
+  ASSERT_FALSE(stale.ok());
+  EXPECT_EQ(stale.error().reason, Reason::kStaleBrokerEpoch);
+}
+
+TEST_F(BrokerLife, AFenceByHandStaysUntilItIsLifted) {
+  RegisterFirst();
+  ASSERT_TRUE(Fence(1, true).ok());
+  EXPECT_TRUE(Image().fenced);
+  EXPECT_TRUE(Beat(1)->fenced);
+  Pass(seconds(7));
+  BrokerImage restarted = broker_;
+  restarted.incarnation[0] ^= 1;
+  const auto registered = Register(restarted);
+  ASSERT_TRUE(registered.ok()) << registered.error();
+  epoch_ = *registered;
+  EXPECT_TRUE(Image().fenced) << "over a restart, too";
+  EXPECT_TRUE(Beat(1)->fenced);
+  ASSERT_TRUE(Fence(1, false).ok());
+  EXPECT_FALSE(Image().fenced);
+  EXPECT_EQ(Fence(7, true).error().reason, Reason::kBrokerIdNotRegistered);
+}
+
+TEST_F(BrokerLife, OneThatLeadsNothingForOthersMayStopAtOnce) {
+  RegisterFirst();
+  ASSERT_TRUE(node_.Create("orders", 3).ok());
+  const Offset before = node_.image()->version;
+  const auto status = Beat(1, true);
+  ASSERT_TRUE(status.ok());
+  EXPECT_TRUE(status->may_stop);
+  EXPECT_EQ(node_.image()->version, before) << "nothing is written for it";
+}
+
+TEST_F(BrokerLife, OnlyADeadBrokerWithoutReplicasIsForgotten) {
+  RegisterFirst();
+  ASSERT_TRUE(node_.Create("orders", 3).ok());
+  EXPECT_THAT(Unregister(1).error().message, HasSubstr("is running"));
+  Pass(seconds(7));
+  EXPECT_THAT(Unregister(1).error().message, HasSubstr("has 3 replicas"));
+  ASSERT_TRUE(node_.Delete("orders").ok());
+  ASSERT_TRUE(Unregister(1).ok());
+  EXPECT_EQ(node_.image()->Broker(NodeId{1}), nullptr);
+  EXPECT_EQ(Beat(1).error().reason, Reason::kBrokerIdNotRegistered);
+  EXPECT_EQ(Unregister(1).error().reason, Reason::kBrokerIdNotRegistered);
+}
+
+}  // namespace
+}  // namespace gregor
