@@ -179,6 +179,23 @@ TEST(OperationCodec, WhatIsNoOperationIsRefused) {
   EXPECT_THAT(Refusal(request).message, HasSubstr("kind 9"));
 }
 
+TEST(OperationCodec, WhatIsSaidOfBrokersArrivesAsItWas) {
+  const auto sent = [](const auto& operation) {
+    pb::OperationRequest request;
+    EXPECT_TRUE(EncodeOperation(operation, request).ok());
+    return std::get<std::decay_t<decltype(operation)>>(*DecodeOperation(request));
+  };
+  const auto beat = sent(BrokerHeartbeat{NodeId{3}, BrokerEpoch{7}, Offset{90}, true});
+  EXPECT_EQ(beat.broker, NodeId{3});
+  EXPECT_EQ(beat.epoch, BrokerEpoch{7});
+  EXPECT_EQ(beat.metadata_offset, Offset{90});
+  EXPECT_TRUE(beat.wants_to_stop);
+  EXPECT_EQ(sent(SetBrokerFence{NodeId{3}, true}).broker, NodeId{3});
+  EXPECT_TRUE(sent(SetBrokerFence{NodeId{3}, true}).fenced);
+  EXPECT_EQ(sent(UnregisterBroker{NodeId{4}}).broker, NodeId{4});
+  EXPECT_TRUE(sent(RegisterBroker{FakeController::MakeBroker(4), true}).stopped_cleanly);
+}
+
 TEST(OperationCodec, WhatIsNoBrokerIsRefused) {
   const auto refusal = [](auto change) {
     pb::OperationRequest request;
@@ -294,6 +311,10 @@ TEST_F(AnswerCodec, OtherAnswersArriveAsTheyWere) {
       Received(AllocateProducerIds{9}, OperationAnswer(ProducerIdBlock{40, 9}), *image_);
   EXPECT_EQ(std::get<ProducerIdBlock>(*ids).first, 40);
   EXPECT_EQ(std::get<ProducerIdBlock>(*ids).count, 9);
+  const auto status =
+      Received(BrokerHeartbeat(), OperationAnswer(BrokerStatus{true, true}), *image_);
+  EXPECT_TRUE(std::get<BrokerStatus>(*status).fenced);
+  EXPECT_TRUE(std::get<BrokerStatus>(*status).may_stop);
   AlterConfigs alter;
   alter.alterations.resize(2);
   const std::vector<Result<void>> results = {{}, Error(Reason::kInvalidConfig, "bad")};

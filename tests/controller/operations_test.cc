@@ -301,13 +301,13 @@ TEST(Placement, LogDirectoriesThatABrokerNamesNoMoreGetNothing) {
   asked.assignment = {{NodeId{1}}};
   EXPECT_THAT(node.Create(asked).error().message,
               HasSubstr("none of whose log directories takes writes"));
-  // Another process of it does begin new epochs.
+  // Fencing the silent one began a new epoch, and so does another process of it.
   node.scheduler().RunFor(std::chrono::seconds(7));
   broker.incarnation[0] ^= 1;
   broker.directories = {first, second};
   ASSERT_TRUE(registered().ok());
   EXPECT_EQ(node.image()->Topic("before")->Partition(PartitionIndex{0})->leader_epoch,
-            LeaderEpoch{1});
+            LeaderEpoch{2});
 }
 
 TEST(Placement, LogDirectoriesOfABrokerAreUsedInTurn) {
