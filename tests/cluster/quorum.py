@@ -143,9 +143,12 @@ class QuorumNode(Node):
 
 def run_all(commands):
     """The outputs of commands that run side by side."""
-    running = [subprocess.Popen([BINARY, *each], stdout=subprocess.PIPE, text=True) for each in commands]
-    outputs = [process.communicate(timeout=60)[0] for process in running]
-    assert all(process.returncode == 0 for process in running), commands
+    running = [subprocess.Popen([BINARY, *each], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for each in commands]
+    outputs = []
+    for process in running:
+        output, errors_told = process.communicate(timeout=60)
+        assert process.returncode == 0, errors_told
+        outputs.append(output)
     return outputs
 
 
