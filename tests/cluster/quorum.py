@@ -16,7 +16,8 @@ from gregor.v1 import cluster_pb2, cluster_pb2_grpc, topic_pb2, topic_pb2_grpc
 # Below the ports that the system gives to those who ask for any; each process goes through them from another place on.
 PORTS = range(20000, 32000)
 next_port = itertools.count(os.getpid() * 40)
-RECONNECT = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50),
+# The second is how long an attempt may take.
+RECONNECT = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 2000),
              ("grpc.max_reconnect_backoff_ms", 100), ("grpc.use_local_subchannel_pool", 1),
              ("grpc.max_receive_message_length", 64 << 20)]
 
