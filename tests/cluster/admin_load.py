@@ -111,3 +111,18 @@ class AdminLoad:
 
 # Nobody could be asked, or it is not known what became of it.
 RETRIED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
+def created(node, name, partitions=3, seconds=15):
+    """The operation once it is acknowledged by this node, which may take some tries: a connection that did not survive a fault
+    is only found out when it is used."""
+    operation = Operation("create", name, partitions, time.monotonic())
+    while not operation.acknowledged:
+        operation.tries += 1
+        try:
+            node.create(name, partitions, timeout=TRY_SECONDS, request_id=name)
+            operation.acknowledged = True
+        except grpc.RpcError as error:
+            if error.code() not in RETRIED or time.monotonic() > operation.began + seconds:
+                raise
+    return operation

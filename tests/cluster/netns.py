@@ -12,12 +12,11 @@ import subprocess
 import sys
 
 import pytest
+from quorum import DIES_WITH_TEST
 
 CLONE_NEWNET = 0x40000000
 BRIDGE = "gregor"
 HUB = "10.99.0.254"  # the test's own address there
-# Ends a process with the thread that started it: the test's main thread.
-DIES_WITH_TEST = ["setpriv", "--pdeathsig", "KILL", "--"]
 REQUIRED = os.environ.get("GREGOR_REQUIRE_NAMESPACES") == "1"
 
 

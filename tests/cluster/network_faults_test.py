@@ -6,7 +6,7 @@ import time
 
 import metadata_checks
 import pytest
-from admin_load import AdminLoad
+from admin_load import AdminLoad, created
 from metadata_checks import Operation
 from netns import network, required  # noqa: F401: before what starts threads
 from node import eventually
@@ -32,13 +32,6 @@ def start(network, tmp_path):  # noqa: F811
     yield make
     for quorum in started:
         quorum.end()
-
-
-def created(node, name, partitions=3):
-    operation = Operation("create", name, partitions, time.monotonic())
-    node.create(name, partitions)
-    operation.acknowledged = True
-    return operation
 
 
 def begin(node, name, timeout):

@@ -16,7 +16,7 @@ from gregor.v1 import cluster_pb2, cluster_pb2_grpc, topic_pb2, topic_pb2_grpc
 # Below the ports that the system gives to those who ask for any; each process goes through them from another place on.
 PORTS = range(20000, 32000)
 next_port = itertools.count(os.getpid() * 40)
-# The second is how long an attempt may take.
+# min_reconnect_backoff_ms is how long an attempt may take.
 RECONNECT = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 2000),
              ("grpc.max_reconnect_backoff_ms", 100), ("grpc.use_local_subchannel_pool", 1),
              ("grpc.max_receive_message_length", 64 << 20)]
@@ -27,11 +27,15 @@ def connect(address):
     return grpc.insecure_channel(address, options=RECONNECT)
 
 
+# Ends a process with the thread that started it: the test's main thread.
+DIES_WITH_TEST = ["setpriv", "--pdeathsig", "KILL", "--"]
+
+
 class Loopback:
     """A place for a node where there is no network to cut."""
 
     host = "127.0.0.1"
-    prefix = []
+    prefix = DIES_WITH_TEST
 
     def __init__(self):
         self.ports = {name: free_port() for name in ("internal", "grpc", "http")}

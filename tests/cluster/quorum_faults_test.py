@@ -8,7 +8,7 @@ import time
 import grpc
 import metadata_checks
 import pytest
-from admin_load import AdminLoad
+from admin_load import AdminLoad, created
 from metadata_checks import Operation
 from netns import network, required  # noqa: F401: before what starts threads
 from node import BINARY, Exited, eventually
@@ -40,13 +40,6 @@ def made(network, tmp_path):  # noqa: F811
 def quorum(made):
     made.start()
     return made
-
-
-def created(node, name, partitions=3):
-    operation = Operation("create", name, partitions, time.monotonic())
-    node.create(name, partitions)
-    operation.acknowledged = True
-    return operation
 
 
 def refused(node, name, seconds=ELECTION_SECONDS):
