@@ -39,12 +39,24 @@ ClientMetric::Histogram Read(const LatencyHistogram& latency) {
   return histogram;
 }
 
+using Collector = std::shared_ptr<const std::function<std::vector<Metrics::Sample>()>>;
+
 // A callback whose answer is still to be written to families[family].metric[metric].
 struct Question {
   size_t family;
   size_t metric;
   Callback callback;
 };
+
+void SetValue(MetricType type, ClientMetric& metric, double value) {
+  (type == MetricType::Gauge ? metric.gauge.value : metric.counter.value) = value;
+}
+
+ClientMetric WithLabels(const Metrics::Labels& labels) {
+  ClientMetric metric;
+  for (const auto& [label, value] : labels) metric.label.push_back({label, value});
+  return metric;
+}
 
 class Registry final : public Metrics {
  public:
@@ -70,14 +82,32 @@ class Registry final : public Metrics {
     at->second = std::move(callback);
   }
 
+  void AddCollector(Kind kind, const std::string& name, const std::string& help,
+                    std::function<std::vector<Sample>()> samples) override {
+    CHECK(prometheus::CheckMetricName(name)) << name;
+    const auto type = kind == Kind::kGauge ? MetricType::Gauge : MetricType::Counter;
+    auto collector =
+        std::make_shared<const std::function<std::vector<Sample>()>>(std::move(samples));
+    const MutexLock lock(mutex_);
+    CHECK(families_.count(name) == 0) << name << " has metrics of its own already";
+    collectors_[name] = {{name, help, type, {}}, std::move(collector)};
+  }
+
   std::string Render() const override {
     std::vector<prometheus::MetricFamily> families;
     // Asked without the lock: a callback may take locks of its own.
     for (const Question& question : Collect(families)) {
       prometheus::MetricFamily& family = families[question.family];
-      ClientMetric& metric = family.metric[question.metric];
-      double& value = family.type == MetricType::Gauge ? metric.gauge.value : metric.counter.value;
-      value = (*question.callback)();
+      SetValue(family.type, family.metric[question.metric], (*question.callback)());
+    }
+    for (auto& [family, collector] : Collectors()) {
+      for (const Sample& sample : (*collector)()) {
+        SetValue(family.type, family.metric.emplace_back(WithLabels(sample.labels)), sample.value);
+      }
+      const auto at = std::lower_bound(
+          families.begin(), families.end(), family.name,
+          [](const auto& other, const std::string& name) { return other.name < name; });
+      families.insert(at, std::move(family));
     }
     return prometheus::TextSerializer().Serialize(families);
   }
@@ -89,11 +119,22 @@ class Registry final : public Metrics {
     std::map<Labels, Source> metrics;
   };
 
+  // Without metrics, with what tells them.
+  using Collected = std::pair<prometheus::MetricFamily, Collector>;
+
+  std::vector<Collected> Collectors() const {
+    std::vector<Collected> collectors;
+    const MutexLock lock(mutex_);
+    for (const auto& [name, collected] : collectors_) collectors.push_back(collected);
+    return collectors;
+  }
+
   std::map<Labels, Source>& FamilyOf(MetricType type, const std::string& name,
                                      const std::string& help, const Labels& labels)
       TS_REQUIRES(mutex_) {
     CHECK(prometheus::CheckMetricName(name)) << name;
     for (const auto& [label, value] : labels) CHECK(prometheus::CheckLabelName(label)) << label;
+    CHECK(collectors_.count(name) == 0) << name << " is told by a collector";
     Family& family = families_.try_emplace(name, Family{type, help, {}}).first->second;
     CHECK(family.type == type) << name << " has another kind already";
     return family.metrics;
@@ -117,8 +158,7 @@ class Registry final : public Metrics {
     for (const auto& [name, family] : families_) {
       families.push_back({name, family.help, family.type, {}});
       for (const auto& [labels, source] : family.metrics) {
-        ClientMetric metric;
-        for (const auto& [label, value] : labels) metric.label.push_back({label, value});
+        ClientMetric metric = WithLabels(labels);
         if (const auto* counter = std::get_if<std::unique_ptr<Counter>>(&source)) {
           metric.counter.value = static_cast<double>((*counter)->value());
         } else if (const auto* gauge = std::get_if<std::unique_ptr<Gauge>>(&source)) {
@@ -137,6 +177,7 @@ class Registry final : public Metrics {
 
   mutable Mutex mutex_;
   std::map<std::string, Family> families_ TS_GUARDED_BY(mutex_);
+  std::map<std::string, Collected> collectors_ TS_GUARDED_BY(mutex_);
 };
 
 }  // namespace

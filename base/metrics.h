@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -71,6 +72,10 @@ class Metrics {
  public:
   using Labels = std::map<std::string, std::string>;
   enum class Kind { kCounter, kGauge };
+  struct Sample {
+    Labels labels;
+    double value = 0;
+  };
 
   static std::unique_ptr<Metrics> Create();
   virtual ~Metrics() = default;
@@ -85,8 +90,13 @@ class Metrics {
   // any lock, must not block, and takes the place of an earlier one of the same name and labels.
   virtual void AddCallback(Kind kind, const std::string& name, const std::string& help,
                            const Labels& labels, std::function<double()> value) = 0;
+  // Numbers whose labels come and go: all of `name`, and which there are, is asked for whenever
+  // somebody reads. `samples` runs as `value` does above, gives no labels twice, and takes the
+  // place of an earlier one.
+  virtual void AddCollector(Kind kind, const std::string& name, const std::string& help,
+                            std::function<std::vector<Sample>()> samples) = 0;
 
-  // All of them as text, ordered by name and labels.
+  // All of them as text, ordered by name and labels (a collector's as it gives them).
   virtual std::string Render() const = 0;
 };
 

@@ -25,8 +25,11 @@ Broker::Broker(Options options)
                .producer_budget = producer_budget_,
                .on_appended = options_.on_appended,
                .produce_errors = produce_errors_,
-               .waiting_fetches = waiting_fetches_},
+               .waiting_fetches = waiting_fetches_,
+               .traffic = nullptr},
       producer_ids_(*options_.controller) {
+  if (options_.counted_topics_max > 0)
+    context_.traffic = &traffic_.emplace(options_.counted_topics_max);
   CHECK(!options_.loops.empty());
   CHECK(!options_.directories.empty());
   std::map<DirectoryId, LogDirectory*> directories;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,8 @@ class Broker : public BrokerApi {
     size_t producer_ids_max = 100000;  // per partition
     size_t producer_state_bytes = 256u << 20;
     Duration retention_check_interval = std::chrono::minutes(5);
-    int opening_max = 32;  // logs recovered at a time per loop
+    int opening_max = 32;              // logs recovered at a time per loop
+    size_t counted_topics_max = 1000;  // that have counts of their own; 0: nothing is counted
     std::function<void(size_t bytes, int64_t records)> on_appended;  // metrics; any loop
     std::function<void(size_t bytes)> on_fetched;
   };
@@ -69,6 +71,8 @@ class Broker : public BrokerApi {
   // those with Acks::kNone among them; and reads.
   const ErrorCounts& produce_errors() const { return produce_errors_; }
   const ErrorCounts& fetch_errors() const { return fetch_errors_; }
+  // What came in and went out, by topic; nullptr where that is not counted. Thread: any.
+  const TopicTraffic* traffic() const { return traffic_.has_value() ? &*traffic_ : nullptr; }
   // Reads that wait for bytes.
   int64_t waiting_fetches() const { return waiting_fetches_.value(); }
 
@@ -127,6 +131,7 @@ class Broker : public BrokerApi {
   ErrorCounts produce_errors_;
   ErrorCounts fetch_errors_;
   Gauge waiting_fetches_;
+  std::optional<TopicTraffic> traffic_;
   RequestClaims request_claims_;  // outlives the calls that the partitions hold
   LogDirs log_dirs_;
   RefusedLogs refused_;

@@ -11,7 +11,11 @@ namespace gregor {
 
 Partition::Partition(EventLoop& loop, const PartitionContext& context, TopicIdPartition id,
                      Metadata metadata)
-    : loop_(loop), context_(context), id_(id), metadata_(std::move(metadata)) {}
+    : loop_(loop),
+      context_(context),
+      id_(id),
+      metadata_(std::move(metadata)),
+      traffic_(context.traffic == nullptr ? nullptr : context.traffic->Of(metadata_.topic)) {}
 
 Partition::~Partition() {
   life_->alive = false;
@@ -195,6 +199,10 @@ Result<Produced> Partition::AppendToLog(RecordBatch batch) {
   const size_t size = batch.bytes.size();
   RETURN_IF_ERROR(log_->Append(std::move(batch)));
   if (context_.on_appended) context_.on_appended(size, produced.record_count);
+  if (traffic_ != nullptr) {
+    traffic_->records_in.Add(static_cast<uint64_t>(produced.record_count));
+    traffic_->bytes_in.Add(size);
+  }
   return produced;
 }
 
@@ -222,6 +230,7 @@ Result<Partition::PendingAck> Partition::CheckAndAppend(Append& append) {
 }
 
 void Partition::Produce(Append append, BrokerApi::Done<Produced> done) {
+  if (traffic_ != nullptr) traffic_->writes.Add();
   auto pending = CheckAndAppend(append);
   if (!pending.ok()) {
     context_.produce_errors.Add(pending.error().reason);

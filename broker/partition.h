@@ -15,6 +15,7 @@
 #include "broker/error_counts.h"
 #include "broker/fetch_purgatory.h"
 #include "broker/refused_logs.h"
+#include "broker/topic_traffic.h"
 #include "storage/log.h"
 #include "storage/producer_state.h"
 
@@ -35,6 +36,7 @@ struct PartitionContext {
   std::function<void(size_t bytes, int64_t records)> on_appended;  // metrics; may be empty
   ErrorCounts& produce_errors;  // writes that a partition refused, or that failed later
   Gauge& waiting_fetches;
+  TopicTraffic* traffic;  // nullptr: not counted by topic
 };
 
 // One partition's replica on this node: its log, the writes that wait for their acknowledgement,
@@ -172,6 +174,7 @@ class Partition {
   const PartitionContext& context_;
   const TopicIdPartition id_;
   Metadata metadata_;
+  const std::shared_ptr<TopicCounts> traffic_;  // nullptr: not counted
   State state_ = State::kNew;
   LogDirectory* directory_ = nullptr;  // null where it was set offline without one
   std::unique_ptr<Log> log_;

@@ -60,6 +60,7 @@ std::optional<EpochEnd> Partition::FindDivergence(const Fetch& request) const {
 }
 
 void Partition::Read(Fetch request, BrokerApi::Done<Fetched> done) {
+  if (traffic_ != nullptr) traffic_->reads.Add();
   if (auto serving = CheckServing(request.current_leader_epoch); !serving.ok())
     return done(std::move(serving).error());
   if (const auto diverging = FindDivergence(request); diverging.has_value()) {
@@ -181,6 +182,10 @@ void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, 
   }
   Fetched fetched = DescribeFetch(fetch.from);
   fetched.next_offset = std::max(read->next_offset, fetch.from);
+  if (traffic_ != nullptr) {
+    traffic_->records_out.Add(static_cast<uint64_t>(read->record_count));
+    traffic_->bytes_out.Add(read->batches.size());
+  }
   if (!read->batches.empty()) {
     memory.ShrinkTo(read->memory_bytes);
     fetched.batches = Holding(read->batches, std::move(memory));

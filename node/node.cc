@@ -226,6 +226,8 @@ class RunningNode final : public Node {
     options.producer_state_bytes = settings_.producer_state_bytes;
     options.retention_check_interval = settings_.retention_check_interval;
     options.opening_max = static_cast<int>(settings_.recovery_parallelism);
+    options.counted_topics_max =
+        settings_.topic_metrics ? static_cast<size_t>(settings_.topic_metrics_max) : 0;
     CountTraffic(*metrics_, options);
     broker_ = std::make_unique<Broker>(std::move(options));
     return {};

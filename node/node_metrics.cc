@@ -114,6 +114,30 @@ void CountTraffic(Metrics& metrics, Broker::Options& options) {
   };
 }
 
+void ExportTopics(Metrics& metrics, const TopicTraffic& traffic) {
+  const auto counter = [&](const char* name, const char* help, Counter TopicCounts::*count) {
+    metrics.AddCollector(kCounter, name, help, [&traffic, count] {
+      std::vector<Metrics::Sample> samples;
+      for (const auto& [topic, counts] : traffic.All()) {
+        samples.push_back({{{"topic", topic}}, static_cast<double>(((*counts).*count).value())});
+      }
+      return samples;
+    });
+  };
+  counter("gregor_topic_writes_total", "Batches for partitions of the topic, refused ones too.",
+          &TopicCounts::writes);
+  counter("gregor_topic_appended_records_total", "Records appended to the topic.",
+          &TopicCounts::records_in);
+  counter("gregor_topic_appended_bytes_total", "Bytes of batches appended to the topic.",
+          &TopicCounts::bytes_in);
+  counter("gregor_topic_reads_total", "Reads of partitions of the topic, refused ones too.",
+          &TopicCounts::reads);
+  counter("gregor_topic_fetched_records_total", "Records of the batches read for clients.",
+          &TopicCounts::records_out);
+  counter("gregor_topic_fetched_bytes_total", "Bytes of batches read for clients.",
+          &TopicCounts::bytes_out);
+}
+
 void ExportNode(Metrics& metrics, const Broker& broker, const Controller& controller,
                 const std::vector<std::unique_ptr<LogDirectory>>& directories,
                 const std::vector<LogDirs::Failed>& failed_directories) {
@@ -124,6 +148,7 @@ void ExportNode(Metrics& metrics, const Broker& broker, const Controller& contro
                "Writes that were refused or failed, also without acks.", broker.produce_errors());
   ExportErrors(metrics, "gregor_fetch_errors_total", "Reads that were refused or failed.",
                broker.fetch_errors());
+  if (broker.traffic() != nullptr) ExportTopics(metrics, *broker.traffic());
   gauge("gregor_waiting_fetches", "Fetches that wait for bytes, or for memory.",
         [&broker] { return static_cast<double>(broker.waiting_fetches()); });
   gauge("gregor_produce_memory_bytes", "Batches between arrival and acknowledgement.",

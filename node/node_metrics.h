@@ -20,6 +20,9 @@ void CountTraffic(Metrics& metrics, Broker::Options& options);
 void CountStorage(Metrics& metrics, LogDirectory::Options& options);
 // REQUIRES: the loop outlives whoever renders the metrics.
 void ExportLoop(Metrics& metrics, const std::string& name, EventLoop& loop);
+// What came in and went out by topic, where the broker counts that. REQUIRES: it outlives whoever
+// renders the metrics.
+void ExportTopics(Metrics& metrics, const TopicTraffic& traffic);
 // Errors, memory, recovery, metadata and disks. REQUIRES: all of them outlive whoever renders the
 // metrics.
 void ExportNode(Metrics& metrics, const Broker& broker, const Controller& controller,

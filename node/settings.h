@@ -83,6 +83,8 @@ struct Settings {
   int64_t producer_ids_max = 100000;
   uint64_t producer_state_bytes = 256u << 20;
   int64_t recovery_parallelism = 32;
+  bool topic_metrics = true;
+  int64_t topic_metrics_max = 1000;
   Duration shutdown_timeout = std::chrono::seconds(5);
   std::map<std::string, std::string, std::less<>>
       configs;  // defaults of topic configs, by broker config name

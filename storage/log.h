@@ -50,6 +50,8 @@ struct LogRead {
   Offset base_offset{0};
   // Where the next read goes on.
   Offset next_offset{0};
+  // Records in `batches`, as their headers say.
+  int64_t record_count = 0;
 };
 
 // A record's place found by time.

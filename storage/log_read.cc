@@ -281,6 +281,7 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
       first = at;
       read.base_offset = header->base_offset;
     }
+    if (is_wanted) read.record_count += header->record_count;
     pass(*header);
   }
   if (any) {

@@ -108,6 +108,29 @@ TEST(Metrics, ACallbackMayUseTheRegistry) {
   EXPECT_THAT(metrics->Render(), HasSubstr("gregor_level 0\n"));
 }
 
+TEST(Metrics, ACollectorSaysWhichNumbersThereAre) {
+  const auto metrics = Metrics::Create();
+  std::vector<Metrics::Sample> samples;
+  metrics->AddCounter("gregor_a_total", "A.").Add();
+  metrics->AddCollector(kCounter, "gregor_b_total", "B.", [&] { return samples; });
+  metrics->AddCounter("gregor_c_total", "C.").Add();
+  EXPECT_THAT(metrics->Render(), Not(HasSubstr("gregor_b_total{")));
+  samples = {{{{"topic", ""}}, 5}, {{{"topic", "orders"}}, 7}};
+  EXPECT_EQ(metrics->Render(),
+            "# HELP gregor_a_total A.\n"
+            "# TYPE gregor_a_total counter\n"
+            "gregor_a_total 1\n"
+            "# HELP gregor_b_total B.\n"
+            "# TYPE gregor_b_total counter\n"
+            "gregor_b_total{topic=\"\"} 5\n"
+            "gregor_b_total{topic=\"orders\"} 7\n"
+            "# HELP gregor_c_total C.\n"
+            "# TYPE gregor_c_total counter\n"
+            "gregor_c_total 1\n");
+  samples.pop_back();
+  EXPECT_THAT(metrics->Render(), Not(HasSubstr("orders")));
+}
+
 TEST(Metrics, LabelsAreEscaped) {
   const auto metrics = Metrics::Create();
   metrics->AddGauge("gregor_x", "X.", {{"path", "a\"b\\c\nd"}}).Set(1);
@@ -148,6 +171,12 @@ TEST(MetricsDeathTest, RefuseWhatPrometheusWouldNotRead) {
   EXPECT_DEATH(metrics->AddGauge("gregor_x_total", "X."), "another kind");
   EXPECT_DEATH(metrics->AddCallback(kCounter, "gregor_x_total", "X.", {}, [] { return 1; }),
                "no callback");
+  EXPECT_DEATH(metrics->AddCollector(kCounter, "gregor_x_total", "X.",
+                                     [] { return std::vector<Metrics::Sample>(); }),
+               "metrics of its own");
+  metrics->AddCollector(kCounter, "gregor_z_total", "Z.",
+                        [] { return std::vector<Metrics::Sample>(); });
+  EXPECT_DEATH(metrics->AddCounter("gregor_z_total", "Z."), "by a collector");
   EXPECT_DEATH(metrics->AddCounter("gregor-x", "X."), "gregor-x");
   EXPECT_DEATH(metrics->AddCounter("gregor_y_total", "Y.", {{"a b", "c"}}), "a b");
 }

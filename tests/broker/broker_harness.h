@@ -49,6 +49,7 @@ class BrokerHarness {
   uint64_t reserve_bytes = 0;
   int opening_max = 32;
   size_t producer_ids_max = 100000;
+  size_t counted_topics_max = 1000;
 
   void Start() {
     BeginStart();
@@ -76,6 +77,7 @@ class BrokerHarness {
     options.fetch_memory_bytes = fetch_memory_bytes;
     options.opening_max = opening_max;
     options.producer_ids_max = producer_ids_max;
+    options.counted_topics_max = counted_topics_max;
     process_->broker = std::make_unique<Broker>(std::move(options));
     RaiseEpochs();
     broker().Start([this] { started_ = true; });

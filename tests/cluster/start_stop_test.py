@@ -135,6 +135,7 @@ def test_counts_what_it_appends(node):
     node.create_topic("orders")
     node.produce("orders", [b"a", b"b", b"c"])
     assert node.metric("gregor_appended_records_total") == 3
+    assert 'gregor_topic_appended_records_total{topic="orders"} 3' in node.page("/metrics")[1]
 
 
 def test_a_locked_data_directory_is_refused(node, tmp_path):

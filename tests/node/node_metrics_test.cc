@@ -26,5 +26,28 @@ TEST(NodeMetrics, WhatADirectoryTellsIsCountedUnderItsName) {
   EXPECT_THAT(text, HasSubstr("gregor_synced_files_total{directory=\"/disks/a\"} 7\n"));
 }
 
+TEST(NodeMetrics, WhatTopicsTookAndGaveIsShownByTheirNames) {
+  const auto metrics = Metrics::Create();
+  TopicTraffic traffic(1);
+  ExportTopics(*metrics, traffic);
+  const auto orders = traffic.Of("orders");
+  const auto other = traffic.Of("bills");
+  orders->writes.Add(1);
+  orders->records_in.Add(2);
+  orders->bytes_in.Add(3);
+  orders->reads.Add(4);
+  orders->records_out.Add(5);
+  orders->bytes_out.Add(6);
+  other->bytes_in.Add(9);
+  const std::string text = metrics->Render();
+  EXPECT_THAT(text, HasSubstr("gregor_topic_writes_total{topic=\"orders\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_topic_appended_records_total{topic=\"orders\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_topic_appended_bytes_total{topic=\"orders\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_topic_reads_total{topic=\"orders\"} 4\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_topic_fetched_records_total{topic=\"orders\"} 5\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_topic_fetched_bytes_total{topic=\"orders\"} 6\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_topic_appended_bytes_total{topic=\"\"} 9\n"));
+}
+
 }  // namespace
 }  // namespace gregor
