@@ -48,12 +48,13 @@ void ControllerSession::OnRegistered(Result<BrokerEpoch> registered) {
     if (started_) std::exchange(started_, {})(epoch_);
     return;
   }
-  const bool may_pass = registered.error().reason == Reason::kDuplicateBrokerRegistration ||
-                        registered.error().reason == Reason::kNotController ||
-                        registered.error().reason == Reason::kCommitTimedOut;
-  if (started_ && (!may_pass || options_.loop->clock().Now() >= give_up_at_))
+  // What is wrong with the controller that was asked, or with an earlier process, may pass.
+  const bool is_final = registered.error().reason == Reason::kInvalidArgument ||
+                        registered.error().reason == Reason::kUnsupportedVersion ||
+                        registered.error().reason == Reason::kInconsistentClusterId;
+  if (started_ && (is_final || options_.loop->clock().Now() >= give_up_at_))
     return std::exchange(started_, {})(std::move(registered));
-  LOG_IF(WARNING, !started_) << "This broker is not registered: " << registered.error();
+  LOG_EVERY_T(WARNING, 1) << "This broker is not registered: " << registered.error();
   After(started_ ? kAskAgain : options_.heartbeat_interval, &ControllerSession::Register);
 }
 

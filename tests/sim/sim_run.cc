@@ -11,6 +11,9 @@ const std::vector<Scenario>& AllScenarios() {
       {"quorum",
        "voters and observers of the metadata quorum: elections, replication, faults of all kinds",
        RunQuorumScenario},
+      {"cluster",
+       "controllers and brokers: operations from everywhere, sessions, fencing, faults of all kinds",
+       RunClusterScenario},
   };
   return scenarios;
 }

@@ -40,6 +40,9 @@ SimReport RunBrokerScenario(const SimRun& run);
 // The metadata quorum: voters and observers, with nothing on top.
 SimReport RunQuorumScenario(const SimRun& run);
 
+// Controllers and brokers of a cluster: their metadata, sessions and administrators.
+SimReport RunClusterScenario(const SimRun& run);
+
 struct Scenario {
   std::string_view name;
   std::string_view about;

@@ -1,0 +1,73 @@
+#ifndef GREGOR_TESTS_SIM_CLUSTER_CHECKERS_H_
+#define GREGOR_TESTS_SIM_CLUSTER_CHECKERS_H_
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "controller/image/image.h"
+#include "controller/image/operation.h"
+#include "tests/sim/checkers.h"
+
+namespace gregor {
+
+// What must hold of the metadata of a cluster, as its nodes see them (scenarios.md, C1-C12).
+class ClusterChecker {
+ public:
+  explicit ClusterChecker(Verdict& verdict) : verdict_(verdict) {}
+
+  // The node's process began anew: it has no image.
+  void OnStart(NodeId node) { nodes_.erase(node); }
+  // Its image moved on.
+  void OnImage(NodeId node, const MetadataDelta& delta);
+  // C10.
+  void OnProducerIds(const ProducerIdBlock& block);
+
+  // --- topics: each name is asked for once ---
+  void OnCreating(const std::string& name, int32_t partitions);
+  void OnCreated(const std::string& name, const TopicImage& topic);
+  // It is known that the topic was not made.
+  void OnNotCreated(const std::string& name);
+  void OnDeleting(const std::string& name) { topics_.at(name).may_be_deleted = true; }
+  void OnDeleted(const std::string& name) { topics_.at(name).is_deleted = true; }
+  // A name that may be there.
+  std::vector<std::string> names() const;
+  // What was answered is so in the end.
+  void CheckTopics(const MetadataImage& image);
+
+  Offset version() const { return version_; }
+  size_t version_count() const { return hashes_.size(); }
+  size_t topic_count() const { return topics_.size(); }
+
+ private:
+  struct Node {
+    std::map<std::string, uint64_t> rows;  // hashes
+    uint64_t hash = 0;                     // of all of them
+    Offset version{0};
+  };
+  struct Topic {
+    int32_t partitions = 0;
+    std::optional<TopicId> id;  // where it was answered
+    bool is_refused = false;
+    bool may_be_deleted = false;
+    bool is_deleted = false;
+  };
+
+  void CheckBrokers(const MetadataImage& image);
+  void CheckPartition(const MetadataImage& image, const TopicImage& topic,
+                      const PartitionImage& partition);
+  void CheckEpochs(const TopicImage& before, const TopicImage& after);
+  void CheckWhole(const TopicImage& topic);
+
+  Verdict& verdict_;
+  std::map<NodeId, Node> nodes_;
+  std::map<Offset, uint64_t> hashes_;        // by version
+  Offset version_{0};                        // the newest that any node has had
+  std::map<int64_t, int64_t> producer_ids_;  // first, after the last
+  std::map<std::string, Topic> topics_;
+};
+
+}  // namespace gregor
+
+#endif  // GREGOR_TESTS_SIM_CLUSTER_CHECKERS_H_

@@ -1,0 +1,45 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/sim/sim_run.h"
+
+namespace gregor {
+namespace {
+
+constexpr uint64_t kSeeds = 15;
+
+TEST(ClusterScenario, TheSameSeedIsTheSameRun) {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    const SimReport first = RunClusterScenario({.seed = seed});
+    const SimReport second = RunClusterScenario({.seed = seed});
+    EXPECT_EQ(first.trace_hash, second.trace_hash) << seed;
+    EXPECT_EQ(first.counts, second.counts) << seed;
+  }
+}
+
+// One history of the metadata, whatever happens; and everything that can happen does.
+TEST(ClusterScenario, WhatWasAnsweredIsSoEverywhere) {
+  std::map<std::string, uint64_t> counts;
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const SimReport report = RunClusterScenario({.seed = seed});
+    EXPECT_FALSE(report.failed()) << "./dev sim --scenario cluster --seed " << seed << ": "
+                                  << report.failure;
+    AddCounts(report, &counts);
+  }
+  for (const char* what :
+       {"bridge", "clock jump", "dead brokers fenced", "failed call", "fences by hand", "hang",
+        "heal", "isolate", "kill", "kill leader", "partitions added", "pause", "power loss",
+        "power loss of all", "slow disk", "topics deleted", "topics made", "unknown outcomes"})
+    EXPECT_GT(counts[what], 0u) << what;
+}
+
+// Seeds that failed once, and what was wrong.
+TEST(ClusterScenario, WhatWasFoundStaysMended) {
+  for (const uint64_t seed : {
+           90,  // a broker did not start because the controller that it asked had a failed disk
+       })
+    EXPECT_EQ(RunClusterScenario({.seed = seed}).failure, "") << seed;
+}
+
+}  // namespace
+}  // namespace gregor
