@@ -9,8 +9,10 @@
 
 #include "controller/format.h"
 #include "controller/metadata_dump.h"
+#include "node/command_group.h"
 #include "node/directories.h"
 #include "node/log_scan.h"
+#include "node/recover_command.h"
 #include "node/setting_flags.h"
 #include "storage/disk.h"
 
@@ -257,18 +259,8 @@ Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id
   return {};
 }
 
-// Joins the commands that ask a running cluster, where those are there already.
-CLI::App* ClusterCommand(CLI::App& app) {
-  for (CLI::App* const command : app.get_subcommands([](CLI::App*) { return true; })) {
-    if (command->get_name() == "cluster") return command;
-  }
-  CLI::App* const cluster = app.add_subcommand("cluster", "The cluster as a whole");
-  cluster->require_subcommand(1);
-  return cluster;
-}
-
 void AddClusterCommands(CLI::App& app, const std::string& output_format, int& exit_code) {
-  CLI::App* const cluster = ClusterCommand(app);
+  CLI::App* const cluster = CommandGroup(app, "cluster", "The cluster as a whole");
   cluster->add_subcommand("new-id", "Print a new cluster id")->callback([&output_format] {
     Random random = Random::FromSystem();
     const std::string id = random.NewUuid<ClusterId>().ToString();
@@ -299,6 +291,7 @@ void AddOfflineCommands(CLI::App& app, const std::string& output_format, int& ex
   AddLogCommands(app, output_format, exit_code);
   AddMetadataCommands(app, output_format, exit_code);
   AddClusterCommands(app, output_format, exit_code);
+  AddRecoverCommand(app, output_format, exit_code);
 }
 
 }  // namespace gregor

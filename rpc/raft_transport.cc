@@ -10,6 +10,7 @@
 #include "base/thread_annotations.h"
 #include "rpc/raft_codec.h"
 #include "rpc/raft_stream.h"
+#include "rpc/range_transfer.h"
 
 namespace gregor {
 namespace {
@@ -84,6 +85,18 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     }
   }
 
+  void FetchRange(NodeId node, Offset from, LogRangeRead fetched) override {
+    internal::v1::RaftService::Stub* const stub = BeginCall(node);
+    if (stub == nullptr) return fetched(NoAddress(node));
+    gregor::FetchRange(
+        *stub, *options_.loop, options_.cluster, from,
+        [alive = alive_, fetched = std::move(fetched)](auto range) mutable {
+          if (*alive) fetched(std::move(range));
+        },
+        [this] { OnEnded(); });
+  }
+  void SetRangeReader(RangeReader reader) override { range_reader_ = std::move(reader); }
+
   void Shutdown() override {
     {
       const MutexLock lock(mutex_);
@@ -125,6 +138,11 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* FetchSnapshot(
         grpc::CallbackServerContext*, const internal::v1::FetchSnapshotRequest* request) override {
       return transport_.Send(*request);
+    }
+    grpc::ServerUnaryReactor* FetchRange(grpc::CallbackServerContext*,
+                                         const internal::v1::FetchRangeRequest* request,
+                                         internal::v1::FetchRangeResponse* response) override {
+      return transport_.Send(*request, *response);
     }
     Transport& transport_;
   };
@@ -179,24 +197,39 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     });
   }
 
+  grpc::ServerUnaryReactor* Send(const internal::v1::FetchRangeRequest& request,
+                                 internal::v1::FetchRangeResponse& response) {
+    return SendRange(request, response, options_.cluster, [this](Offset from, LogRangeRead read) {
+      Post("raft.read_range", [this, from, read = std::move(read)]() mutable {
+        if (range_reader_) return range_reader_(from, std::move(read));
+        read(Error(Reason::kLeaderNotAvailable, "the node cannot be asked now"));
+      });
+    });
+  }
+
   void Fetch(NodeId from, Offset end_min, Fetched fetched) override {
-    const auto peer = peers_.find(from);
-    bool is_open = false;
-    {
-      const MutexLock lock(mutex_);
-      is_open = !is_shut_down_ && peer != peers_.end() && peer->second.lines[1].stub != nullptr;
-      if (is_open) ++open_count_;
-    }
-    if (!is_open) {
-      return fetched(Error(Reason::kLeaderNotAvailable,
-                           "node " + std::to_string(from.value) + " has no known address"));
-    }
+    internal::v1::RaftService::Stub* const stub = BeginCall(from);
+    if (stub == nullptr) return fetched(NoAddress(from));
     FetchSnapshot(
-        *peer->second.lines[1].stub, *options_.loop, options_.cluster, end_min,
+        *stub, *options_.loop, options_.cluster, end_min,
         [alive = alive_, fetched = std::move(fetched)](auto snapshot) mutable {
           if (*alive) fetched(std::move(snapshot));
         },
         [this] { OnEnded(); });
+  }
+
+  // What a call for bulk goes through, which OnEnded() ends; nullptr: there can be none.
+  internal::v1::RaftService::Stub* BeginCall(NodeId node) {
+    const auto peer = peers_.find(node);
+    if (peer == peers_.end() || peer->second.lines[1].stub == nullptr) return nullptr;
+    const MutexLock lock(mutex_);
+    if (is_shut_down_) return nullptr;
+    ++open_count_;
+    return peer->second.lines[1].stub.get();
+  }
+  static Error NoAddress(NodeId node) {
+    return Error(Reason::kLeaderNotAvailable,
+                 "node " + std::to_string(node.value) + " has no known address");
   }
 
   // --- RaftStreamEvents: gRPC's threads ---
@@ -296,6 +329,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   Service service_;
   Receiver* receiver_ = nullptr;
   ReadSnapshot read_snapshot_;
+  RangeReader range_reader_;
   std::map<NodeId, Peer> peers_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 

@@ -77,8 +77,6 @@ class LogRecovery {
   std::string ReasonToDoubt(const Segment& segment, const BatchHeader& header) const;
   // With a doubtful mark: what was found wrong is at the end, and so may be a torn write.
   Result<void> CheckNothingBehind() const;
-  // Where the first batch lies in [position, end) that could belong to the log.
-  Result<std::optional<uint64_t>> FindBatch(File& file, uint64_t position, uint64_t end) const;
   bool CouldFollow(const BatchHeader& header) const;
   bool IsGap(const Segment& segment, const BatchHeader& header) const;
   void Note(Segment& segment, const BatchHeader& header);

@@ -7,13 +7,6 @@
 #include "storage/segment_cursor.h"
 
 namespace gregor {
-namespace {
-
-constexpr uint64_t kSearchBytes = 1u << 20;
-constexpr size_t kMagicAt = 16;
-constexpr uint8_t kMagic = 2;
-
-}  // namespace
 
 Result<void> LogRecovery::Scan() {
   for (Found& file : to_scan_) {
@@ -160,31 +153,6 @@ bool LogRecovery::CouldFollow(const BatchHeader& header) const {
          header.leader_epoch >= LeaderEpoch{0} && header.leader_epoch <= options_.epoch_max;
 }
 
-Result<std::optional<uint64_t>> LogRecovery::FindBatch(File& file, uint64_t position,
-                                                       uint64_t end) const {
-  std::vector<uint8_t> window;
-  while (position + kBatchHeaderBytes <= end) {
-    window.resize(static_cast<size_t>(std::min(end - position, kSearchBytes)));
-    ASSIGN_OR_RETURN(const size_t got, file.Read(position, window));
-    if (got < kBatchHeaderBytes) break;
-    const size_t places = got - kBatchHeaderBytes + 1;
-    for (size_t at = 0; at < places; ++at) {
-      if (window[at + kMagicAt] != kMagic) continue;
-      const auto header =
-          PeekHeader(Slice(nullptr, window.data() + at, got - at), options_.batch_bytes_max);
-      if (!header.ok() || !CouldFollow(*header) || header->size() > end - position - at) continue;
-      SegmentCursor cursor(file, {.position = position + at,
-                                  .end = end,
-                                  .next_offset = header->base_offset,
-                                  .batch_bytes_max = options_.batch_bytes_max});
-      ASSIGN_OR_RETURN(const auto batch, cursor.Next());
-      if (batch.has_value()) return std::optional(position + at);
-    }
-    position += places;
-  }
-  return std::optional<uint64_t>();
-}
-
 Result<void> LogRecovery::CheckNothingBehind() const {
   if (!is_doubtful_) return {};
   const auto open = [this](const Found& file) {
@@ -196,7 +164,9 @@ Result<void> LogRecovery::CheckNothingBehind() const {
     if (found.scanned && (!is_last || what_.empty())) continue;
     ASSIGN_OR_RETURN(const FilePtr file, open(found));
     const uint64_t known = found.scanned ? log_.segments.back().size : 0;
-    ASSIGN_OR_RETURN(const auto sound, FindBatch(*file, known, EndOf(found)));
+    ASSIGN_OR_RETURN(const auto sound,
+                     FindBatch(*file, known, EndOf(found), options_.batch_bytes_max,
+                               [this](const BatchHeader& header) { return CouldFollow(header); }));
     if (!sound.has_value()) continue;
     return Damaged("batches follow in " + found.name.FileName("log") + " at position " +
                    std::to_string(*sound) + " behind " +

@@ -1,6 +1,7 @@
 #include "storage/segment_cursor.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "base/crc32c.h"
 
@@ -8,6 +9,8 @@ namespace gregor {
 namespace {
 
 constexpr size_t kWindowBytes = 1u << 20;
+constexpr size_t kMagicAt = 16;
+constexpr uint8_t kMagic = 2;
 constexpr LeaderEpoch kEpochMin{0};                    // what is in a log has one
 constexpr Offset kBaseMax{INT64_MAX - INT32_MAX - 1};  // the offset after a batch must be one, too
 
@@ -55,6 +58,31 @@ Result<std::optional<SegmentCursor::Batch>> SegmentCursor::Next() {
   at_.next_offset = header->next_offset();
   at_.epoch = header->leader_epoch;
   return std::optional(batch);
+}
+
+Result<std::optional<uint64_t>> FindBatch(File& file, uint64_t position, uint64_t end,
+                                          size_t batch_bytes_max,
+                                          const std::function<bool(const BatchHeader&)>& fits) {
+  std::vector<uint8_t> window;
+  while (position + kBatchHeaderBytes <= end) {
+    window.resize(static_cast<size_t>(std::min<uint64_t>(end - position, kWindowBytes)));
+    ASSIGN_OR_RETURN(const size_t got, file.Read(position, window));
+    if (got < kBatchHeaderBytes) break;
+    const size_t places = got - kBatchHeaderBytes + 1;
+    for (size_t at = 0; at < places; ++at) {
+      if (window[at + kMagicAt] != kMagic) continue;
+      const auto header = PeekHeader(Slice(nullptr, window.data() + at, got - at), batch_bytes_max);
+      if (!header.ok() || !fits(*header) || header->size() > end - position - at) continue;
+      SegmentCursor cursor(file, {.position = position + at,
+                                  .end = end,
+                                  .next_offset = header->base_offset,
+                                  .batch_bytes_max = batch_bytes_max});
+      ASSIGN_OR_RETURN(const auto batch, cursor.Next());
+      if (batch.has_value()) return std::optional(position + at);
+    }
+    position += places;
+  }
+  return std::optional<uint64_t>();
 }
 
 }  // namespace gregor

@@ -1,6 +1,7 @@
 #ifndef GREGOR_STORAGE_SEGMENT_CURSOR_H_
 #define GREGOR_STORAGE_SEGMENT_CURSOR_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -56,6 +57,13 @@ class SegmentCursor {
   uint64_t begin_ = 0;             // of the file's bytes in it
   size_t used_ = 0;                // how many those are
 };
+
+// Where the first batch lies in [position, end) that is whole, has a right checksum, and `fits`;
+// nullopt: none. For what lies behind damage, where nothing says where a batch begins. Fails with
+// kStorageError where the file cannot be read. Thread: disk.
+Result<std::optional<uint64_t>> FindBatch(File& file, uint64_t position, uint64_t end,
+                                          size_t batch_bytes_max,
+                                          const std::function<bool(const BatchHeader&)>& fits);
 
 }  // namespace gregor
 

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "raft/host/control_records.h"
+#include "raft/host/log_repair.h"
+#include "raft/host/log_rewrite.h"
 #include "raft/host/raft_log_impl.h"
 #include "storage/epoch_cache.h"
 
@@ -16,7 +18,25 @@ Error Refused(const RaftLogOptions& options, const std::string& what) {
       .With("path", options.path);
 }
 
-Result<FoundRaftFiles> FindFiles(const RaftLogOptions& options) {
+}  // namespace
+
+std::string MetadataLogPath(const std::string& metadata_path) {
+  return JoinPath(metadata_path, "log");
+}
+
+std::string VotePath(const std::string& metadata_path) { return JoinPath(metadata_path, "vote"); }
+
+std::string LogBasePath(const std::string& metadata_path) {
+  return JoinPath(metadata_path, "log-base");
+}
+
+TopicIdPartition MetadataLogId() {
+  TopicId id;
+  id.bytes.back() = 1;
+  return {id, PartitionIndex{0}};
+}
+
+Result<FoundRaftFiles> FindRaftFiles(const RaftLogOptions& options) {
   LogDirectory::Options directory;
   directory.path = MetadataLogPath(options.path);
   directory.cluster_id = options.cluster_id;
@@ -40,25 +60,11 @@ Result<FoundRaftFiles> FindFiles(const RaftLogOptions& options) {
                    "that forgot its vote must not take part");
   }
   ASSIGN_OR_RETURN(found.base, ReadLogBase(files, LogBasePath(options.path)));
+  const std::string log = found.directory->PathOf(MetadataLogId());
+  RETURN_IF_ERROR(FinishExchange(files, log, RepairedLogPath(options.path)));
+  ASSIGN_OR_RETURN(found.log, InspectLog(files, log, found.directory->MarkOf(MetadataLogId()),
+                                         options.batch_bytes_max));
   return found;
-}
-
-}  // namespace
-
-std::string MetadataLogPath(const std::string& metadata_path) {
-  return JoinPath(metadata_path, "log");
-}
-
-std::string VotePath(const std::string& metadata_path) { return JoinPath(metadata_path, "vote"); }
-
-std::string LogBasePath(const std::string& metadata_path) {
-  return JoinPath(metadata_path, "log-base");
-}
-
-TopicIdPartition MetadataLogId() {
-  TopicId id;
-  id.bytes.back() = 1;
-  return {id, PartitionIndex{0}};
 }
 
 RaftLog::RaftLog(RaftLogOptions options, FoundRaftFiles found)
@@ -69,19 +75,54 @@ RaftLog::RaftLog(RaftLogOptions options, FoundRaftFiles found)
 
 RaftLog::~RaftLog() {
   *alive_ = false;
-  if (core_ != nullptr && options_.transport != nullptr) options_.transport->SetReceiver(nullptr);
+  if (core_ != nullptr && options_.transport != nullptr) EndTransport();
+}
+
+void RaftLog::EndTransport() {
+  options_.transport->SetReceiver(nullptr);
+  options_.transport->SetRangeReader({});
+}
+
+void RaftLog::Repair(LogInspection found, UniqueFunction<void(Result<void>)> ended) {
+  if (found.holes.empty()) return ended({});
+  LogRepairOptions repair;
+  for (const Voter& voter : options_.raft.configured) {
+    if (voter.key.node != options_.raft.self.node) repair.nodes.push_back(voter.key.node);
+  }
+  if (options_.transport == nullptr || repair.nodes.empty()) {
+    return ended(Refused(options_, "the log is damaged: " + HolesText(found) +
+                                       ". Restore the directory from a backup; starting without "
+                                       "them would forget what was done"));
+  }
+  repair.loop = options_.loop;
+  repair.disk = options_.disk;
+  repair.directory = directory_.get();
+  repair.transport = options_.transport;
+  repair.path = options_.path;
+  if (vote_.has_value()) repair.term = vote_->term;
+  repair.segment_bytes = options_.segment_bytes;
+  repair.batch_bytes_max = options_.batch_bytes_max;
+  options_.transport->SetRangeReader(
+      ReadRangesOf(*options_.loop, *options_.disk, directory_->PathOf(MetadataLogId()),
+                   options_.batch_bytes_max, [] { return std::optional<Offset>(); }));
+  RepairLog(std::move(repair), std::move(found), std::move(ended));
+}
+
+Log::Options MetadataLogOptions(const RaftLogOptions& options) {
+  Log::Options log;
+  log.id = MetadataLogId();
+  log.config.segment_bytes = options.segment_bytes;
+  log.config.segment_ms = LogConfig::kNever;
+  log.config.cleanup_delete = false;
+  log.recovery_batch_bytes_max = options.batch_bytes_max;
+  return log;
 }
 
 Log::Options RaftLog::LogOptions() {
-  Log::Options log;
-  log.id = MetadataLogId();
-  log.config.segment_bytes = options_.segment_bytes;
-  log.config.segment_ms = LogConfig::kNever;
-  log.config.cleanup_delete = false;
+  Log::Options log = MetadataLogOptions(options_);
   log.on_progress = [this, alive = alive_] {
     if (*alive && store_ != nullptr) store_->OnProgress();
   };
-  log.recovery_batch_bytes_max = options_.batch_bytes_max;
   return log;
 }
 
@@ -183,6 +224,9 @@ void RaftLog::Begin() {
     if (core_->log().voters() != nullptr)
       options_.transport->SetVoters(core_->log().voters()->voters);
     options_.transport->SetReceiver(this);
+    options_.transport->SetRangeReader(ReadRangesOf(
+        *options_.loop, *options_.disk, directory_->PathOf(MetadataLogId()),
+        options_.batch_bytes_max, [this] { return std::optional(core_->log().commit()); }));
   }
   if (snapshot_.has_value()) core_->OnSnapshotTaken(*snapshot_);
   Step([this](MonotonicTime now) { core_->Start(now); });
@@ -323,7 +367,7 @@ void RaftLog::FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& vo
 void RaftLog::Close(UniqueFunction<void(Result<void>)> done) {
   listener_ = nullptr;
   told_ = {};
-  if (options_.transport != nullptr) options_.transport->SetReceiver(nullptr);
+  if (options_.transport != nullptr) EndTransport();
   if (core_ != nullptr) core_->Stop();
   store_->Close([this, done = std::move(done)](Result<void> closed) mutable {
     // In both cases not inside of a call of the log, which `done` may destroy.
@@ -336,19 +380,14 @@ void RaftLog::Close(UniqueFunction<void(Result<void>)> done) {
   });
 }
 
-void OpenRaftLog(RaftLogOptions options,
-                 UniqueFunction<void(Result<std::unique_ptr<MetadataLog>>)> opened) {
-  Disk& disk = *options.disk;
-  EventLoop& loop = *options.loop;
-  disk.Submit(
-      Lane::kBackground, "raft.open", loop, [options] { return FindFiles(options); },
-      [&loop, options, opened = std::move(opened)](Result<FoundRaftFiles> found) mutable {
-        if (!found.ok()) return opened(std::move(found).error());
-        auto log = std::make_unique<RaftLog>(std::move(options), std::move(*found));
-        LogDirectory& directory = log->directory();
-        Log::Options log_options = log->LogOptions();
-        Log::Open(
-            directory, loop, std::move(log_options),
+namespace {
+
+using RaftLogOpened = UniqueFunction<void(Result<std::unique_ptr<MetadataLog>>)>;
+
+void OpenFiles(EventLoop& loop, std::unique_ptr<RaftLog> log, RaftLogOpened opened) {
+  LogDirectory& directory = log->directory();
+  Log::Options options = log->LogOptions();
+  Log::Open(directory, loop, std::move(options),
             [log = std::move(log),
              opened = std::move(opened)](Result<std::unique_ptr<Log>> files) mutable {
               if (!files.ok()) return opened(std::move(files).error());
@@ -358,6 +397,26 @@ void OpenRaftLog(RaftLogOptions options,
               RaftLog& refused = *log;
               refused.Close([log = std::move(log), opened = std::move(opened),
                              error = adopted.error()](Result<void>) mutable { opened(error); });
+            });
+}
+
+}  // namespace
+
+void OpenRaftLog(RaftLogOptions options, RaftLogOpened opened) {
+  Disk& disk = *options.disk;
+  EventLoop& loop = *options.loop;
+  disk.Submit(
+      Lane::kBackground, "raft.open", loop, [options] { return FindRaftFiles(options); },
+      [&loop, options, opened = std::move(opened)](Result<FoundRaftFiles> found) mutable {
+        if (!found.ok()) return opened(std::move(found).error());
+        LogInspection inspection = std::move(found->log);
+        auto log = std::make_unique<RaftLog>(std::move(options), *std::move(found));
+        RaftLog& repaired = *log;
+        repaired.Repair(
+            std::move(inspection),
+            [&loop, log = std::move(log), opened = std::move(opened)](Result<void> whole) mutable {
+              if (!whole.ok()) return opened(whole.error());
+              OpenFiles(loop, std::move(log), std::move(opened));
             });
       });
 }

@@ -10,6 +10,7 @@
 #include "raft/core/raft.h"
 #include "raft/host/delivery.h"
 #include "raft/host/log_base_file.h"
+#include "raft/host/log_inspection.h"
 #include "raft/host/log_store.h"
 #include "raft/host/raft_log.h"
 #include "raft/host/vote_writer.h"
@@ -22,7 +23,14 @@ struct FoundRaftFiles {
   std::unique_ptr<LogDirectory> directory;
   std::optional<Vote> vote;
   std::optional<LogBase> base;
+  LogInspection log;
 };
+
+// Opens the directory, and reads the rest. Fails with kStorageError (see OpenRaftLog()). Thread:
+// disk.
+Result<FoundRaftFiles> FindRaftFiles(const RaftLogOptions& options);
+// How the log is opened in it.
+Log::Options MetadataLogOptions(const RaftLogOptions& options);
 
 // Runs the algorithm on the log, the vote file and the transport: gives it what happens, one thing
 // after the other, and carries out what it asks for. Thread: the controller loop.
@@ -32,6 +40,8 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   ~RaftLog() override;
 
   // The steps of opening.
+  // ... first: what the log lacks comes from the other nodes, or the opening fails.
+  void Repair(LogInspection found, UniqueFunction<void(Result<void>)> ended);
   Log::Options LogOptions();
   LogDirectory& directory() { return *directory_; }
   Result<void> Adopt(std::unique_ptr<Log> log);
@@ -60,6 +70,8 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   void OnConnected(NodeId node) override;
   void OnDisconnected(NodeId node) override;
 
+  // Nothing comes from the others any more.
+  void EndTransport();
   void SaveBase(const LogBase& base, UniqueFunction<void(Result<void>)> saved);
   void FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& voters,
                      UniqueFunction<void(Result<bool>)> done);

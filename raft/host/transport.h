@@ -1,12 +1,26 @@
 #ifndef GREGOR_RAFT_HOST_TRANSPORT_H_
 #define GREGOR_RAFT_HOST_TRANSPORT_H_
 
+#include <functional>
+#include <optional>
 #include <vector>
 
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/task.h"
 #include "base/types.h"
 #include "raft/core/messages.h"
 
 namespace gregor {
+
+// Part of a node's metadata log, as its files have it.
+struct LogRange {
+  Offset start{0};               // of its log
+  std::optional<Offset> commit;  // committed before it, as far as the node knows; nullopt: nothing
+  Bytes batches;  // sound ones, of which the first has the offset that was asked for; empty: the
+                  // node does not have it
+};
+using LogRangeRead = UniqueFunction<void(Result<LogRange>)>;
 
 // How the nodes of the quorum reach each other. Messages may be lost, repeated and overtaken by
 // others; what a message claims of its sender is true (the transport checks cluster, node and
@@ -30,6 +44,13 @@ class RaftTransport {
   virtual void Send(raft::Message message) = 0;
   // Where voters can be reached from now on, beside those of the settings.
   virtual void SetVoters(const VoterSet& voters) = 0;
+
+  // Asks a node for its log from `from` on, for a log that is damaged here. Needs no receiver.
+  // Fails with kLeaderNotAvailable (the node cannot be reached, or cannot read: try again later).
+  virtual void FetchRange(NodeId node, Offset from, LogRangeRead fetched) = 0;
+  // What answers those of the others; none: nothing does.
+  using RangeReader = std::function<void(Offset from, LogRangeRead read)>;
+  virtual void SetRangeReader(RangeReader reader) = 0;
 };
 
 }  // namespace gregor

@@ -71,6 +71,19 @@ class Node final : private RaftTransport::Receiver {
     InLoop([this, voters] { transport_->SetVoters(voters); });
   }
 
+  // What another node has of its log; blocks.
+  Result<LogRange> FetchRange(int32_t node, Offset from) {
+    std::promise<Result<LogRange>> came;
+    loop_->Post("test", [&] {
+      transport_->FetchRange(NodeId{node}, from,
+                             [&](Result<LogRange> range) { came.set_value(std::move(range)); });
+    });
+    return came.get_future().get();
+  }
+  void SetRangeReader(RaftTransport::RangeReader reader) {
+    InLoop([&] { transport_->SetRangeReader(std::move(reader)); });
+  }
+
   // Waits until `done` holds of what has happened; false after some seconds.
   bool Wait(const std::function<bool(const Node&)>& done, Duration at_most = seconds(10)) {
     std::unique_lock lock(mutex_);
@@ -217,6 +230,41 @@ TEST(RaftTransport, AnotherNodeThanTheOneThatWasMeantIsRefused) {
   ASSERT_TRUE(first.WaitForConnection(3));
   EXPECT_EQ(second.connected.count(7), 0u);
   EXPECT_EQ(first.connected.count(2), 0u);
+}
+
+TEST(RaftTransport, PartsOfALogAreFetched) {
+  Node first(1, Cluster(1));
+  first.SetRangeReader([](Offset from, LogRangeRead read) {
+    LogRange range;
+    range.start = Offset{3};
+    if (from > Offset{5}) range.commit = Offset{9};
+    range.batches = Slice::Copy("batches from " + std::to_string(from.value));
+    read(std::move(range));
+  });
+  Node second(2, Cluster(1), {{NodeId{1}, first.address()}});
+  const auto unknown = second.FetchRange(1, Offset{5});
+  ASSERT_TRUE(unknown.ok()) << unknown.error();
+  EXPECT_EQ(unknown->start, Offset{3});
+  EXPECT_FALSE(unknown->commit.has_value());
+  EXPECT_EQ(unknown->batches.ToString(), "batches from 5");
+  const auto known = second.FetchRange(1, Offset{7});
+  ASSERT_TRUE(known.ok()) << known.error();
+  EXPECT_EQ(known->commit, Offset{9});
+}
+
+TEST(RaftTransport, PartsOfALogAreRefusedToStrangersAndWhereThereAreNone) {
+  Node first(1, Cluster(1));
+  Node second(2, Cluster(1), {{NodeId{1}, first.address()}});
+  EXPECT_FALSE(second.FetchRange(1, Offset{0}).ok()) << "it has nothing to read from yet";
+  EXPECT_FALSE(second.FetchRange(5, Offset{0}).ok()) << "nobody knows where that is";
+  int reads = 0;
+  first.SetRangeReader([&](Offset, LogRangeRead read) {
+    ++reads;
+    read(LogRange());
+  });
+  Node stranger(3, Cluster(2), {{NodeId{1}, first.address()}});
+  EXPECT_FALSE(stranger.FetchRange(1, Offset{0}).ok());
+  EXPECT_EQ(reads, 0);
 }
 
 TEST(RaftTransport, VotersAreCalledWhereTheirSetSays) {

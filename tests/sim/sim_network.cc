@@ -16,7 +16,12 @@ class SimNetwork::End final : public RaftTransport {
   }
   void Send(raft::Message message) override { network_.Send(std::move(message)); }
   void SetVoters(const VoterSet&) override {}
+  void FetchRange(NodeId node, Offset from, LogRangeRead fetched) override {
+    network_.FetchRange(node_, node, from, std::move(fetched));
+  }
+  void SetRangeReader(RangeReader reader) override { range_reader_ = std::move(reader); }
 
+  const RangeReader& range_reader() const { return range_reader_; }
   Receiver* receiver() const { return receiver_; }
   uint64_t life() const { return life_; }
   EventLoop& loop() { return loop_; }
@@ -27,6 +32,7 @@ class SimNetwork::End final : public RaftTransport {
   EventLoop& loop_;
   const uint64_t life_;
   Receiver* receiver_ = nullptr;
+  RangeReader range_reader_;
 };
 
 std::unique_ptr<RaftTransport> SimNetwork::Attach(NodeId node, EventLoop& loop) {
@@ -36,13 +42,43 @@ std::unique_ptr<RaftTransport> SimNetwork::Attach(NodeId node, EventLoop& loop) 
 }
 
 template <typename Call>
-void SimNetwork::After(Duration delay, NodeId node, Call call) {
+void SimNetwork::AtEnd(Duration delay, NodeId node, Call call) {
   // The loop goes with the process, and a paused one keeps what comes until it goes on.
   scheduler_.After(delay, "net", [this, node, life = ends_.at(node)->life(), call] {
     const auto end = ends_.find(node);
     if (end == ends_.end() || end->second->life() != life) return;
-    end->second->loop().Post("net", [end = end->second, call] {
-      if (end->receiver() != nullptr) call(*end->receiver());
+    end->second->loop().Post("net", [end = end->second, call] { call(*end); });
+  });
+}
+
+template <typename Call>
+void SimNetwork::After(Duration delay, NodeId node, Call call) {
+  AtEnd(delay, node, [call](End& end) {
+    if (end.receiver() != nullptr) call(*end.receiver());
+  });
+}
+
+void SimNetwork::FetchRange(NodeId from, NodeId to, Offset offset, LogRangeRead fetched) {
+  constexpr Duration kDeadline = std::chrono::seconds(2);
+  const auto waiting = std::make_shared<LogRangeRead>(std::move(fetched));
+  const auto answer = [this, from, waiting](const Result<LogRange>& range) {
+    const Duration delay(random_.Between(0, faults_.delay_max.count()));
+    AtEnd(delay, from, [waiting, range](End&) {
+      if (*waiting) std::exchange(*waiting, {})(range);
+    });
+  };
+  // What is lost on the way is not answered.
+  AtEnd(kDeadline, from, [waiting](End&) {
+    if (*waiting) {
+      std::exchange(*waiting, {})(Error(Reason::kLeaderNotAvailable, "the node does not answer"));
+    }
+  });
+  if (ends_.count(to) == 0 || IsCut(from, to) || random_.Chance(faults_.loss)) return;
+  const Duration delay(random_.Between(0, faults_.delay_max.count()));
+  AtEnd(delay, to, [this, from, to, offset, answer](End& end) {
+    if (!end.range_reader()) return;
+    end.range_reader()(offset, [this, from, to, answer](Result<LogRange> range) {
+      if (ends_.count(from) != 0 && !IsCut(to, from)) answer(range);
     });
   });
 }

@@ -48,6 +48,10 @@ class SimNetwork {
   // Calls `call` with the node's receiver on its loop, unless its process has ended.
   template <typename Call>
   void After(Duration delay, NodeId node, Call call);
+  // The same, with its end, whether it has a receiver or not.
+  template <typename Call>
+  void AtEnd(Duration delay, NodeId node, Call call);
+  void FetchRange(NodeId from, NodeId to, Offset offset, LogRangeRead fetched);
   void Send(raft::Message message);
   void Tell(NodeId node, NodeId of, bool connected);
   void OnAttached(NodeId node);
