@@ -319,6 +319,14 @@ Result<void> Leadership::ChangeVoters(MonotonicTime now, VoterSet voters) {
   }
   if (voters.voters.empty()) return refuse(Reason::kInvalidArgument, "the last voter stays");
   for (const VoterKey& key : added) {
+    // Of a node whose disk was exchanged one directory votes, or two processes could vote as one.
+    const auto is_other = [&](const Voter& voter) {
+      return voter.key.node == key.node && voter.key != key;
+    };
+    if (std::any_of(voters.voters.begin(), voters.voters.end(), is_other)) {
+      return refuse(Reason::kDuplicateVoter,
+                    "the node votes already, with another directory: remove that voter first");
+    }
     const auto peer = peers_.find(key);
     if (peer == peers_.end() || log_.commit() - peer->second.match() > options_.learner_lag_max) {
       return refuse(Reason::kReassignmentInProgress,

@@ -1,5 +1,7 @@
 #include "raft/host/log_inspection.h"
 
+#include <glog/logging.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -104,7 +106,7 @@ class Inspection {
     for (const SegmentFile& segment : segments_) found_.bases.push_back(segment.name.base);
     for (size_t i = 0; i < segments_.size() && !is_over_; ++i) {
       const bool is_last = i + 1 == segments_.size();
-      RETURN_IF_ERROR(Read(segments_[i], is_last ? kNoEnd : segments_[i + 1].name.base));
+      Read(segments_[i], is_last ? kNoEnd : segments_[i + 1].name.base);
     }
     if (next_ < known.end_offset) found_.holes.push_back({next_, known.end_offset, std::nullopt});
     if (chain_is_wrong_) DoubtMarkedSegment();
@@ -151,25 +153,28 @@ class Inspection {
            name.base == found_.mark->segment_base;
   }
 
-  Result<void> Read(const SegmentFile& segment, Offset limit) {
+  void Read(const SegmentFile& segment, Offset limit) {
     const bool is_marked = IsMarked(segment.name);
     const uint64_t end = is_marked && found_.mark->is_cut
                              ? std::min(segment.size, found_.mark->position)
                              : segment.size;
-    ASSIGN_OR_RETURN(const FilePtr file, OpenSegment(files_, folder_, segment.name));
-    SegmentReader reader(*file, end, std::max(next_, segment.name.base), limit, epoch_,
+    const auto file = OpenSegment(files_, folder_, segment.name);
+    if (!file.ok()) return SayUnreadable(file.error());
+    SegmentReader reader(**file, end, std::max(next_, segment.name.base), limit, epoch_,
                          batch_bytes_max_);
     uint32_t chain = 0;
     uint64_t position = 0;
     bool is_whole = true;  // everything in front of `position` is sound
     while (true) {
-      ASSIGN_OR_RETURN(const auto batch, reader.Next());
-      if (!batch.has_value()) break;
+      const auto next = reader.Next();
+      if (!next.ok()) SayUnreadable(next.error());
+      if (!next.ok() || !next->has_value()) break;
+      const auto& batch = *next;
       const bool follows = batch->header.base_offset == next_ && batch->position == position;
       is_whole = is_whole && batch->position == position;
       if (!follows && next_ >= SyncedEnd() && !is_doubtful_) {
         is_over_ = true;  // what is behind a torn write is torn, too
-        return {};
+        return;
       }
       Note(segment.name, *batch);
       position = batch->position + batch->header.size();
@@ -181,8 +186,10 @@ class Inspection {
       }
     }
     is_over_ = limit != kNoEnd && next_ < limit && next_ >= SyncedEnd() && !is_doubtful_;
-    return {};
   }
+
+  // A bad sector: the rest of the file is as good as gone.
+  void SayUnreadable(const Error& error) const { LOG(ERROR) << folder_ << ": " << error; }
 
   void Note(const SegmentName& file, const SegmentReader::Batch& batch) {
     const BatchHeader& header = batch.header;

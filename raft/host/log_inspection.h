@@ -44,8 +44,8 @@ struct LogInspection {
 };
 
 // Reads every batch of the log in `folder`. A torn write, above the mark and with nothing sound
-// behind it or no doubt about the mark, is no hole. Changes nothing. Fails with kStorageError where
-// a file cannot be read. Thread: disk.
+// behind it or no doubt about the mark, is no hole; what the disk cannot read any more is one.
+// Changes nothing. Fails with kStorageError where the folder cannot be read. Thread: disk.
 Result<LogInspection> InspectLog(FileSystem& files, const std::string& folder,
                                  const std::optional<SyncedMark>& mark, size_t batch_bytes_max);
 

@@ -116,25 +116,40 @@ class Repair : public std::enable_shared_from_this<Repair> {
     while (hole_ < fillings_.size() && fillings_[hole_].is_there) ++hole_;
     if (hole_ == fillings_.size()) return WriteExact();
     batches_.clear();
-    next_ = found_.holes[hole_].begin;
     bytes_ = 0;
+    if (hole().behind.has_value()) return CheckBehind();
+    FetchHole();
+  }
+  const LogHole& hole() const { return found_.holes[hole_]; }
+
+  // The other node has the same batch behind the hole: so is everything in front of it the same
+  // (Raft §5.3). Before and after the hole is read, as the other log may be cut meanwhile.
+  void CheckBehind() {
+    next_ = hole().end;
+    Fetch(&Repair::OnBehind);
+  }
+  void OnBehind() {
+    if (came_.empty() || !IsSame(came_.front().header, *hole().behind)) return NotExact();
+    if (!batches_.empty()) return Fill();
+    FetchHole();
+  }
+  void FetchHole() {
+    next_ = hole().begin;
     Fetch(&Repair::OnHoleRange);
   }
   void OnHoleRange() {
-    const LogHole& hole = found_.holes[hole_];
-    bool is_filled = next_ == hole.end;
+    if (came_.empty()) return NotExact();
     for (const Fetched& batch : came_) {
-      if (next_ == hole.end) break;
-      if (batch.header.next_offset() > hole.end) return NotExact();
+      if (next_ == hole().end) break;
+      if (batch.header.next_offset() > hole().end) return NotExact();
       batches_.push_back(batch);
       next_ = batch.header.next_offset();
     }
-    if (came_.empty()) return NotExact();
-    // The batch behind it is the same there: so is everything in front of it (Raft §5.3).
-    if (is_filled && hole.behind.has_value() && !IsSame(came_.front().header, *hole.behind))
-      return NotExact();
-    is_filled = is_filled || (next_ == hole.end && !hole.behind.has_value());
-    if (!is_filled) return Fetch(&Repair::OnHoleRange);
+    if (next_ < hole().end) return Fetch(&Repair::OnHoleRange);
+    if (hole().behind.has_value()) return CheckBehind();
+    Fill();
+  }
+  void Fill() {
     Filling& filling = fillings_[hole_];
     filling.is_there = true;
     for (const Fetched& batch : batches_) filling.bytes.Append(batch.bytes);

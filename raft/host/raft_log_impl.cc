@@ -4,8 +4,14 @@
 #include <utility>
 
 #include "raft/host/control_records.h"
+#include "storage/group_sync.h"
 
 namespace gregor {
+namespace {
+
+constexpr Duration kMarkTrails = std::chrono::milliseconds(20);
+
+}  // namespace
 
 void RaftLog::Step(Input input) {
   if (core_ == nullptr || !is_running()) return;
@@ -117,7 +123,28 @@ void RaftLog::TellLeader() {
   listener_->OnLeader(now);
 }
 
+// What is damaged above the mark is taken for a torn write: so the mark must not trail for long
+// when no further group takes it along.
+void RaftLog::SaveMarkSoon() {
+  const Offset synced = store_->log().ends().synced_end;
+  if (mark_is_due_ || synced == marked_) return;
+  mark_is_due_ = true;
+  options_.loop->After(kMarkTrails, "raft.mark", [this, alive = alive_] {
+    if (!*alive) return;
+    mark_is_due_ = false;
+    if (!is_running()) return;
+    marked_ = store_->log().ends().synced_end;
+    GroupSync::Part part;
+    part.partition = MetadataLogId();
+    part.needs_journal = true;
+    part.reply = options_.loop;
+    part.done = [](Result<void>) {};  // the directory says what failed
+    directory_->group_sync().Add(std::move(part));
+  });
+}
+
 void RaftLog::OnLogProgress() {
+  SaveMarkSoon();
   const auto end = store_->SyncedEnd();
   if (!end.has_value()) return;
   Step([this, end = *end](MonotonicTime now) { core_->OnLogSynced(now, end); });

@@ -92,6 +92,7 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   void OnTimer();
   void OnSaved(Result<void> saved);
   void OnLogProgress();
+  void SaveMarkSoon();
   void Fail(const Error& error);
   bool is_running() const { return listener_ != nullptr && !failed_; }
   MonotonicTime Now() const { return options_.loop->clock().Now(); }
@@ -112,6 +113,8 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   std::deque<Input> inputs_;
   bool stepping_ = false;
   bool failed_ = false;
+  Offset marked_{0};  // the journal of marks has been told up to here
+  bool mark_is_due_ = false;
   bool installing_ = false;  // the log base file is that of the snapshot already
   QuorumLeader told_;
   TimerId timer_;

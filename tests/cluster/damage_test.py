@@ -6,82 +6,38 @@ import json
 import os
 import random
 import shutil
-import socket
-import subprocess
 import time
 
 import pytest
-from node import BINARY, Exited, Node, command, eventually
+from node import Exited, command, eventually
+from quorum import Loopback, Quorum
 
-CONTROLLERS = 3
 DAMAGES = int(os.environ.get("GREGOR_DAMAGES", "8"))
 SEED = int(os.environ.get("GREGOR_DAMAGE_SEED", "1"))
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-class Controller(Node):
-    """A controller and broker, with a settings file of its own."""
-
-    def __init__(self, directory, number, ports):
-        super().__init__(directory)
-        directory.mkdir()
-        self.config = directory / "node.yaml"
-        self.metadata = self.data / "metadata"
-        self.number = number
-        self.config.write_text(json.dumps({
-            "node_id": number, "data_dir": str(self.data),
-            "controllers": [f"{i + 1}@127.0.0.1:{port}" for i, port in enumerate(ports)],
-            "listen": {"internal": f"127.0.0.1:{ports[number - 1]}", "grpc": "127.0.0.1:0", "http": "127.0.0.1:0"}}))
-
-    def launch(self):
-        """Does not wait: a majority has to be there first."""
-        self.offset_of_stderr = self.log.stat().st_size if self.log.exists() else 0
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([BINARY, "server", "--config", str(self.config)], stdout=subprocess.PIPE, stderr=log)
-
-    def stderr(self):
-        return self.log.read_bytes()[self.offset_of_stderr:].decode()
-
-    def await_ready(self, seconds=90):
-        """Raises Exited."""
-        line = self._read_line(time.monotonic() + seconds)
-        if not line:
-            code = self.wait()
-            raise Exited(code, self.stderr())
-        assert line.startswith("gregor ready "), line
-        self.grpc = line.split("grpc=")[1].split()[0]
-
-    def records(self):
-        """The metadata log's records by their offset."""
-        done = command("--output", "json", "metadata", "dump", str(self.data))
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        return {line["offset"]: line for line in lines if "offset" in line}
+READY_SECONDS = 90  # a node waits half a minute for others that might help
 
 
 @pytest.fixture
-def controllers(tmp_path):
-    ports = free_ports(CONTROLLERS)
-    cluster_id = command("cluster", "new-id").stdout.strip()
-    nodes = [Controller(tmp_path / f"node{i + 1}", i + 1, ports) for i in range(CONTROLLERS)]
-    for node in nodes:
-        done = command("cluster", "format", "--config", str(node.config), "--cluster-id", cluster_id)
-        assert done.returncode == 0, done.stderr
-    for node in nodes:
-        node.launch()
-    for node in nodes:
-        node.await_ready()
-    yield nodes
-    for node in nodes:
-        node.end()
+def quorum(tmp_path):
+    quorum = Quorum(tmp_path, [Loopback() for _ in range(3)])
+    quorum.start()
+    yield quorum
+    quorum.end()
+
+
+def metadata(node):
+    return node.data / "metadata"
+
+
+def records(node):
+    """The metadata log's records by their offset, also of a node that runs."""
+    done = command("--output", "json", "metadata", "dump", str(node.data))
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {line["offset"]: line for line in lines if "offset" in line}
+
+
+def recover(node, *flags, **options):
+    return command("quorum", "recover", "--config", str(node.settings), *flags, **options)
 
 
 def is_empty(path):
@@ -115,30 +71,33 @@ def zero_page(path, chance):
 def damageable(node):
     """The files that count, by their kind: each kind as likely as the others."""
     kinds = {}
-    for path in sorted(node.metadata.rglob("*")):
+    for path in sorted(metadata(node).rglob("*")):
         if not path.is_file() or path.name in (".lock", "LOCK", "reserve") or is_empty(path):
             continue
         if any(part.startswith("damaged-") or part.endswith(".damaged") for part in path.parts):
             continue
-        kind = path.suffix if path.suffix == ".log" and "image" not in path.parts else path.relative_to(node.metadata).parts[0]
+        kind = path.suffix if path.suffix == ".log" and "image" not in path.parts else path.relative_to(metadata(node)).parts[0]
         kinds.setdefault(kind if kind != "log" else path.name, []).append(path)
     kinds["identity"] = [node.data / "meta.properties"]
     return kinds
 
 
-def test_random_damages_end_in_repair_or_a_refusal(controllers):
+def test_random_damages_end_in_repair_or_a_refusal(quorum):
     chance = random.Random(SEED)
+    controllers = quorum.nodes
     for i in range(10):
-        controllers[0].create_topic(f"topic{i}", partitions=20)
+        controllers[0].create(f"topic{i}", partitions=20)
     outcomes = {}
     for turn in range(DAMAGES):
-        node = controllers[turn % CONTROLLERS]
-        others = [other for other in controllers if other is not node]
+        node = controllers[turn % len(controllers)]
+        others = quorum.others(node)
+        # What is synced in the very moment of a crash is not in the journal of marks yet (ADR 0010).
+        time.sleep(0.2)
         if chance.random() < 0.5:
             node.kill()
         else:
             node.stop()
-        others[0].create_topic(f"meanwhile{turn}", partitions=5)
+        others[0].create(f"meanwhile{turn}", partitions=5, timeout=20)
         backup = node.directory / "backup"
         shutil.rmtree(backup, ignore_errors=True)
         shutil.copytree(node.data, backup)
@@ -150,8 +109,9 @@ def test_random_damages_end_in_repair_or_a_refusal(controllers):
         how(path, chance)
         node.launch()
         try:
-            node.await_ready()
-            outcome = "repaired" if "the metadata log is whole again" in node.stderr() else "unharmed"
+            node.await_ready(READY_SECONDS)
+            said = node.log.read_bytes()[node.log_end:].decode()
+            outcome = "repaired" if "the metadata log is whole again" in said else "unharmed"
         except Exited as refused:
             assert refused.code == 1, (what, refused)
             last = refused.stderr.strip().splitlines()[-1]
@@ -159,14 +119,14 @@ def test_random_damages_end_in_repair_or_a_refusal(controllers):
             outcome = "refused"
             shutil.rmtree(node.data)
             shutil.copytree(backup, node.data)
-            node.launch()
-            node.await_ready()
+            node.start()
         outcomes.setdefault((kind, outcome), []).append(what)
-        node.create_topic(f"after{turn}", partitions=1)
-        expected = others[1].records()
+        node.create(f"after{turn}")
+        quorum.await_level()
+        expected = records(others[1])
 
         def is_same(expected=expected, node=node):
-            found = node.records()
+            found = records(node)
             common = expected.keys() & found.keys()
             assert common and all(found[offset] == expected[offset] for offset in common), what
             return max(found) >= max(expected)
@@ -174,57 +134,80 @@ def test_random_damages_end_in_repair_or_a_refusal(controllers):
         eventually(is_same, seconds=20)
     for (kind, outcome), cases in sorted(outcomes.items()):
         print(f"{kind}: {outcome} {len(cases)} times")
-    assert all(node.is_up() for node in controllers)
+    quorum.kill()
+    images = [[line for line in node.dump("--image-only") if "node" not in line] for node in quorum.nodes]
+    assert images[0] == images[1] == images[2]
 
 
-def test_the_last_controller_becomes_the_only_voter(controllers):
-    controllers[0].create_topic("kept", partitions=3)
-    eventually(lambda: all(node.records() == controllers[0].records() for node in controllers))
-    last = controllers[2]
-    refused = command("quorum", "recover", "--config", str(last.config), "--yes")
+def test_the_last_controller_becomes_the_only_voter(quorum):
+    first, second, last = quorum.nodes
+    first.create("kept", partitions=3)
+    quorum.await_level()
+    refused = recover(last, "--yes")
     assert refused.returncode == 1 and "process" in refused.stderr, refused
-    for node in controllers:
+    for node in quorum.nodes:
         node.stop()
-    shutil.rmtree(controllers[0].data)
-    shutil.rmtree(controllers[1].data)
-    before = last.records()
-    looked = command("quorum", "recover", "--config", str(last.config), "--dry-run")
+    first.wipe()
+    second.wipe()
+    before = records(last)
+    looked = recover(last, "--dry-run")
     assert looked.returncode == 0 and "ONLY voter" in looked.stderr and "nodes 1, 2" in looked.stderr, looked
-    unsure = command("quorum", "recover", "--config", str(last.config), input="yes\n")
+    unsure = recover(last, input="yes\n")
     assert unsure.returncode == 1 and "nothing was changed" in unsure.stderr, unsure
-    assert last.records() == before
-    recovered = command("quorum", "recover", "--config", str(last.config), input="recover 3\n")
+    assert records(last) == before
+    recovered = recover(last, input="recover 3\n")
     assert recovered.returncode == 0, recovered
-    assert before.items() <= last.records().items()
-    last.launch()
-    last.await_ready()
-    last.create_topic("new", partitions=1)
+    last.start()
+    last.create("new")
+    assert {"kept", "new"} <= last.list_topics().keys()
     assert last.stop()[0] == 0
-    again = command("quorum", "recover", "--config", str(last.config), "--yes")
+    again = recover(last, "--yes")
     assert again.returncode == 1 and "only voter already" in again.stderr, again
-    assert before.items() <= last.records().items()
+    assert before.items() <= records(last).items()
 
 
-def test_a_damaged_directory_is_not_recovered_from(controllers):
-    for node in controllers:
+def test_a_damaged_directory_is_not_recovered_from(quorum):
+    for node in quorum.nodes:
         node.stop()
-    node = controllers[1]
-    segment = sorted(node.metadata.rglob("*.log"), key=lambda path: "image" in path.parts)[0]
+    node = quorum.nodes[1]
+    segment = next(path for path in metadata(node).rglob("*.log") if "image" not in path.parts)
     content = bytearray(segment.read_bytes())
     content[70] ^= 1
     segment.write_bytes(content)
-    refused = command("quorum", "recover", "--config", str(node.config), "--yes")
+    refused = recover(node, "--yes")
     assert refused.returncode == 1 and "the log is damaged" in refused.stderr, refused
     assert segment.read_bytes() == content
 
 
-def test_a_damaged_vote_file_keeps_a_controller_away_and_says_why(controllers):
-    node = controllers[0]
+def test_two_of_three_controllers_that_are_damaged_heal_each_other(quorum):
+    for number in range(20):
+        quorum.nodes[0].create(f"topic{number}", partitions=10)
+    quorum.await_level()
+    quorum.kill()
+    before = records(quorum.nodes[2])
+    for node, share in ((quorum.nodes[0], 0.3), (quorum.nodes[1], 0.6)):
+        segment = next(path for path in metadata(node).rglob("*.log") if "image" not in path.parts)
+        content = bytearray(segment.read_bytes())
+        at = int(len(content.rstrip(b"\0")) * share)
+        content[at:at + 200] = bytes(200)
+        segment.write_bytes(content)
+        node.launch()
+    for node in quorum.nodes[:2]:
+        node.await_ready(READY_SECONDS)
+        assert (metadata(node) / "damaged-1").is_dir()
+    quorum.nodes[2].start()
+    quorum.await_level()
+    for node in quorum.nodes:
+        assert before.items() <= records(node).items()
+
+
+def test_a_damaged_vote_file_keeps_a_controller_away_and_says_why(quorum):
+    node = quorum.nodes[0]
     node.stop()
-    vote = node.metadata / "vote"
+    vote = metadata(node) / "vote"
     vote.write_bytes(vote.read_bytes()[:-10])
     node.launch()
     with pytest.raises(Exited) as refused:
         node.await_ready()
     assert refused.value.code == 1 and "could vote twice" in refused.value.stderr
-    controllers[1].create_topic("without", partitions=1)
+    quorum.others(node)[0].create("without", timeout=20)

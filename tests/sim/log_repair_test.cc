@@ -262,6 +262,19 @@ TEST(LogRepair, AMissingSegmentComesBack) {
   EXPECT_FALSE(quorum.verdict().failed()) << quorum.verdict().what();
 }
 
+TEST(LogRepair, WhatTheDiskCannotReadAnyMoreComesBack) {
+  Quorum quorum(10);
+  ASSERT_TRUE(quorum.Append(60));
+  quorum.Settle();
+  quorum.node(2).Stop(StopKind::kKill);
+  quorum.node(2).files().FailNext(SimOperation::kRead, quorum.Segments(2)[1]);
+  quorum.node(2).Start();
+  ASSERT_TRUE(quorum.WaitForAll()) << quorum.Why(2);
+  EXPECT_TRUE(quorum.HasDamagedFilesAside(2));
+  ASSERT_TRUE(quorum.Append(5));
+  EXPECT_FALSE(quorum.verdict().failed()) << quorum.verdict().what();
+}
+
 TEST(LogRepair, AWrongTermThatNoChecksumCoversIsFound) {
   Quorum quorum(7);
   ASSERT_TRUE(quorum.Append(30));
