@@ -9,8 +9,11 @@
 
 #include "controller/controller.h"
 #include "controller/format.h"
+#include "controller/image/image_store.h"
+#include "controller/image/replay.h"
 #include "controller/image/rows.h"
 #include "controller/image/snapshot.h"
+#include "controller/operations.h"
 
 namespace gregor {
 namespace {
@@ -51,15 +54,15 @@ class Node {
     broker.incarnation = Random::FromSystem().NewUuid<DirectoryId>().bytes;
     broker.directories = {directory_};
     CHECK(Wait<BrokerEpoch>([&](auto done) {
-            controller_->Register({broker}, std::move(done));
+            controller_->Run(RegisterBroker{broker}, std::move(done));
           }).ok());
   }
   void Create(const std::string& name, int32_t partitions) {
     CreateTopic operation;
     operation.name = name;
     operation.partitions = partitions;
-    const auto topic = Wait<TopicPtr>(
-        [&](auto done) { controller_->Create(std::move(operation), std::move(done)); });
+    const auto topic =
+        Wait<TopicPtr>([&](auto done) { controller_->Run(std::move(operation), std::move(done)); });
     CHECK(topic.ok()) << topic.error();
   }
   void Stop() {
@@ -179,6 +182,124 @@ void DiffAfterRestart(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(DiffRows(before.get(), *after));
 }
 BENCHMARK(DiffAfterRestart)->Unit(benchmark::kMillisecond);
+
+// --- a large cluster: three replicas each on ten brokers ---
+
+constexpr int32_t kBrokers = 10;
+constexpr int32_t kReplicas = 3;
+constexpr int32_t kPartitionsPerTopic = 1000;
+
+void Apply(const std::vector<pb::MetadataRecord>& records, ImagePtr& image) {
+  Replay replay(image);
+  Offset offset = image == nullptr ? Offset{0} : image->version;
+  for (const auto& record : records) {
+    CHECK(replay.Apply(offset, record).ok());
+    offset = offset + 1;
+  }
+  image = replay.Finish({offset, LeaderEpoch{1}, Timestamp{1}}).after;
+}
+
+// An image of so many partitions, made as the active controller makes it; the last one is kept.
+const ImagePtr& LargeImage(int64_t partitions) {
+  static int64_t made = 0;
+  static ImagePtr image;
+  if (made == partitions) return image;
+  image = nullptr;
+  Random random(7);
+  std::vector<pb::MetadataRecord> first(2);
+  first[0].mutable_feature_level()->set_level(kFeatureLevel);
+  first[1].mutable_cluster()->set_cluster_id(ToBytes(random.NewUuid<ClusterId>().bytes));
+  first[1].mutable_cluster()->set_request_id_key(ToBytes(random.NewUuid<DirectoryId>().bytes));
+  for (int32_t node = 1; node <= kBrokers; ++node) {
+    BrokerImage broker;
+    broker.id = NodeId{node};
+    broker.incarnation = random.NewUuid<DirectoryId>().bytes;
+    broker.directories = {random.NewUuid<DirectoryId>()};
+    broker.rack = "rack-" + std::to_string(node % 3);
+    broker.listeners["grpc"] = {"broker-" + std::to_string(node), 9094};
+    first.push_back(MakeBrokerRecord(broker, false));
+  }
+  Apply(first, image);
+  const ControllerOptions options;
+  BrokerSessions sessions(options.broker_sessions);
+  for (int64_t i = 0; i < partitions / kPartitionsPerTopic; ++i) {
+    CreateTopic topic;
+    topic.name = "topic-number-" + std::to_string(i);
+    topic.partitions = kPartitionsPerTopic;
+    topic.replication_factor = kReplicas;
+    auto planned = Plan(topic, PlanContext{*image, options, random, sessions, MonotonicTime()});
+    CHECK(planned.ok()) << planned.error();
+    Apply(planned->records, image);
+  }
+  made = partitions;
+  return image;
+}
+
+// What a controller or broker of a large cluster holds, and how long it takes to read a snapshot.
+void LargeFromSnapshot(benchmark::State& state) {
+  const std::string snapshot = EncodeSnapshot(*LargeImage(state.range(0)));
+  size_t bytes = 0;
+  for (auto _ : state) {
+    const size_t before = mallinfo2().uordblks;
+    const ImagePtr image = *DecodeSnapshot(snapshot);
+    bytes = mallinfo2().uordblks - before;
+  }
+  state.counters["bytes_per_partition"] =
+      static_cast<double>(bytes) / static_cast<double>(state.range(0));
+  state.counters["snapshot_bytes"] = static_cast<double>(snapshot.size());
+}
+BENCHMARK(LargeFromSnapshot)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
+
+// On a background thread.
+void LargeToSnapshot(benchmark::State& state) {
+  const ImagePtr image = LargeImage(state.range(0));
+  for (auto _ : state) benchmark::DoNotOptimize(EncodeSnapshot(*image));
+}
+BENCHMARK(LargeToSnapshot)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
+
+// A restart from the store.
+void LargeFromStore(benchmark::State& state) {
+  const auto files = NewPosixFileSystem(1);
+  std::string folder = "/tmp/metadata-bench-XXXXXX";
+  CHECK(mkdtemp(folder.data()) != nullptr);
+  const ImagePtr image = LargeImage(state.range(0));
+  {
+    const auto store = NewRocksDbStore(*files, folder + "/image");
+    CHECK(store->Load().ok());
+    CHECK(store->Write(DiffRows(nullptr, *image), PositionOf(*image)).ok());
+  }
+  for (auto _ : state) {
+    const auto store = NewRocksDbStore(*files, folder + "/image");
+    CHECK(*store->Load() != nullptr);
+  }
+  CHECK(RemoveTree(*files, folder).ok());
+}
+BENCHMARK(LargeFromStore)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
+
+// A broker is lost: what the active controller decides, and what every node applies.
+void LargeFence(benchmark::State& state) {
+  const ImagePtr image = LargeImage(state.range(0));
+  const ControllerOptions options;
+  size_t records = 0;
+  for (auto _ : state) {
+    const auto planned = PlanFence(NodeId{1}, *image, options);
+    records = planned.size();
+    benchmark::DoNotOptimize(planned);
+  }
+  state.counters["records"] = static_cast<double>(records);
+}
+BENCHMARK(LargeFence)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
+
+void LargeReplayOfFence(benchmark::State& state) {
+  const ImagePtr image = LargeImage(state.range(0));
+  const auto planned = PlanFence(NodeId{1}, *image, ControllerOptions());
+  for (auto _ : state) {
+    ImagePtr after = image;
+    Apply(planned, after);
+    benchmark::DoNotOptimize(after);
+  }
+}
+BENCHMARK(LargeReplayOfFence)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace gregor
