@@ -43,6 +43,7 @@ class Node {
     options.disk = disk_.get();
     options.data_dir = folder_ + "/data";
     options.behavior.node_id = NodeId{1};
+    options.behavior.broker_sessions.timeout = std::chrono::hours(1);  // nobody speaks for it
     options.random = Random::FromSystem();
     auto opened = Controller::OpenAndWait(std::move(options));
     CHECK(opened.ok()) << opened.error();
@@ -177,6 +178,8 @@ void DiffAfterRestart(benchmark::State& state) {
   node.Register();
   node.Create("wide", 20000);
   const ImagePtr before = node.image();
+  node.Stop();
+  node.Start();
   node.Register();
   const ImagePtr after = node.image();
   for (auto _ : state) benchmark::DoNotOptimize(DiffRows(before.get(), *after));

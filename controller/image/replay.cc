@@ -177,7 +177,17 @@ bool Replay::HasName(const std::string& name) const {
   return changed != names_.end() ? !changed->second.IsZero() : base_->Topic(name) != nullptr;
 }
 
+void Replay::EndRun() {
+  if (run_.topic != nullptr) run_.topic->partitions.Apply(std::move(run_.changes));
+  run_ = {};
+}
+
 Result<TopicImage*> Replay::Change(const std::string& id_bytes) {
+  EndRun();
+  return Find(id_bytes);
+}
+
+Result<TopicImage*> Replay::Find(const std::string& id_bytes) {
   TopicId id;
   if (!ReadId(id_bytes, &id)) return Contradiction("a topic id that is none");
   const auto [changed, is_new] = changed_.try_emplace(id);
@@ -216,6 +226,7 @@ void Replay::FinishTopics(MetadataDelta& delta) {
 }
 
 MetadataDelta Replay::Finish(const ImagePosition& position) {
+  EndRun();
   MetadataDelta delta;
   FinishTopics(delta);
   now_.version = position.version;

@@ -3,8 +3,11 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "controller/image/image.h"
@@ -64,6 +67,9 @@ class Replay {
   bool HasName(const std::string& name) const;
   // The topic, to be changed. Fails if there is none.
   Result<TopicImage*> Change(const std::string& id_bytes);
+  // The same without the changes that wait in `run_`.
+  Result<TopicImage*> Find(const std::string& id_bytes);
+  void EndRun();
   // The registered broker that a record is about. Fails if there is none, or of another epoch.
   Result<std::shared_ptr<const BrokerImage>> Registered(int32_t node_id) const;
   Result<BrokerImage> Registered(int32_t node_id, int64_t broker_epoch) const;
@@ -76,6 +82,12 @@ class Replay {
   std::map<TopicId, std::shared_ptr<TopicImage>> changed_;
   // Names whose topic changed; zero: removed.
   std::map<std::string, TopicId, std::less<>> names_;
+  // Changes of one topic's partitions that its map is yet to get, in the order of their indexes: a
+  // broker that comes or goes changes thousands, and the map takes them in one step.
+  struct Run {
+    TopicImage* topic = nullptr;
+    std::vector<std::pair<PartitionIndex, std::optional<PartitionPtr>>> changes;
+  } run_;
   Sharing<NodeId> nodes_;
   Sharing<DirectoryId> directories_;
   bool brokers_changed_ = false;

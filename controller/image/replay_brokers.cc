@@ -71,6 +71,7 @@ std::optional<PartitionImage> OnlyReplica(const BrokerImage& broker, const Parti
 }  // namespace
 
 Result<void> Replay::Apply(const pb::BrokerRestartedRecord& record) {
+  EndRun();
   ASSIGN_OR_RETURN(const auto broker, Registered(record.node_id()));
   bool exhausted = false;
   const auto change = [&](PartitionIndex,

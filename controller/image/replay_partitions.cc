@@ -78,8 +78,11 @@ Result<void> Replay::Apply(const pb::PartitionsRecord& record) {
 }
 
 Result<void> Replay::Apply(const pb::PartitionChangeRecord& record) {
-  ASSIGN_OR_RETURN(TopicImage * topic, Change(record.topic_id()));
-  const PartitionImage* const before = topic->Partition(PartitionIndex{record.partition()});
+  ASSIGN_OR_RETURN(TopicImage * topic, Find(record.topic_id()));
+  const PartitionIndex index{record.partition()};
+  const bool goes_on = run_.topic == topic && run_.changes.back().first < index;
+  if (!goes_on) EndRun();
+  const PartitionImage* const before = topic->Partition(index);
   if (before == nullptr)
     return Contradiction(Name(topic->id) + " has no partition " +
                          std::to_string(record.partition()));
@@ -109,7 +112,8 @@ Result<void> Replay::Apply(const pb::PartitionChangeRecord& record) {
   if (record.has_recovering()) after.recovering = record.recovering();
   if (!Raise(after.partition_epoch.value)) return Contradiction("no partition epoch is left");
   RETURN_IF_ERROR(CheckPartition(after));
-  topic->partitions.Set(after.index, std::make_shared<const PartitionImage>(std::move(after)));
+  run_.topic = topic;
+  run_.changes.emplace_back(index, std::make_shared<const PartitionImage>(std::move(after)));
   return {};
 }
 
