@@ -31,6 +31,46 @@ endif()
 add_custom_target(fuzzers)
 add_custom_target(benchmarks)
 
+# gregor_test_sources(NAME RESULT source...): what the test NAME is compiled from. Where GREGOR_MERGED_TESTS says so, files that
+# hold tests (*_test.cc) are merged, eight at a time, so that the headers that they share are parsed once. Not where one changed
+# file has to be rebuilt in seconds (dev), nor where each is looked at by itself (lint).
+function(gregor_test_sources name result)
+  set(tests ${ARGN})
+  set(rest ${ARGN})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER rest EXCLUDE REGEX "_test\\.cc$")
+  if(NOT GREGOR_MERGED_TESTS)
+    set(${result} ${ARGN} PARENT_SCOPE)
+    return()
+  endif()
+  set(number 0)
+  set(outputs)
+  while(tests)
+    list(SUBLIST tests 0 8 batch)
+    list(REMOVE_ITEM tests ${batch})
+    list(LENGTH batch size)
+    if(size EQUAL 1)
+      list(APPEND rest ${batch})
+      break()
+    endif()
+    set(output ${CMAKE_CURRENT_BINARY_DIR}/merged_${number}_test.cc)
+    math(EXPR number "${number} + 1")
+    list(TRANSFORM batch REPLACE "^${CMAKE_SOURCE_DIR}/" "" OUTPUT_VARIABLE names)
+    add_custom_command(
+      OUTPUT ${output}
+      COMMAND python3 ${CMAKE_SOURCE_DIR}/tools/merge_tests.py ${output} ${names}
+      WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+      DEPENDS ${CMAKE_SOURCE_DIR}/tools/merge_tests.py ${batch}
+      COMMENT "Merging ${output}")
+    list(APPEND outputs ${output})
+  endwhile()
+  # So that merging does not wait for the libraries that the test is linked with.
+  if(outputs)
+    add_custom_target(${name}_sources DEPENDS ${outputs})
+  endif()
+  set(${result} ${rest} ${outputs} PARENT_SCOPE)
+endfunction()
+
 # Libraries of folders that are not there yet are left out, so that folders can come in any order.
 function(gregor_existing result)
   set(libraries)
@@ -44,7 +84,7 @@ function(gregor_existing result)
   set(${result} ${libraries} PARENT_SCOPE)
 endfunction()
 
-# gregor_library(NAME [PCH std|grpc] DEPS lib...): one library of all *.cc in the calling folder.
+# gregor_library(NAME [PCH kind] DEPS lib...): one library of all *.cc in the calling folder.
 function(gregor_library name)
   cmake_parse_arguments(arg "" "PCH" "DEPS" ${ARGN})
   gregor_existing(arg_DEPS ${arg_DEPS})
@@ -65,7 +105,8 @@ function(gregor_test_options target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O0> $<$<CONFIG:Release>:-g0>)
 endfunction()
 
-# Precompiled headers: `std` (the default), `grpc` for what speaks gRPC, `test` and `grpc_test` for tests; shared by all targets.
+# Precompiled headers, shared by all targets: `std` (the default), `proto` for messages and what uses them, `grpc` for what speaks
+# gRPC, `cli` for what has a command line, `test` and `grpc_test` for tests.
 function(gregor_pch name kind)
   if(NOT kind)
     set(kind std)
@@ -84,7 +125,7 @@ function(gregor_pch name kind)
   target_precompile_headers(${name} REUSE_FROM gregor_pch_${kind})
 endfunction()
 
-# gregor_program(NAME [PCH std|grpc] DEPS lib...): the program <build>/NAME, from main.cc of the calling folder; with jemalloc
+# gregor_program(NAME [PCH kind] DEPS lib...): the program <build>/NAME, from main.cc of the calling folder; with jemalloc
 # where GREGOR_JEMALLOC says so. The one program is `gregor`, in build/release/gregor.
 function(gregor_program name)
   cmake_parse_arguments(arg "" "PCH" "DEPS" ${ARGN})
@@ -99,7 +140,7 @@ function(gregor_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()
 
-# gregor_test(NAME [PCH std|grpc] [LABELS l...] DEPS lib...): one test binary of all *.cc of the calling folder, save
+# gregor_test(NAME [PCH kind] [LABELS l...] DEPS lib...): one test binary of all *.cc of the calling folder, save
 # *_fuzz.cc and *_main.cc. Its cases are counted from the JSON that it leaves in <build>/results (tools/run_tests.py).
 function(gregor_test name)
   cmake_parse_arguments(arg "" "PCH" "DEPS;LABELS" ${ARGN})
@@ -109,6 +150,7 @@ function(gregor_test name)
   if(NOT sources)
     return()
   endif()
+  gregor_test_sources(${name} sources ${sources})
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} gmock gtest gtest_main Threads::Threads)
   if(arg_PCH STREQUAL "grpc")
@@ -142,7 +184,7 @@ function(gregor_fuzzer name)
   set_tests_properties(fuzz_${name} PROPERTIES LABELS "unit;fuzz")
 endfunction()
 
-# gregor_bench(NAME [PCH std|grpc] DEPS lib...): NAME_bench.cc of the calling folder, a Google Benchmark program that
+# gregor_bench(NAME [PCH kind] DEPS lib...): NAME_bench.cc of the calling folder, a Google Benchmark program that
 # `./dev bench NAME` builds and runs from <build>/bench/NAME.
 function(gregor_bench name)
   cmake_parse_arguments(arg "" "PCH" "DEPS" ${ARGN})
