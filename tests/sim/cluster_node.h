@@ -60,6 +60,8 @@ class ClusterNode final : private SnapshotSource, private RemoteController {
   }
   // nullptr where it is not open.
   ImagePtr image() const { return is_open() ? process_->controller->image() : nullptr; }
+  // Whether it was not let in.
+  bool has_given_up() const { return is_open() && process_->failure.has_value(); }
   // What keeps the process from going on.
   std::optional<Error> failure() const;
   SimFileSystem& files() { return files_; }

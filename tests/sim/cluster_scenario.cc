@@ -113,10 +113,10 @@ void ClusterScenario::AfterEvent() {
     const auto failure = node->failure();
     if (!failure.has_value()) continue;
     SimFileSystem& files = node->files();
-    const bool is_explained = files.counts().io_errors > known_errors_[node->id()] ||
-                              files.is_powerless() || failure->reason == Reason::kNotController ||
-                              failure->reason == Reason::kCommitTimedOut ||
-                              failure->reason == Reason::kDuplicateBrokerRegistration;
+    // Where it could not register, something is wrong with whom it asked.
+    const bool gave_up = node->has_given_up() && failure->reason != Reason::kInvalidArgument;
+    const bool is_explained =
+        files.counts().io_errors > known_errors_[node->id()] || files.is_powerless() || gave_up;
     if (!is_explained)
       return verdict_.Fail("node ", node->id(), " fails, and nothing is wrong: ", *failure);
     ++report_.counts["processes that ended"];
