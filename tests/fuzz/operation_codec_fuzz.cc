@@ -30,8 +30,8 @@ void Request(std::string_view bytes) {
   CHECK(again.SerializeAsString() == once_more.SerializeAsString());
 }
 
-Operation OperationOf(uint8_t kind) {
-  switch (kind % 6) {
+MetadataOperation OperationOf(uint8_t kind) {
+  switch (kind % 9) {
     case 0:
       return CreateTopic();
     case 1:
@@ -42,12 +42,18 @@ Operation OperationOf(uint8_t kind) {
       return AlterConfigs{std::vector<AlterConfig>(2), false};
     case 4:
       return RegisterBroker();
-    default:
+    case 5:
       return AllocateProducerIds{10};
+    case 6:
+      return BrokerHeartbeat();
+    case 7:
+      return SetBrokerFence();
+    default:
+      return UnregisterBroker();
   }
 }
 
-void Answer(const Operation& operation, std::string_view bytes) {
+void Answer(const MetadataOperation& operation, std::string_view bytes) {
   pb::OperationResponse response;
   if (!response.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
   const MetadataImage image;
