@@ -31,7 +31,6 @@ Broker::Broker(Options options)
   if (options_.counted_topics_max > 0)
     context_.traffic = &traffic_.emplace(options_.counted_topics_max);
   CHECK(!options_.loops.empty());
-  CHECK(!options_.directories.empty());
   std::map<DirectoryId, LogDirectory*> directories;
   for (LogDirectory* directory : options_.directories) directories[directory->id()] = directory;
   for (EventLoop* loop : options_.loops) {

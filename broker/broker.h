@@ -26,7 +26,8 @@ class Broker : public BrokerApi {
   struct Options {
     NodeId node_id{-1};
     std::vector<EventLoop*> loops;  // at least one; a partition belongs to one of them, by its id
-    std::vector<LogDirectory*> directories;  // open, at least one
+    // Open. None: the node keeps no partitions, but answers what any node does, and names leaders.
+    std::vector<LogDirectory*> directories;
     std::vector<LogDirs::Failed> failed_directories;
     ControllerApi* controller = nullptr;
     ConfigMap

@@ -199,6 +199,30 @@ Result<v1::DescribeLogDirsResponse> Admin::DescribeLogDirs(const std::string& to
   return Call<v1::DescribeLogDirsResponse>(std::string(kCluster) + "DescribeLogDirs", request);
 }
 
+Result<v1::DescribeQuorumResponse> Admin::DescribeQuorum() const {
+  return Call<v1::DescribeQuorumResponse>(std::string(kCluster) + "DescribeQuorum",
+                                          v1::DescribeQuorumRequest());
+}
+
+Result<void> Admin::AddVoter(const v1::AddVoterRequest& request) const {
+  RETURN_IF_ERROR(Call<v1::AddVoterResponse>(std::string(kCluster) + "AddVoter", request));
+  return {};
+}
+
+Result<void> Admin::RemoveVoter(const v1::RemoveVoterRequest& request) const {
+  RETURN_IF_ERROR(Call<v1::RemoveVoterResponse>(std::string(kCluster) + "RemoveVoter", request));
+  return {};
+}
+
+Result<int32_t> Admin::TransferQuorumLeadership(std::optional<int32_t> node) const {
+  v1::TransferQuorumLeadershipRequest request;
+  if (node.has_value()) request.set_node_id(*node);
+  ASSIGN_OR_RETURN(const auto response,
+                   Call<v1::TransferQuorumLeadershipResponse>(
+                       std::string(kCluster) + "TransferQuorumLeadership", request));
+  return response.leader_id();
+}
+
 v1::ConfigResource TopicResource(const std::string& topic) {
   v1::ConfigResource resource;
   resource.set_type(v1::ConfigResource::TYPE_TOPIC);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,14 @@ class Admin {
   Result<v1::DescribeClusterResponse> DescribeCluster() const;
   // The directories with their sums, without replicas; of one topic, or (empty) of all.
   Result<v1::DescribeLogDirsResponse> DescribeLogDirs(const std::string& topic) const;
+
+  // The controllers that keep the metadata.
+  Result<v1::DescribeQuorumResponse> DescribeQuorum() const;
+  // Done when it is agreed on.
+  Result<void> AddVoter(const v1::AddVoterRequest& request) const;
+  Result<void> RemoveVoter(const v1::RemoveVoterRequest& request) const;
+  // Who leads then; nullopt: to the voter that has most of the log.
+  Result<int32_t> TransferQuorumLeadership(std::optional<int32_t> node) const;
 
  private:
   template <typename Response>

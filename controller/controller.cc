@@ -112,6 +112,7 @@ void ControllerImpl::OpenLog(Found found) {
   log.may_be_empty = !found_->first_records.empty();
   log.batch_bytes_max = options_.behavior.record_batch_bytes_max;
   log.segment_bytes = options_.segment_bytes;
+  log.metrics = options_.metrics;
   OpenRaftLog(std::move(log), [this, alive = alive_](Result<std::unique_ptr<MetadataLog>> opened) {
     if (!*alive) return;
     if (!opened.ok()) return EndOpening(opened.error());
@@ -134,7 +135,9 @@ void ControllerImpl::LoadImage() {
   keeper.durable_end = [this] { return log_->durable_offset(); };
   keeper.on_snapshot = [this](const SnapshotFile& file) {
     log_->NoteSnapshot({file.end_offset, Term{file.term.value}});
+    NoteSnapshot(file.end_offset, file.size_bytes);
   };
+  ExportSnapshots();
   keeper.on_trimmable = [this](Offset offset) { log_->TrimBefore(offset); };
   keeper_ = std::make_unique<ImageKeeper>(std::move(keeper));
   keeper_->Load([this](const ImagePosition& position) { return FitsLog(position); },
@@ -255,9 +258,10 @@ Result<void> ControllerImpl::AppendFirstRecords() {
   return {};
 }
 
-// They are in the log now. With the file gone an empty log means that it was lost.
+// They are in the log now. With the file gone an empty log means that it was lost: so it stays
+// until a later start where only others have them durably yet.
 void ControllerImpl::RemoveBootstrap() {
-  if (found_->first_records.empty()) return;
+  if (found_->first_records.empty() || log_->durable_offset() == Offset{0}) return;
   options_.disk->Submit(Lane::kBackground, "controller.remove_bootstrap",
                         [files = &options_.disk->files(), path = BootstrapPath(options_.data_dir)] {
                           auto removed = files->Remove(path);
@@ -326,7 +330,16 @@ std::shared_ptr<void> ControllerImpl::Watch(UniqueFunction<void(const MetadataDe
 
 void ControllerImpl::Close(UniqueFunction<void(Result<void>)> done) {
   options_.loop->Post("controller.close", [this, done = std::move(done)]() mutable {
+    MetadataLog* const log = UsableLog();
     closing_ = true;
+    if (log == nullptr) return CloseNow(std::move(done));
+    log->HandOver([this, done = std::move(done)]() mutable { CloseNow(std::move(done)); });
+  });
+}
+
+void ControllerImpl::CloseNow(UniqueFunction<void(Result<void>)> done) {
+  // Not inside of the log's call.
+  options_.loop->Post("controller.close_now", [this, done = std::move(done)]() mutable {
     leading_.reset();
     leader_ = QuorumLeader{};
     waiting_.FailAll(Error(Reason::kNotController,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/event_loop.h"
+#include "base/metrics.h"
 #include "base/random.h"
 #include "base/result.h"
 #include "base/task.h"
@@ -67,6 +68,7 @@ class Controller : public ControllerApi {
     size_t snapshot_record_bytes = 20u << 20;
     // Segments of the log; the log is trimmed by whole ones.
     int64_t segment_bytes = 16 << 20;
+    Metrics* metrics = nullptr;  // outlives the controller; nullptr: nobody looks
   };
   using Opened = UniqueFunction<void(Result<std::unique_ptr<Controller>>)>;
 
@@ -96,12 +98,18 @@ class Controller : public ControllerApi {
   // Who is the active controller, as far as this node knows; this node only once it can take
   // operations. It may have changed since.
   virtual QuorumLeader leader() const = 0;
+  // The quorum, and who votes in it: as MetadataLog says; kNotController before and after its life.
+  // Thread: the controller loop, callbacks included.
+  virtual QuorumStatus quorum() const = 0;
+  virtual void AddVoter(Voter voter, MetadataLog::Changed changed) = 0;
+  virtual void RemoveVoter(VoterKey voter, MetadataLog::Changed changed) = 0;
+  virtual void Transfer(std::optional<NodeId> to, Done<NodeId> done) = 0;
   // What ended the controller's work (a failed disk), or nullopt.
   virtual std::optional<Error> failure() const = 0;
 
-  // Answers what is waiting with kNotController, syncs and closes log and store. Nothing may be
-  // called afterwards but the destructor, on any thread. `done` runs on the loop. REQUIRES of the
-  // destructor: closed, or the loop has stopped.
+  // Hands leadership over where it can, answers what is waiting with kNotController, syncs and
+  // closes log and store. Nothing may be called afterwards but the destructor, on any thread.
+  // `done` runs on the loop. REQUIRES of the destructor: closed, or the loop has stopped.
   virtual void Close(UniqueFunction<void(Result<void>)> done) = 0;
 };
 

@@ -35,6 +35,10 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) override;
   QuorumLeader leader() const override { return leader_.load(); }
   std::optional<Error> failure() const override;
+  QuorumStatus quorum() const override;
+  void AddVoter(Voter voter, MetadataLog::Changed changed) override;
+  void RemoveVoter(VoterKey voter, MetadataLog::Changed changed) override;
+  void Transfer(std::optional<NodeId> to, Done<NodeId> done) override;
   void ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) override;
   void Close(UniqueFunction<void(Result<void>)> done) override;
 
@@ -69,7 +73,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // --- controller_snapshots.cc
   void OnFetched(Result<TravellingSnapshot> fetched);
   void InstallImage(ImagePtr image, const raft::SnapshotId& id,
-                    std::optional<raft::VotersAt> voters);
+                    std::optional<raft::VotersAt> voters, uint64_t size_bytes);
   void EndInstall(const Result<void>& result);
 
   // --- controller_operations.cc
@@ -87,6 +91,11 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void AnswerCommitted(Offset committed, size_t record_bytes);
   void Publish(const MetadataDelta& delta, size_t record_bytes);
   void Resign(const Error& error);
+  // nullptr: before and after its life.
+  MetadataLog* UsableLog() const { return closing_ || failure() ? nullptr : log_.get(); }
+  void ExportSnapshots();
+  void NoteSnapshot(Offset end, uint64_t size_bytes);
+  void CloseNow(UniqueFunction<void(Result<void>)> done);
 
   Options options_;
   std::optional<Found> found_;
@@ -94,6 +103,14 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   Opened opened_;
   std::unique_ptr<ImageKeeper> keeper_;
   std::unique_ptr<MetadataLog> log_;
+
+  // Of the newest snapshot; any thread.
+  struct SnapshotNumbers {
+    std::atomic<int64_t> end{0};
+    std::atomic<int64_t> timestamp{-1};  // when it was written, or found
+    std::atomic<int64_t> bytes{0};
+  };
+  const std::shared_ptr<SnapshotNumbers> snapshot_ = std::make_shared<SnapshotNumbers>();
 
   ImagePtr image_;       // committed; std::atomic_load / atomic_store; any thread
   Offset committed_{0};  // end of what OnCommitted() has seen

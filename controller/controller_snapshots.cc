@@ -20,10 +20,11 @@ void ControllerImpl::OnSnapshotOffered(NodeId leader, const raft::SnapshotId& sn
 // Every byte is checked before anything of it counts.
 void ControllerImpl::OnFetched(Result<TravellingSnapshot> fetched) {
   if (!fetched.ok()) return EndInstall(fetched.error());
+  const uint64_t size = fetched->bytes.size();
   options_.disk->Submit(
       Lane::kBackground, "controller.check_snapshot", *options_.loop,
       [bytes = std::move(fetched->bytes)] { return DecodeSnapshot(bytes); },
-      [this, alive = alive_, id = fetched->id,
+      [this, alive = alive_, id = fetched->id, size,
        voters = std::move(fetched->voters)](Result<ImagePtr> image) mutable {
         if (!*alive) return;
         if (!image.ok()) return EndInstall(image.error());
@@ -33,20 +34,21 @@ void ControllerImpl::OnFetched(Result<TravellingSnapshot> fetched) {
         if (!is_right)
           return EndInstall(
               Error(Reason::kStorageError, "the snapshot is another one than it says"));
-        InstallImage(*std::move(image), id, std::move(voters));
+        InstallImage(*std::move(image), id, std::move(voters), size);
       });
 }
 
 void ControllerImpl::InstallImage(ImagePtr image, const raft::SnapshotId& id,
-                                  std::optional<raft::VotersAt> voters) {
+                                  std::optional<raft::VotersAt> voters, uint64_t size_bytes) {
   log_->Install(
       id, std::move(voters),
       [this, image](MetadataLog::Kept kept) { keeper_->Keep(image, std::move(kept)); },
-      [this, alive = alive_, image](Result<bool> installed) {
+      [this, alive = alive_, image, size_bytes](Result<bool> installed) {
         if (!*alive) return;
         if (!installed.ok()) return EndInstall(installed.error());
         if (*installed) {
           committed_ = image->version;
+          NoteSnapshot(committed_, size_bytes);
           Publish(DiffImages(image_, image), 0);
           EndFollowing();
         }

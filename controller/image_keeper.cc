@@ -39,6 +39,13 @@ void Remove(FileSystem& files, const std::string& path) {
   LOG_IF(WARNING, !removed.ok()) << removed.error();
 }
 
+// For people only.
+uint64_t SizeOf(FileSystem& files, const std::string& path) {
+  const auto file = files.Open(path, OpenMode::kRead);
+  const auto size = file.ok() ? (*file)->Size() : Result<uint64_t>(file.error());
+  return size.ok() ? *size : 0;
+}
+
 }  // namespace
 
 ImageKeeper::ImageKeeper(Options options)
@@ -205,17 +212,19 @@ void ImageKeeper::WriteSnapshotNow() {
   bytes_since_snapshot_ = 0;
   snapshot_tried_ = durable_->version;
   const ImagePosition position = PositionOf(*durable_);
-  const SnapshotFile file{SnapshotFileName(position), position.version, position.term};
+  SnapshotFile file{SnapshotFileName(position), position.version, position.term, 0};
   const std::string older = snapshots_.empty() ? std::string() : PathOf(snapshots_.back());
   struct Outcome {
     Result<void> written;
     bool older_is_whole = false;
+    uint64_t size_bytes = 0;
   };
   options_.disk->Submit(
       Lane::kBackground, "image.snapshot", *options_.loop,
       [files = &options_.disk->files(), path = PathOf(file), older, image = durable_] {
-        Outcome outcome{files->MakeDirectory(ParentPath(path)), false};
+        Outcome outcome{files->MakeDirectory(ParentPath(path))};
         if (outcome.written.ok()) outcome.written = WriteSnapshot(*files, path, *image);
+        if (outcome.written.ok()) outcome.size_bytes = SizeOf(*files, path);
         if (!outcome.written.ok() || older.empty()) return outcome;
         // The log goes only where the older snapshot can stand in for it.
         const auto read = ReadSnapshot(*files, older);
@@ -223,9 +232,10 @@ void ImageKeeper::WriteSnapshotNow() {
         if (!read.ok()) SetAside(*files, older, read.error().message);
         return outcome;
       },
-      [this, alive = alive_, file](const Outcome& outcome) {
+      [this, alive = alive_, file](const Outcome& outcome) mutable {
         if (!*alive) return;
         snapshotting_ = false;
+        file.size_bytes = outcome.size_bytes;
         if (outcome.written.ok()) return OnSnapshot(file, outcome.older_is_whole);
         LOG(ERROR) << "The metadata snapshot could not be written, so the log is kept: "
                    << outcome.written.error();
@@ -234,7 +244,7 @@ void ImageKeeper::WriteSnapshotNow() {
 
 void ImageKeeper::OnSnapshot(const SnapshotFile& written, bool older_is_whole) {
   if (!older_is_whole && !snapshots_.empty()) snapshots_.pop_back();
-  if (!snapshots_.empty() && snapshots_.back() == written) snapshots_.pop_back();
+  if (!snapshots_.empty() && snapshots_.back().name == written.name) snapshots_.pop_back();
   snapshots_.push_back(written);
   options_.on_snapshot(written);
   if (snapshots_.size() < kSnapshotsKept) return;
@@ -250,7 +260,7 @@ void ImageKeeper::OnSnapshot(const SnapshotFile& written, bool older_is_whole) {
 
 void ImageKeeper::Keep(ImagePtr image, UniqueFunction<void(Result<void>)> done) {
   const ImagePosition position = PositionOf(*image);
-  const SnapshotFile file{SnapshotFileName(position), position.version, position.term};
+  const SnapshotFile file{SnapshotFileName(position), position.version, position.term, 0};
   options_.disk->Submit(
       Lane::kBackground, "image.keep", *options_.loop,
       [files = &options_.disk->files(), path = PathOf(file), image = std::move(image)] {

@@ -21,6 +21,7 @@
 #include "controller/controller.h"
 #include "controller/format.h"
 #include "controller/operation_router.h"
+#include "controller/quorum_router.h"
 #include "node/build_info.h"
 #include "node/connection_guard.h"
 #include "node/directories.h"
@@ -37,6 +38,7 @@ namespace {
 
 int EventLoopCount(const Settings& settings) {
   if (settings.event_loops > 0) return static_cast<int>(settings.event_loops);
+  if (!settings.roles.broker) return 1;
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) - 1);
 }
 
@@ -152,6 +154,7 @@ class RunningNode final : public Node {
     options.behavior.broker_sessions.timeout = settings_.broker_session_timeout;
     options.behavior.broker_sessions.heartbeat_interval = settings_.broker_heartbeat;
     options.random = random_.Fork();
+    options.metrics = metrics_.get();
     if (settings_.IsCluster()) {
       ASSIGN_OR_RETURN(links_,
                        QuorumLinks::Start(*controller_loop_, settings_, identity_, *metrics_));
@@ -165,6 +168,13 @@ class RunningNode final : public Node {
     }
     ASSIGN_OR_RETURN(controller_, Controller::OpenAndWait(std::move(options), is_stopping_));
     operations_ = controller_.get();
+    QuorumRouter::Options quorum;
+    quorum.loop = controller_loop_.get();
+    quorum.controller = controller_.get();
+    quorum.remote = links_ == nullptr ? nullptr : &links_->quorum();
+    quorum.node_id = settings_.node_id;
+    quorum.cluster = identity_.cluster_id;
+    quorum_ = std::make_unique<QuorumRouter>(quorum);
     if (links_ == nullptr) return {};
     links_->Serve(*controller_);
     OperationRouter::Options router;
@@ -197,7 +207,7 @@ class RunningNode final : public Node {
       failed_directories_.push_back(
           {paths[i], LogDirectory::IdOf(*files_, paths[i]), std::move(error)});
     }
-    if (!directories_.empty()) return {};
+    if (!directories_.empty() || paths.empty()) return {};
     return Error(Reason::kStorageError, "none of the log directories can be used: " +
                                             failed_directories_.front().error.message);
   }
@@ -243,8 +253,9 @@ class RunningNode final : public Node {
     // Streams wait before the broker would refuse; the rest is for single calls.
     options.produce_bytes_max = settings_.produce_memory_bytes / 2;
     options.metrics = metrics_.get();
+    options.quorum = quorum_.get();
     ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(*broker_, std::move(options)));
-    RETURN_IF_ERROR(Register());
+    if (settings_.roles.broker) RETURN_IF_ERROR(Register());
     FollowMetadata();
     FollowDirectories();
     status_.SetRecovery(&broker_->recovery());
@@ -264,6 +275,8 @@ class RunningNode final : public Node {
     image.version = std::string(GetBuildInfo().version);
     image.listeners["grpc"] = Advertised(settings_.advertise_grpc, grpc());
     image.listeners["http"] = Advertised(settings_.advertise_http, http());
+    if (links_ != nullptr)
+      image.listeners["internal"] = Advertised(settings_.advertise_internal, links_->listens());
     for (const auto& directory : directories_) image.directories.push_back(directory->id());
     ControllerSession::Options session;
     session.loop = controller_loop_.get();
@@ -335,6 +348,12 @@ class RunningNode final : public Node {
       if (!closed.has_value())
         fail(Error(Reason::kStorageError, "operations on their way did not end in time"));
     }
+    if (quorum_ != nullptr) {
+      const auto closed = deadline.WaitFor<bool>(
+          [&](auto done) { quorum_->Close([done = std::move(done)]() mutable { done(true); }); });
+      if (!closed.has_value())
+        fail(Error(Reason::kStorageError, "the quorum's changes did not end in time"));
+    }
     if (controller_ != nullptr) {
       const auto closed =
           deadline.WaitFor<Result<void>>([&](auto done) { controller_->Close(std::move(done)); });
@@ -378,7 +397,8 @@ class RunningNode final : public Node {
   std::unique_ptr<QuorumLinks> links_;  // in a cluster
   std::unique_ptr<Controller> controller_;
   std::unique_ptr<OperationRouter> router_;  // in a cluster
-  ControllerApi* operations_ = nullptr;      // of the router, or of the controller
+  std::unique_ptr<QuorumRouter> quorum_;
+  ControllerApi* operations_ = nullptr;  // of the router, or of the controller
   std::vector<std::unique_ptr<LogDirectory>> directories_;
   std::vector<LogDirs::Failed> failed_directories_;
   std::unique_ptr<ControllerSession> session_;

@@ -11,10 +11,20 @@
 #include "rpc/controller_client.h"
 #include "rpc/controller_service.h"
 #include "rpc/internal_server.h"
+#include "rpc/quorum_service.h"
 #include "rpc/raft_transport.h"
 
 namespace gregor {
 namespace {
+
+// Where others reach this node: as it says, or as the settings of all nodes say of it.
+HostPort AdvertisedInternal(const Settings& settings, const HostPort& listens) {
+  if (settings.advertise_internal.has_value()) return *settings.advertise_internal;
+  for (const ControllerAddress& controller : settings.controllers) {
+    if (controller.node == settings.node_id) return controller.address;
+  }
+  return listens;
+}
 
 class RunningLinks final : public QuorumLinks {
  public:
@@ -35,6 +45,7 @@ class RunningLinks final : public QuorumLinks {
     transport.addresses = addresses;
     identity_ = identity;
     transport.credentials = credentials;
+    transport.on_addresses = [this](const auto& known) { client_->SetAddresses(known); };
     transport_ = GrpcRaftTransport::Create(std::move(transport));
     InternalServer::Options server;
     server.host = settings.listen_internal.host;
@@ -43,9 +54,13 @@ class RunningLinks final : public QuorumLinks {
     client_ = std::make_unique<ControllerClient>(credentials);
     client_->SetAddresses(addresses);
     service_ = std::make_unique<ControllerService>(identity.cluster_id);
-    server.services = {&transport_->service(), service_.get()};
+    quorum_service_ = std::make_unique<QuorumService>(identity.cluster_id);
+    server.services = {&transport_->service(), service_.get(), quorum_service_.get()};
     ASSIGN_OR_RETURN(server_, InternalServer::Start(server));
     listens_ = {settings.listen_internal.host, server_->port()};
+    const HostPort shown = AdvertisedInternal(settings, listens_);
+    transport_->SetIntroduction({.endpoints = {{"internal", shown.host, shown.port}},
+                                 .may_vote = settings.roles.controller});
     return {};
   }
 
@@ -53,16 +68,20 @@ class RunningLinks final : public QuorumLinks {
   RaftTransport& transport() override { return *transport_; }
   SnapshotSource& snapshots() override { return transport_->snapshots(); }
   RemoteController& controllers() override { return *client_; }
+  RemoteQuorum& quorum() override { return *client_; }
   void Serve(Controller& controller) override {
     SetSnapshotReader([&controller](Offset end_min, SnapshotSource::Fetched fetched) {
       controller.ReadSnapshot(end_min, std::move(fetched));
     });
     operations_ = std::make_unique<OperationServer>(controller, identity_.cluster_id);
     service_->Serve(*operations_);
+    quorum_service_->Serve(
+        std::make_shared<QuorumServer>(*loop_, controller, identity_.cluster_id));
   }
   void StopServing() override {
     if (operations_ == nullptr) return;
     service_->Stop();
+    quorum_service_->Stop();
     SetSnapshotReader({});
   }
   void Shutdown() override {
@@ -89,6 +108,7 @@ class RunningLinks final : public QuorumLinks {
   std::unique_ptr<GrpcRaftTransport> transport_;
   std::unique_ptr<OperationServer> operations_;
   std::unique_ptr<ControllerService> service_;
+  std::unique_ptr<QuorumService> quorum_service_;
   std::unique_ptr<ControllerClient> client_;
   std::unique_ptr<InternalServer> server_;
 };

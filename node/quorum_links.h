@@ -9,6 +9,7 @@
 #include "controller/controller.h"
 #include "controller/format.h"
 #include "controller/remote_controller.h"
+#include "controller/remote_quorum.h"
 #include "node/settings.h"
 #include "raft/core/options.h"
 #include "raft/host/transport.h"
@@ -31,6 +32,7 @@ class QuorumLinks {
   virtual SnapshotSource& snapshots() = 0;
   // Other nodes' controllers, for what this one cannot do itself.
   virtual RemoteController& controllers() = 0;
+  virtual RemoteQuorum& quorum() = 0;
   // Other nodes may ask for its snapshots, and pass operations on to it, from now on.
   virtual void Serve(Controller& controller) = 0;
   // ... no more; returns when none is being handed over. What runs takes its course.

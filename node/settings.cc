@@ -106,6 +106,7 @@ Result<HostPort> ParseHostPort(std::string_view text) {
 }
 
 std::vector<std::string> Settings::LogDirs() const {
+  if (!roles.broker) return {};
   return log_dirs.empty() ? std::vector<std::string>{data_dir + "/topics"} : log_dirs;
 }
 
@@ -154,8 +155,55 @@ Result<void> LoadSettingsFile(const std::string& path, Settings& settings) {
 
 namespace {
 
+bool IsEverywhere(const HostPort& address) {
+  return address.host == "0.0.0.0" || address.host == "::";
+}
+
+Result<void> CheckRoles(const Settings& settings) {
+  const Roles& roles = settings.roles;
+  if (!settings.IsCluster() && !(roles == Roles())) {
+    return Error(Reason::kInvalidConfig,
+                 "key \"roles\": a node without `controllers` is a cluster of its own, and both, "
+                 "controller and broker");
+  }
+  if (!roles.broker && !settings.log_dirs.empty()) {
+    return Error(Reason::kInvalidConfig,
+                 "key \"log_dirs\": a node that is no broker (`roles`) has no partitions to keep "
+                 "there");
+  }
+  if (roles.controller) return {};
+  for (const ControllerAddress& controller : settings.controllers) {
+    if (controller.node == settings.node_id)
+      return Error(Reason::kInvalidConfig,
+                   "key \"roles\": node " + std::to_string(settings.node_id.value) +
+                       " is named in `controllers`, and is none: add the role, or take another "
+                       "node_id");
+  }
+  return {};
+}
+
+// What listens on all addresses does not say which one of them others shall use.
+Result<void> CheckAdvertised(const std::string& name, const HostPort& listen,
+                             const std::optional<HostPort>& advertise, bool is_known) {
+  if (advertise.has_value() && IsEverywhere(*advertise)) {
+    return Error(Reason::kInvalidConfig, "key \"advertise." + name + "\": " + advertise->host +
+                                             " is no address that others can connect to");
+  }
+  if (advertise.has_value() || is_known || !IsEverywhere(listen)) return {};
+  return Error(Reason::kInvalidConfig, "key \"listen." + name + "\": " + listen.ToString() +
+                                           " is no address that the cluster's other nodes could "
+                                           "tell or use: set advertise." +
+                                           name + " to one");
+}
+
 Result<void> CheckQuorum(const Settings& settings) {
+  RETURN_IF_ERROR(CheckRoles(settings));
   if (!settings.IsCluster()) return {};
+  const bool is_named = std::any_of(
+      settings.controllers.begin(), settings.controllers.end(),
+      [&](const ControllerAddress& controller) { return controller.node == settings.node_id; });
+  RETURN_IF_ERROR(
+      CheckAdvertised("internal", settings.listen_internal, settings.advertise_internal, is_named));
   std::set<NodeId> nodes;
   for (const ControllerAddress& controller : settings.controllers) {
     if (!nodes.insert(controller.node).second)
@@ -199,16 +247,10 @@ Result<void> CheckSettings(const Settings& settings) {
     return Error(Reason::kInvalidConfig, "key \"log_dirs\": " + settings.data_dir +
                                              " is the data directory: name a folder in it");
   }
-  const auto check = [](const std::optional<HostPort>& advertise, const std::string& name) {
-    if (advertise.has_value() && (advertise->host == "0.0.0.0" || advertise->host == "::")) {
-      return Result<void>(
-          Error(Reason::kInvalidConfig, "key \"advertise." + name + "\": " + advertise->host +
-                                            " is no address that others can connect to"));
-    }
-    return Result<void>();
-  };
-  RETURN_IF_ERROR(check(settings.advertise_grpc, "grpc"));
-  RETURN_IF_ERROR(check(settings.advertise_http, "http"));
+  RETURN_IF_ERROR(CheckAdvertised("grpc", settings.listen_grpc, settings.advertise_grpc,
+                                  /*is_known=*/!settings.IsCluster()));
+  RETURN_IF_ERROR(CheckAdvertised("http", settings.listen_http, settings.advertise_http,
+                                  /*is_known=*/true));
   if (settings.produce_memory_bytes < settings.message_bytes_limit) {
     return Error(
         Reason::kInvalidConfig,

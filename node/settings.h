@@ -27,6 +27,13 @@ struct HostPort {
 // Takes "host:port" and "[v6]:port". Fails with kInvalidConfig.
 Result<HostPort> ParseHostPort(std::string_view text);
 
+// What a node does. A controller may vote on the cluster's metadata; a broker holds partitions.
+struct Roles {
+  bool controller = true;
+  bool broker = true;
+  friend bool operator==(const Roles&, const Roles&) = default;
+};
+
 // A node of the metadata quorum, and where it is.
 struct ControllerAddress {
   NodeId node;
@@ -47,6 +54,7 @@ struct InternalTls {
 // settings` lists them.
 struct Settings {
   NodeId node_id{1};
+  Roles roles;
   std::string rack;
   std::string data_dir = "gregor-data";
   std::vector<std::string> log_dirs;  // empty: data_dir/topics
@@ -54,6 +62,7 @@ struct Settings {
   HostPort listen_http{"127.0.0.1", 9095};
   std::optional<HostPort> advertise_grpc;
   std::optional<HostPort> advertise_http;
+  std::optional<HostPort> advertise_internal;
   // Whose nodes keep the metadata; empty: this node alone, and nobody else can join.
   std::vector<ControllerAddress> controllers;
   HostPort listen_internal{"127.0.0.1", 9093};  // used where there are controllers
@@ -93,6 +102,7 @@ struct Settings {
   // The command line that formats what these settings name, for messages.
   std::string format_command = "gregor cluster format --config FILE";
 
+  // Of a node that is no broker: none.
   std::vector<std::string> LogDirs() const;
   bool IsCluster() const { return !controllers.empty(); }
 };

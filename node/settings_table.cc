@@ -67,10 +67,21 @@ Result<void> SetLogDirs(Settings& settings, std::string_view value) {
   return {};
 }
 
-Result<void> SetRoles(Settings&, std::string_view value) {
-  if (value == "controller,broker" || value == "broker,controller") return {};
-  return Error(Reason::kInvalidConfig,
-               "\"" + std::string(value) + "\": a single node is both, controller and broker");
+Result<void> SetRoles(Settings& settings, std::string_view value) {
+  settings.roles = {.controller = false, .broker = false};
+  const std::string_view whole = value;
+  while (!value.empty()) {
+    const size_t comma = std::min(value.find(','), value.size());
+    const std::string_view role = value.substr(0, comma);
+    if (role != "controller" && role != "broker") {
+      return Error(Reason::kInvalidConfig,
+                   "\"" + std::string(role) + "\" is none of controller, broker");
+    }
+    (role == "controller" ? settings.roles.controller : settings.roles.broker) = true;
+    value.remove_prefix(std::min(comma + 1, value.size()));
+  }
+  if (whole.empty()) return Error(Reason::kInvalidConfig, "a node is controller, broker or both");
+  return {};
 }
 
 // "1@host:9093,2@host:9093".
@@ -173,7 +184,10 @@ Result<void> SetConfigs(Settings& settings, std::string_view value) {
 const SettingSpec kSettings[] = {
     {"node_id", "", "", "0 to 2147483647", "1", "Number of this node, unique in its cluster.",
      SetNodeId},
-    {"roles", "", "", "controller,broker", "controller,broker", "What the node does.", SetRoles},
+    {"roles", "", "", "controller, broker, or both", "controller,broker",
+     "What the node does: controllers vote on the cluster's metadata (those that `controllers` "
+     "names, and those added later), brokers keep partitions. One of the two needs `controllers`.",
+     SetRoles},
     {"rack", "", "", "any text", "",
      "Where the node stands; replicas of a partition go to different racks.", SetRack},
     {"data_dir", "", "path", "", "gregor-data",
@@ -227,6 +241,9 @@ const SettingSpec kSettings[] = {
      SetAddress<&Settings::advertise_grpc>},
     {"advertise.http", "", "host:port", "", "as listen.http",
      "What others are told to connect to for HTTP.", SetAddress<&Settings::advertise_http>},
+    {"advertise.internal", "", "host:port", "", "as listen.internal",
+     "Where the cluster's other nodes are told to connect to.",
+     SetAddress<&Settings::advertise_internal>},
     {"event_loops", "", "threads", "0 to 256", "0",
      "Threads that serve partitions; 0: one less than there are cores.",
      SetInteger<&Settings::event_loops, 0, 256>},

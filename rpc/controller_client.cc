@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "gregor/internal/v1/controller.grpc.pb.h"
+#include "gregor/internal/v1/quorum.grpc.pb.h"
 
 namespace gregor {
 namespace {
@@ -68,15 +69,20 @@ struct ControllerClient::Peer {
   std::string address;
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<internal::v1::ControllerService::Stub> stub;
+  std::unique_ptr<internal::v1::QuorumService::Stub> quorum;
 };
 
 struct ControllerClient::Call {
   NodeId node;
   std::shared_ptr<Peer> peer;
   grpc::ClientContext context;
-  internal::v1::OperationRequest request;
-  internal::v1::OperationResponse response;
-  Done done;
+};
+
+template <typename Request, typename Response>
+struct ControllerClient::TypedCall : Call {
+  Request request;
+  Response response;
+  UniqueFunction<void(Result<Response>)> done;
 };
 
 ControllerClient::ControllerClient(std::shared_ptr<NodeCredentials> credentials)
@@ -99,6 +105,7 @@ void ControllerClient::SetAddresses(const std::map<NodeId, std::string>& address
     peer->channel =
         grpc::CreateCustomChannel(address, credentials_->ForChannelTo(node), ChannelOptions());
     peer->stub = internal::v1::ControllerService::NewStub(peer->channel);
+    peer->quorum = internal::v1::QuorumService::NewStub(peer->channel);
     peer->channel->GetState(/*try_to_connect=*/true);
   }
 }
@@ -123,16 +130,38 @@ std::shared_ptr<ControllerClient::Peer> ControllerClient::ConnectedPeer(NodeId n
 
 void ControllerClient::Execute(NodeId node, const internal::v1::OperationRequest& request,
                                Duration timeout, Done done) {
-  std::string why;
-  std::shared_ptr<Peer> peer = ConnectedPeer(node, why);
-  if (peer == nullptr) return done(NotSent(why));
-  auto call = std::make_shared<Call>();
+  auto call = std::make_shared<
+      TypedCall<internal::v1::OperationRequest, internal::v1::OperationResponse>>();
   call->node = node;
-  call->peer = std::move(peer);
   call->request = request;
   call->request.set_timeout_ms(
       std::max<int64_t>(1, std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()));
   call->done = std::move(done);
+  Start(call, timeout, [](Peer& peer, auto& begun, auto on_status) {
+    peer.stub->async()->Execute(&begun.context, &begun.request, &begun.response,
+                                std::move(on_status));
+  });
+}
+
+void ControllerClient::AskQuorum(NodeId node, const internal::v1::QuorumRequest& request,
+                                 Duration timeout, QuorumDone done) {
+  auto call =
+      std::make_shared<TypedCall<internal::v1::QuorumRequest, internal::v1::QuorumResponse>>();
+  call->node = node;
+  call->request = request;
+  call->done = std::move(done);
+  Start(call, timeout, [](Peer& peer, auto& begun, auto on_status) {
+    peer.quorum->async()->Execute(&begun.context, &begun.request, &begun.response,
+                                  std::move(on_status));
+  });
+}
+
+template <typename Request, typename Response, typename Begin>
+void ControllerClient::Start(const std::shared_ptr<TypedCall<Request, Response>>& call,
+                             Duration timeout, Begin begin) {
+  std::string why;
+  call->peer = ConnectedPeer(call->node, why);
+  if (call->peer == nullptr) return call->done(NotSent(why));
   call->context.set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                           gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN)));
   bool is_late = false;
@@ -142,19 +171,19 @@ void ControllerClient::Execute(NodeId node, const internal::v1::OperationRequest
     if (!is_late) calls_.insert(call);
   }
   if (is_late) return call->done(NotSent("this node stops: try another one"));
-  call->peer->stub->async()->Execute(
-      &call->context, &call->request, &call->response,
-      [this, call](const grpc::Status& status) { OnAnswer(call, status); });
+  begin(*call->peer, *call, [this, call](const grpc::Status& status) {
+    if (status.ok()) {
+      call->done(std::move(call->response));
+    } else {
+      call->done(Failed(call->node, status));
+    }
+    // Before Shutdown() returns.
+    call->done = nullptr;
+    End(call);
+  });
 }
 
-void ControllerClient::OnAnswer(const std::shared_ptr<Call>& call, const grpc::Status& status) {
-  if (status.ok()) {
-    call->done(std::move(call->response));
-  } else {
-    call->done(Failed(call->node, status));
-  }
-  // Before Shutdown() returns.
-  call->done = nullptr;
+void ControllerClient::End(const std::shared_ptr<Call>& call) {
   const MutexLock lock(mutex_);
   calls_.erase(call);
   idle_.notify_all();

@@ -11,6 +11,7 @@
 
 #include "base/thread_annotations.h"
 #include "controller/remote_controller.h"
+#include "controller/remote_quorum.h"
 #include "rpc/node_credentials.h"
 
 namespace gregor {
@@ -19,7 +20,7 @@ namespace gregor {
 // made when its address becomes known, and kept. A call is begun on a connection that stands, and
 // never repeated: so where there is none it is certain that nothing was sent.
 // Thread: any; what is called back runs on gRPC's.
-class ControllerClient final : public RemoteController {
+class ControllerClient final : public RemoteController, public RemoteQuorum {
  public:
   explicit ControllerClient(std::shared_ptr<NodeCredentials> credentials);
   // As Shutdown().
@@ -31,6 +32,8 @@ class ControllerClient final : public RemoteController {
 
   void Execute(NodeId node, const internal::v1::OperationRequest& request, Duration timeout,
                Done done) override;
+  void AskQuorum(NodeId node, const internal::v1::QuorumRequest& request, Duration timeout,
+                 QuorumDone done) override;
 
   // Breaks calls off (UNKNOWN), refuses further ones, and returns when all `done` have run.
   // REQUIRES: not called by one of them.
@@ -39,10 +42,16 @@ class ControllerClient final : public RemoteController {
  private:
   struct Peer;
   struct Call;
+  template <typename Request, typename Response>
+  struct TypedCall;
 
   // nullptr with the reason in `why` where nothing can be sent.
   std::shared_ptr<Peer> ConnectedPeer(NodeId node, std::string& why);
-  void OnAnswer(const std::shared_ptr<Call>& call, const grpc::Status& status);
+  // Begins it, if its node is connected, by begin(peer, call, on_status).
+  template <typename Request, typename Response, typename Begin>
+  void Start(const std::shared_ptr<TypedCall<Request, Response>>& call, Duration timeout,
+             Begin begin);
+  void End(const std::shared_ptr<Call>& call);
   void WaitUntilIdle();
 
   const std::shared_ptr<NodeCredentials> credentials_;

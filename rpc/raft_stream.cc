@@ -14,6 +14,7 @@ using Wire = internal::v1::RaftMessage;
 // What may wait for a slow connection; what is dropped is asked for again.
 constexpr size_t kWaitingBytesMax = 32u << 20;
 constexpr size_t kWaitingCountMax = 4096;
+constexpr size_t kEndpointsMax = 8;
 
 template <typename Id>
 bool ReadId(const std::string& bytes, Id* id) {
@@ -79,8 +80,7 @@ class WriteQueue {
 template <typename Reactor>
 class Stream : public Reactor, public RaftStream {
  public:
-  Stream(RaftStreamEvents& events, const ClusterId& cluster, const VoterKey& self)
-      : events_(events), cluster_(cluster), self_(self) {}
+  Stream(RaftStreamEvents& events, RaftSelf self) : events_(events), self_(std::move(self)) {}
 
   bool Send(Wire message) override {
     return queue_.Add(std::move(message), [this](const Wire* next) { this->StartWrite(next); });
@@ -100,7 +100,7 @@ class Stream : public Reactor, public RaftStream {
       events_.OnMessage(*peer_, std::move(read_));
       return {};
     }
-    ASSIGN_OR_RETURN(peer_, ReadRaftHello(read_, cluster_, self_.node));
+    ASSIGN_OR_RETURN(peer_, ReadRaftHello(read_, self_));
     return {};
   }
   void OnWriteDone(bool ok) override {
@@ -108,8 +108,7 @@ class Stream : public Reactor, public RaftStream {
   }
 
   RaftStreamEvents& events_;
-  const ClusterId cluster_;
-  const VoterKey self_;
+  const RaftSelf self_;
   WriteQueue queue_;
   Wire read_;
   std::optional<RaftPeer> peer_;
@@ -117,9 +116,8 @@ class Stream : public Reactor, public RaftStream {
 
 class Caller final : public Stream<grpc::ClientBidiReactor<Wire, Wire>> {
  public:
-  Caller(RaftStreamEvents& events, const ClusterId& cluster, const VoterKey& self, NodeId to,
-         bool is_bulk)
-      : Stream(events, cluster, self), to_(to), is_bulk_(is_bulk) {}
+  Caller(RaftStreamEvents& events, const RaftSelf& self, NodeId to, bool is_bulk)
+      : Stream(events, self), to_(to), is_bulk_(is_bulk) {}
 
   static std::shared_ptr<RaftStream> Start(internal::v1::RaftService::Stub& stub,
                                            std::shared_ptr<Caller> caller) {
@@ -128,7 +126,7 @@ class Caller final : public Stream<grpc::ClientBidiReactor<Wire, Wire>> {
     stub.async()->Exchange(&call.context_, &call);
     // Writes come from anywhere: a call that they begin must not end meanwhile.
     call.AddHold();
-    call.Send(RaftHello(call.cluster_, call.self_, call.to_, call.is_bulk_));
+    call.Send(RaftHello(call.self_, call.to_, call.is_bulk_));
     call.ReadNext();
     call.StartCall();
     return caller;
@@ -169,9 +167,8 @@ class Caller final : public Stream<grpc::ClientBidiReactor<Wire, Wire>> {
 
 class Answerer final : public Stream<grpc::ServerBidiReactor<Wire, Wire>> {
  public:
-  Answerer(RaftStreamEvents& events, const ClusterId& cluster, const VoterKey& self,
-           Result<std::optional<NodeId>> certified)
-      : Stream(events, cluster, self), certified_(std::move(certified)) {}
+  Answerer(RaftStreamEvents& events, const RaftSelf& self, Result<std::optional<NodeId>> certified)
+      : Stream(events, self), certified_(std::move(certified)) {}
 
   void Begin(std::shared_ptr<Answerer> self) {
     self_ptr_ = std::move(self);
@@ -192,7 +189,7 @@ class Answerer final : public Stream<grpc::ServerBidiReactor<Wire, Wire>> {
         peer_.reset();
         return EndWith({grpc::StatusCode::FAILED_PRECONDITION, caller.error().message});
       }
-      Send(RaftHello(cluster_, self_, peer_->key.node, peer_->is_bulk));
+      Send(RaftHello(self_, peer_->key.node, peer_->is_bulk));
       events_.OnUp(self_ptr_, *peer_);
     }
     ReadNext();
@@ -220,18 +217,26 @@ class Answerer final : public Stream<grpc::ServerBidiReactor<Wire, Wire>> {
 
 }  // namespace
 
-Wire RaftHello(const ClusterId& cluster, const VoterKey& self, NodeId to, bool is_bulk) {
+Wire RaftHello(const RaftSelf& self, NodeId to, bool is_bulk) {
   Wire message;
   auto& hello = *message.mutable_hello();
-  hello.set_cluster_id(IdBytes(cluster));
-  hello.set_node_id(self.node.value);
-  hello.set_directory_id(IdBytes(self.directory));
+  hello.set_cluster_id(IdBytes(self.cluster));
+  hello.set_node_id(self.key.node.value);
+  hello.set_directory_id(IdBytes(self.key.directory));
   hello.set_to_node_id(to.value);
   hello.set_kind(is_bulk ? Wire::Hello::KIND_BULK : Wire::Hello::KIND_CONTROL);
+  hello.set_may_vote(self.introduction.may_vote);
+  for (const VoterEndpoint& endpoint : self.introduction.endpoints) {
+    auto& out = *hello.add_endpoints();
+    out.set_listener(endpoint.listener);
+    out.set_host(endpoint.host);
+    out.set_port(endpoint.port);
+  }
   return message;
 }
 
-Result<RaftPeer> ReadRaftHello(const Wire& message, const ClusterId& cluster, NodeId self) {
+Result<RaftPeer> ReadRaftHello(const Wire& message, const RaftSelf& reader) {
+  const NodeId self = reader.key.node;
   const auto& hello = message.hello();
   ClusterId theirs;
   RaftPeer peer;
@@ -241,10 +246,10 @@ Result<RaftPeer> ReadRaftHello(const Wire& message, const ClusterId& cluster, No
       !ReadId(hello.directory_id(), &peer.key.directory)) {
     return Error(Reason::kInvalidArgument, "the first message is not the Hello of a node");
   }
-  if (theirs != cluster) {
+  if (theirs != reader.cluster) {
     return Error(Reason::kInconsistentClusterId, "node " + std::to_string(hello.node_id()) +
                                                      " is of cluster " + theirs.ToString() +
-                                                     ", this one of " + cluster.ToString());
+                                                     ", this one of " + reader.cluster.ToString());
   }
   if (hello.to_node_id() != self.value) {
     return Error(Reason::kInvalidArgument, "this is node " + std::to_string(self.value) +
@@ -255,19 +260,25 @@ Result<RaftPeer> ReadRaftHello(const Wire& message, const ClusterId& cluster, No
     return Error(Reason::kDuplicateVoter, "another node says that it is node " +
                                               std::to_string(self.value) + ", as this one is");
   }
+  peer.introduction.may_vote = hello.may_vote();
+  for (const auto& endpoint : hello.endpoints()) {
+    if (endpoint.port() == 0 || endpoint.port() > UINT16_MAX) continue;
+    peer.introduction.endpoints.push_back(
+        {endpoint.listener(), endpoint.host(), static_cast<uint16_t>(endpoint.port())});
+    if (peer.introduction.endpoints.size() >= kEndpointsMax) break;
+  }
   return peer;
 }
 
 std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub,
-                                         RaftStreamEvents& events, const ClusterId& cluster,
-                                         const VoterKey& self, NodeId to, bool is_bulk) {
-  return Caller::Start(stub, std::make_shared<Caller>(events, cluster, self, to, is_bulk));
+                                         RaftStreamEvents& events, const RaftSelf& self, NodeId to,
+                                         bool is_bulk) {
+  return Caller::Start(stub, std::make_shared<Caller>(events, self, to, is_bulk));
 }
 
-grpc::ServerBidiReactor<Wire, Wire>* AcceptRaftPeer(RaftStreamEvents& events,
-                                                    const ClusterId& cluster, const VoterKey& self,
+grpc::ServerBidiReactor<Wire, Wire>* AcceptRaftPeer(RaftStreamEvents& events, const RaftSelf& self,
                                                     Result<std::optional<NodeId>> certified) {
-  const auto answerer = std::make_shared<Answerer>(events, cluster, self, std::move(certified));
+  const auto answerer = std::make_shared<Answerer>(events, self, std::move(certified));
   answerer->Begin(answerer);
   return answerer.get();
 }

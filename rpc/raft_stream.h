@@ -7,12 +7,21 @@
 #include "base/result.h"
 #include "gregor/internal/v1/raft.grpc.pb.h"
 #include "raft/core/types.h"
+#include "raft/host/transport.h"
 
 namespace gregor {
+
+// Who this node is, as it tells others.
+struct RaftSelf {
+  ClusterId cluster;
+  VoterKey key;
+  RaftTransport::Introduction introduction;
+};
 
 // Who is at the other end of a stream, and what travels on it.
 struct RaftPeer {
   VoterKey key;
+  RaftTransport::Introduction introduction;
   bool is_bulk = false;
 };
 
@@ -40,20 +49,17 @@ class RaftStreamEvents {
 };
 
 // The Hello of one end.
-internal::v1::RaftMessage RaftHello(const ClusterId& cluster, const VoterKey& self, NodeId to,
-                                    bool is_bulk);
+internal::v1::RaftMessage RaftHello(const RaftSelf& self, NodeId to, bool is_bulk);
 // What the Hello of the other end says. The message of the error is for the other end's log.
-Result<RaftPeer> ReadRaftHello(const internal::v1::RaftMessage& message, const ClusterId& cluster,
-                               NodeId self);
+Result<RaftPeer> ReadRaftHello(const internal::v1::RaftMessage& message, const RaftSelf& self);
 
 // Calls a node. The stream keeps itself until it has ended. `events` outlives it.
 std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub,
-                                         RaftStreamEvents& events, const ClusterId& cluster,
-                                         const VoterKey& self, NodeId to, bool is_bulk);
+                                         RaftStreamEvents& events, const RaftSelf& self, NodeId to,
+                                         bool is_bulk);
 // Answers a node that called, if it is the one whose certificate it has shown (CertifiedCaller()).
 grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* AcceptRaftPeer(
-    RaftStreamEvents& events, const ClusterId& cluster, const VoterKey& self,
-    Result<std::optional<NodeId>> certified);
+    RaftStreamEvents& events, const RaftSelf& self, Result<std::optional<NodeId>> certified);
 
 }  // namespace gregor
 

@@ -39,10 +39,17 @@ bool IsRefusedConnection(const grpc::Status& status) {
          message.find("Failed to connect to remote host") == std::string::npos;
 }
 
+// "host:port", with brackets around an IPv6 address.
+std::string AddressOf(const VoterEndpoint& endpoint) {
+  const bool is_v6 = endpoint.host.find(':') != std::string::npos;
+  return (is_v6 ? "[" + endpoint.host + "]" : endpoint.host) + ":" + std::to_string(endpoint.port);
+}
+
 class Transport final : public GrpcRaftTransport, private RaftStreamEvents, private SnapshotSource {
  public:
   explicit Transport(Options options) : options_(std::move(options)), service_(*this) {
-    for (const auto& [node, address] : options_.addresses) AddPeer(node, address);
+    addresses_ = options_.addresses;
+    for (const auto& [node, address] : addresses_) AddPeer(node, address);
   }
   ~Transport() override {
     *alive_ = false;
@@ -52,6 +59,16 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   grpc::Service& service() override { return service_; }
   SnapshotSource& snapshots() override { return *this; }
   void SetSnapshotReader(ReadSnapshot read) override { read_snapshot_ = std::move(read); }
+
+  void SetIntroduction(Introduction introduction) override {
+    const MutexLock lock(mutex_);
+    introduction_ = std::move(introduction);
+  }
+  std::optional<Introduction> IntroductionOf(const VoterKey& node) const override {
+    const auto peer = peers_.find(node.node);
+    if (peer == peers_.end() || peer->second.up_count == 0 || peer->second.key != node) return {};
+    return peer->second.introduction;
+  }
 
   void SetReceiver(Receiver* receiver) override {
     receiver_ = receiver;
@@ -77,12 +94,20 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   }
 
   void SetVoters(const VoterSet& voters) override {
+    bool has_changed = false;
     for (const Voter& voter : voters.voters) {
       for (const VoterEndpoint& endpoint : voter.endpoints) {
-        if (endpoint.listener != options_.listener || peers_.count(voter.key.node) != 0) continue;
-        AddPeer(voter.key.node, endpoint.host + ":" + std::to_string(endpoint.port));
+        const NodeId node = voter.key.node;
+        if (endpoint.listener != options_.listener || options_.addresses.count(node) != 0) continue;
+        std::string& known = addresses_[node];
+        std::string address = AddressOf(endpoint);
+        if (known == address) continue;
+        known = std::move(address);
+        has_changed = true;
+        AddPeer(node, known);
       }
     }
+    if (has_changed && options_.on_addresses) options_.on_addresses(addresses_);
   }
 
   void FetchRange(NodeId node, Offset from, LogRangeRead fetched) override {
@@ -124,6 +149,9 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     std::array<Line, 2> lines;
     std::vector<Called> called;
     int up_count = 0;  // streams for control
+    // As the latest of them says.
+    VoterKey key;
+    Introduction introduction;
   };
 
   class Service final : public internal::v1::RaftService::CallbackService {
@@ -163,6 +191,11 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     }
   }
 
+  RaftSelf Self() {
+    const MutexLock lock(mutex_);
+    return {options_.cluster, options_.self, introduction_};
+  }
+
   void Dial(NodeId node, Line& line) {
     if (line.stream != nullptr || line.stub == nullptr) return;
     {
@@ -170,8 +203,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
       if (is_shut_down_) return;
       ++open_count_;
     }
-    line.stream =
-        CallRaftPeer(*line.stub, *this, options_.cluster, options_.self, node, line.is_bulk);
+    line.stream = CallRaftPeer(*line.stub, *this, Self(), node, line.is_bulk);
     const MutexLock lock(mutex_);
     streams_[line.stream.get()] = line.stream;
     if (is_shut_down_) line.stream->Cancel();
@@ -183,8 +215,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
       const MutexLock lock(mutex_);
       ++open_count_;
     }
-    return AcceptRaftPeer(*this, options_.cluster, options_.self,
-                          CertifiedCaller(context, options_.cluster));
+    return AcceptRaftPeer(*this, Self(), CertifiedCaller(context, options_.cluster));
   }
 
   grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* Send(
@@ -285,6 +316,8 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     }
     if (!is_own) state.called.push_back({peer.is_bulk, stream});
     if (peer.is_bulk) return;
+    state.key = peer.key;
+    state.introduction = peer.introduction;
     if (++state.up_count == 1)
       LOG(INFO) << "Connected with node " << peer.key.node << " of the metadata quorum";
     if (receiver_ != nullptr) receiver_->OnConnected(peer.key.node);
@@ -331,9 +364,11 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   ReadSnapshot read_snapshot_;
   RangeReader range_reader_;
   std::map<NodeId, Peer> peers_;
+  std::map<NodeId, std::string> addresses_;  // of those that are called
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
   Mutex mutex_;
+  Introduction introduction_ TS_GUARDED_BY(mutex_);
   std::condition_variable ended_;
   bool is_shut_down_ TS_GUARDED_BY(mutex_) = false;
   int open_count_ TS_GUARDED_BY(mutex_) = 0;  // calls that have not ended

@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,7 +18,8 @@ namespace gregor {
 
 // The quorum's transport over the internal gRPC listener (proto/gregor/internal/v1/raft.proto).
 // Calls every node that is named as a voter, again and again until it answers, on two connections;
-// answers nodes that call; and sends on whichever of these is up. Thread: as RaftTransport, but for
+// answers nodes that call; and sends on whichever of these is up: so a node whose address nobody
+// knows is reached on the connections that it has made itself. Thread: as RaftTransport, but for
 // construction, service() and snapshots().
 class GrpcRaftTransport : public RaftTransport {
  public:
@@ -31,9 +33,13 @@ class GrpcRaftTransport : public RaftTransport {
     std::shared_ptr<NodeCredentials> credentials;
     // Which endpoint of a voter is meant.
     std::string listener = "internal";
+    // Where the nodes that it calls are, by node, whenever that changes: on the loop.
+    std::function<void(const std::map<NodeId, std::string>&)> on_addresses;
   };
   static std::unique_ptr<GrpcRaftTransport> Create(Options options);
 
+  // What it says of itself to nodes that it is connected with later. Thread: any.
+  virtual void SetIntroduction(Introduction introduction) = 0;
   // What this node has for others that are too far behind; none: nothing. Called on the loop.
   virtual void SetSnapshotReader(ReadSnapshot read) = 0;
   // ... and where it gets what it needs itself.

@@ -13,6 +13,7 @@
 #include "broker/grpc/convert.h"
 #include "broker/grpc/metadata_watch.h"
 #include "broker/grpc/page_token.h"
+#include "broker/grpc/quorum_messages.h"
 #include "broker/grpc/service_stack.h"
 #include "broker/grpc/status.h"
 #include "broker/resolve.h"
@@ -129,14 +130,14 @@ using ClusterApi = v1::ClusterService;
 using ClusterMethods = Stack<
     ClusterApi::Service, ClusterApi::WithRawMethod_GetMetadata,
     ClusterApi::WithRawMethod_WatchMetadata, ClusterApi::WithRawMethod_DescribeCluster,
-    ClusterApi::WithRawMethod_DescribeLogDirs,
+    ClusterApi::WithRawMethod_DescribeLogDirs, ClusterApi::WithRawMethod_DescribeQuorum,
+    ClusterApi::WithRawMethod_AddVoter, ClusterApi::WithRawMethod_RemoveVoter,
+    ClusterApi::WithRawMethod_TransferQuorumLeadership,
     // Not served yet.
-    ClusterApi::WithGenericMethod_DescribeQuorum, ClusterApi::WithGenericMethod_ReassignPartitions,
+    ClusterApi::WithGenericMethod_ReassignPartitions,
     ClusterApi::WithGenericMethod_ListReassignments, ClusterApi::WithGenericMethod_ElectLeaders,
     ClusterApi::WithGenericMethod_DecommissionBroker,
     ClusterApi::WithGenericMethod_UnregisterBroker, ClusterApi::WithGenericMethod_SetBrokerFence,
-    ClusterApi::WithGenericMethod_AddVoter, ClusterApi::WithGenericMethod_RemoveVoter,
-    ClusterApi::WithGenericMethod_TransferQuorumLeadership,
     ClusterApi::WithGenericMethod_UpdateFeatures>;
 
 // Thread: main; what handles calls: the control loop.
@@ -155,6 +156,12 @@ class ClusterService final : public ClusterMethods, public DoorService {
     methods_.Add(kRead, "GetMetadata", this, &Self::RequestGetMetadata, &Self::Metadata);
     methods_.Add(kRead, "DescribeCluster", this, &Self::RequestDescribeCluster, &Self::Cluster);
     methods_.Add(kRead, "DescribeLogDirs", this, &Self::RequestDescribeLogDirs, &Self::LogDirs);
+    methods_.Add(kRead, "DescribeQuorum", this, &Self::RequestDescribeQuorum, &Self::Quorum);
+    constexpr auto kWrite = ControlMethods::Kind::kWrite;
+    methods_.Add(kWrite, "AddVoter", this, &Self::RequestAddVoter, &Self::Add);
+    methods_.Add(kWrite, "RemoveVoter", this, &Self::RequestRemoveVoter, &Self::Remove);
+    methods_.Add(kWrite, "TransferQuorumLeadership", this, &Self::RequestTransferQuorumLeadership,
+                 &Self::Transfer);
   }
   grpc::Service* service() override { return this; }
   void Serve(const std::shared_ptr<Door>& door) override {
@@ -166,6 +173,12 @@ class ClusterService final : public ClusterMethods, public DoorService {
   Result<v1::GetMetadataResponse> Metadata(const v1::GetMetadataRequest& request) const;
   Result<v1::DescribeClusterResponse> Cluster(const v1::DescribeClusterRequest& request) const;
   void LogDirs(const v1::DescribeLogDirsRequest& request, Reply<v1::DescribeLogDirsResponse> reply);
+  void Quorum(const v1::DescribeQuorumRequest& request, Reply<v1::DescribeQuorumResponse> reply);
+  void Add(const v1::AddVoterRequest& request, Reply<v1::AddVoterResponse> reply);
+  void Remove(const v1::RemoveVoterRequest& request, Reply<v1::RemoveVoterResponse> reply);
+  void Transfer(const v1::TransferQuorumLeadershipRequest& request,
+                Reply<v1::TransferQuorumLeadershipResponse> reply);
+  Result<QuorumApi*> QuorumOfNode() const;
 
   Door& door_;
   BrokerApi& broker_;
@@ -182,7 +195,7 @@ Result<v1::GetMetadataResponse> ClusterService::Metadata(
   response.set_cluster_id(image->cluster_id.ToString());
   response.set_metadata_version(image->version.value);
   FillBrokers(*image, true, *response.mutable_brokers());
-  FillCluster(broker_, /*with_capabilities=*/true, response);
+  FillCluster(door_, /*with_capabilities=*/true, response);
   int topic = 0;
   int32_t partition = 0;
   if (!page.after.empty()) {
@@ -201,7 +214,7 @@ Result<v1::DescribeClusterResponse> ClusterService::Cluster(
   ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(broker_));
   v1::DescribeClusterResponse response;
   response.set_cluster_id(image->cluster_id.ToString());
-  response.set_controller_id(ControllerIdOf(broker_));
+  response.set_controller_id(ControllerIdOf(door_));
   FillBrokers(*image, request.include_fenced(), *response.mutable_brokers());
   // What all brokers can read.
   auto& feature = *response.add_features();
@@ -315,6 +328,77 @@ void ClusterService::LogDirs(const v1::DescribeLogDirsRequest& request,
           finish(std::move(dirs));
         });
       });
+}
+
+Result<QuorumApi*> ClusterService::QuorumOfNode() const {
+  if (door_.options.quorum != nullptr) return door_.options.quorum;
+  return Error(Reason::kUnsupportedVersion, "this server has no metadata quorum");
+}
+
+void ClusterService::Quorum(const v1::DescribeQuorumRequest& request,
+                            Reply<v1::DescribeQuorumResponse> reply) {
+  const auto quorum = QuorumOfNode();
+  if (!quorum.ok()) return reply(quorum.error());
+  if (request.has_partition()) {
+    return reply(Error(Reason::kInvalidArgument,
+                       "partitions have no quorum: leave `partition` unset for the metadata's"));
+  }
+  const OperationContext context = reply.operation_context();
+  (*quorum)->Describe(
+      [reply = std::move(reply)](Result<DescribedQuorum> described) mutable {
+        if (!described.ok()) return reply(std::move(described).error());
+        reply(ToMessage(*described));
+      },
+      context);
+}
+
+void ClusterService::Add(const v1::AddVoterRequest& request, Reply<v1::AddVoterResponse> reply) {
+  const auto quorum = QuorumOfNode();
+  if (!quorum.ok()) return reply(quorum.error());
+  auto change = ToChange(request);
+  if (!change.ok()) return reply(std::move(change).error());
+  const OperationContext context = reply.operation_context();
+  (*quorum)->AddVoter(
+      *std::move(change),
+      [reply = std::move(reply)](Result<void> added) mutable {
+        if (!added.ok()) return reply(std::move(added).error());
+        reply(v1::AddVoterResponse());
+      },
+      context);
+}
+
+void ClusterService::Remove(const v1::RemoveVoterRequest& request,
+                            Reply<v1::RemoveVoterResponse> reply) {
+  const auto quorum = QuorumOfNode();
+  if (!quorum.ok()) return reply(quorum.error());
+  auto change = ToChange(request);
+  if (!change.ok()) return reply(std::move(change).error());
+  const OperationContext context = reply.operation_context();
+  (*quorum)->RemoveVoter(
+      *std::move(change),
+      [reply = std::move(reply)](Result<void> removed) mutable {
+        if (!removed.ok()) return reply(std::move(removed).error());
+        reply(v1::RemoveVoterResponse());
+      },
+      context);
+}
+
+void ClusterService::Transfer(const v1::TransferQuorumLeadershipRequest& request,
+                              Reply<v1::TransferQuorumLeadershipResponse> reply) {
+  const auto quorum = QuorumOfNode();
+  if (!quorum.ok()) return reply(quorum.error());
+  std::optional<NodeId> to;
+  if (request.has_node_id()) to = NodeId{request.node_id()};
+  const OperationContext context = reply.operation_context();
+  (*quorum)->Transfer(
+      to,
+      [reply = std::move(reply)](Result<NodeId> leader) mutable {
+        if (!leader.ok()) return reply(std::move(leader).error());
+        v1::TransferQuorumLeadershipResponse response;
+        response.set_leader_id(leader->value);
+        reply(std::move(response));
+      },
+      context);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "broker/grpc/door.h"
 #include "broker/grpc/status.h"
 #include "broker/resolve.h"
 
@@ -90,11 +91,13 @@ void FillBrokers(const MetadataImage& image, bool with_fenced,
   });
 }
 
-// The quorum is of one node, this one.
-int32_t ControllerIdOf(const BrokerApi& broker) { return broker.node_id().value; }
+int32_t ControllerIdOf(const Door& door) {
+  const QuorumApi* const quorum = door.options.quorum;
+  return quorum == nullptr ? door.broker.node_id().value : quorum->leader().value;
+}
 
-void FillCluster(const BrokerApi& broker, bool with_capabilities, v1::GetMetadataResponse& out) {
-  out.set_controller_id(ControllerIdOf(broker));
+void FillCluster(const Door& door, bool with_capabilities, v1::GetMetadataResponse& out) {
+  out.set_controller_id(ControllerIdOf(door));
   if (!with_capabilities) return;
   for (const char* const capability : {"request-id-dedup", "produce-receipt", "acks-count"})
     out.add_capabilities(capability);

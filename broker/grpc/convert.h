@@ -15,6 +15,8 @@
 
 namespace gregor {
 
+struct Door;
+
 // Between the structs of the broker and the messages of the API: what several services need.
 // Thread: any.
 
@@ -61,10 +63,10 @@ void FillBroker(const BrokerImage& broker, v1::Broker& out);
 void FillBrokers(const MetadataImage& image, bool with_fenced,
                  google::protobuf::RepeatedPtrField<v1::Broker>& out);
 
-// Where the active controller is.
-int32_t ControllerIdOf(const BrokerApi& broker);
+// Where the active controller is; -1: not known.
+int32_t ControllerIdOf(const Door& door);
 // What GetMetadata and WatchMetadata say of the cluster as a whole, beside id, version and brokers.
-void FillCluster(const BrokerApi& broker, bool with_capabilities, v1::GetMetadataResponse& out);
+void FillCluster(const Door& door, bool with_capabilities, v1::GetMetadataResponse& out);
 
 // The broker that an id of a config resource names: nullopt for "" (all brokers). Fails with
 // kInvalidArgument.

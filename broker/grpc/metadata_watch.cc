@@ -209,8 +209,7 @@ bool WatchStream::BuildMetadata(WatchMessage& message) {
     auto& metadata = *message.mutable_metadata();
     const bool found = diff_->Next(metadata);
     const bool last = diff_->done();
-    if (found)
-      FillCluster(door().broker, /*with_capabilities=*/told_ == nullptr && first_, metadata);
+    if (found) FillCluster(door(), /*with_capabilities=*/told_ == nullptr && first_, metadata);
     first_ = false;
     if (last) {
       told_ = diff_->after();

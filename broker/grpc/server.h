@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "broker/api.h"
+#include "controller/image/quorum_api.h"
 
 namespace gregor {
 
@@ -38,6 +39,8 @@ class GrpcServer {
     Duration watch_stalled_after = std::chrono::seconds(60);
     int watches_max = 1000;
     Metrics* metrics = nullptr;  // outlives the server; nullptr: nobody looks
+    // Who keeps the metadata; outlives all that it was asked. nullptr: the broker's node alone.
+    QuorumApi* quorum = nullptr;
   };
 
   // Listens; calls wait for Serve(). Fails with kInvalidConfig where the address cannot be listened

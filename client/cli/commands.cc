@@ -55,6 +55,7 @@ void AddClientCommands(CLI::App& app, GlobalOptions& global) {
   AddProduceCommand(app, global);
   AddConsumeCommand(app, global);
   AddClusterCommands(app, global);
+  AddQuorumCommands(app, global);
   AddBenchCommands(app, global);
   AddCompletionCommand(app, global);
   AddHelpCommand(app, global);

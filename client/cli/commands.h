@@ -25,6 +25,7 @@ void AddClientCommands(CLI::App& app, GlobalOptions& global);
 void AddTopicCommands(CLI::App& app, GlobalOptions& global);
 void AddConfigCommands(CLI::App& app, GlobalOptions& global);
 void AddClusterCommands(CLI::App& app, GlobalOptions& global);
+void AddQuorumCommands(CLI::App& app, GlobalOptions& global);
 void AddProduceCommand(CLI::App& app, GlobalOptions& global);
 void AddConsumeCommand(CLI::App& app, GlobalOptions& global);
 void AddBenchCommands(CLI::App& app, GlobalOptions& global);

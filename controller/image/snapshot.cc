@@ -177,7 +177,7 @@ Result<std::vector<SnapshotFile>> ListSnapshots(FileSystem& files, const std::st
     const auto second = std::from_chars(first.ptr + 1, end, term);
     const ImagePosition position{Offset{offset}, LeaderEpoch{term}, Timestamp{0}};
     if (second.ec == std::errc() && SnapshotFileName(position) == entry.name)
-      found.push_back({entry.name, position.version, position.term});
+      found.push_back({entry.name, position.version, position.term, entry.size});
   }
   return found;  // the order of names is that of offsets
 }

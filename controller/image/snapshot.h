@@ -21,6 +21,7 @@ struct SnapshotFile {
   std::string name;
   Offset end_offset{0};
   LeaderEpoch term{-1};  // of the last record
+  uint64_t size_bytes = 0;
   friend bool operator==(const SnapshotFile&, const SnapshotFile&) = default;
 };
 // The snapshots of a folder, oldest first; none where it is missing.

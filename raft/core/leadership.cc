@@ -160,7 +160,10 @@ void Leadership::Advance(MonotonicTime now) {
     for (const uint64_t id : std::exchange(early_reads_, {})) Read(now, id);
   }
   AdvanceTransfer();
-  for (auto& [key, peer] : peers_) SendTo(peer, now);
+  for (auto& [key, peer] : peers_) {
+    if (peer.match() >= log_.commit()) peer.SetCaughtUp(now);
+    SendTo(peer, now);
+  }
 }
 
 void Leadership::SendTo(Progress& peer, MonotonicTime now) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 
 #include "base/time.h"
 #include "raft/core/messages.h"
@@ -34,6 +35,9 @@ class Progress {
   // What is sent next.
   Offset next() const { return next_; }
   MonotonicTime heard() const { return heard_; }
+  // When it last had everything that was committed; nullopt: never in this term.
+  std::optional<MonotonicTime> caught_up() const { return caught_up_; }
+  void SetCaughtUp(MonotonicTime now) { caught_up_ = now; }
   uint64_t round() const { return round_; }
   Offset told_commit() const { return told_commit_; }
 
@@ -99,6 +103,7 @@ class Progress {
   bool asked_ = false;
   MonotonicTime heard_;  // of it, at all
   MonotonicTime moved_;  // it got further, or was asked
+  std::optional<MonotonicTime> caught_up_;
   uint64_t round_ = 0;
 };
 

@@ -10,6 +10,7 @@
 #include "base/types.h"
 #include "raft/core/log_view.h"
 #include "raft/core/types.h"
+#include "raft/host/quorum_status.h"
 
 namespace gregor {
 
@@ -27,13 +28,6 @@ struct CommittedRecords {
 struct AppendedRecords {
   Offset next_offset{0};  // after the last record; committed when OnCommitted() has passed it
   Timestamp appended{0};  // as OnCommitted() will say
-};
-
-// Who leads the quorum.
-struct QuorumLeader {
-  NodeId leader{-1};  // -1: nobody known
-  Term term{0};
-  friend bool operator==(const QuorumLeader&, const QuorumLeader&) = default;
 };
 
 // The replicated log that owns the cluster's metadata, as its users see it. A quorum of one
@@ -100,6 +94,27 @@ class MetadataLog {
   virtual void Install(const raft::SnapshotId& snapshot, std::optional<raft::VotersAt> voters,
                        UniqueFunction<void(Kept)> keep,
                        UniqueFunction<void(Result<bool>)> done) = 0;
+
+  // The quorum as this node knows it.
+  virtual QuorumStatus quorum() const = 0;
+  // One change at a time, by the leader; `changed` when it is committed. Both fail with
+  // kNotController (`outcome` UNKNOWN where leadership was lost meanwhile),
+  // kReassignmentInProgress (another change, or the node has not caught up: try again) and
+  // kInvalidArgument (too few voters would be left that answer).
+  using Changed = UniqueFunction<void(Result<void>)>;
+  // Gives a vote to a node that follows. A directory of zero is that with which it follows now;
+  // without endpoints it is reached where it says that it listens. Fails also with kDuplicateVoter,
+  // kInvalidVoterKey (it does not follow, or is no controller), kInvalidArgument.
+  virtual void AddVoter(Voter voter, Changed changed) = 0;
+  // Takes a vote. A directory of zero is the voter's of that node. Fails also with kVoterNotFound.
+  virtual void RemoveVoter(VoterKey voter, Changed changed) = 0;
+  // Hands leadership to a voter (nullopt: the one with most of the log); `done` gets who leads
+  // then. Fails with kNotController, kVoterNotFound, kReassignmentInProgress, kCommitTimedOut (it
+  // did not take over in time: this node leads on).
+  virtual void Transfer(std::optional<NodeId> to, UniqueFunction<void(Result<NodeId>)> done) = 0;
+  // The same as far as it can be done, for a node that is about to stop; `done` when it leads no
+  // more, or that takes too long.
+  virtual void HandOver(Task done) = 0;
 
   // Syncs and closes; what is not committed then is not delivered any more. `done` runs on the
   // loop.

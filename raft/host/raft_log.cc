@@ -45,6 +45,10 @@ Result<FoundRaftFiles> FindRaftFiles(const RaftLogOptions& options) {
   directory.open_files_max = 16;
   directory.file_step_bytes_max = 1u << 20;
   FoundRaftFiles found;
+  if (options.metrics != nullptr) {
+    directory.on_synced = [&time = QuorumMetrics::SyncTime(*options.metrics)](
+                              Duration took, size_t) { time.Observe(took); };
+  }
   ASSIGN_OR_RETURN(found.directory,
                    LogDirectory::Open(*options.disk, *options.loop, std::move(directory)));
   if (found.directory->id() != options.raft.self.directory)
@@ -69,6 +73,8 @@ Result<FoundRaftFiles> FindRaftFiles(const RaftLogOptions& options) {
 
 RaftLog::RaftLog(RaftLogOptions options, FoundRaftFiles found)
     : options_(std::move(options)),
+      metrics_(options_.metrics == nullptr ? nullptr
+                                           : std::make_unique<QuorumMetrics>(*options_.metrics)),
       directory_(std::move(found.directory)),
       vote_(std::move(found.vote)),
       base_(std::move(found.base)) {}
@@ -254,7 +260,8 @@ Result<AppendedRecords> RaftLog::Append(Term term, std::vector<std::string> reco
   const bool leads = told_.leader == options_.raft.self.node && told_.term == term;
   if (failed_ || !leads || !core_->MayPropose(term)) {
     return Error(Reason::kNotController, "this node does not lead the metadata quorum in term " +
-                                             std::to_string(term.value));
+                                             std::to_string(term.value))
+        .With("outcome", "NOT_APPLIED");
   }
   const Timestamp now = options_.loop->clock().WallNow();
   BatchBuilder builder;
@@ -275,8 +282,10 @@ Result<AppendedRecords> RaftLog::Append(Term term, std::vector<std::string> reco
   RETURN_IF_ERROR(store_->Append(std::move(batch)));
   const auto base = core_->Propose(Now(), term, static_cast<int64_t>(records.size()));
   CHECK(base.ok()) << base.error();
+  const Offset next = *base + static_cast<int64_t>(records.size());
+  if (metrics_ != nullptr) metrics_->OnAppended(next, Now());
   Step([](MonotonicTime) {});
-  return AppendedRecords{*base + static_cast<int64_t>(records.size()), now};
+  return AppendedRecords{next, now};
 }
 
 void RaftLog::TrimBefore(Offset offset) {
@@ -367,6 +376,9 @@ void RaftLog::FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& vo
 void RaftLog::Close(UniqueFunction<void(Result<void>)> done) {
   listener_ = nullptr;
   told_ = {};
+  FailVoters(Error(Reason::kNotController, "the node stops; look whether the voters have changed")
+                 .With("outcome", "UNKNOWN"));
+  if (metrics_ != nullptr) metrics_->OnEnd();
   if (options_.transport != nullptr) EndTransport();
   if (core_ != nullptr) core_->Stop();
   store_->Close([this, done = std::move(done)](Result<void> closed) mutable {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/event_loop.h"
+#include "base/metrics.h"
 #include "base/random.h"
 #include "raft/core/options.h"
 #include "raft/host/metadata_log.h"
@@ -36,6 +37,7 @@ struct RaftLogOptions {
   bool may_be_empty = false;
   size_t batch_bytes_max = 64u << 20;
   int64_t segment_bytes = 32 << 20;
+  Metrics* metrics = nullptr;  // outlives the log; nullptr: nobody looks
 };
 
 // Recovers the log and reads the vote file. `opened` runs on the loop. Nothing is written before

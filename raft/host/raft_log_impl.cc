@@ -25,6 +25,7 @@ void RaftLog::Step(Input input) {
     next(Now());
     Carry(core_->TakeEffects());
     if (!*alive) return;
+    if (metrics_ != nullptr && is_running()) metrics_->OnStep(*core_, Now());
   }
   stepping_ = false;
   if (is_running()) ArmTimer();
@@ -52,6 +53,8 @@ void RaftLog::Carry(raft::Effects effects) {
   TellLeader();
   if (effects.commit.has_value() && is_running()) delivery_->UpTo(*effects.commit);
   TellLeader();
+  AnswerChange();
+  AnswerTransfer(effects.transfer_failed);
 }
 
 void RaftLog::SaveHard(const raft::HardState& hard) {
@@ -190,6 +193,7 @@ void RaftLog::ArmTimer() {
 void RaftLog::OnTimer() {
   timer_due_.reset();
   if (!is_running()) return;
+  if (metrics_ != nullptr) metrics_->OnTick(*core_);
   if (Now() < core_->next_tick()) return ArmTimer();
   Step([this](MonotonicTime now) { core_->Tick(now); });
 }
@@ -199,6 +203,8 @@ void RaftLog::Fail(const Error& error) {
   failed_ = true;
   told_ = {};
   if (core_ != nullptr) core_->Stop();
+  if (metrics_ != nullptr) metrics_->OnEnd();
+  FailVoters(Error(error).With("outcome", "UNKNOWN"));
   if (listener_ != nullptr) listener_->OnFailure(error);
 }
 

@@ -12,6 +12,7 @@
 #include "raft/host/log_base_file.h"
 #include "raft/host/log_inspection.h"
 #include "raft/host/log_store.h"
+#include "raft/host/quorum_metrics.h"
 #include "raft/host/raft_log.h"
 #include "raft/host/vote_writer.h"
 #include "storage/log_directory.h"
@@ -63,7 +64,25 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
                UniqueFunction<void(Kept)> keep, UniqueFunction<void(Result<bool>)> done) override;
   void Close(UniqueFunction<void(Result<void>)> done) override;
 
+  // --- raft_log_voters.cc
+  QuorumStatus quorum() const override;
+  void AddVoter(Voter voter, Changed changed) override;
+  void RemoveVoter(VoterKey voter, Changed changed) override;
+  void Transfer(std::optional<NodeId> to, UniqueFunction<void(Result<NodeId>)> done) override;
+  void HandOver(Task done) override;
+
  private:
+  // A voters record that is not committed yet.
+  struct Change {
+    Offset end{0};
+    Term term{0};
+    Changed changed;
+  };
+  struct HandingOver {
+    bool is_leader_awaited = true;  // it is done when somebody else leads, not when nobody does
+    Term term{0};                   // that this node leads
+    UniqueFunction<void(Result<NodeId>)> done;
+  };
   using Input = UniqueFunction<void(MonotonicTime now)>;
 
   void OnMessage(raft::Message message) override;
@@ -72,6 +91,17 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
 
   // Nothing comes from the others any more.
   void EndTransport();
+  // --- raft_log_voters.cc
+  Result<void> LeadsForChange() const;
+  Result<VoterSet> WithVoter(Voter voter) const;
+  Result<VoterSet> WithoutVoter(const VoterKey& voter) const;
+  void ChangeVoters(Result<VoterSet> voters, Changed changed);
+  void BeginTransfer(std::optional<VoterKey> to, HandingOver handing_over);
+  void AnswerChange();
+  void AnswerTransfer(bool has_failed);
+  // Nothing more comes of them.
+  void FailVoters(const Error& error);
+
   void SaveBase(const LogBase& base, UniqueFunction<void(Result<void>)> saved);
   void FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& voters,
                      UniqueFunction<void(Result<bool>)> done);
@@ -98,6 +128,7 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   MonotonicTime Now() const { return options_.loop->clock().Now(); }
 
   const RaftLogOptions options_;
+  const std::unique_ptr<QuorumMetrics> metrics_;  // nullptr: nobody looks
   const std::unique_ptr<LogDirectory> directory_;
   std::optional<Vote> vote_;
   std::optional<LogBase> base_;
@@ -117,6 +148,8 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   bool mark_is_due_ = false;
   bool installing_ = false;  // the log base file is that of the snapshot already
   QuorumLeader told_;
+  std::optional<Change> change_;
+  std::optional<HandingOver> handing_over_;
   TimerId timer_;
   std::optional<MonotonicTime> timer_due_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

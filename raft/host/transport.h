@@ -51,6 +51,12 @@ class RaftTransport {
   // What answers those of the others; none: nothing does.
   using RangeReader = std::function<void(Offset from, LogRangeRead read)>;
   virtual void SetRangeReader(RangeReader reader) = 0;
+  // What a connected node says of itself: where others reach it, and whether it may be a voter.
+  struct Introduction {
+    std::vector<VoterEndpoint> endpoints;
+    bool may_vote = false;
+  };
+  virtual std::optional<Introduction> IntroductionOf(const VoterKey& node) const = 0;
 };
 
 }  // namespace gregor

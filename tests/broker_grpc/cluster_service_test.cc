@@ -213,8 +213,8 @@ TEST_F(ClusterServiceTest, SaysWhichBrokersDidNotAnswer) {
 }
 
 TEST_F(ClusterServiceTest, WhatIsNotServedYetIsUnimplemented) {
-  v1::DescribeQuorumResponse response;
-  EXPECT_EQ(stub_->DescribeQuorum(NewContext().get(), {}, &response).error_code(),
+  v1::ListReassignmentsResponse response;
+  EXPECT_EQ(stub_->ListReassignments(NewContext().get(), {}, &response).error_code(),
             grpc::StatusCode::UNIMPLEMENTED);
 }
 

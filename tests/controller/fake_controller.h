@@ -59,6 +59,7 @@ class FakeController final : public Controller {
   bool holds = false;            // operations are not answered, nor committed, until Release()
   Task on_held;                  // runs when one is
   OperationContext last_context;
+  std::vector<QuorumMember> voters;
 
   // Thread: any.
   void SetLeader(int32_t leader, int32_t term) {
@@ -119,6 +120,27 @@ class FakeController final : public Controller {
   void ReadSnapshot(Offset, SnapshotSource::Fetched) override { LOG(FATAL) << "is not asked for"; }
   QuorumLeader leader() const override { return leader_.load(); }
   std::optional<Error> failure() const override { return failure_; }
+  QuorumStatus quorum() const override {
+    QuorumStatus status;
+    status.leader = leader_.load();
+    status.voters = voters;
+    return status;
+  }
+  void AddVoter(Voter voter, MetadataLog::Changed changed) override {
+    if (const auto refused = RefusedChange()) return changed(*refused);
+    voters.push_back({voter.key, voter.endpoints, {}, {}, {}});
+    changed({});
+  }
+  void RemoveVoter(VoterKey voter, MetadataLog::Changed changed) override {
+    if (const auto refused = RefusedChange()) return changed(*refused);
+    std::erase_if(voters, [&](const QuorumMember& each) { return each.key.node == voter.node; });
+    changed({});
+  }
+  void Transfer(std::optional<NodeId> to, Done<NodeId> done) override {
+    if (const auto refused = RefusedChange()) return done(*refused);
+    SetLeader(to.value_or(NodeId{2}).value, leader_.load().term.value + 1);
+    done(leader_.load().leader);
+  }
   void Close(UniqueFunction<void(Result<void>)> done) override {
     loop_.Post("fake.close", [done = std::move(done)]() mutable { done({}); });
   }
@@ -127,6 +149,13 @@ class FakeController final : public Controller {
   struct Observer {
     UniqueFunction<void(const MetadataDelta&)> call;
   };
+
+  std::optional<Error> RefusedChange() {
+    ++asked;
+    if (refusal.has_value()) return refusal;
+    if (leader_.load().leader == node_) return {};
+    return Error(Reason::kNotController, "not here").With("outcome", "NOT_APPLIED");
+  }
 
   void Publish(const MetadataDelta& delta) {
     std::atomic_store(&image_, delta.after);

@@ -33,7 +33,7 @@ void ParseFile(std::string_view text) {
   const auto checked = CheckSettings(settings);
   if (!checked.ok()) CheckMessage(checked.error());
   CHECK(!settings.data_dir.empty());
-  CHECK(!settings.LogDirs().empty());
+  CHECK_EQ(settings.LogDirs().empty(), !settings.roles.broker);
 }
 
 void ApplyFlags(std::string_view text) {

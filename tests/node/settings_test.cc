@@ -180,6 +180,65 @@ TEST(HostPort, TakesNamesAndBothKindsOfAddresses) {
   }
 }
 
+TEST(Settings, RolesAreThoseThatAreNamed) {
+  Settings settings;
+  ASSERT_TRUE(ParseSettings("node.yaml", "roles: [broker]\n", settings).ok());
+  EXPECT_EQ(settings.roles, (Roles{.controller = false, .broker = true}));
+  EXPECT_FALSE(settings.LogDirs().empty());
+  ASSERT_TRUE(ApplySetting(settings, "roles", "controller").ok());
+  EXPECT_EQ(settings.roles, (Roles{.controller = true, .broker = false}));
+  EXPECT_TRUE(settings.LogDirs().empty());
+  ASSERT_TRUE(ApplySetting(settings, "roles", "broker,controller").ok());
+  EXPECT_EQ(settings.roles, Roles());
+  EXPECT_THAT(ErrorOf("roles: [voter]\n"), HasSubstr("\"voter\" is none of controller, broker"));
+  EXPECT_THAT(ErrorOf("roles: []\n"), HasSubstr("controller, broker or both"));
+}
+
+TEST(Settings, RolesHaveToFitTheRest) {
+  const auto refusal = [](const Settings& settings) {
+    const auto checked = CheckSettings(settings);
+    return checked.ok() ? "" : checked.error().message;
+  };
+  Settings settings;
+  settings.roles.broker = false;
+  EXPECT_THAT(refusal(settings), HasSubstr("without `controllers`"));
+  settings.controllers = {{NodeId{1}, {"127.0.0.1", 9093}}, {NodeId{2}, {"127.0.0.1", 9193}}};
+  EXPECT_EQ(refusal(settings), "");
+  settings.log_dirs = {"/disk1"};
+  EXPECT_THAT(refusal(settings), HasSubstr("no broker"));
+  settings.log_dirs.clear();
+  settings.roles = {.controller = false, .broker = true};
+  EXPECT_THAT(refusal(settings), HasSubstr("node 1 is named in `controllers`"));
+  settings.node_id = NodeId{3};
+  EXPECT_EQ(refusal(settings), "");
+  // One that is to become a controller later.
+  settings.roles = Roles();
+  EXPECT_EQ(refusal(settings), "");
+}
+
+TEST(Settings, AClustersNodeSaysWhereOthersReachIt) {
+  const auto refusal = [](const Settings& settings) {
+    const auto checked = CheckSettings(settings);
+    return checked.ok() ? "" : checked.error().message;
+  };
+  Settings settings;
+  settings.node_id = NodeId{4};
+  settings.controllers = {{NodeId{1}, {"10.0.0.1", 9093}}};
+  settings.insecure_internal = true;
+  settings.listen_internal = {"0.0.0.0", 9093};
+  EXPECT_THAT(refusal(settings), HasSubstr("set advertise.internal"));
+  settings.advertise_internal = HostPort{"10.0.0.4", 9093};
+  EXPECT_EQ(refusal(settings), "");
+  settings.listen_grpc = {"0.0.0.0", 9094};
+  EXPECT_THAT(refusal(settings), HasSubstr("set advertise.grpc"));
+  settings.advertise_grpc = HostPort{"10.0.0.4", 9094};
+  EXPECT_EQ(refusal(settings), "");
+  // What `controllers` says of a node is enough.
+  settings.advertise_internal.reset();
+  settings.node_id = NodeId{1};
+  EXPECT_EQ(refusal(settings), "");
+}
+
 TEST(Settings, ALogDirectoryIsNotTheDataDirectory) {
   Settings settings;
   settings.data_dir = "/srv/gregor";

@@ -32,7 +32,8 @@ VoterKey Key(int32_t node) {
 class Node final : private RaftTransport::Receiver {
  public:
   Node(int32_t id, const ClusterId& cluster, std::map<NodeId, std::string> addresses = {},
-       std::shared_ptr<NodeCredentials> credentials = NodeCredentials::Insecure())
+       std::shared_ptr<NodeCredentials> credentials = NodeCredentials::Insecure(),
+       RaftTransport::Introduction introduction = {})
       : id_(id), loop_(NewThreadLoop("node")), credentials_(std::move(credentials)) {
     GrpcRaftTransport::Options options;
     options.loop = loop_.get();
@@ -40,7 +41,9 @@ class Node final : private RaftTransport::Receiver {
     options.self = Key(id);
     options.addresses = std::move(addresses);
     options.credentials = credentials_;
+    options.on_addresses = [this](const auto& known) { Note([&] { this->addresses = known; }); };
     transport_ = GrpcRaftTransport::Create(std::move(options));
+    transport_->SetIntroduction(std::move(introduction));
     auto server = InternalServer::Start({.host = "127.0.0.1",
                                          .port = 0,
                                          .credentials = credentials_->ForServer(),
@@ -83,6 +86,11 @@ class Node final : private RaftTransport::Receiver {
   void SetRangeReader(RaftTransport::RangeReader reader) {
     InLoop([&] { transport_->SetRangeReader(std::move(reader)); });
   }
+  std::optional<RaftTransport::Introduction> IntroductionOf(const VoterKey& node) {
+    std::optional<RaftTransport::Introduction> said;
+    InLoop([&] { said = transport_->IntroductionOf(node); });
+    return said;
+  }
 
   // Waits until `done` holds of what has happened; false after some seconds.
   bool Wait(const std::function<bool(const Node&)>& done, Duration at_most = seconds(10)) {
@@ -95,6 +103,8 @@ class Node final : private RaftTransport::Receiver {
 
   // Under the lock of Wait().
   std::set<int32_t> connected;
+  mutable std::map<int32_t, int> connected_count;  // how often it was told
+  std::map<NodeId, std::string> addresses;         // as on_addresses says
   std::vector<int32_t> lost;
   std::vector<raft::Message> messages;
 
@@ -117,7 +127,10 @@ class Node final : private RaftTransport::Receiver {
     Note([&] { messages.push_back(std::move(message)); });
   }
   void OnConnected(NodeId node) override {
-    Note([&] { connected.insert(node.value); });
+    Note([&] {
+      connected.insert(node.value);
+      ++connected_count[node.value];
+    });
   }
   void OnDisconnected(NodeId node) override {
     Note([&] {
@@ -309,6 +322,37 @@ TEST(RaftTransport, ANodeThatIsCalledHasItsOwnCertificate) {
   EXPECT_FALSE(second.Wait([](const Node& self) { return !self.connected.empty(); },
                            std::chrono::milliseconds(500)));
   EXPECT_TRUE(pretender.connected.empty());
+}
+
+TEST(RaftTransport, AVoterThatHasCalledBeforeIsCalledToo) {
+  Node first(1, Cluster(1));
+  Node second(2, Cluster(1), {{NodeId{1}, first.address()}});
+  ASSERT_TRUE(first.WaitForConnection(2));
+  const auto port = static_cast<uint16_t>(std::stoi(second.address().substr(10)));
+  first.SetVoters({{{Key(2), {{"internal", "127.0.0.1", port}}}}});
+  EXPECT_TRUE(first.Wait([&](const Node& self) {
+    return self.addresses == std::map<NodeId, std::string>{{NodeId{2}, second.address()}};
+  }));
+  // Connections both ways: one that breaks is no loss of the node.
+  EXPECT_TRUE(second.Wait([](const Node& self) { return self.connected_count[1] == 2; }));
+}
+
+TEST(RaftTransport, ANodeSaysWhereItIsReachedAndWhetherItMayVote) {
+  Node first(1, Cluster(1));
+  Node second(2, Cluster(1), {{NodeId{1}, first.address()}}, NodeCredentials::Insecure(),
+              {.endpoints = {{"internal", "example.org", 9093}}, .may_vote = true});
+  ASSERT_TRUE(first.WaitForConnection(2));
+  const auto said = first.IntroductionOf(Key(2));
+  ASSERT_TRUE(said.has_value());
+  EXPECT_TRUE(said->may_vote);
+  EXPECT_THAT(said->endpoints, ElementsAre(VoterEndpoint{"internal", "example.org", 9093}));
+  // Of another directory, and of one that is gone, nothing is known.
+  VoterKey other = Key(2);
+  other.directory.bytes[0] = 1;
+  EXPECT_FALSE(first.IntroductionOf(other).has_value());
+  second.Stop();
+  ASSERT_TRUE(first.Wait([](const Node& self) { return !self.lost.empty(); }));
+  EXPECT_FALSE(first.IntroductionOf(Key(2)).has_value());
 }
 
 }  // namespace

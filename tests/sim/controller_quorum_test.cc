@@ -77,6 +77,70 @@ class Cluster {
   }
   int snapshots_fetched = 0;
 
+  // The node that leads; 0: none.
+  int Leader() {
+    for (int id = 1; id <= static_cast<int>(nodes_.size()); ++id) {
+      if (IsOpen(id) && controller(id).leader().leader.value == id) return id;
+    }
+    return 0;
+  }
+  int WaitForLeader() {
+    EXPECT_TRUE(WaitFor([&] { return Leader() != 0; }));
+    return Leader();
+  }
+  template <typename T>
+  Result<T> Ask(int id, std::function<void(Controller&, UniqueFunction<void(Result<T>)>)> ask) {
+    std::optional<Result<T>> answer;
+    nodes_[static_cast<size_t>(id - 1)]->process->loop.Post(
+        "ask", [&] { ask(controller(id), [&](Result<T> result) { answer = std::move(result); }); });
+    if (!WaitFor([&] { return answer.has_value(); }))
+      return Error(Reason::kUnspecified, "there is no answer");
+    return *answer;
+  }
+  Result<void> AddVoter(int leader, int id, DirectoryId directory = {}) {
+    return Ask<void>(leader, [&](Controller& controller, auto done) {
+      controller.AddVoter({{NodeId{id}, directory}, {{"internal", "node", 9093}}}, std::move(done));
+    });
+  }
+  Result<void> RemoveVoter(int leader, int id) {
+    return Ask<void>(leader, [&](Controller& controller, auto done) {
+      controller.RemoveVoter({NodeId{id}, DirectoryId{}}, std::move(done));
+    });
+  }
+  Result<NodeId> Transfer(int leader, std::optional<NodeId> to) {
+    return Ask<NodeId>(leader, [&](Controller& controller, auto done) {
+      controller.Transfer(to, std::move(done));
+    });
+  }
+  // Ids of those who vote, as a node knows.
+  std::vector<int> Voters(int id) {
+    std::vector<int> voters;
+    for (const QuorumMember& voter : controller(id).quorum().voters)
+      voters.push_back(voter.key.node.value);
+    std::sort(voters.begin(), voters.end());
+    return voters;
+  }
+  // Until a node follows, and has everything.
+  bool WaitForObserver(int leader, int id) {
+    return WaitFor([&] {
+      const QuorumStatus status = controller(leader).quorum();
+      return std::any_of(status.observers.begin(), status.observers.end(),
+                         [&](const QuorumMember& each) {
+                           return each.key.node.value == id && each.match == status.commit;
+                         });
+    });
+  }
+  void CloseCleanly(int id) {
+    bool is_closed = false;
+    controller(id).Close([&](const Result<void>& closed) { is_closed = closed.ok(); });
+    EXPECT_TRUE(WaitFor([&] { return is_closed; }));
+    Kill(id);
+  }
+  // Its disk is exchanged for a new one. REQUIRES: killed.
+  void Wipe(int id) { nodes_[static_cast<size_t>(id - 1)]->Format(); }
+  MonotonicTime Now() { return scheduler_.clock().Now(); }
+  void RunFor(Duration duration) { scheduler_.RunFor(duration); }
+
  private:
   struct Node final : SnapshotSource {
     struct Process {
@@ -88,17 +152,20 @@ class Cluster {
       std::unique_ptr<Controller> controller;
     };
 
-    Node(Cluster& cluster, NodeId id)
-        : cluster(cluster), id(id), files(static_cast<uint64_t>(id.value), nullptr) {
-      Random random(static_cast<uint64_t>(id.value));
+    Node(Cluster& cluster, NodeId id) : cluster(cluster), id(id) { Format(); }
+
+    void Format() {
+      files_seed += 100;
+      disk = std::make_unique<SimFileSystem>(files_seed, nullptr);
+      Random random(files_seed);
       const auto formatted = FormatDirectory(
-          files, kDataDir, {.node_id = id, .cluster_id = cluster.cluster_, .request_id_key = {}},
+          *disk, kDataDir, {.node_id = id, .cluster_id = cluster.cluster_, .request_id_key = {}},
           random);
       CHECK(formatted.ok()) << formatted.error();
     }
 
     void Start() {
-      process = std::make_unique<Process>(cluster.scheduler_, files);
+      process = std::make_unique<Process>(cluster.scheduler_, *disk);
       process->transport = cluster.network_.Attach(id, process->loop);
       Controller::Options options;
       options.loop = &process->loop;
@@ -125,7 +192,7 @@ class Cluster {
       process->controller.reset();
       process->transport.reset();
       process.reset();
-      files.KillProcess();
+      disk->KillProcess();
     }
     void Fetch(NodeId from, Offset end_min, Fetched fetched) override {
       ++cluster.snapshots_fetched;
@@ -146,7 +213,8 @@ class Cluster {
 
     Cluster& cluster;
     const NodeId id;
-    SimFileSystem files;
+    uint64_t files_seed = static_cast<uint64_t>(id.value);
+    std::unique_ptr<SimFileSystem> disk;
     std::unique_ptr<Process> process;
   };
 
@@ -210,6 +278,136 @@ TEST(ControllerQuorum, OneThatWasAwayForLongGetsASnapshot) {
   cluster.Start(2);
   ASSERT_TRUE(cluster.WaitForOpen({2}));
   EXPECT_TRUE(cluster.WaitForSameImages({1, 2, 3}));
+}
+
+TEST(ControllerQuorum, ANodeThatFollowsIsGivenAVote) {
+  Cluster cluster(5, 4);
+  ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3, 4}));
+  ASSERT_TRUE(cluster.Set("1000"));
+  const int leader = cluster.WaitForLeader();
+  ASSERT_TRUE(cluster.WaitForObserver(leader, 4));
+  EXPECT_THAT(cluster.Voters(leader), testing::ElementsAre(1, 2, 3));
+  const auto added = cluster.AddVoter(leader, 4);
+  ASSERT_TRUE(added.ok()) << added.error();
+  EXPECT_THAT(cluster.Voters(leader), testing::ElementsAre(1, 2, 3, 4));
+  ASSERT_TRUE(cluster.Set("2000"));
+  EXPECT_TRUE(cluster.WaitForSameImages({1, 2, 3, 4}));
+  // One that goes can be taken out, and the other three are a majority of three.
+  const int gone = leader == 1 ? 2 : 1;
+  cluster.Kill(gone);
+  const auto removed = cluster.RemoveVoter(leader, gone);
+  ASSERT_TRUE(removed.ok()) << removed.error();
+  cluster.Kill(leader);
+  ASSERT_TRUE(cluster.Set("3000"));
+  const int next = cluster.WaitForLeader();
+  EXPECT_EQ(cluster.Voters(next).size(), 3u);
+}
+
+TEST(ControllerQuorum, ALeaderThatIsRemovedHandsOverAndFollows) {
+  Cluster cluster(6, 4);
+  ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3, 4}));
+  const int leader = cluster.WaitForLeader();
+  const auto removed = cluster.RemoveVoter(leader, leader);
+  ASSERT_TRUE(removed.ok()) << removed.error();
+  const MonotonicTime begin = cluster.Now();
+  const int next = cluster.WaitForLeader();
+  EXPECT_NE(next, leader);
+  EXPECT_LT(cluster.Now() - begin, milliseconds(500));
+  ASSERT_TRUE(cluster.Set("1000"));
+  EXPECT_TRUE(cluster.WaitForSameImages({1, 2, 3, 4}));
+  EXPECT_EQ(cluster.Voters(next).size(), 2u);
+  EXPECT_TRUE(cluster.WaitForObserver(next, leader));
+}
+
+TEST(ControllerQuorum, AWipedVoterHasNoVoteUntilItIsReplaced) {
+  Cluster cluster(7);
+  ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3}));
+  ASSERT_TRUE(cluster.Set("1000"));
+  ASSERT_TRUE(cluster.WaitForSameImages({1, 2, 3}));
+  const int leader = cluster.WaitForLeader();
+  const int wiped = leader == 1 ? 2 : 1;
+  const int other = 6 - leader - wiped;
+  cluster.Kill(wiped);
+  cluster.Wipe(wiped);
+  cluster.Start(wiped);
+  ASSERT_TRUE(cluster.WaitForOpen({wiped}));
+  ASSERT_TRUE(cluster.WaitForObserver(leader, wiped));
+  const auto add = cluster.AddVoter(leader, wiped);
+  ASSERT_FALSE(add.ok());
+  EXPECT_EQ(add.error().reason, Reason::kDuplicateVoter);
+  EXPECT_THAT(add.error().message, testing::HasSubstr("remove that one first"));
+  // With it and the leader only there is no majority: what it has does not count.
+  cluster.Kill(other);
+  cluster.RunFor(seconds(10));
+  EXPECT_EQ(cluster.Leader(), 0);
+  cluster.Start(other);
+  const int again = cluster.WaitForLeader();
+  ASSERT_TRUE(cluster.RemoveVoter(again, wiped).ok());
+  ASSERT_TRUE(cluster.WaitForObserver(again, wiped));
+  const auto added = cluster.AddVoter(again, wiped);
+  ASSERT_TRUE(added.ok()) << added.error();
+  cluster.Kill(again);
+  ASSERT_TRUE(cluster.Set("2000"));
+  EXPECT_EQ(cluster.Voters(cluster.WaitForLeader()).size(), 3u);
+}
+
+TEST(ControllerQuorum, LeadershipIsHandedOverBeforeANodeStops) {
+  Cluster cluster(8);
+  ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3}));
+  ASSERT_TRUE(cluster.Set("1000"));
+  const int leader = cluster.WaitForLeader();
+  const Term term = cluster.controller(leader).leader().term;
+  const MonotonicTime begin = cluster.Now();
+  cluster.CloseCleanly(leader);
+  const int next = cluster.WaitForLeader();
+  EXPECT_LT(cluster.Now() - begin, milliseconds(500));
+  EXPECT_EQ(cluster.controller(next).leader().term.value, term.value + 1);
+  ASSERT_TRUE(cluster.Set("2000"));
+}
+
+TEST(ControllerQuorum, LeadershipGoesToTheVoterThatIsNamed) {
+  Cluster cluster(9, 4);
+  ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3, 4}));
+  const int leader = cluster.WaitForLeader();
+  const NodeId to{leader == 3 ? 2 : 3};
+  const auto handed = cluster.Transfer(leader, to);
+  ASSERT_TRUE(handed.ok()) << handed.error();
+  EXPECT_EQ(*handed, to);
+  EXPECT_EQ(cluster.WaitForLeader(), to.value);
+  EXPECT_EQ(*cluster.Transfer(to.value, to), to);
+  EXPECT_EQ(cluster.Transfer(to.value, NodeId{4}).error().reason, Reason::kVoterNotFound);
+  EXPECT_EQ(cluster.Transfer(leader, to).error().reason, Reason::kNotController);
+  // To one that is not there: it leads on, and takes operations again.
+  const int gone = 6 - leader - to.value;
+  cluster.Kill(gone);
+  const auto failed = cluster.Transfer(to.value, NodeId{gone});
+  EXPECT_EQ(failed.error().reason, Reason::kCommitTimedOut);
+  ASSERT_TRUE(cluster.Set("1000"));
+  EXPECT_EQ(cluster.Leader(), to.value);
+}
+
+TEST(ControllerQuorum, ChangesThatCannotBeAreRefused) {
+  Cluster cluster(10, 4);
+  ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3, 4}));
+  const int leader = cluster.WaitForLeader();
+  const int follower = leader == 1 ? 2 : 1;
+  const auto reason = [](const Result<void>& result) {
+    return result.ok() ? Reason::kUnspecified : result.error().reason;
+  };
+  EXPECT_EQ(reason(cluster.AddVoter(leader, follower)), Reason::kDuplicateVoter);
+  EXPECT_EQ(reason(cluster.AddVoter(leader, 7)), Reason::kInvalidVoterKey);
+  EXPECT_EQ(reason(cluster.RemoveVoter(leader, 4)), Reason::kVoterNotFound);
+  EXPECT_EQ(reason(cluster.AddVoter(follower, 4)), Reason::kNotController);
+  EXPECT_EQ(reason(cluster.RemoveVoter(follower, 3)), Reason::kNotController);
+  ASSERT_TRUE(cluster.WaitForObserver(leader, 4));
+  DirectoryId other;
+  other.bytes[0] = 1;
+  EXPECT_EQ(reason(cluster.AddVoter(leader, 4, other)), Reason::kInvalidVoterKey);
+  // Without a leader's answer nothing is said of progress.
+  const QuorumStatus status = cluster.controller(follower).quorum();
+  EXPECT_EQ(status.leader.leader.value, leader);
+  ASSERT_EQ(status.voters.size(), 3u);
+  EXPECT_FALSE(status.voters[0].match.has_value());
 }
 
 }  // namespace

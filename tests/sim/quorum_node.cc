@@ -1,5 +1,6 @@
 #include "tests/sim/quorum_node.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -168,6 +169,20 @@ void QuorumNode::Stop(StopKind stop) {
 void QuorumNode::Wipe() {
   CHECK(process_ == nullptr);
   Format();
+}
+
+void QuorumNode::ChangeVoter(NodeId other, std::function<void()> changed) {
+  process_->loop.Run([&] {
+    const auto done = [changed](const Result<void>& result) {
+      if (result.ok()) changed();
+    };
+    const std::vector<QuorumMember> voters = process_->log->quorum().voters;
+    const bool votes = std::any_of(voters.begin(), voters.end(), [&](const QuorumMember& voter) {
+      return voter.key.node == other;
+    });
+    if (votes) return process_->log->RemoveVoter({other, DirectoryId{}}, done);
+    process_->log->AddVoter({{other, DirectoryId{}}, {{"internal", "node", 9093}}}, done);
+  });
 }
 
 void QuorumNode::Append(std::string value, size_t records) {

@@ -71,6 +71,9 @@ class QuorumNode final : private MetadataLog::Listener {
   // Of everything that it was given and has durably; the log begins at the one before then.
   void TakeSnapshot();
 
+  // Gives a vote to another node, or takes it; `changed` if that is committed while it leads.
+  // REQUIRES: leads().
+  void ChangeVoter(NodeId other, std::function<void()> changed);
   // REQUIRES: leads().
   void Append(std::string value, size_t records);
 

@@ -21,12 +21,14 @@ constexpr Duration kSettleLimit = std::chrono::minutes(2);
 QuorumSwarm::QuorumSwarm(Random& random) {
   voter_count = Pick<int>(random, {1, 3, 3, 3, 5});
   observer_count = static_cast<int>(random.Below(3));
-  fault_weights = {4, 4, 2, 3, 3, 3, 4, 2, 2, 2, 2, 1};
+  fault_weights = {4, 4, 2, 3, 3, 3, 4, 2, 2, 2, 2, 1, 4};
   CHECK_EQ(fault_weights.size(), size_t{kFaultCount});
   for (uint64_t& weight : fault_weights) {
     if (random.Chance(0.5)) weight = 0;
   }
   fault_weights[kHeal] = 4;
+  // How many disks may be lost is known only of a voter set that stays.
+  if (fault_weights[kChangeVoter] != 0) fault_weights[kWipe] = 0;
   duration = seconds(random.Between(5, 30));
   append_interval = microseconds(LogUniform(random, 5'000, 200'000));
   fault_interval = milliseconds(LogUniform(random, 200, 10'000));
@@ -168,7 +170,8 @@ void QuorumScenario::Inject(QuorumSwarm::Fault fault) {
   QuorumNode* const leader = Leader();
   static constexpr const char* kNames[] = {
       "kill", "power loss", "power loss of all", "kill leader", "isolate",     "bridge",
-      "heal", "pause",      "slow disk",         "hang",        "failed call", "wipe"};
+      "heal", "pause",      "slow disk",         "hang",        "failed call", "wipe",
+      "voter"};
   ++report_.counts[kNames[fault]];
   switch (fault) {
     case QuorumSwarm::kKill:
@@ -211,6 +214,9 @@ void QuorumScenario::Inject(QuorumSwarm::Fault fault) {
       node.Wipe();
       known_errors_[node.id()] = 0;
       return Start(node);
+    case QuorumSwarm::kChangeVoter:
+      if (leader == nullptr || leader->is_paused()) return;
+      return leader->ChangeVoter(node.id(), [this] { ++report_.counts["voters changed"]; });
     case QuorumSwarm::kFaultCount:
       return;
   }

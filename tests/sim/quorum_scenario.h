@@ -27,6 +27,7 @@ struct QuorumSwarm {
     kHang,
     kFailCall,
     kWipe,
+    kChangeVoter,
     kFaultCount,
   };
 

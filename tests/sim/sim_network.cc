@@ -20,6 +20,7 @@ class SimNetwork::End final : public RaftTransport {
     network_.FetchRange(node_, node, from, std::move(fetched));
   }
   void SetRangeReader(RangeReader reader) override { range_reader_ = std::move(reader); }
+  std::optional<Introduction> IntroductionOf(const VoterKey&) const override { return {}; }
 
   const RangeReader& range_reader() const { return range_reader_; }
   Receiver* receiver() const { return receiver_; }

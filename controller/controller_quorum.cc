@@ -1,0 +1,60 @@
+// ControllerImpl: what it passes on to the metadata log's quorum, and shows of its snapshots.
+#include <utility>
+
+#include "controller/controller_impl.h"
+
+namespace gregor {
+namespace {
+
+Error NotHere() {
+  return Error(Reason::kNotController, "the node starts, stops or has failed: try another one")
+      .With("outcome", "NOT_APPLIED");
+}
+
+}  // namespace
+
+QuorumStatus ControllerImpl::quorum() const {
+  return log_ == nullptr ? QuorumStatus() : log_->quorum();
+}
+
+void ControllerImpl::AddVoter(Voter voter, MetadataLog::Changed changed) {
+  if (MetadataLog* const log = UsableLog())
+    return log->AddVoter(std::move(voter), std::move(changed));
+  changed(NotHere());
+}
+
+void ControllerImpl::RemoveVoter(VoterKey voter, MetadataLog::Changed changed) {
+  if (MetadataLog* const log = UsableLog()) return log->RemoveVoter(voter, std::move(changed));
+  changed(NotHere());
+}
+
+void ControllerImpl::Transfer(std::optional<NodeId> to, Done<NodeId> done) {
+  if (MetadataLog* const log = UsableLog()) return log->Transfer(to, std::move(done));
+  done(NotHere());
+}
+
+void ControllerImpl::NoteSnapshot(Offset end, uint64_t size_bytes) {
+  snapshot_->end = end.value;
+  snapshot_->bytes = static_cast<int64_t>(size_bytes);
+  snapshot_->timestamp = options_.loop->clock().WallNow().value;
+}
+
+void ControllerImpl::ExportSnapshots() {
+  if (options_.metrics == nullptr) return;
+  const auto gauge = [&](const char* name, const char* help, auto value) {
+    options_.metrics->AddCallback(Metrics::Kind::kGauge, name, help, {}, std::move(value));
+  };
+  gauge("gregor_metadata_snapshot_offset",
+        "The node's newest metadata snapshot has everything before this offset; 0: there is none.",
+        [numbers = snapshot_] { return static_cast<double>(numbers->end.load()); });
+  gauge("gregor_metadata_snapshot_bytes", "Size of the newest metadata snapshot.",
+        [numbers = snapshot_] { return static_cast<double>(numbers->bytes.load()); });
+  gauge("gregor_metadata_snapshot_age_seconds",
+        "Since the newest metadata snapshot was written, or found at the start; 0: there is none.",
+        [numbers = snapshot_, clock = &options_.loop->clock()] {
+          const int64_t at = numbers->timestamp.load();
+          return at < 0 ? 0 : static_cast<double>(clock->WallNow().value - at) / 1000;
+        });
+}
+
+}  // namespace gregor
