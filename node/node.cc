@@ -342,18 +342,10 @@ class RunningNode final : public Node {
     }
     watch_.reset();
     if (links_ != nullptr) links_->StopServing();
-    if (router_ != nullptr) {
-      const auto closed = deadline.WaitFor<bool>(
-          [&](auto done) { router_->Close([done = std::move(done)]() mutable { done(true); }); });
-      if (!closed.has_value())
-        fail(Error(Reason::kStorageError, "operations on their way did not end in time"));
-    }
-    if (quorum_ != nullptr) {
-      const auto closed = deadline.WaitFor<bool>(
-          [&](auto done) { quorum_->Close([done = std::move(done)]() mutable { done(true); }); });
-      if (!closed.has_value())
-        fail(Error(Reason::kStorageError, "the quorum's changes did not end in time"));
-    }
+    if (router_ != nullptr && !step([&](Task done) { router_->Close(std::move(done)); }))
+      fail(Error(Reason::kStorageError, "operations on their way did not end in time"));
+    if (quorum_ != nullptr && !step([&](Task done) { quorum_->Close(std::move(done)); }))
+      fail(Error(Reason::kStorageError, "changes of the quorum did not end in time"));
     if (controller_ != nullptr) {
       const auto closed =
           deadline.WaitFor<Result<void>>([&](auto done) { controller_->Close(std::move(done)); });
