@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "base/task.h"
 #include "controller/image/image.h"
+#include "raft/core/mutant.h"
 
 namespace gregor {
 
@@ -29,7 +30,10 @@ class CommitQueue {
   size_t size() const { return entries_.size(); }
   // End of everything that waits. REQUIRES: !empty().
   Offset end() const { return entries_.back().end; }
-  void Add(Entry entry) { entries_.push_back(std::move(entry)); }
+  void Add(Entry entry) {
+    if (raft::IsMutant(18)) std::exchange(entry.answer, [](const Error*) {})(nullptr);
+    entries_.push_back(std::move(entry));
+  }
 
   // Takes the next entry if it is committed now that everything before `committed` is.
   std::optional<Entry> TakeCommitted(Offset committed) {

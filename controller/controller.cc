@@ -215,7 +215,7 @@ void ControllerImpl::Publish(const MetadataDelta& delta, size_t record_bytes) {
 
 void ControllerImpl::OnLeader(const QuorumLeader& leader) {
   leading_.reset();
-  speculative_ = nullptr;
+  if (!raft::IsMutant(19)) speculative_ = nullptr;
   const Error lost = Error(Reason::kNotController,
                            "this node no longer leads the metadata quorum; whether the operation "
                            "took place is not known: look, then retry")
@@ -224,7 +224,7 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
   waiting_.FailAll(lost);
   if (leader.leader != options_.behavior.node_id) return EndFollowing();
   leading_ = leader.term;
-  speculative_ = image_;
+  if (!raft::IsMutant(19) || speculative_ == nullptr) speculative_ = image_;
   WatchBrokers();
   producer_ids_from_ =
       image_->next_producer_id +

@@ -70,6 +70,9 @@ BrokerScenario::BrokerScenario(const SimRun& run)
       topics_(verdict_),
       producers_(static_cast<size_t>(swarm_.producer_count)) {
   scheduler_.trace().Keep(run.trace_kept);
+  for (size_t fault = 0; fault < swarm_.fault_weights.size(); ++fault) {
+    if (run.LeavesOut(fault)) swarm_.fault_weights[fault] = 0;
+  }
 }
 
 SimReport BrokerScenario::Run() {
@@ -213,7 +216,7 @@ void BrokerScenario::RestartCleanly() {
 
 void BrokerScenario::ScheduleFault() {
   scheduler_.After(About(random_, swarm_.fault_interval), "fault", [this] {
-    if (!chaos_) return;
+    if (!chaos_ || !HasWeight(swarm_.fault_weights)) return;
     if (node_.is_running() && !stopping_)
       Inject(static_cast<BrokerSwarm::Fault>(PickWeighted(random_, swarm_.fault_weights)));
     ScheduleFault();

@@ -252,44 +252,6 @@ class MutantDirectory final : public LogDirectory {
 
 }  // namespace
 
-const std::vector<MutantInfo>& AllMutants() {
-  static const std::vector<MutantInfo> mutants = {
-      {Mutant::kAckBeforeSync, "ack-before-sync", "storage"},
-      {Mutant::kFolderNotSynced, "folder-not-synced", "storage"},
-      {Mutant::kMarkBeforeSync, "mark-before-sync", "storage"},
-      {Mutant::kMarksNotSynced, "marks-not-synced", "storage"},
-      {Mutant::kFailedSyncRepeated, "failed-sync-repeated", "storage"},
-      {Mutant::kWriteErrorIgnored, "write-error-ignored", "storage"},
-      {Mutant::kCutBelowMark, "cut-below-mark", "storage"},
-      {Mutant::kServedUnsynced, "served-unsynced", "storage"},
-      {Mutant::kStaleAccepted, "stale-accepted", "storage"},
-      {Mutant::kCutNotSynced, "cut-not-synced", "storage"},
-      {Mutant::kDeletionNotJournaled, "deletion-not-journaled", "storage"},
-      {Mutant::kCompactedNotSynced, "compacted-not-synced", "storage"},
-      {Mutant::kTombstonesDropped, "tombstones-dropped", "storage"},
-      {Mutant::kOldValueKept, "old-value-kept", "storage"},
-      {Mutant::kMarksLost, "marks-lost", "storage"},
-      {Mutant::kGivenUpWhenFull, "given-up-when-full", "storage"},
-      {Mutant::kDamageServed, "damage-served", "storage"},
-      {Mutant::kEpochKept, "epoch-kept", "storage"},
-      {Mutant::kProducersForgotten, "producers-forgotten", "storage"},
-      {Mutant::kAckBeforeSync, "ack-before-sync", "broker"},
-      {Mutant::kCutBelowMark, "cut-below-mark", "broker"},
-      {Mutant::kServedUnsynced, "served-unsynced", "broker"},
-      {Mutant::kLeaderEpochKept, "leader-epoch-kept", "broker"},
-      {Mutant::kMetadataNotSynced, "metadata-not-synced", "broker"},
-      {Mutant::kFilesReused, "files-reused", "broker"},
-  };
-  return mutants;
-}
-
-std::string_view NameOf(Mutant mutant) {
-  for (const MutantInfo& info : AllMutants()) {
-    if (info.mutant == mutant) return info.name;
-  }
-  return "none";
-}
-
 Result<FilePtr> MutantFileSystem::Open(const std::string& path, OpenMode mode) {
   ASSIGN_OR_RETURN(FilePtr file, inner_.Open(path, mode));
   return FilePtr(std::make_shared<MutantFile>(std::move(file), path, *this));

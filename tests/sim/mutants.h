@@ -14,10 +14,11 @@
 
 namespace gregor {
 
-// Known bugs, switched in one at a time: a checker is worth what it catches. The product's code has
-// no switches for them. Each is made outside of it, in what stands between the log and the
-// simulated disk (file system, disk, log directory, group sync: interfaces that the product has
-// anyway), or in the part of the caller, which the scenario plays.
+// Known bugs, switched in one at a time: a checker is worth what it catches. Those of the storage
+// are made outside of the product, in what stands between the log and the simulated disk (file
+// system, disk, log directory, group sync: interfaces that it has anyway), or in the part of the
+// caller, which the scenario plays. Those of the quorum are switches in a copy of the product that
+// only the simulator is linked with (raft/core/mutant.h). Numbers are those of the reference list.
 enum class Mutant {
   kNone,
   kAckBeforeSync,         // a group sync reports success, and then begins
@@ -43,15 +44,46 @@ enum class Mutant {
   kLeaderEpochKept,       // the same as kEpochKept, in what the controller tells the broker (4)
   kMetadataNotSynced,     // operations are answered before their records are on the disk (18)
   kFilesReused,           // a new topic gets the files of a deleted one of its name (40)
+  // --- the quorum
+  kEarlierTermCommitted,  // an earlier term's records are committed by counting replicas (1)
+  kVoteNotSaved,          // what is not durable is said (2)
+  kVoteForgotten,         // a vote is forgotten when its giver steps down within the term (3)
+  kLedOnAfterRestart,     // a leader leads on in its term after a restart (4)
+  kOwnLogCounted,         // a leader counts its own records before they are durable (5)
+  kAcknowledgedEarly,     // a follower acknowledges before it is durable (6)
+  kLogsNotCompared,       // a vote is given without a look at the logs (7a)
+  kEndsComparedFirst,     // the logs' ends are compared before their terms (7b)
+  kHalfIsMajority,        // half is taken for a majority (8a)
+  kRemovedLeaderCounted,  // a leader counts itself though it was removed (8b)
+  kOlderLeaderBelieved,   // records are taken from a leader of an earlier term (9a)
+  kSentAfterLeadership,   // records are sent after a leadership has ended (9b)
+  kCommittedCut,          // what is committed is cut (10)
+  kRefusalIsMatch,        // a refusal is taken for a match (11)
+  kTwoVoterChanges,       // voters change again before the first change is committed (12a)
+  kVotersOnCommit,        // a change of voters counts once it is committed (12b)
+  kVotersBeforeTerm,      // voters change before something is committed in the term (12c)
+  kDirectoryIgnored,      // voters are known by their node alone (13)
+  kNoCheckQuorum,         // a leader leads on without a majority (14a)
+  kNoPreVote,             // a candidate does not ask first (14b)
+  kSnapshotMisplaced,     // a snapshot ends one record too early (15)
+  kTrimmedTooEarly,       // the log is trimmed before the snapshot is durable (16)
+  kFooterIgnored,         // a snapshot is read without a look at its footer (17)
+  kAnsweredEarly,         // a controller answers before its records are committed (18)
+  kSpeculationKept,       // what was not committed is not dropped with the leadership (19)
+  kSessionsNotRenewed,    // a new active controller gives brokers no time to be heard of (20)
 };
 
 struct MutantInfo {
   Mutant mutant;
   std::string_view name;      // for the command line
   std::string_view scenario;  // the one that catches it
+  int number = 0;             // of the reference list; 0: not in it
+  char variant = 'a';
 };
 const std::vector<MutantInfo>& AllMutants();
 std::string_view NameOf(Mutant mutant);
+// Switches it in, in the copy of the product, for the rest of this process, or until the next call.
+void ActivateMutant(Mutant mutant);
 
 // A file system that misbehaves as `mutant` says; with kNone it only passes on. The job that runs
 // (its name, see MutantDisk) tells recovery from other work. Thread: the simulation's.

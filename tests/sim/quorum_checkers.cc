@@ -3,6 +3,154 @@
 #include <algorithm>
 
 namespace gregor {
+namespace {
+
+bool IsOfLeader(const raft::Message& message) {
+  return std::holds_alternative<raft::AppendRequest>(message.body) ||
+         std::holds_alternative<raft::Heartbeat>(message.body) ||
+         std::holds_alternative<raft::SnapshotOffer>(message.body);
+}
+
+// Those of a pre-vote name the term that is asked for.
+bool NamesItsOwnTerm(const raft::Message& message) {
+  if (const auto* const request = std::get_if<raft::VoteRequest>(&message.body))
+    return !request->pre;
+  if (const auto* const reply = std::get_if<raft::VoteReply>(&message.body)) return !reply->pre;
+  return true;
+}
+
+}  // namespace
+
+void QuorumChecker::OnResumed(NodeId node) {
+  for (auto& [key, speaker] : speakers_) {
+    if (key.node == node) speaker.leads_since = view_->Now();
+  }
+}
+
+void QuorumChecker::OnReceived(const raft::Message& message) {
+  heard_[{message.to.node, message.from.node}] = view_->Now();
+}
+
+void QuorumChecker::OnSent(const raft::Message& message) {
+  Speaker& speaker = speakers_[message.from];
+  speaker.durable = std::max(speaker.durable, view_->DurableEnd(message.from));
+  if (NamesItsOwnTerm(message)) CheckTerm(message, speaker);
+  if (IsOfLeader(message)) CheckLeader(message, speaker);
+  if (const auto* const request = std::get_if<raft::VoteRequest>(&message.body)) {
+    if (!request->pre) CheckVote(message.from, message.term, message.from);
+  } else if (const auto* const reply = std::get_if<raft::VoteReply>(&message.body)) {
+    CheckVoteReply(message, *reply);
+  } else if (const auto* const append = std::get_if<raft::AppendRequest>(&message.body)) {
+    CheckCommit(message, append->commit);
+  } else if (const auto* const heartbeat = std::get_if<raft::Heartbeat>(&message.body)) {
+    CheckCommit(message, heartbeat->commit);
+  } else if (const auto* const reply = std::get_if<raft::AppendReply>(&message.body)) {
+    CheckAcknowledged(message, reply->durable);
+  } else if (const auto* const reply = std::get_if<raft::HeartbeatReply>(&message.body)) {
+    CheckAcknowledged(message, reply->durable);
+  }
+}
+
+void QuorumChecker::CheckTerm(const raft::Message& message, Speaker& speaker) {
+  if (message.term < speaker.term) {
+    verdict_.Fail("R2: node ", message.from.node, " speaks in term ", message.term, " after ",
+                  speaker.term);
+  }
+  speaker.term = std::max(speaker.term, message.term);
+  const bool asks = std::holds_alternative<raft::VoteRequest>(message.body);
+  if (asks || message.term <= speaker.durable_term) return;
+  const auto vote = view_->DurableVote(message.from.node);
+  speaker.durable_term = vote.has_value() ? vote->term : Term{0};
+  if (speaker.durable_term < message.term) {
+    verdict_.Fail("R15: node ", message.from.node, " speaks in term ", message.term, ", and term ",
+                  speaker.durable_term, " is durable");
+  }
+}
+
+void QuorumChecker::CheckVote(const VoterKey& from, Term term, const VoterKey& to) {
+  const auto [vote, is_new] = votes_.emplace(std::pair(from, term), to);
+  if (vote->second != to) {
+    verdict_.Fail("R3: node ", from.node, " votes for node ", to.node, " in term ", term,
+                  ", and has voted for node ", vote->second.node);
+  }
+}
+
+void QuorumChecker::CheckVoteReply(const raft::Message& message, const raft::VoteReply& reply) {
+  if (reply.pre || !reply.granted) return;
+  CheckVote(message.from, message.term, message.to);
+  const auto vote = view_->DurableVote(message.from.node);
+  const bool is_durable =
+      vote.has_value() &&
+      (vote->term > message.term || (vote->term == message.term && vote->voted_for == message.to));
+  if (!is_durable) {
+    verdict_.Fail("R15: node ", message.from.node, " votes in term ", message.term,
+                  ", and that is not durable");
+  }
+}
+
+void QuorumChecker::CheckAcknowledged(const raft::Message& message, Offset durable) {
+  const Offset end = view_->DurableEnd(message.from);
+  if (durable > end) {
+    verdict_.Fail("R15: node ", message.from.node, " acknowledges up to ", durable, ", and ", end,
+                  " is durable");
+  }
+}
+
+void QuorumChecker::CheckLeader(const raft::Message& message, Speaker& speaker) {
+  const NodeId node = message.from.node;
+  const auto [leader, is_new] = speaking_leaders_.emplace(message.term, message.from);
+  if (leader->second != message.from) {
+    verdict_.Fail("R1: nodes ", node, " and ", leader->second.node, " speak as leader of term ",
+                  message.term);
+  }
+  if (is_new && view_->LogEnd(message.from) < end_) {
+    verdict_.Fail("R5: node ", node, " leads term ", message.term, " with a log up to ",
+                  view_->LogEnd(message.from), ", and up to ", end_, " is committed");
+  }
+  const MonotonicTime now = view_->Now();
+  if (speaker.leads != message.term) {
+    speaker.leads = message.term;
+    speaker.leads_since = now;
+  }
+  // As long as nothing is committed there may be no voters yet.
+  if (end_ == Offset{0} || now - speaker.leads_since <= silence_max_) return;
+  const auto silent = std::count_if(voters_.begin(), voters_.end(), [&](const Voter& voter) {
+    const NodeId other = voter.key.node;
+    return other != node && now - heard_[{node, other}] > silence_max_;
+  });
+  if (2 * static_cast<size_t>(silent) >= voters_.size())
+    verdict_.Fail("R16: node ", node, " leads on in term ", message.term,
+                  ", and hears of no majority");
+}
+
+// Nobody but the leader that commits knows of it before others were told.
+void QuorumChecker::CheckCommit(const raft::Message& message, Offset commit) {
+  if (commit <= std::max(told_commit_, end_)) return;
+  told_commit_ = commit;
+  const Term term = view_->TermAt(message.from, commit - 1);
+  if (term.value >= 0 && term != message.term) {
+    verdict_.Fail("R9: node ", message.from.node, " leads term ", message.term,
+                  " and commits up to ", commit, ", a record of term ", term);
+  }
+}
+
+void QuorumChecker::CheckMajority(NodeId node, Offset end) {
+  if (view_ == nullptr) return;
+  if (const auto voters = view_->VotersBefore(node, end)) voters_ = voters->voters.voters;
+  const auto have = std::count_if(voters_.begin(), voters_.end(), [&](const Voter& voter) {
+    return std::max(speakers_[voter.key].durable, view_->DurableEnd(voter.key)) >= end;
+  });
+  if (2 * static_cast<size_t>(have) <= voters_.size()) {
+    verdict_.Fail("R7: up to ", end, " is committed, and durable on ", have, " of ", voters_.size(),
+                  " voters");
+  }
+}
+
+void QuorumChecker::OnRestored(NodeId node, Offset end, Offset state_end) {
+  if (end != state_end)
+    verdict_.Fail("S3: the snapshot of node ", node, " says that it ends at ", end,
+                  ", and has the state at ", state_end);
+}
 
 void QuorumChecker::OnLeader(NodeId node, const QuorumLeader& leader) {
   if (leader.leader.value < 0) return;
@@ -26,6 +174,7 @@ void QuorumChecker::OnDelivered(NodeId node, Offset from, const CommittedRecords
   if (batch.base_offset < from)
     return verdict_.Fail("R12: node ", node, " is given offset ", batch.base_offset, " after ",
                          from);
+  const Offset before = end_;
   // Between them lie records of the quorum's own, which nobody is shown.
   const auto missed = records_.lower_bound(from);
   if (missed != records_.end() && missed->first < batch.base_offset)
@@ -48,6 +197,7 @@ void QuorumChecker::OnDelivered(NodeId node, Offset from, const CommittedRecords
                            offset, ", which no leader of term ", batch.term, " appended there");
     end_ = offset + 1;
   }
+  if (end_ > before) CheckMajority(node, end_);
 }
 
 }  // namespace gregor

@@ -2,29 +2,66 @@
 #define GREGOR_TESTS_SIM_QUORUM_CHECKERS_H_
 
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/types.h"
 #include "raft/host/metadata_log.h"
+#include "raft/host/vote_file.h"
 #include "tests/sim/checkers.h"
+#include "tests/sim/sim_network.h"
 
 namespace gregor {
 
-// What must hold of a metadata quorum, seen from its users: one leader in a term, and one sequence
-// of committed records, of which every node is given all, in order, from where it is (R1, R6, R12).
-// Thread: the simulation's.
-class QuorumChecker {
+// What there is to be seen of the nodes from outside. Thread: the simulation's.
+class QuorumView {
  public:
-  explicit QuorumChecker(Verdict& verdict) : verdict_(verdict) {}
+  virtual ~QuorumView() = default;
+  virtual MonotonicTime Now() const = 0;
+  // What a power loss would leave of its vote file.
+  virtual std::optional<Vote> DurableVote(NodeId node) const = 0;
+  // Of the log of a node that runs with this directory, else 0.
+  virtual Offset DurableEnd(const VoterKey& key) const = 0;
+  virtual Offset LogEnd(const VoterKey& key) const = 0;
+  // Of a record in the log of such a node; -1 where that is not known.
+  virtual Term TermAt(const VoterKey& key, Offset offset) const = 0;
+  // Who votes at that offset, as the node knows.
+  virtual std::optional<raft::VotersAt> VotersBefore(NodeId node, Offset offset) const = 0;
+};
+
+// What must hold of a metadata quorum, seen from its users and from its wires (numbers of reference
+// scenarios):
+//   one leader in a term (R1), terms do not fall (R2), one vote in a term (R3), a term and an
+//   offset name one content (R4), a new leader has what is committed (R5), of which there is one
+//   sequence (R6) that is durable on a majority of the voters (R7) and grows by records of the
+//   leader's own term (R9), and of which every node is given all, in order, from where it is (R12);
+//   what is said is durable (R15); who hears of no majority leads no more (R16); a snapshot is of
+//   what it says (S3).
+// Thread: the simulation's.
+class QuorumChecker final : public SimNetwork::Observer {
+ public:
+  // `silence_max`: a leader that hears of no majority for longer has to have resigned.
+  QuorumChecker(Verdict& verdict, Duration silence_max)
+      : verdict_(verdict), silence_max_(silence_max) {}
+
+  // Where to look. Once, before anything is said.
+  void Watch(const QuorumView& view) { view_ = &view; }
+  // The node stood still until now.
+  void OnResumed(NodeId node);
+  void OnSent(const raft::Message& message) override;
+  void OnReceived(const raft::Message& message) override;
 
   void OnLeader(NodeId node, const QuorumLeader& leader);
   // `from`: what the node was given before ends there.
   void OnDelivered(NodeId node, Offset from, const CommittedRecords& batch);
   // The leader of `term` has appended it; nobody has promised anything.
   void OnAppended(Term term, Offset offset, const std::string& value);
-
   // ... and now it has not.
   void OnRefused(Term term, Offset base, size_t records);
+  // The node goes on from a snapshot that says it ends at `end`, and has the state of `state_end`.
+  void OnRestored(NodeId node, Offset end, Offset state_end);
 
   // End of what is committed, as far as anybody was told.
   Offset end() const { return end_; }
@@ -36,12 +73,36 @@ class QuorumChecker {
     Term term{0};
     std::string value;
   };
+  // What one voter or observer has said.
+  struct Speaker {
+    Term term{0};          // the highest
+    Term durable_term{0};  // as far as it was looked up
+    Offset durable{0};     // the furthest that its log was durable when it spoke
+    Term leads{-1};        // the last term in which it spoke as leader
+    MonotonicTime leads_since;
+  };
+
+  void CheckTerm(const raft::Message& message, Speaker& speaker);
+  void CheckVote(const VoterKey& from, Term term, const VoterKey& to);
+  void CheckVoteReply(const raft::Message& message, const raft::VoteReply& reply);
+  void CheckAcknowledged(const raft::Message& message, Offset durable);
+  void CheckLeader(const raft::Message& message, Speaker& speaker);
+  void CheckCommit(const raft::Message& message, Offset commit);
+  void CheckMajority(NodeId node, Offset end);
 
   Verdict& verdict_;
+  const Duration silence_max_;
+  const QuorumView* view_ = nullptr;
+  std::vector<Voter> voters_;  // at end_
+  std::map<VoterKey, Speaker> speakers_;
+  std::map<Term, VoterKey> speaking_leaders_;
+  std::map<std::pair<VoterKey, Term>, VoterKey> votes_;
+  std::map<std::pair<NodeId, NodeId>, MonotonicTime> heard_;  // by whom, of whom
   std::map<Term, NodeId> leaders_;
   std::map<Offset, Known> records_;
   std::map<std::pair<Term, Offset>, std::string> appended_;
   Offset end_{0};
+  Offset told_commit_{0};  // the furthest that a leader told of
 };
 
 }  // namespace gregor

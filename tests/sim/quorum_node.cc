@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/core/mutant.h"
+#include "raft/host/vote_file.h"
 
 namespace gregor {
 namespace {
@@ -63,6 +65,17 @@ void QuorumNode::Start() {
   });
 }
 
+std::optional<Vote> QuorumNode::DurableVote() const {
+  const SimTree::Found folder = files_->tree().Find(kPath);
+  const auto file = folder.inode->durable.find("vote");
+  if (file == folder.inode->durable.end()) return std::nullopt;
+  const SimContent& content = file->second->content.durable();
+  std::string text(content.size(), '\0');
+  content.Read(0, {reinterpret_cast<uint8_t*>(text.data()), text.size()});
+  const auto vote = DecodeVote(text);
+  return vote.ok() ? std::optional(*vote) : std::nullopt;
+}
+
 void QuorumNode::OnOpened(Result<std::unique_ptr<MetadataLog>> log) {
   if (!log.ok()) {
     failure_ = log.error();
@@ -81,6 +94,8 @@ void QuorumNode::OnOpened(Result<std::unique_ptr<MetadataLog>> log) {
     failure_ = Error(Reason::kStorageError, "the log lost what was committed");
     return;
   }
+  if (snapshot_.has_value() && delivered_ == at_snapshot)
+    checker_.OnRestored(options_.node, at_snapshot, snapshot_->state_end);
   if (snapshot_.has_value()) opened.NoteSnapshot(snapshot_->id);
   opened.Start(delivered_, *this);
 }
@@ -89,15 +104,28 @@ void QuorumNode::TakeSnapshot() {
   process_->loop.Run([&] {
     MetadataLog& log = *process_->log;
     const Offset end = std::min(delivered_, log.durable_offset());
-    if (is_installing_ || end <= log.start_offset() ||
+    if (is_keeping_ || is_installing_ || end <= log.start_offset() ||
         (snapshot_.has_value() && snapshot_->id.end >= end))
       return;
-    const auto before = snapshot_;
     const Term term = log.TermAt(end - 1);
-    snapshot_ = Snapshot{{end, term}, log.VotersBefore(end)};
-    log.NoteSnapshot(snapshot_->id);
-    if (before.has_value()) log.TrimBefore(before->id.end);
+    Snapshot snapshot{{end, term}, log.VotersBefore(end), end};
+    if (raft::IsMutant(15)) snapshot.id.end = end - 1;
+    if (raft::IsMutant(16)) log.TrimBefore(end);
+    is_keeping_ = true;
+    process_->disk.Submit(
+        Lane::kBackground, "node.snapshot", process_->loop, [] { return true; },
+        [this, snapshot](bool) { KeepSnapshot(snapshot); });
   });
+}
+
+// It is durable. The log goes on from the one before.
+void QuorumNode::KeepSnapshot(const Snapshot& snapshot) {
+  is_keeping_ = false;
+  // Another node's may have come meanwhile.
+  if (is_installing_ || (snapshot_.has_value() && snapshot_->id.end >= snapshot.id.end)) return;
+  const auto before = std::exchange(snapshot_, snapshot);
+  process_->log->NoteSnapshot(snapshot.id);
+  if (before.has_value()) process_->log->TrimBefore(before->id.end);
 }
 
 void QuorumNode::OnSnapshotOffered(NodeId leader, const raft::SnapshotId& offered) {
@@ -116,6 +144,7 @@ void QuorumNode::OnSnapshotOffered(NodeId leader, const raft::SnapshotId& offere
         [this, end = fetched.id.end](auto done) {
           is_installing_ = false;
           if (!done.ok() || !*done) return;
+          checker_.OnRestored(options_.node, end, snapshot_->state_end);
           delivered_ = end;
           is_new_ = false;
         });
@@ -145,11 +174,13 @@ void QuorumNode::Pause() {
 }
 
 void QuorumNode::Resume() {
-  if (std::exchange(is_paused_, false)) process_->loop.Resume();
+  if (!std::exchange(is_paused_, false)) return;
+  checker_.OnResumed(options_.node);
+  process_->loop.Resume();
 }
 
 void QuorumNode::Stop(StopKind stop) {
-  is_paused_ = is_installing_ = false;
+  is_paused_ = is_installing_ = is_keeping_ = false;
   if (process_ != nullptr) {
     // The state that is kept is of what is durable.
     delivered_ = kept();

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "raft/host/raft_log.h"
+#include "raft/host/vote_file.h"
 #include "storage/reserved_files.h"
 #include "tests/sim/checkers.h"
 #include "tests/sim/quorum_checkers.h"
@@ -25,6 +26,7 @@ class QuorumNode final : private MetadataLog::Listener {
   struct Snapshot {
     raft::SnapshotId id;
     std::optional<raft::VotersAt> voters;
+    Offset state_end{0};  // of the state in it
   };
   struct Options {
     NodeId node{1};
@@ -54,6 +56,16 @@ class QuorumNode final : private MetadataLog::Listener {
   void SetLatency(const SimDisk::Latency& latency) { process_->disk.set_latency(latency); }
 
   NodeId id() const { return options_.node; }
+  VoterKey key() const { return {options_.node, directory_}; }
+  // What a power loss would leave of its vote file.
+  std::optional<Vote> DurableVote() const;
+  // Of its log, where it is open; else 0.
+  Offset durable_end() const { return is_open() ? process_->log->durable_offset() : Offset{0}; }
+  Term TermAt(Offset offset) const { return is_open() ? process_->log->TermAt(offset) : Term{-1}; }
+  std::optional<raft::VotersAt> VotersBefore(Offset offset) const {
+    return is_open() ? process_->log->VotersBefore(offset) : std::nullopt;
+  }
+  Offset log_end() const { return is_open() ? process_->log->end_offset() : Offset{0}; }
   bool is_running() const { return process_ != nullptr; }
   bool is_open() const { return is_running() && process_->log != nullptr; }
   bool leads() const { return is_open() && process_->log->leader().leader == options_.node; }
@@ -96,6 +108,7 @@ class QuorumNode final : private MetadataLog::Listener {
   };
 
   void OnOpened(Result<std::unique_ptr<MetadataLog>> log);
+  void KeepSnapshot(const Snapshot& snapshot);
   void OnCommitted(CommittedRecords batch) override;
   void OnConnection(NodeId, bool) override {}
   void OnLeader(const QuorumLeader& leader) override;
@@ -112,6 +125,7 @@ class QuorumNode final : private MetadataLog::Listener {
   bool is_new_ = true;                // nothing was ever delivered
   Offset delivered_{0};               // in this life; the state machine's
   std::optional<Snapshot> snapshot_;  // durable
+  bool is_keeping_ = false;           // one is being written
   bool is_installing_ = false;
   std::optional<Error> failure_;
   bool is_paused_ = false;

@@ -1,6 +1,7 @@
 #ifndef GREGOR_TESTS_SIM_QUORUM_SCENARIO_H_
 #define GREGOR_TESTS_SIM_QUORUM_SCENARIO_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -31,7 +32,7 @@ struct QuorumSwarm {
     kFaultCount,
   };
 
-  explicit QuorumSwarm(Random& random);
+  QuorumSwarm(Random& random, const SimRun& run);
 
   int voter_count = 3;
   int observer_count = 0;
@@ -46,12 +47,28 @@ struct QuorumSwarm {
 };
 
 // Voters and observers of the metadata quorum, on disks and a network of all kinds.
-class QuorumScenario {
+class QuorumScenario final : private QuorumView {
  public:
   explicit QuorumScenario(const SimRun& run);
   SimReport Run();
 
  private:
+  MonotonicTime Now() const override { return scheduler_.clock().Now(); }
+  std::optional<Vote> DurableVote(NodeId node) const override { return At(node).DurableVote(); }
+  Offset DurableEnd(const VoterKey& key) const override {
+    return At(key.node).key() == key ? At(key.node).durable_end() : Offset{0};
+  }
+  Offset LogEnd(const VoterKey& key) const override {
+    return At(key.node).key() == key ? At(key.node).log_end() : Offset{0};
+  }
+  Term TermAt(const VoterKey& key, Offset offset) const override {
+    return At(key.node).key() == key ? At(key.node).TermAt(offset) : Term{-1};
+  }
+  std::optional<raft::VotersAt> VotersBefore(NodeId node, Offset offset) const override {
+    return At(node).VotersBefore(offset);
+  }
+  QuorumNode& At(NodeId node) const { return *nodes_[static_cast<size_t>(node.value - 1)]; }
+
   void Start(QuorumNode& node);
   void Crash(QuorumNode& node, StopKind stop);
   void AfterEvent();
@@ -64,7 +81,9 @@ class QuorumScenario {
   void CutSome();
   void Heal();
   std::string Describe() const;
+  bool RunUntil(const std::function<bool()>& done, Duration limit);
   void CheckLiveness();
+  void CheckReturnOfFollower();
 
   Scheduler scheduler_;
   SimReport report_;

@@ -45,5 +45,64 @@ TEST(QuorumScenario, WhatWasFoundStaysMended) {
     EXPECT_EQ(RunQuorumScenario({.seed = seed}).failure, "") << seed;
 }
 
+TEST(ControllersScenario, TheSameSeedIsTheSameRun) {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    const SimReport first = RunControllersScenario({.seed = seed});
+    const SimReport second = RunControllersScenario({.seed = seed});
+    EXPECT_EQ(first.trace_hash, second.trace_hash) << seed;
+    EXPECT_EQ(first.counts, second.counts) << seed;
+  }
+}
+
+TEST(ControllersScenario, WhatIsAnsweredStaysAndImagesAreEqual) {
+  std::map<std::string, uint64_t> counts;
+  for (uint64_t seed = 1; seed <= kSeeds / 2; ++seed) {
+    const SimReport report = RunControllersScenario({.seed = seed});
+    EXPECT_FALSE(report.failed()) << "./dev sim --scenario controllers --seed " << seed << ": "
+                                  << report.failure;
+    AddCounts(report, &counts);
+  }
+  for (const char* what :
+       {"heal", "isolate", "kill", "kill leader", "operations", "pause", "power loss",
+        "power loss of all", "slow", "snapshots cut", "snapshots fetched", "versions"})
+    EXPECT_GT(counts[what], 0u) << what;
+}
+
+// What a failure is reported with: kinds of faults that it needs, and no others.
+TEST(Shrinking, LeavesOutFaultsThatAFailureDoesNotNeed) {
+  static const auto fails_with_second = [](const SimRun& run) {
+    SimReport report;
+    if (!run.LeavesOut(1)) report.failure = "R1: nodes 1 and 2";
+    return report;
+  };
+  const Scenario scenario{"test", "", fails_with_second, {"a", "b", "c"}};
+  EXPECT_EQ(Shrink(scenario, {.seed = 1}).left_out, 0b101u);
+}
+
+// Those that few seeds find; `./dev sim --mutants` has all of them, and tests/raft/mutants those of
+// the algorithm.
+class QuorumMutants : public testing::TestWithParam<MutantInfo> {};
+
+TEST_P(QuorumMutants, IsCaught) {
+  const MutantHunt hunt = HuntMutant(GetParam(), 1, 60);
+  EXPECT_TRUE(hunt.caught) << "not with the seeds 1 to " << hunt.last_seed;
+}
+
+std::vector<MutantInfo> MutantsOfTheQuorum() {
+  std::vector<MutantInfo> mutants = AllMutants();
+  std::erase_if(mutants, [](const MutantInfo& info) {
+    const bool is_quick = info.number >= 2 && info.number <= 6;
+    return info.scenario != "controllers" && (info.scenario != "quorum" || !is_quick);
+  });
+  return mutants;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, QuorumMutants, testing::ValuesIn(MutantsOfTheQuorum()),
+                         [](const auto& info) {
+                           std::string name(info.param.name);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
 }  // namespace
 }  // namespace gregor

@@ -87,6 +87,7 @@ void SimNetwork::FetchRange(NodeId from, NodeId to, Offset offset, LogRangeRead 
 void SimNetwork::Send(raft::Message message) {
   const NodeId to = message.to.node;
   const NodeId from = message.from.node;
+  if (observer_ != nullptr) observer_->OnSent(message);
   if (ends_.count(to) == 0 || IsCut(from, to) || random_.Chance(faults_.loss)) return;
   const int copies = random_.Chance(faults_.duplicate) ? 2 : 1;
   if (auto* const append = std::get_if<raft::AppendRequest>(&message.body)) append->batches.clear();
@@ -99,6 +100,7 @@ void SimNetwork::Send(raft::Message message) {
                               message.body.index(),
                               "from " + std::to_string(message.from.node.value) + ", term " +
                                   std::to_string(message.term.value));
+      if (observer_ != nullptr) observer_->OnReceived(message);
       receiver.OnMessage(message);
     });
   }

@@ -28,10 +28,20 @@ struct NetworkFaults {
 // comes. Thread: the simulation's.
 class SimNetwork {
  public:
+  // Sees what is said, before it may be lost, and what comes.
+  class Observer {
+   public:
+    virtual ~Observer() = default;
+    virtual void OnSent(const raft::Message& message) = 0;
+    virtual void OnReceived(const raft::Message& message) = 0;
+  };
+
   explicit SimNetwork(Scheduler& scheduler)
       : scheduler_(scheduler), random_(scheduler.random().Fork()) {}
 
   NetworkFaults& faults() { return faults_; }
+  // REQUIRES: it outlives the network, or is taken away (nullptr).
+  void SetObserver(Observer* observer) { observer_ = observer; }
 
   // A node's end of all its wires; it goes with the node's process, and what is under way to it
   // then is lost.
@@ -60,6 +70,7 @@ class SimNetwork {
   Scheduler& scheduler_;
   Random random_;
   NetworkFaults faults_;
+  Observer* observer_ = nullptr;
   std::map<NodeId, End*> ends_;
   std::set<std::pair<NodeId, NodeId>> cuts_;
   uint64_t last_life_ = 0;

@@ -18,6 +18,9 @@ struct SimRun {
   uint64_t seed = 1;
   Mutant mutant = Mutant::kNone;
   size_t trace_kept = 0;  // so many of the last events come back as text
+  // Kinds of faults that are left out, by their place in Scenario::faults: bit 0 is the first.
+  uint64_t left_out = 0;
+  bool LeavesOut(size_t fault) const { return (left_out >> fault & 1) != 0; }
 };
 
 struct SimReport {
@@ -37,27 +40,41 @@ SimReport RunStorageScenario(const SimRun& run);
 // A node of controller and broker, its clients and its administrator.
 SimReport RunBrokerScenario(const SimRun& run);
 
+// The quorum's algorithm alone (tests/raft/chaos_run.h): the one scenario in which voters change.
+SimReport RunRaftScenario(const SimRun& run);
+
 // The metadata quorum: voters and observers, with nothing on top.
 SimReport RunQuorumScenario(const SimRun& run);
 
 // Controllers and brokers of a cluster: their metadata, sessions and administrators.
 SimReport RunClusterScenario(const SimRun& run);
 
+// Controllers on the quorum, and who asks them.
+SimReport RunControllersScenario(const SimRun& run);
+
 struct Scenario {
   std::string_view name;
   std::string_view about;
   SimReport (*run)(const SimRun&);
+  std::vector<std::string_view> faults = {};  // that can be left out
 };
 const std::vector<Scenario>& AllScenarios();
+// Leaves out one kind of fault after the other, as long as the run fails in the same way.
+SimRun Shrink(const Scenario& scenario, SimRun run);
+// A failure's text without its numbers: what failures are told apart by.
+std::string KindOf(const std::string& failure);
 const Scenario* FindScenario(std::string_view name);
 
-// Looks for a seed whose run fails with the mutant, and passes without it.
+// Looks for a seed whose run fails with the mutant, and passes without it. The runs are made in a
+// process of their own, which a check of the product may end: that counts as caught.
 struct MutantHunt {
   bool caught = false;
   uint64_t last_seed = 0;
   std::string failure;
 };
 MutantHunt HuntMutant(const MutantInfo& mutant, uint64_t first_seed, uint64_t seed_count);
+// The number of the invariant that a failure speaks of, as the reference list has it.
+std::string InvariantOf(const std::string& failure);
 
 // Adds the counts of a report.
 void AddCounts(const SimReport& report, std::map<std::string, uint64_t>* counts);

@@ -6,8 +6,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <iostream>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 
@@ -18,7 +20,7 @@ namespace gregor {
 namespace {
 
 constexpr size_t kTraceShown = 150;
-constexpr uint64_t kMutantSeeds = 2000;
+constexpr uint64_t kMutantSeeds = 500;
 constexpr uint64_t kReplayEach = 100;  // so many seeds apart runs are made twice and compared
 
 struct Options {
@@ -28,6 +30,7 @@ struct Options {
   uint64_t first_seed = 1;
   std::string scenario;
   std::string mutant;
+  std::string without;
   bool mutants = false;
   bool counts = false;
   bool keep_going = false;
@@ -37,8 +40,8 @@ struct Options {
 [[noreturn]] void Usage(const std::string& problem) {
   if (!problem.empty()) std::cerr << "gregor_sim_runner: " << problem << "\n";
   std::cerr << "usage: gregor_sim_runner [--seeds N] [--first-seed S] [--seed S] [--minutes M] "
-               "[--scenario NAME] [--mutants] [--mutant NAME] [--trace N] [--counts] "
-               "[--keep-going]\nscenarios:\n";
+               "[--scenario NAME] [--without FAULT,...] [--mutants] [--mutant NAME] [--trace N] "
+               "[--counts] [--keep-going]\nscenarios:\n";
   for (const Scenario& scenario : AllScenarios())
     std::cerr << "  " << scenario.name << ": " << scenario.about << "\n";
   std::cerr << "mutants:";
@@ -76,6 +79,8 @@ Options Parse(int argc, char** argv) {
       options.scenario = value();
     } else if (name == "--mutants") {
       options.mutants = true;
+    } else if (name == "--without") {
+      options.without = value();
     } else if (name == "--mutant") {
       options.mutant = value();
     } else if (name == "--trace") {
@@ -104,7 +109,19 @@ double SecondsSince(MonotonicTime begin) {
   return std::chrono::duration<double>(SystemClock().Now() - begin).count();
 }
 
+std::string NamesOf(const Scenario& scenario, uint64_t faults) {
+  std::string names;
+  for (size_t i = 0; i < scenario.faults.size(); ++i) {
+    if ((faults >> i & 1) != 0)
+      names += (names.empty() ? "" : ",") + std::string(scenario.faults[i]);
+  }
+  return names;
+}
+
+double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
 void Explain(const Scenario& scenario, SimRun run, size_t trace) {
+  run = Shrink(scenario, run);
   run.trace_kept = trace;
   const SimReport report = scenario.run(run);
   std::cout << "--- the last " << report.trace.size() << " of " << report.event_count
@@ -112,10 +129,26 @@ void Explain(const Scenario& scenario, SimRun run, size_t trace) {
   for (const std::string& line : report.trace) std::cout << line << "\n";
   std::cout << "FAILED: " << report.failure << "\n"
             << "seed " << run.seed << ", scenario " << scenario.name;
+  if (run.left_out != 0) {
+    std::cout << ", fails also without " << NamesOf(scenario, run.left_out) << "; left are "
+              << NamesOf(scenario, ~run.left_out);
+  }
   if (run.mutant != Mutant::kNone) std::cout << ", mutant " << NameOf(run.mutant);
   std::cout << "\nto replay: ./dev sim --scenario " << scenario.name << " --seed " << run.seed;
+  if (run.left_out != 0) std::cout << " --without " << NamesOf(scenario, run.left_out);
   if (run.mutant != Mutant::kNone) std::cout << " --mutant " << NameOf(run.mutant);
   std::cout << "\n";
+}
+
+uint64_t LeftOut(const Scenario& scenario, const std::string& names) {
+  uint64_t left_out = 0;
+  std::istringstream list(names);
+  for (std::string name; std::getline(list, name, ',');) {
+    const auto found = std::find(scenario.faults.begin(), scenario.faults.end(), name);
+    if (found == scenario.faults.end()) Usage("no fault '" + name + "' in this scenario");
+    left_out |= uint64_t{1} << (found - scenario.faults.begin());
+  }
+  return left_out;
 }
 
 // Whether a second run of the seed is the same; prints if not.
@@ -126,20 +159,6 @@ bool ReplaysTheSame(const Scenario& scenario, const SimRun& run, const SimReport
             << " is not the same run twice: " << report.event_count << " and " << again.event_count
             << " events\n";
   return false;
-}
-
-// A failure's text without its numbers: what failures are told apart by.
-std::string KindOf(const std::string& failure) {
-  std::string kind;
-  bool in_path = false;
-  for (const char c : failure) {
-    in_path = c == '/' || (in_path && c != ' ');
-    if (in_path && c != '/') continue;
-    const bool digit = c >= '0' && c <= '9';
-    if (!digit) kind += c;
-    if (digit && !kind.ends_with('#')) kind += '#';
-  }
-  return kind.substr(0, 120);
 }
 
 struct Kind {
@@ -157,9 +176,11 @@ void PrintKinds(const std::map<std::string, Kind>& kinds) {
 
 int Search(const Options& options) {
   const Mutant mutant = options.mutant.empty() ? Mutant::kNone : MutantNamed(options.mutant);
+  ActivateMutant(mutant);
   const MonotonicTime begin = SystemClock().Now();
   const uint64_t count = options.seed.has_value() ? 1 : options.seeds.value_or(1000);
-  uint64_t runs = 0, events = 0;
+  uint64_t runs = 0, events = 0, hash = 0;
+  const double cpu_begin = CpuSeconds();
   std::map<std::string, uint64_t> counts;
   std::map<std::string, Kind> kinds;
   for (uint64_t i = 0; options.minutes.has_value() || i < count; ++i) {
@@ -169,9 +190,11 @@ int Search(const Options& options) {
       SimRun run;
       run.seed = options.seed.value_or(options.first_seed + i);
       run.mutant = mutant;
+      run.left_out = LeftOut(scenario, options.without);
       const SimReport report = scenario.run(run);
       ++runs;
       events += report.event_count;
+      hash = runs == 1 ? report.trace_hash : hash * 31 + report.trace_hash;
       AddCounts(report, &counts);
       if (report.failed() && options.keep_going) {
         Kind& kind = kinds[KindOf(report.failure)];
@@ -190,9 +213,14 @@ int Search(const Options& options) {
     for (const auto& [name, number] : counts) std::cout << number << "\t" << name << "\n";
   }
   PrintKinds(kinds);
-  std::printf("%llu runs, %llu events, %.1f s, %.0f runs/s\n",
+  const double cpu = CpuSeconds() - cpu_begin;
+  std::printf("%llu runs, %llu events, %.1f s, %.1f CPU seconds, %.0f runs/s",
               static_cast<unsigned long long>(runs), static_cast<unsigned long long>(events),
-              seconds, static_cast<double>(runs) / seconds);
+              seconds, cpu, static_cast<double>(runs) / seconds);
+  const uint64_t simulated = counts["simulated seconds"];
+  if (!options.scenario.empty() && simulated > 0)
+    std::printf(", %.0f simulated seconds per CPU second", static_cast<double>(simulated) / cpu);
+  std::printf("\nhash=%016llx\n", static_cast<unsigned long long>(hash));
   return kinds.empty() ? 0 : 1;
 }
 
@@ -200,10 +228,18 @@ int SearchMutants(const Options& options) {
   int missed = 0;
   for (const MutantInfo& info : AllMutants()) {
     if (!options.scenario.empty() && info.scenario != options.scenario) continue;
+    if (!options.mutant.empty() && info.name != options.mutant) continue;
     const MutantHunt hunt =
         HuntMutant(info, options.first_seed, options.seeds.value_or(kMutantSeeds));
-    std::cout << (hunt.caught ? "caught   " : "MISSED   ") << info.name << " with seed "
-              << hunt.last_seed << (hunt.caught ? ": " + hunt.failure : "") << std::endl;
+    const uint64_t runs = hunt.last_seed + 1 - options.first_seed;
+    const std::string number = info.number == 0
+                                   ? "-"
+                                   : std::to_string(info.number) +
+                                         (info.variant == 'a' ? "" : std::string(1, info.variant));
+    std::cout << "mutant " << number
+              << (hunt.caught ? " caught by " + InvariantOf(hunt.failure) : " MISSED") << " after "
+              << runs << " seeds: " << info.name << ", scenario " << info.scenario
+              << (hunt.caught ? ": " + hunt.failure : "") << std::endl;
     missed += hunt.caught ? 0 : 1;
   }
   std::cout << missed << " mutants missed\n";

@@ -85,6 +85,9 @@ StorageScenario::StorageScenario(const SimRun& run)
             }()),
       mutant_(run.mutant) {
   scheduler_.trace().Keep(run.trace_kept);
+  for (size_t fault = 0; fault < swarm_.fault_weights.size(); ++fault) {
+    if (run.LeavesOut(fault)) swarm_.fault_weights[fault] = 0;
+  }
 }
 
 StorageScenario::~StorageScenario() {
@@ -337,7 +340,7 @@ void StorageScenario::FinishCleanStop() {
 
 void StorageScenario::ScheduleFault() {
   scheduler_.After(About(random_, swarm_.fault_interval), "fault", [this] {
-    if (!chaos_) return;
+    if (!chaos_ || !HasWeight(swarm_.fault_weights)) return;
     if (node_.is_running() && !stopping_)
       Inject(static_cast<StorageSwarm::Fault>(PickWeighted(random_, swarm_.fault_weights)));
     ScheduleFault();

@@ -35,7 +35,11 @@ inline Duration About(Random& random, Duration mean) {
   return Duration(random.Between(1, 2 * mean.count()));
 }
 
-// An index, with a probability in proportion to its weight. REQUIRES: not all are 0.
+inline bool HasWeight(const std::vector<uint64_t>& weights) {
+  return std::any_of(weights.begin(), weights.end(), [](uint64_t weight) { return weight > 0; });
+}
+
+// An index, with a probability in proportion to its weight. REQUIRES: HasWeight(weights).
 inline size_t PickWeighted(Random& random, const std::vector<uint64_t>& weights) {
   uint64_t sum = 0;
   for (const uint64_t weight : weights) sum += weight;

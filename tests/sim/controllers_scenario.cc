@@ -1,0 +1,476 @@
+#include "tests/sim/controllers_scenario.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "controller/broker_sessions.h"
+#include "controller/format.h"
+#include "controller/image/records.h"
+#include "controller/image/rows.h"
+#include "raft/core/mutant.h"
+#include "storage/encoding.h"
+#include "tests/sim/swarm.h"
+
+namespace gregor {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr char kDataDir[] = "/node";
+constexpr int32_t kNodes = 3;
+constexpr Duration kSettleLimit = std::chrono::minutes(2);
+constexpr size_t kMagicBytes = 8;
+
+uint64_t HashOfRows(const MetadataImage& image) {
+  uint64_t hash = 0;
+  const auto visited = VisitRows(image, [&](std::string_view key, const std::string& record) {
+    hash = (hash * 31 + HashOf(key)) * 31 + HashOf(record);
+    return Result<void>();
+  });
+  CHECK(visited.ok()) << visited.error();
+  return hash;
+}
+
+uint32_t CrcOf(std::string_view bytes, uint32_t crc = 0) {
+  return Crc32c(crc, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+}
+
+std::vector<std::string_view> FramesOf(std::string_view bytes) {
+  std::vector<std::string_view> frames;
+  bytes.remove_prefix(kMagicBytes);
+  while (!bytes.empty()) {
+    std::string_view head = bytes;
+    const auto size = *TakeBigEndian<uint32_t>(&head);
+    frames.push_back(bytes.substr(2 * sizeof(uint32_t), size));
+    bytes.remove_prefix(2 * sizeof(uint32_t) + size);
+  }
+  return frames;
+}
+
+// The snapshot without its last `count` rows; `hidden`: with a footer as if there had been no more,
+// which is what a reader sees that does not look at it.
+std::string WithoutRows(const std::string& bytes, size_t count, bool hidden) {
+  std::string cut = bytes.substr(0, kMagicBytes);
+  uint32_t checksum = 0;
+  const auto add = [&](std::string_view frame) {
+    PutBigEndian(&cut, static_cast<uint32_t>(frame.size()));
+    PutBigEndian(&cut, CrcOf(frame));
+    cut += frame;
+    checksum = CrcOf(frame, checksum);
+  };
+  const auto frames = FramesOf(bytes);
+  const size_t kept = frames.size() - 1 - std::min(count, frames.size() - 2);
+  for (size_t i = 0; i < kept; ++i) add(frames[i]);
+  if (!hidden) return cut;
+  pb::SnapshotFrame footer;
+  footer.mutable_footer()->set_row_count(static_cast<int64_t>(kept) - 1);
+  footer.mutable_footer()->set_checksum(checksum);
+  add(footer.SerializeAsString());
+  return cut;
+}
+
+}  // namespace
+
+uint64_t MetadataChecker::ValueIn(const MetadataImage& image) {
+  const auto* const configs = image.broker_configs.Find(NodeId{-1});
+  if (configs == nullptr) return 0;
+  const auto setting = (*configs)->find(kSetting);
+  return setting == (*configs)->end() ? 0 : std::stoull(setting->second);
+}
+
+void MetadataChecker::OnImage(NodeId node, const MetadataImage& image) {
+  const Version version{HashOfRows(image), ValueIn(image)};
+  const auto [known, is_new] = versions_.emplace(image.version, version);
+  if (known->second.hash != version.hash)
+    return verdict_.Fail("C1: node ", node, " has another image at version ", image.version);
+  const bool fell = known != versions_.begin() && std::prev(known)->second.value > version.value;
+  if (fell)
+    verdict_.Fail("C7: at version ", image.version, " of node ", node, " the setting is ",
+                  version.value, " and was ", std::prev(known)->second.value);
+}
+
+void MetadataChecker::OnChange(const MetadataDelta& delta, MonotonicTime now) {
+  if (delta.before == nullptr || !delta.brokers_changed) return;
+  const auto since = leads_since_.find(Term{delta.after->last_term.value});
+  const bool is_early =
+      since == leads_since_.end() || now - since->second < BrokerSessions::Options().timeout;
+  if (!is_early) return;
+  delta.after->brokers.VisitAll([&](NodeId id, const auto& broker) {
+    const BrokerImage* const before = delta.before->Broker(id);
+    if (broker->fenced && before != nullptr && !before->fenced && before->epoch == broker->epoch)
+      verdict_.Fail("C12: broker ", id, " is fenced by a controller that only begins to lead");
+  });
+}
+
+void MetadataChecker::OnSet(NodeId node, uint64_t value, const MetadataImage& image) {
+  if (ValueIn(image) < value)
+    verdict_.Fail("C7: node ", node, " answers that the setting is ", value, ", and serves ",
+                  ValueIn(image));
+  answered_ = std::max(answered_, value);
+}
+
+void MetadataChecker::OnBrokerEpoch(BrokerEpoch epoch) {
+  if (!epochs_.insert(epoch).second) verdict_.Fail("C6: broker epoch ", epoch, " is given twice");
+}
+
+void MetadataChecker::OnProducerIds(const ProducerIdBlock& block) {
+  const auto after = producer_ids_.lower_bound(block.first);
+  const bool overlaps =
+      (after != producer_ids_.end() && after->first < block.first + block.count) ||
+      (after != producer_ids_.begin() && std::prev(after)->second > block.first);
+  if (overlaps) verdict_.Fail("C10: producer ids from ", block.first, " on are given twice");
+  producer_ids_[block.first] = block.first + block.count;
+}
+
+// One node: its disk, and its process, which starts and ends any number of times.
+class ControllersScenario::Node final : public SnapshotSource {
+ public:
+  Node(ControllersScenario& all, NodeId id)
+      : all_(all), id_(id), files_(all.random_.Next(), &all.scheduler_.trace()) {
+    FormatOptions format{.node_id = id, .cluster_id = all.cluster_, .request_id_key = {}};
+    format.request_id_key.fill(1);  // zeros would be exchanged for something random
+    const auto formatted = FormatDirectory(files_, kDataDir, format, all.random_);
+    CHECK(formatted.ok()) << formatted.error();
+  }
+
+  NodeId id() const { return id_; }
+  bool is_running() const { return process_ != nullptr; }
+  bool is_open() const { return is_running() && process_->controller != nullptr; }
+  bool is_paused() const { return is_paused_; }
+  bool leads() const { return is_open() && controller().leader().leader == id_; }
+  Controller& controller() const { return *process_->controller; }
+  SimDisk& disk() { return process_->disk; }
+
+  void Start();
+  void Stop(StopKind stop);
+  void Pause() {
+    is_paused_ = true;
+    process_->loop.Pause();
+  }
+  void Resume() {
+    if (std::exchange(is_paused_, false)) process_->loop.Resume();
+  }
+  void Fetch(NodeId from, Offset end_min, Fetched fetched) override;
+
+ private:
+  struct Process {
+    Process(Scheduler& scheduler, SimFileSystem& files)
+        : loop(scheduler, "controller"), disk(scheduler, files) {}
+    SimLoop loop;
+    SimDisk disk;
+    std::unique_ptr<RaftTransport> transport;
+    std::unique_ptr<Controller> controller;
+    std::shared_ptr<void> watch;
+  };
+
+  ControllersScenario& all_;
+  const NodeId id_;
+  SimFileSystem files_;
+  bool is_paused_ = false;
+  int life_ = 0;  // counts starts
+  std::unique_ptr<Process> process_;
+};
+
+void ControllersScenario::Node::Start() {
+  ++life_;
+  process_ = std::make_unique<Process>(all_.scheduler_, files_);
+  process_->transport = all_.network_.Attach(id_, process_->loop);
+  Controller::Options options;
+  options.loop = &process_->loop;
+  options.disk = &process_->disk;
+  options.data_dir = kDataDir;
+  options.behavior.node_id = id_;
+  for (int32_t i = 1; i <= kNodes; ++i)
+    options.raft.configured.push_back({{NodeId{i}, DirectoryId{}}, {}});
+  options.transport = process_->transport.get();
+  options.snapshots = this;
+  options.random = all_.random_.Fork();
+  options.persistent_image = false;
+  options.snapshot_record_bytes = all_.snapshot_record_bytes_;
+  options.segment_bytes = all_.segment_bytes_;
+  Controller::Open(std::move(options), [this](Result<std::unique_ptr<Controller>> opened) {
+    if (!opened.ok())
+      return all_.verdict_.Fail("L1: node ", id_, " does not open: ", opened.error());
+    process_->controller = *std::move(opened);
+    process_->watch = controller().Watch([this](const MetadataDelta& delta) {
+      all_.checker_.OnImage(id_, *delta.after);
+      all_.checker_.OnChange(delta, all_.scheduler_.clock().Now());
+    });
+  });
+}
+
+void ControllersScenario::Node::Stop(StopKind stop) {
+  is_paused_ = false;
+  if (process_ != nullptr) {
+    process_->disk.Kill();
+    process_->loop.Kill();
+    process_->watch.reset();
+    process_->controller.reset();
+    process_->transport.reset();
+    process_.reset();
+  }
+  if (stop == StopKind::kPowerLoss) {
+    files_.LosePower();
+  } else {
+    files_.KillProcess();
+  }
+}
+
+void ControllersScenario::Node::Fetch(NodeId from, Offset end_min, Fetched fetched) {
+  Node& other = *all_.nodes_[static_cast<size_t>(from.value - 1)];
+  if (!other.is_open() || all_.random_.Chance(0.2))
+    return fetched(Error(Reason::kLeaderNotAvailable, "it is not there"));
+  ++all_.report_.counts["snapshots fetched"];
+  // Whoever is asked may end before it has answered.
+  const auto waiting = std::make_shared<Fetched>(std::move(fetched));
+  const auto answer = [waiting](Result<TravellingSnapshot> snapshot) {
+    if (*waiting) std::exchange(*waiting, {})(std::move(snapshot));
+  };
+  process_->loop.After(seconds(2), "fetch.timeout", [answer] {
+    answer(Error(Reason::kLeaderNotAvailable, "it does not answer"));
+  });
+  other.process_->loop.Post("fetch.read", [this, &other, end_min, answer, life = life_] {
+    if (!other.is_open()) return;
+    other.controller().ReadSnapshot(
+        end_min, [this, answer, life](Result<TravellingSnapshot> snapshot) {
+          if (!is_running() || life != life_) return;
+          if (snapshot.ok()) all_.Cut(*snapshot);
+          process_->loop.Post("fetched", [answer, snapshot = std::move(snapshot)]() mutable {
+            answer(std::move(snapshot));
+          });
+        });
+  });
+}
+
+void ControllersScenario::Cut(TravellingSnapshot& snapshot) {
+  if (!random_.Chance(cuts_)) return;
+  ++report_.counts["snapshots cut"];
+  snapshot.bytes =
+      WithoutRows(snapshot.bytes, static_cast<size_t>(random_.Between(1, 3)), raft::IsMutant(17));
+}
+
+ControllersScenario::ControllersScenario(const SimRun& run)
+    : scheduler_(run.seed),
+      checker_(verdict_),
+      random_(scheduler_.random().Fork()),
+      network_(scheduler_),
+      cluster_(random_.NewUuid<ClusterId>()) {
+  scheduler_.trace().Keep(run.trace_kept);
+  fault_weights_ = {3, 4, 2, 1, 4, 3, 2, 4};
+  CHECK_EQ(fault_weights_.size(), size_t{kHeal} + 1);
+  for (size_t fault = 0; fault < kHeal; ++fault) {
+    if (random_.Chance(0.4)) fault_weights_[fault] = 0;
+  }
+  duration_ = seconds(random_.Between(5, 25));
+  operation_interval_ = microseconds(LogUniform(random_, 5'000, 200'000));
+  fault_interval_ = milliseconds(LogUniform(random_, 300, 6'000));
+  snapshot_record_bytes_ = static_cast<size_t>(LogUniform(random_, 300, 20'000));
+  segment_bytes_ = LogUniform(random_, 1000, 20'000);
+  if (random_.Chance(0.4)) cuts_ = 0.5;
+  NetworkFaults& network = network_.faults();
+  if (random_.Chance(0.4)) network.loss = random_.Fraction() * 0.1;
+  if (random_.Chance(0.4)) network.duplicate = random_.Fraction() * 0.2;
+  network.delay_max = microseconds(LogUniform(random_, 200, 20'000));
+  for (size_t fault = 0; fault < fault_weights_.size(); ++fault) {
+    if (run.LeavesOut(fault)) fault_weights_[fault] = 0;
+  }
+  if (run.LeavesOut(kHeal + 1)) network.loss = 0;
+  if (run.LeavesOut(kHeal + 2)) network.duplicate = 0;
+  if (run.LeavesOut(kHeal + 3)) cuts_ = 0;
+  for (int32_t id = 1; id <= kNodes; ++id)
+    nodes_.push_back(std::make_unique<Node>(*this, NodeId{id}));
+}
+
+ControllersScenario::~ControllersScenario() {
+  for (auto& node : nodes_) node->Stop(StopKind::kKill);
+}
+
+SimReport ControllersScenario::Run() {
+  for (auto& node : nodes_) node->Start();
+  ScheduleOperation();
+  ScheduleFault();
+  const MonotonicTime end = scheduler_.clock().Now() + duration_;
+  while (!verdict_.failed() && scheduler_.clock().Now() < end && scheduler_.Step()) AfterEvent();
+  chaos_ = false;
+  if (!verdict_.failed()) CheckLiveness();
+  report_.failure = verdict_.what();
+  report_.trace_hash = scheduler_.trace().hash();
+  report_.event_count = scheduler_.trace().event_count();
+  report_.trace = scheduler_.trace().kept();
+  report_.counts["versions"] = checker_.version_count();
+  report_.counts["simulated seconds"] =
+      static_cast<uint64_t>((scheduler_.clock().Now() - MonotonicTime()) / seconds(1));
+  return std::move(report_);
+}
+
+void ControllersScenario::AfterEvent() {
+  for (auto& node : nodes_) {
+    if (!node->is_open()) continue;
+    if (const auto failed = node->controller().failure())
+      return verdict_.Fail("L1: node ", node->id(), " fails, and nothing is wrong: ", *failed);
+    if (node->leads()) checker_.OnLeads(node->controller().leader().term, scheduler_.clock().Now());
+  }
+}
+
+ControllersScenario::Node* ControllersScenario::Leader() {
+  Node* leader = nullptr;
+  for (auto& node : nodes_) {
+    if (node->leads() && (leader == nullptr ||
+                          node->controller().leader().term > leader->controller().leader().term))
+      leader = node.get();
+  }
+  return leader;
+}
+
+void ControllersScenario::ScheduleOperation() {
+  scheduler_.After(About(random_, operation_interval_), "client", [this] {
+    // Whoever takes itself for the leader may be asked.
+    for (auto& node : nodes_) {
+      if (node->leads() && !node->is_paused()) Ask(*node);
+    }
+    ScheduleOperation();
+  });
+}
+
+void ControllersScenario::Ask(Node& node) {
+  Controller& controller = node.controller();
+  const uint64_t choice = random_.Below(10);
+  if (choice == 0) {
+    controller.Run(AllocateProducerIds{10}, [this](Result<ProducerIdBlock> block) {
+      if (block.ok()) checker_.OnProducerIds(*block);
+    });
+  } else if (choice == 1) {
+    Register(controller);
+  } else if (choice < 5) {
+    Speak(controller);
+  } else {
+    const uint64_t value = ++last_value_;
+    AlterConfig alteration;
+    alteration.type = ConfigResourceType::kBroker;
+    alteration.ops = {{MetadataChecker::kSetting, ConfigOpKind::kSet, std::to_string(value)}};
+    controller.Run(AlterConfigs{{alteration}, false},
+                   [this, &node, value](Result<std::vector<Result<void>>> altered) {
+                     if (!altered.ok() || !altered->at(0).ok()) return;
+                     ++report_.counts["operations"];
+                     checker_.OnSet(node.id(), value, *node.controller().image());
+                   });
+  }
+}
+
+void ControllersScenario::Register(Controller& controller) {
+  // Not those of the controllers, whose lost connections would be theirs.
+  const NodeId id{static_cast<int32_t>(random_.Between(11, 15))};
+  RegisterBroker registration;
+  registration.broker.id = id;
+  registration.broker.incarnation = random_.NewUuid<ClusterId>().bytes;
+  registration.broker.directories = {random_.NewUuid<DirectoryId>()};
+  controller.Run(std::move(registration), [this, id](Result<BrokerEpoch> epoch) {
+    if (!epoch.ok()) return;
+    checker_.OnBrokerEpoch(*epoch);
+    brokers_[id] = std::max(brokers_[id], *epoch);
+  });
+}
+
+// A broker says that it is alive.
+void ControllersScenario::Speak(Controller& controller) {
+  if (brokers_.empty()) return;
+  const auto broker =
+      std::next(brokers_.begin(), static_cast<ptrdiff_t>(random_.Below(brokers_.size())));
+  controller.Run(BrokerHeartbeat{.broker = broker->first,
+                                 .epoch = broker->second,
+                                 .metadata_offset = controller.image()->version},
+                 [this](Result<BrokerStatus> status) {
+                   if (status.ok()) ++report_.counts["heartbeats"];
+                 });
+}
+
+void ControllersScenario::ScheduleFault() {
+  scheduler_.After(About(random_, fault_interval_), "fault", [this] {
+    if (!chaos_ || !HasWeight(fault_weights_)) return;
+    const auto fault = static_cast<Fault>(PickWeighted(random_, fault_weights_));
+    scheduler_.trace().Note("fault", fault);
+    Inject(fault);
+    ScheduleFault();
+  });
+}
+
+void ControllersScenario::Inject(Fault fault) {
+  Node& any = *nodes_[random_.Below(nodes_.size())];
+  Node* const leader = Leader();
+  Node& node = leader != nullptr && (fault == kKillLeader || random_.Chance(0.5)) ? *leader : any;
+  static constexpr const char* kNames[] = {
+      "kill", "kill leader", "power loss", "power loss of all", "isolate", "pause", "slow", "heal"};
+  ++report_.counts[kNames[fault]];
+  switch (fault) {
+    case kKill:
+    case kKillLeader:
+    case kPowerLoss:
+      if (!node.is_running()) return node.Start();
+      return node.Stop(fault == kPowerLoss ? StopKind::kPowerLoss : StopKind::kKill);
+    case kPowerLossOfAll:
+      for (auto& each : nodes_) each->Stop(StopKind::kPowerLoss);
+      for (auto& each : nodes_) each->Start();
+      return;
+    case kIsolate:
+      for (auto& other : nodes_) {
+        if (other.get() == &node) continue;
+        network_.Cut(node.id(), other->id(), random_.Chance(0.5));
+        network_.Cut(other->id(), node.id(), random_.Chance(0.5));
+      }
+      return;
+    case kPause:
+      if (node.is_running()) node.Pause();
+      return;
+    case kSlow:
+      if (!node.is_running()) return;
+      node.disk().set_latency(
+          {.min = milliseconds(1), .max = milliseconds(random_.Between(10, 1000))});
+      return;
+    case kHeal:
+      return Heal();
+  }
+}
+
+void ControllersScenario::Heal() {
+  network_.HealAll();
+  for (auto& node : nodes_) {
+    if (!node->is_running()) node->Start();
+    node->Resume();
+    node->disk().set_latency({});
+  }
+}
+
+bool ControllersScenario::RunUntil(const std::function<bool()>& done, Duration limit) {
+  return scheduler_.RunUntil(
+      [&] {
+        AfterEvent();
+        return verdict_.failed() || done();
+      },
+      limit);
+}
+
+// After the last fault: what is asked is done, and every node has all of it.
+void ControllersScenario::CheckLiveness() {
+  network_.faults() = NetworkFaults();
+  cuts_ = 0;
+  Heal();
+  const uint64_t before = last_value_;
+  if (!RunUntil([&] { return checker_.answered() > before; }, kSettleLimit))
+    return verdict_.Fail("L2: nothing is done any more when all is well again");
+  const uint64_t answered = checker_.answered();
+  const auto have_all = [&] {
+    return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& node) {
+      return node->is_open() && MetadataChecker::ValueIn(*node->controller().image()) >= answered;
+    });
+  };
+  if (!RunUntil(have_all, kSettleLimit))
+    verdict_.Fail("L3: what was done does not come everywhere when all is well again");
+}
+
+SimReport RunControllersScenario(const SimRun& run) { return ControllersScenario(run).Run(); }
+
+}  // namespace gregor

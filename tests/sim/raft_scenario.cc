@@ -1,0 +1,39 @@
+// The algorithm alone: the random runs of tests/raft as a scenario of the simulator.
+#include <sstream>
+
+#include "tests/raft/chaos_run.h"
+#include "tests/sim/sim_run.h"
+#include "tests/sim/trace.h"
+
+namespace gregor {
+namespace {
+
+constexpr int kSteps = 1500;
+
+}  // namespace
+
+SimReport RunRaftScenario(const SimRun& run) {
+  raft::ChaosRun chaos(run.seed);
+  chaos.Run(kSteps);
+  const raft::RaftChecks& checks = chaos.checks();
+  const bool settled = checks.violations().empty() && chaos.Settle();
+  SimReport report;
+  if (!checks.violations().empty()) {
+    report.failure = checks.violations().front();
+  } else if (!settled) {
+    report.failure = "L1: the quorum does not get on when all is well again";
+  }
+  // Whatever went another way shows in what was committed, or in where the nodes are.
+  const std::string state = chaos.Describe();
+  report.trace_hash = HashOf(state);
+  for (const raft::StoredBatch& batch : checks.batches())
+    report.trace_hash = report.trace_hash * 31 + batch.chain;
+  report.event_count = kSteps;
+  report.counts["committed batches"] = checks.batches().size();
+  std::istringstream lines(state);
+  for (std::string line; run.trace_kept > 0 && std::getline(lines, line);)
+    report.trace.push_back(line);
+  return report;
+}
+
+}  // namespace gregor
