@@ -187,9 +187,37 @@ Result<std::vector<int64_t>> Admin::FindOffsets(const std::string& topic,
   return offsets;
 }
 
-Result<v1::DescribeClusterResponse> Admin::DescribeCluster() const {
-  return Call<v1::DescribeClusterResponse>(std::string(kCluster) + "DescribeCluster",
-                                           v1::DescribeClusterRequest());
+Result<v1::DescribeClusterResponse> Admin::DescribeCluster(
+    const std::vector<int32_t>& brokers) const {
+  v1::DescribeClusterRequest request;
+  request.set_include_fenced(true);
+  for (const int32_t broker : brokers) request.add_broker_ids(broker);
+  v1::DescribeClusterResponse all;
+  do {
+    ASSIGN_OR_RETURN(const auto response, Call<v1::DescribeClusterResponse>(
+                                              std::string(kCluster) + "DescribeCluster", request));
+    all.clear_features();  // every page has them
+    all.MergeFrom(response);
+    request.mutable_page()->set_page_token(response.next_page_token());
+  } while (!request.page().page_token().empty());
+  return all;
+}
+
+Result<void> Admin::SetBrokerFence(int32_t broker, bool fenced) const {
+  v1::SetBrokerFenceRequest request;
+  request.set_broker_id(broker);
+  request.set_fenced(fenced);
+  RETURN_IF_ERROR(
+      Call<v1::SetBrokerFenceResponse>(std::string(kCluster) + "SetBrokerFence", request));
+  return {};
+}
+
+Result<void> Admin::UnregisterBroker(int32_t broker) const {
+  v1::UnregisterBrokerRequest request;
+  request.set_broker_id(broker);
+  RETURN_IF_ERROR(
+      Call<v1::UnregisterBrokerResponse>(std::string(kCluster) + "UnregisterBroker", request));
+  return {};
 }
 
 Result<v1::DescribeLogDirsResponse> Admin::DescribeLogDirs(const std::string& topic) const {

@@ -61,7 +61,13 @@ class Admin {
                                            const std::vector<int32_t>& partitions,
                                            const v1::Position& position) const;
 
-  Result<v1::DescribeClusterResponse> DescribeCluster() const;
+  // With the wanted brokers, fenced or not; none: all of them.
+  Result<v1::DescribeClusterResponse> DescribeCluster(
+      const std::vector<int32_t>& brokers = {}) const;
+  // Fences a broker by hand, or lifts that.
+  Result<void> SetBrokerFence(int32_t broker, bool fenced) const;
+  // Forgets a broker that does not run and has no replicas.
+  Result<void> UnregisterBroker(int32_t broker) const;
   // The directories with their sums, without replicas; of one topic, or (empty) of all.
   Result<v1::DescribeLogDirsResponse> DescribeLogDirs(const std::string& topic) const;
 

@@ -261,6 +261,7 @@ class RunningNode final : public Node {
     status_.SetRecovery(&broker_->recovery());
     status_.Set(NodeStatus::State::kRecovering);
     ExportNode(*metrics_, *broker_, *controller_, directories_, failed_directories_);
+    ExportBrokers(*metrics_, *broker_, session_.get());
     broker_->Start([this] { status_.Set(NodeStatus::State::kReady); });
     guard_ = ConnectionGuard::Start(*controller_loop_, {.port = grpc_->port()}, *metrics_);
     grpc_->Serve();

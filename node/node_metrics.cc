@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "broker/partition_counter.h"
 #include "node/loop_probe.h"
 
 namespace gregor {
@@ -136,6 +137,40 @@ void ExportTopics(Metrics& metrics, const TopicTraffic& traffic) {
           &TopicCounts::records_out);
   counter("gregor_topic_fetched_bytes_total", "Bytes of batches read for clients.",
           &TopicCounts::bytes_out);
+}
+
+void ExportBrokers(Metrics& metrics, const BrokerApi& broker, const ControllerSession* session) {
+  const auto gauge = [&](const char* name, const char* help, auto value) {
+    metrics.AddCallback(kGauge, name, help, {}, [&broker, value] {
+      const ImagePtr image = broker.image();
+      return image == nullptr ? 0 : static_cast<double>(value(image));
+    });
+  };
+  const auto sum = [&gauge, counter = std::make_shared<PartitionCounter>(broker)](
+                       const char* name, const char* help, int64_t PartitionCounts::*count) {
+    gauge(name, help,
+          [counter, count](const ImagePtr& image) { return (*counter->Of(image)).*count; });
+  };
+  gauge("gregor_brokers_registered", "Brokers in the cluster's metadata.",
+        [](const ImagePtr& image) { return image->brokers.size(); });
+  gauge("gregor_brokers_fenced", "... of them, fenced: they lead nothing.",
+        [](const ImagePtr& image) {
+          int64_t count = 0;
+          image->brokers.VisitAll([&](NodeId, const auto& each) { count += each->fenced; });
+          return count;
+        });
+  sum("gregor_partitions_without_leader", "Partitions of the cluster that nobody serves.",
+      &PartitionCounts::without_leader);
+  sum("gregor_partitions_under_min_isr",
+      "Partitions of the cluster with fewer in-sync replicas than min.insync.replicas.",
+      &PartitionCounts::under_min_isr);
+  sum("gregor_partitions_under_replicated",
+      "Partitions of the cluster of which not all replicas are in sync.",
+      &PartitionCounts::under_replicated);
+  if (session == nullptr) return;
+  metrics.AddCallback(kGauge, "gregor_broker_fenced",
+                      "1 while the active controller has this broker fenced.", {},
+                      [session] { return session->fenced() ? 1 : 0; });
 }
 
 void ExportNode(Metrics& metrics, const Broker& broker, const Controller& controller,

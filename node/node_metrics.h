@@ -7,6 +7,7 @@
 
 #include "base/metrics.h"
 #include "broker/broker.h"
+#include "broker/controller_session.h"
 #include "controller/controller.h"
 
 namespace gregor {
@@ -23,6 +24,10 @@ void ExportLoop(Metrics& metrics, const std::string& name, EventLoop& loop);
 // What came in and went out by topic, where the broker counts that. REQUIRES: it outlives whoever
 // renders the metrics.
 void ExportTopics(Metrics& metrics, const TopicTraffic& traffic);
+// Brokers and partitions as the metadata have them, and this broker as the active controller has
+// it; `session`: nullptr where the node is none. REQUIRES: both outlive whoever renders the
+// metrics.
+void ExportBrokers(Metrics& metrics, const BrokerApi& broker, const ControllerSession* session);
 // Errors, memory, recovery, metadata and disks. REQUIRES: all of them outlive whoever renders the
 // metrics.
 void ExportNode(Metrics& metrics, const Broker& broker, const Controller& controller,

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/grpc/broker_admin.h"
 #include "broker/grpc/control_call.h"
 #include "broker/grpc/control_services.h"
 #include "broker/grpc/convert.h"
@@ -132,13 +133,12 @@ using ClusterMethods = Stack<
     ClusterApi::WithRawMethod_WatchMetadata, ClusterApi::WithRawMethod_DescribeCluster,
     ClusterApi::WithRawMethod_DescribeLogDirs, ClusterApi::WithRawMethod_DescribeQuorum,
     ClusterApi::WithRawMethod_AddVoter, ClusterApi::WithRawMethod_RemoveVoter,
-    ClusterApi::WithRawMethod_TransferQuorumLeadership,
+    ClusterApi::WithRawMethod_TransferQuorumLeadership, ClusterApi::WithRawMethod_SetBrokerFence,
+    ClusterApi::WithRawMethod_UnregisterBroker,
     // Not served yet.
     ClusterApi::WithGenericMethod_ReassignPartitions,
     ClusterApi::WithGenericMethod_ListReassignments, ClusterApi::WithGenericMethod_ElectLeaders,
-    ClusterApi::WithGenericMethod_DecommissionBroker,
-    ClusterApi::WithGenericMethod_UnregisterBroker, ClusterApi::WithGenericMethod_SetBrokerFence,
-    ClusterApi::WithGenericMethod_UpdateFeatures>;
+    ClusterApi::WithGenericMethod_DecommissionBroker, ClusterApi::WithGenericMethod_UpdateFeatures>;
 
 // Thread: main; what handles calls: the control loop.
 class ClusterService final : public ClusterMethods, public DoorService {
@@ -162,6 +162,9 @@ class ClusterService final : public ClusterMethods, public DoorService {
     methods_.Add(kWrite, "RemoveVoter", this, &Self::RequestRemoveVoter, &Self::Remove);
     methods_.Add(kWrite, "TransferQuorumLeadership", this, &Self::RequestTransferQuorumLeadership,
                  &Self::Transfer);
+    methods_.Add(kWrite, "SetBrokerFence", this, &Self::RequestSetBrokerFence, &Self::Fence);
+    methods_.Add(kWrite, "UnregisterBroker", this, &Self::RequestUnregisterBroker,
+                 &Self::Unregister);
   }
   grpc::Service* service() override { return this; }
   void Serve(const std::shared_ptr<Door>& door) override {
@@ -171,7 +174,9 @@ class ClusterService final : public ClusterMethods, public DoorService {
 
  private:
   Result<v1::GetMetadataResponse> Metadata(const v1::GetMetadataRequest& request) const;
-  Result<v1::DescribeClusterResponse> Cluster(const v1::DescribeClusterRequest& request) const;
+  Result<v1::DescribeClusterResponse> Cluster(const v1::DescribeClusterRequest& request) const {
+    return DescribedCluster(broker_, counter_, ControllerIdOf(door_), request);
+  }
   void LogDirs(const v1::DescribeLogDirsRequest& request, Reply<v1::DescribeLogDirsResponse> reply);
   void Quorum(const v1::DescribeQuorumRequest& request, Reply<v1::DescribeQuorumResponse> reply);
   void Add(const v1::AddVoterRequest& request, Reply<v1::AddVoterResponse> reply);
@@ -179,11 +184,19 @@ class ClusterService final : public ClusterMethods, public DoorService {
   void Transfer(const v1::TransferQuorumLeadershipRequest& request,
                 Reply<v1::TransferQuorumLeadershipResponse> reply);
   Result<QuorumApi*> QuorumOfNode() const;
+  void Fence(const v1::SetBrokerFenceRequest& request, Reply<v1::SetBrokerFenceResponse> reply) {
+    FenceBroker(broker_, request, std::move(reply));
+  }
+  void Unregister(const v1::UnregisterBrokerRequest& request,
+                  Reply<v1::UnregisterBrokerResponse> reply) {
+    ForgetBroker(broker_, request, std::move(reply));
+  }
 
   Door& door_;
   BrokerApi& broker_;
   ControlMethods methods_;
   MetadataWatches watches_;
+  mutable PartitionCounter counter_{broker_};
 };
 
 Result<v1::GetMetadataResponse> ClusterService::Metadata(
@@ -194,7 +207,7 @@ Result<v1::GetMetadataResponse> ClusterService::Metadata(
   v1::GetMetadataResponse response;
   response.set_cluster_id(image->cluster_id.ToString());
   response.set_metadata_version(image->version.value);
-  FillBrokers(*image, true, *response.mutable_brokers());
+  FillBrokers(*image, false, *response.mutable_brokers());
   FillCluster(door_, /*with_capabilities=*/true, response);
   int topic = 0;
   int32_t partition = 0;
@@ -206,25 +219,6 @@ Result<v1::GetMetadataResponse> ClusterService::Metadata(
   MetadataPage filled(*image, request, page.size, response);
   const std::string next = filled.Fill(topic, partition);
   if (!next.empty()) response.set_next_page_token(pages.TokenAfter(next));
-  return response;
-}
-
-Result<v1::DescribeClusterResponse> ClusterService::Cluster(
-    const v1::DescribeClusterRequest& request) const {
-  ASSIGN_OR_RETURN(const ImagePtr image, ImageOf(broker_));
-  v1::DescribeClusterResponse response;
-  response.set_cluster_id(image->cluster_id.ToString());
-  response.set_controller_id(ControllerIdOf(door_));
-  FillBrokers(*image, request.include_fenced(), *response.mutable_brokers());
-  // What all brokers can read.
-  auto& feature = *response.add_features();
-  feature.set_name("metadata");
-  feature.set_max_supported(INT32_MAX);
-  image->brokers.VisitAll([&](NodeId, const auto& broker) {
-    feature.set_min_supported(std::max(feature.min_supported(), broker->feature_level_min));
-    feature.set_max_supported(std::min(feature.max_supported(), broker->feature_level_max));
-  });
-  feature.set_finalized(image->feature_level);
   return response;
 }
 

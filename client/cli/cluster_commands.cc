@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "client/admin.h"
+#include "client/cli/brokers.h"
 #include "client/cli/help.h"
 #include "client/cli/output.h"
 #include "client/cli/partitions.h"
@@ -9,35 +10,35 @@
 namespace gregor {
 namespace {
 
-// Where the endpoint is reached: without a host, at the one that was asked.
-std::string AddressOf(const v1::Endpoint& endpoint, const std::string& server) {
-  std::string host = endpoint.host();
-  if (host.empty()) host = server.substr(0, server.rfind(':'));
-  if (host.find(':') != std::string::npos && !host.starts_with('[')) host = "[" + host + "]";
-  return host + ":" + std::to_string(endpoint.port());
+int32_t FeatureLevelOf(const v1::DescribeClusterResponse& cluster) {
+  for (const v1::Feature& feature : cluster.features()) {
+    if (feature.name() == "metadata") return feature.finalized();
+  }
+  return 0;
 }
 
 Result<void> DescribeCluster(GlobalOptions& global) {
-  ASSIGN_OR_RETURN(const auto response, Admin(Channel::Connect(global.server)).DescribeCluster());
-  Json brokers = Json::array();
-  for (const auto& broker : response.brokers()) {
-    brokers.push_back(
-        {{"broker", broker.broker_id()},
-         {"address", AddressOf(broker.endpoint(), global.server)},
-         {"rack", broker.rack()},
-         {"version", broker.version()},
-         {"controller", broker.broker_id() == response.controller_id() ? "active" : "-"}});
-  }
-  Json json = {{"cluster_id", response.cluster_id()}};
+  ASSIGN_OR_RETURN(const auto cluster, Admin(Channel::Connect(global.server)).DescribeCluster());
+  const auto& sums = cluster.sums();
+  Json json = {{"cluster_id", cluster.cluster_id()},
+               {"controller", cluster.controller_id()},
+               {"feature_level", FeatureLevelOf(cluster)},
+               {"metadata_version", sums.metadata_version()},
+               {"topics", sums.topics()},
+               {"partitions", sums.partitions()},
+               {"without_leader", sums.partitions_without_leader()},
+               {"under_min_isr", sums.partitions_under_min_isr()},
+               {"under_replicated", sums.partitions_under_replicated()}};
+  const Json brokers = BrokerRows(cluster, global.server);
   if (global.output == "json") {
-    json["controller"] = response.controller_id();
     json["brokers"] = brokers;
     std::cout << Dump(json, 2) << std::endl;
     return {};
   }
+  if (cluster.controller_id() < 0) json["controller"] = "none: no majority of the voters is there";
   PrintObject(global, json);
   std::cout << "\n";
-  PrintList(global, brokers, {"broker", "address", "rack", "version", "controller"});
+  PrintList(global, brokers, BrokerColumns());
   return {};
 }
 
@@ -87,7 +88,7 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
   CLI::App* const cluster = app.add_subcommand("cluster", "The cluster as a whole");
   cluster->require_subcommand(1);
   CLI::App* const describe =
-      cluster->add_subcommand("describe", "Show the cluster's id and brokers");
+      cluster->add_subcommand("describe", "Show the cluster's id, state and brokers");
   AddExamples(*describe, {"gregor cluster describe"});
   OnCommand(*describe, global, [&global] { return DescribeCluster(global); });
   CLI::App* const dirs =

@@ -56,6 +56,7 @@ void AddClientCommands(CLI::App& app, GlobalOptions& global) {
   AddConsumeCommand(app, global);
   AddClusterCommands(app, global);
   AddQuorumCommands(app, global);
+  AddBrokerCommands(app, global);
   AddBenchCommands(app, global);
   AddCompletionCommand(app, global);
   AddHelpCommand(app, global);

@@ -26,6 +26,7 @@ void AddTopicCommands(CLI::App& app, GlobalOptions& global);
 void AddConfigCommands(CLI::App& app, GlobalOptions& global);
 void AddClusterCommands(CLI::App& app, GlobalOptions& global);
 void AddQuorumCommands(CLI::App& app, GlobalOptions& global);
+void AddBrokerCommands(CLI::App& app, GlobalOptions& global);
 void AddProduceCommand(CLI::App& app, GlobalOptions& global);
 void AddConsumeCommand(CLI::App& app, GlobalOptions& global);
 void AddBenchCommands(CLI::App& app, GlobalOptions& global);

@@ -29,6 +29,7 @@ std::string ValuesOf(const CLI::Option& option, const std::string& path) {
   const bool of_topic = path.starts_with("gregor topic ");
   if (name == "--topic") return path == "gregor bench admin" ? "" : "@topics";
   if (name == "TOPIC") return "@topics";
+  if (name == "BROKER") return "@brokers";
   if (name == "NAME") return of_topic && path != "gregor topic create" ? "@topics" : "";
   if (name == "KEY") return "@configs";
   if (name == "NAME=VALUE") return "@assignments";
@@ -230,6 +231,11 @@ Result<void> PrintWords(const GlobalOptions& global, const std::string& kind,
     for (const auto& topic : topics) std::cout << topic.topic() << "\n";
     return {};
   }
+  if (kind == "brokers") {
+    ASSIGN_OR_RETURN(const auto cluster, admin.DescribeCluster());
+    for (const auto& broker : cluster.brokers()) std::cout << broker.broker_id() << "\n";
+    return {};
+  }
   const char* const suffix = kind.ends_with("assignments") ? "=" : "";
   RETURN_IF_ERROR(PrintConfigNames(admin, v1::ConfigResource::TYPE_TOPIC, suffix));
   if (kind.starts_with("topic-")) return {};
@@ -253,7 +259,7 @@ void AddCompletionCommand(CLI::App& app, GlobalOptions& global) {
   const auto prefix = std::make_shared<std::string>();
   words
       ->add_option("KIND", *kind,
-                   "topics, topic-configs, configs, topic-assignments, or assignments")
+                   "topics, brokers, topic-configs, configs, topic-assignments, or assignments")
       ->required();
   words->add_option("PREFIX", *prefix, "Only topics that begin so");
   words->callback([&global, kind, prefix] { (void)PrintWords(global, *kind, *prefix); });

@@ -44,7 +44,8 @@ TEST_F(ClusterServiceTest, TellsBrokersAndTheTopicsAskedFor) {
   EXPECT_EQ(response_.controller_id(), 1);
   EXPECT_EQ(response_.metadata_version(), broker_.image()->version.value);
   EXPECT_GT(response_.capabilities_size(), 0);
-  ASSERT_EQ(response_.brokers_size(), 2);
+  // Clients have nothing to ask of one that is fenced.
+  ASSERT_EQ(response_.brokers_size(), 1);
   const v1::Broker& self = response_.brokers(0);
   EXPECT_EQ(self.broker_id(), 1);
   EXPECT_EQ(self.endpoint().host(), "127.0.0.1");
@@ -54,7 +55,6 @@ TEST_F(ClusterServiceTest, TellsBrokersAndTheTopicsAskedFor) {
   // It listens everywhere: the client knows a name of it, the broker none.
   EXPECT_EQ(self.listeners().at("http").host(), "");
   EXPECT_EQ(self.listeners().at("http").port(), 9095);
-  EXPECT_TRUE(response_.brokers(1).fenced());
   ASSERT_EQ(response_.topics_size(), 2);
   EXPECT_EQ(response_.topics(0).topic(), "orders");
   EXPECT_EQ(response_.topics(0).partitions_size(), 2);
@@ -135,6 +135,113 @@ TEST_F(ClusterServiceTest, DescribesTheClusterWithWhatAllBrokersCanRead) {
   request.set_include_fenced(true);
   ASSERT_TRUE(stub_->DescribeCluster(NewContext().get(), request, &response).ok());
   EXPECT_EQ(response.brokers_size(), 3);
+}
+
+TEST_F(ClusterServiceTest, DescribesWhatBrokersHoldAndInWhatStateTheyAre) {
+  broker_.AddBroker(2, /*fenced=*/true);
+  broker_.Change([](MetadataImage& image, MetadataDelta& delta) {
+    BrokerImage broker;
+    broker.id = NodeId{3};
+    broker.epoch = BrokerEpoch{41};
+    broker.fenced = broker.fenced_by_hand = broker.in_controlled_shutdown = true;
+    broker.directories.resize(2);
+    image.brokers.Set(broker.id, std::make_shared<const BrokerImage>(broker));
+    delta.brokers_changed = true;
+  });
+  broker_.AddTopic("orders", 3);
+  auto partition = std::make_shared<PartitionImage>(*FakeBroker::MakePartition(1, -1, 6));
+  partition->replicas = {NodeId{1}, NodeId{3}};
+  broker_.SetPartition("orders", partition);
+  v1::DescribeClusterRequest request;
+  request.set_include_fenced(true);
+  v1::DescribeClusterResponse response;
+  ASSERT_TRUE(stub_->DescribeCluster(NewContext().get(), request, &response).ok());
+  ASSERT_EQ(response.brokers_size(), 3);
+  EXPECT_EQ(response.states(0).replicas(), 3);
+  EXPECT_EQ(response.states(0).leads(), 2);
+  EXPECT_EQ(response.states(0).only_in_sync(), 3);
+  EXPECT_FALSE(response.brokers(0).fenced());
+  EXPECT_TRUE(response.brokers(1).fenced());
+  EXPECT_FALSE(response.states(1).fenced_by_hand());
+  EXPECT_TRUE(response.brokers(2).fenced());
+  ASSERT_EQ(response.states_size(), 3);
+  const auto& third = response.states(2);
+  EXPECT_TRUE(third.fenced_by_hand());
+  EXPECT_TRUE(third.stopping());
+  EXPECT_EQ(third.broker_epoch(), 41);
+  EXPECT_EQ(third.log_dirs(), 2);
+  EXPECT_EQ(third.replicas(), 1);
+  EXPECT_EQ(third.leads(), 0);
+  EXPECT_EQ(response.sums().metadata_version(), broker_.image()->version.value);
+  EXPECT_EQ(response.sums().brokers(), 3);
+  EXPECT_EQ(response.sums().brokers_fenced(), 2);
+  EXPECT_EQ(response.sums().topics(), 1);
+  EXPECT_EQ(response.sums().partitions_without_leader(), 1);
+  EXPECT_EQ(response.sums().partitions_under_min_isr(), 0);
+  EXPECT_EQ(response.sums().partitions_under_replicated(), 1);
+}
+
+TEST_F(ClusterServiceTest, DescribesManyBrokersInPages) {
+  for (int32_t id = 2; id <= 700; ++id) broker_.AddBroker(id, /*fenced=*/id % 2 == 0);
+  v1::DescribeClusterRequest request;
+  v1::DescribeClusterResponse response;
+  ASSERT_TRUE(stub_->DescribeCluster(NewContext().get(), request, &response).ok());
+  EXPECT_EQ(response.brokers_size(), 350);
+  EXPECT_EQ(response.next_page_token(), "");
+  request.mutable_page()->set_page_size(200);
+  std::vector<int32_t> seen;
+  int pages = 0;
+  do {
+    ASSERT_TRUE(stub_->DescribeCluster(NewContext().get(), request, &response).ok());
+    ++pages;
+    for (const auto& broker : response.brokers()) seen.push_back(broker.broker_id());
+    request.mutable_page()->set_page_token(response.next_page_token());
+  } while (!response.next_page_token().empty());
+  EXPECT_EQ(pages, 2);
+  EXPECT_EQ(seen.size(), 350u);
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+}
+
+TEST_F(ClusterServiceTest, DescribesTheBrokersThatAreNamed) {
+  broker_.AddBroker(2, /*fenced=*/true);
+  v1::DescribeClusterRequest request;
+  request.add_broker_ids(2);
+  v1::DescribeClusterResponse response;
+  ASSERT_TRUE(stub_->DescribeCluster(NewContext().get(), request, &response).ok());
+  ASSERT_EQ(response.brokers_size(), 1);
+  EXPECT_EQ(response.brokers(0).broker_id(), 2);
+  request.add_broker_ids(9);
+  EXPECT_EQ(ReasonOf(stub_->DescribeCluster(NewContext().get(), request, &response)),
+            Reason::kBrokerIdNotRegistered);
+  request.clear_broker_ids();
+  for (int i = 0; i < 1001; ++i) request.add_broker_ids(1);
+  EXPECT_EQ(ReasonOf(stub_->DescribeCluster(NewContext().get(), request, &response)),
+            Reason::kInvalidArgument);
+}
+
+TEST_F(ClusterServiceTest, FencesAndForgetsBrokers) {
+  v1::SetBrokerFenceRequest fence;
+  v1::SetBrokerFenceResponse fenced;
+  fence.set_broker_id(2);
+  fence.set_fenced(true);
+  ASSERT_TRUE(stub_->SetBrokerFence(NewContext().get(), fence, &fenced).ok());
+  fence.set_fenced(false);
+  ASSERT_TRUE(stub_->SetBrokerFence(NewContext().get(), fence, &fenced).ok());
+  ASSERT_EQ(broker_.fences.size(), 2u);
+  EXPECT_EQ(broker_.fences[0].broker, NodeId{2});
+  EXPECT_TRUE(broker_.fences[0].fenced);
+  EXPECT_FALSE(broker_.fences[1].fenced);
+  v1::UnregisterBrokerRequest unregister;
+  v1::UnregisterBrokerResponse unregistered;
+  unregister.set_broker_id(3);
+  ASSERT_TRUE(stub_->UnregisterBroker(NewContext().get(), unregister, &unregistered).ok());
+  ASSERT_EQ(broker_.unregisters.size(), 1u);
+  EXPECT_EQ(broker_.unregisters[0].broker, NodeId{3});
+  broker_.error = Error(Reason::kBrokerIdNotRegistered, "broker 3 is not registered");
+  EXPECT_EQ(ReasonOf(stub_->SetBrokerFence(NewContext().get(), fence, &fenced)),
+            Reason::kBrokerIdNotRegistered);
+  EXPECT_EQ(ReasonOf(stub_->UnregisterBroker(NewContext().get(), unregister, &unregistered)),
+            Reason::kBrokerIdNotRegistered);
 }
 
 TEST_F(ClusterServiceTest, DescribesLogDirectoriesInPagesOfReplicas) {

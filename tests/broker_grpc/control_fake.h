@@ -133,6 +133,8 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   std::vector<AlterConfig> alters;
   bool alter_validate_only = false;
   std::vector<DeleteRecords> record_deletes;
+  std::vector<SetBrokerFence> fences;
+  std::vector<UnregisterBroker> unregisters;
   std::optional<Error> error;         // of every operation
   std::vector<Result<void>> altered;  // results of Alter(), from the front
   std::vector<LogDirUsage> log_dirs;
@@ -250,6 +252,14 @@ class FakeBroker : public BrokerApi, public ControllerApi {
       results.resize(size);
       return results;
     });
+  }
+  void Answer(const SetBrokerFence& operation, OperationDone done) {
+    fences.push_back(operation);
+    AnswerWith(std::move(done), [] { return std::monostate(); });
+  }
+  void Answer(const UnregisterBroker& operation, OperationDone done) {
+    unregisters.push_back(operation);
+    AnswerWith(std::move(done), [] { return std::monostate(); });
   }
   template <typename Op>
   void Answer(const Op&, OperationDone) {

@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/broker_grpc/control_fake.h"
+
 namespace gregor {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(NodeMetrics, WhatADirectoryTellsIsCountedUnderItsName) {
   const auto metrics = Metrics::Create();
@@ -47,6 +50,36 @@ TEST(NodeMetrics, WhatTopicsTookAndGaveIsShownByTheirNames) {
   EXPECT_THAT(text, HasSubstr("gregor_topic_fetched_records_total{topic=\"orders\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("gregor_topic_fetched_bytes_total{topic=\"orders\"} 6\n"));
   EXPECT_THAT(text, HasSubstr("gregor_topic_appended_bytes_total{topic=\"\"} 9\n"));
+}
+
+TEST(NodeMetrics, BrokersAndPartitionsOfTheClusterAreCounted) {
+  const auto metrics = Metrics::Create();
+  FakeBroker broker;
+  broker.AddBroker(2, /*fenced=*/true);
+  broker.AddTopic("orders", 4);
+  auto partition = std::make_shared<PartitionImage>(*FakeBroker::MakePartition(1, -1));
+  partition->replicas = {NodeId{1}, NodeId{2}};
+  broker.SetPartition("orders", partition);
+  ExportBrokers(*metrics, broker, nullptr);
+  const std::string text = metrics->Render();
+  EXPECT_THAT(text, HasSubstr("gregor_brokers_registered 2\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_brokers_fenced 1\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_partitions_without_leader 1\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_partitions_under_min_isr 0\n"));
+  EXPECT_THAT(text, HasSubstr("gregor_partitions_under_replicated 1\n"));
+  // Of a node that is no broker.
+  EXPECT_THAT(text, Not(HasSubstr("gregor_broker_fenced")));
+}
+
+TEST(NodeMetrics, WithoutMetadataYetThereIsNothing) {
+  const auto metrics = Metrics::Create();
+  FakeBroker broker;
+  broker.ForgetImage();
+  const ControllerSession session({});
+  ExportBrokers(*metrics, broker, &session);
+  EXPECT_THAT(metrics->Render(), HasSubstr("gregor_brokers_registered 0\n"));
+  EXPECT_THAT(metrics->Render(), HasSubstr("gregor_partitions_without_leader 0\n"));
+  EXPECT_THAT(metrics->Render(), HasSubstr("gregor_broker_fenced 0\n"));
 }
 
 }  // namespace

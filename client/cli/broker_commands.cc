@@ -1,0 +1,145 @@
+// `gregor broker`: who serves the cluster's partitions.
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+
+#include "client/admin.h"
+#include "client/cli/brokers.h"
+#include "client/cli/help.h"
+#include "client/cli/output.h"
+
+namespace gregor {
+namespace {
+
+struct BrokerArguments {
+  int32_t broker = -1;
+  bool yes = false;
+};
+
+Admin AdminOf(const GlobalOptions& global) { return Admin(Channel::Connect(global.server)); }
+
+std::string Name(int32_t broker) { return "broker " + std::to_string(broker); }
+
+// Asks before something is lost. Fails where the answer is no, or there is nobody to ask.
+Result<void> Confirm(const std::string& what, bool yes) {
+  if (yes) return {};
+  if (isatty(STDIN_FILENO) == 0)
+    return Error(Reason::kInvalidArgument, what + "; nothing was done: say --yes to do it");
+  std::cerr << what << ". Go on? [y/N] " << std::flush;
+  std::string answer;
+  std::getline(std::cin, answer);
+  if (answer == "y" || answer == "Y" || answer == "yes") return {};
+  return Error(Reason::kUnspecified, "nothing was done");
+}
+
+void PrintDone(const GlobalOptions& global, const char* done, const BrokerArguments& arguments) {
+  if (global.output == "json") {
+    std::cout << Dump({{"broker", arguments.broker}, {"result", done}}, 2) << std::endl;
+  } else {
+    std::cout << done << " " << Name(arguments.broker) << "\n";
+  }
+}
+
+Result<void> List(GlobalOptions& global, const BrokerArguments&) {
+  ASSIGN_OR_RETURN(const auto cluster, AdminOf(global).DescribeCluster());
+  PrintList(global, BrokerRows(cluster, global.server), BrokerColumns());
+  return {};
+}
+
+// The cluster's description with one broker, and that one's state.
+Result<v1::DescribeClusterResponse> DescribeOne(const Admin& admin, int32_t broker) {
+  ASSIGN_OR_RETURN(auto cluster, admin.DescribeCluster({broker}));
+  if (cluster.brokers_size() == 1 && cluster.states_size() == 1) return cluster;
+  return Error(Reason::kUnspecified, "the server does not describe single brokers");
+}
+
+Result<void> Describe(GlobalOptions& global, const BrokerArguments& arguments) {
+  ASSIGN_OR_RETURN(const auto cluster, DescribeOne(AdminOf(global), arguments.broker));
+  Json json = BrokerRows(cluster, global.server).front();
+  json["only_in_sync"] = cluster.states(0).only_in_sync();
+  json["log_dirs"] = cluster.states(0).log_dirs();
+  json["epoch"] = cluster.states(0).broker_epoch();
+  const Json listeners = ListenersOf(cluster.brokers(0), global.server);
+  if (global.output == "json") {
+    json["listeners"] = listeners;
+  } else {
+    for (const auto& [name, address] : listeners.items()) json[name + "_listener"] = address;
+  }
+  PrintObject(global, json);
+  return {};
+}
+
+Result<void> Fence(GlobalOptions& global, const BrokerArguments& arguments) {
+  const Admin admin = AdminOf(global);
+  ASSIGN_OR_RETURN(const auto cluster, DescribeOne(admin, arguments.broker));
+  const int64_t lost = cluster.states(0).only_in_sync();
+  if (lost > 0) {
+    RETURN_IF_ERROR(Confirm(Name(arguments.broker) + " is the only one in sync for " +
+                                std::to_string(lost) +
+                                " partitions, which nobody serves while it is fenced",
+                            arguments.yes));
+  }
+  RETURN_IF_ERROR(admin.SetBrokerFence(arguments.broker, true));
+  PrintDone(global, "fenced", arguments);
+  return {};
+}
+
+Result<void> Unfence(GlobalOptions& global, const BrokerArguments& arguments) {
+  RETURN_IF_ERROR(AdminOf(global).SetBrokerFence(arguments.broker, false));
+  PrintDone(global, "unfenced", arguments);
+  return {};
+}
+
+Result<void> Unregister(GlobalOptions& global, const BrokerArguments& arguments) {
+  RETURN_IF_ERROR(AdminOf(global).UnregisterBroker(arguments.broker));
+  PrintDone(global, "unregistered", arguments);
+  return {};
+}
+
+using Run = Result<void> (*)(GlobalOptions&, const BrokerArguments&);
+
+// Adds `gregor broker NAME BROKER`.
+CLI::App* Add(CLI::App& group, GlobalOptions& global, const char* name, const char* help, Run run) {
+  const auto arguments = std::make_shared<BrokerArguments>();
+  CLI::App* const command = group.add_subcommand(name, help);
+  OnCommand(*command, global, [&global, arguments, run] { return run(global, *arguments); });
+  if (run == List) return command;
+  command->add_option("BROKER", arguments->broker, "Id of the broker")
+      ->required()
+      ->check(Between(0, INT32_MAX));
+  if (run == Fence)
+    command->add_flag("--yes", arguments->yes,
+                      "Do not ask, also where partitions lose their leader");
+  return command;
+}
+
+}  // namespace
+
+void AddBrokerCommands(CLI::App& app, GlobalOptions& global) {
+  CLI::App* const broker =
+      app.add_subcommand("broker", "List, describe, fence and unregister brokers");
+  broker->require_subcommand(1);
+  AddExamples(*Add(*broker, global, "list", "List brokers and what they hold", List),
+              {"gregor broker list", "gregor --output json broker list"},
+              "Fenced brokers are registered, but lead nothing: they are not heard of, or were "
+              "fenced by hand.");
+  AddExamples(
+      *Add(*broker, global, "describe", "Show all that is known of a broker", Describe),
+      {"gregor broker describe 2"},
+      "`only in sync` counts partitions of which no other replica is in sync: nobody serves "
+      "them without it.");
+  AddExamples(
+      *Add(*broker, global, "fence", "Let a broker lead nothing until it is unfenced", Fence),
+      {"gregor broker fence 2"},
+      "The broker keeps running, and stays fenced over restarts. Others take over what they "
+      "are in sync for.");
+  AddExamples(*Add(*broker, global, "unfence", "Let a broker serve again", Unfence),
+              {"gregor broker unfence 2"}, "One that does not run serves once it is started.");
+  AddExamples(
+      *Add(*broker, global, "unregister", "Forget a broker that has gone for good", Unregister),
+      {"gregor broker unregister 2"},
+      "Only one that does not run, and has no replicas. Its id may be used again.");
+}
+
+}  // namespace gregor

@@ -1,0 +1,59 @@
+#include "client/cli/brokers.h"
+
+#include <map>
+
+namespace gregor {
+namespace {
+
+// Where the endpoint is reached: without a host, at the one that was asked.
+std::string AddressOf(const v1::Endpoint& endpoint, const std::string& server) {
+  std::string host = endpoint.host();
+  if (host.empty()) host = server.substr(0, server.rfind(':'));
+  if (host.find(':') != std::string::npos && !host.starts_with('[')) host = "[" + host + "]";
+  return host + ":" + std::to_string(endpoint.port());
+}
+
+}  // namespace
+
+std::string StateOf(const v1::Broker& broker, const BrokerState& state) {
+  if (state.fenced_by_hand()) return "fenced by hand";
+  if (broker.fenced()) return "fenced";
+  return state.stopping() ? "stopping" : "active";
+}
+
+Json BrokerRows(const v1::DescribeClusterResponse& cluster, const std::string& server) {
+  Json rows = Json::array();
+  for (int i = 0; i < cluster.brokers_size(); ++i) {
+    const v1::Broker& broker = cluster.brokers(i);
+    // A server of an earlier version tells nothing of it.
+    const BrokerState& state =
+        i < cluster.states_size() ? cluster.states(i) : BrokerState::default_instance();
+    rows.push_back(
+        {{"broker", broker.broker_id()},
+         {"state", StateOf(broker, state)},
+         {"address", AddressOf(broker.endpoint(), server)},
+         {"rack", broker.rack().empty() ? Json() : Json(broker.rack())},
+         {"version", broker.version()},
+         {"leads", state.leads()},
+         {"replicas", state.replicas()},
+         {"controller", broker.broker_id() == cluster.controller_id() ? "active" : "-"}});
+  }
+  return rows;
+}
+
+Json ListenersOf(const v1::Broker& broker, const std::string& server) {
+  Json listeners = Json::object();
+  // A protobuf map has no order of its own.
+  const std::map<std::string, v1::Endpoint> sorted(broker.listeners().begin(),
+                                                   broker.listeners().end());
+  for (const auto& [name, endpoint] : sorted) listeners[name] = AddressOf(endpoint, server);
+  return listeners;
+}
+
+const std::vector<std::string>& BrokerColumns() {
+  static const auto& columns = *new std::vector<std::string>{
+      "broker", "state", "leads", "replicas", "address", "rack", "version", "controller"};
+  return columns;
+}
+
+}  // namespace gregor

@@ -1,0 +1,27 @@
+#ifndef GREGOR_CLIENT_CLI_BROKERS_H_
+#define GREGOR_CLIENT_CLI_BROKERS_H_
+
+#include <string>
+#include <vector>
+
+#include "client/cli/output.h"
+#include "gregor/v1/cluster.pb.h"
+
+namespace gregor {
+
+// Brokers as commands show them. Thread: any.
+
+using BrokerState = v1::DescribeClusterResponse::BrokerState;
+
+// "active", "stopping", "fenced", or "fenced by hand".
+std::string StateOf(const v1::Broker& broker, const BrokerState& state);
+// A row for each broker of the answer that `server` gave.
+Json BrokerRows(const v1::DescribeClusterResponse& cluster, const std::string& server);
+// What a broker listens on, {"grpc": "host:port"}.
+Json ListenersOf(const v1::Broker& broker, const std::string& server);
+// The columns of a table of them.
+const std::vector<std::string>& BrokerColumns();
+
+}  // namespace gregor
+
+#endif  // GREGOR_CLIENT_CLI_BROKERS_H_
