@@ -10,6 +10,7 @@
 #include "controller/controller.h"
 #include "controller/format.h"
 #include "controller/image/image_store.h"
+#include "controller/image/partition_counts.h"
 #include "controller/image/replay.h"
 #include "controller/image/rows.h"
 #include "controller/image/snapshot.h"
@@ -303,6 +304,13 @@ void LargeReplayOfFence(benchmark::State& state) {
   }
 }
 BENCHMARK(LargeReplayOfFence)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
+
+// What metrics and DescribeCluster cost where the image has changed.
+void LargeCount(benchmark::State& state) {
+  const ImagePtr image = LargeImage(state.range(0));
+  for (auto _ : state) benchmark::DoNotOptimize(CountPartitions(*image, {}));
+}
+BENCHMARK(LargeCount)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace gregor

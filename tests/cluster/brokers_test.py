@@ -1,5 +1,6 @@
 """Brokers of three real nodes that come, are lost, stop, and are fenced and unregistered by hand."""
 import json
+import subprocess
 import time
 
 import pytest
@@ -44,7 +45,7 @@ def unregister(node, broker):
 
 
 def gregor(node, *arguments, code=0):
-    ran = command("--server", node.grpc, *arguments)
+    ran = command("--server", node.grpc, *arguments, stdin=subprocess.DEVNULL)
     assert ran.returncode == code, (arguments, ran.returncode, ran.stdout, ran.stderr)
     return ran
 

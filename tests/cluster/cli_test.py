@@ -365,12 +365,34 @@ def test_the_cluster_is_described(node, gregor):
     document = json.loads(gregor("--output", "json", "cluster", "describe").stdout)
     assert len(document["cluster_id"]) == 22
     assert [broker["address"] for broker in document["brokers"]] == [node.grpc]
+    assert (document["controller"], document["feature_level"]) == (1, 1)
+    assert (document["topics"], document["partitions"], document["without_leader"]) == (1, 1, 0)
     assert node.grpc in gregor("cluster", "describe").stdout
     (directory,) = json.loads(gregor("cluster", "log-dirs", "--output", "json").stdout)
     assert directory["replicas"] == 1
     assert directory["log_bytes"] > 0
     assert directory["state"] == "online"
     assert "TOPIC_NOT_FOUND" in gregor("cluster", "log-dirs", "--topic", "nope", code=1).stderr
+
+
+def test_brokers_are_listed_described_and_fenced(node, gregor):
+    gregor("topic", "create", "orders", "--partitions", "3")
+    (row,) = rows(gregor("broker", "list"))
+    assert (row["BROKER"], row["STATE"], row["LEADS"], row["REPLICAS"], row["ADDRESS"]) == ("1", "active", "3", "3", node.grpc)
+    document = json.loads(gregor("--output", "json", "broker", "describe", "1").stdout)
+    assert (document["only_in_sync"], document["log_dirs"], document["listeners"]["grpc"]) == (3, 1, node.grpc)
+    assert "grpc listener:" in gregor("broker", "describe", "1").stdout
+    refused = gregor("broker", "fence", "1", code=2, stdin=subprocess.DEVNULL)
+    assert "3 partitions" in refused.stderr and "--yes" in refused.stderr
+    assert gregor("broker", "fence", "1", "--yes").stdout == "fenced broker 1\n"
+    assert rows(gregor("broker", "list"))[0]["STATE"] == "fenced by hand"
+    assert json.loads(gregor("cluster", "describe", "--output", "json").stdout)["without_leader"] == 3
+    assert json.loads(gregor("broker", "unfence", "1", "--output", "json").stdout) == {"broker": 1, "result": "unfenced"}
+    eventually(lambda: rows(gregor("broker", "list"))[0]["STATE"] == "active")
+    assert "is running" in gregor("broker", "unregister", "1", code=2).stderr
+    for arguments in (("describe", "7"), ("fence", "7"), ("unfence", "7"), ("unregister", "7")):
+        assert "BROKER_ID_NOT_REGISTERED" in gregor("broker", *arguments, code=1).stderr
+    assert gregor("completion", "words", "brokers").stdout == "1\n"
 
 
 def test_servers_are_found_by_ipv6_too(stopped_node):
