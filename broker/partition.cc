@@ -119,6 +119,15 @@ Result<void> Partition::CheckServing(std::optional<LeaderEpoch> current_leader_e
 }
 
 Result<void> Partition::CheckAcks(const AckRule& ack) const {
+  if (metadata_.replica_count > 1) {
+    return Error(Reason::kNotEnoughReplicas,
+                 "partition " + std::to_string(id_.partition.value) + " of topic " +
+                     metadata_.topic + " is to have " + std::to_string(metadata_.replica_count) +
+                     " replicas, but brokers do not replicate yet: only this one would have what "
+                     "is written. Use a topic with replication factor 1")
+        .With("isr", "1")
+        .With("needed", std::to_string(metadata_.replica_count));
+  }
   int32_t needed = 1;
   if (ack.acks == Acks::kAll) needed = metadata_.settings->min_insync_replicas;
   if (ack.acks == Acks::kCount) {

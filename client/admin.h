@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/types.h"
-#include "client/channel.h"
+#include "client/router.h"
 #include "gregor/v1/cluster.pb.h"
 #include "gregor/v1/config.pb.h"
 #include "gregor/v1/fetch.pb.h"
@@ -18,11 +18,16 @@
 namespace gregor {
 
 // What one asks a cluster for, beside records. Every call waits for its answer, at most `timeout`,
-// and fails as Channel::Call() does. Thread: any.
+// and fails as Channel::Call() does. A node that does not answer is passed over where the call can
+// be repeated, or was certainly not done; what only the leader of a partition knows is asked there.
+// Thread: any.
 class Admin {
  public:
-  explicit Admin(std::shared_ptr<Channel> channel, Duration timeout = std::chrono::seconds(30))
-      : channel_(std::move(channel)), timeout_(timeout) {}
+  explicit Admin(std::shared_ptr<Router> router, Duration timeout = std::chrono::seconds(30))
+      : router_(std::move(router)), timeout_(timeout) {}
+  // Of the cluster that has a node at `servers` (as Router::Create() takes it).
+  explicit Admin(const std::string& servers, Duration timeout = std::chrono::seconds(30))
+      : Admin(Router::Create(servers), timeout) {}
 
   // Whether a server answers.
   Result<void> Ping() const;
@@ -80,13 +85,32 @@ class Admin {
   Result<int32_t> TransferQuorumLeadership(std::optional<int32_t> node) const;
 
  private:
-  template <typename Response>
-  Result<Response> Call(const std::string& method,
-                        const google::protobuf::MessageLite& request) const {
-    return channel_->Call<Response>(method, request, timeout_);
-  }
+  // What became of items that were sent to a broker; nullopt: done, whether well or not. An error:
+  // to be sent again, to the leader that there is then.
+  using Misdirected = std::vector<std::optional<Error>>;
+  // Sends some of the items, by their indexes, to a broker. Fails where the whole call fails.
+  using Send = std::function<Result<Misdirected>(const std::vector<size_t>&, Channel&, Duration)>;
 
-  const std::shared_ptr<Channel> channel_;
+  template <typename Response>
+  Result<Response> Read(const std::string& method,
+                        const google::protobuf::MessageLite& request) const {
+    return router_->Call<Response>(method, request, timeout_, true);
+  }
+  template <typename Response>
+  Result<Response> Write(const std::string& method,
+                         const google::protobuf::MessageLite& request) const {
+    return router_->Call<Response>(method, request, timeout_, false);
+  }
+  // Sends items, each of one of `partitions`, to their leaders, items_max in a call at most. Sends
+  // again where another broker leads now, or the leader does not answer.
+  Result<void> SendToLeaders(const std::string& topic, const std::vector<int32_t>& partitions,
+                             size_t items_max, const Send& send) const;
+  // The items by the broker to send them to; by any, where there is no leader to be found.
+  std::map<std::shared_ptr<Channel>, std::vector<size_t>> ByLeader(
+      const std::string& topic, const std::vector<int32_t>& partitions,
+      const std::vector<size_t>& items) const;
+
+  const std::shared_ptr<Router> router_;
   const Duration timeout_;
 };
 

@@ -5,6 +5,7 @@
 #include <grpcpp/impl/codegen/client_unary_call.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "client/grpc_adapter.h"
@@ -26,11 +27,24 @@ Reason ReasonByName(std::string_view name) {
   return Reason::kUnspecified;
 }
 
+// What the error says of the leader, where its other details do not.
+void AddHint(const v1::LeaderHint& hint, Error& error) {
+  const auto add = [&](const char* key, const std::string& value) {
+    if (DetailOf(error, key).empty()) error.With(key, value);
+  };
+  if (hint.has_leader_id()) add("leader_id", std::to_string(hint.leader_id()));
+  add("leader_epoch", std::to_string(hint.leader_epoch()));
+  if (hint.endpoint().port() == 0) return;
+  add("leader_host", hint.endpoint().host());
+  add("leader_port", std::to_string(hint.endpoint().port()));
+}
+
 Error ErrorOf(const google::rpc::Status& status) {
   Error error(Reason::kUnspecified, status.message());
   for (const auto& detail : status.details()) {
     google::rpc::ErrorInfo info;
     google::rpc::RetryInfo retry;
+    v1::LeaderHint hint;
     v1::WriteOutcome outcome;
     if (detail.UnpackTo(&info)) {
       error.reason = ReasonByName(info.reason());
@@ -38,6 +52,8 @@ Error ErrorOf(const google::rpc::Status& status) {
     } else if (detail.UnpackTo(&retry)) {
       error.With("retry_delay_ms", std::to_string(retry.retry_delay().seconds() * 1000 +
                                                   retry.retry_delay().nanos() / 1'000'000));
+    } else if (detail.UnpackTo(&hint)) {
+      AddHint(hint, error);
     } else if (detail.UnpackTo(&outcome)) {
       error.With("outcome", outcome.outcome() == v1::WriteOutcome::OUTCOME_NOT_APPLIED
                                 ? "NOT_APPLIED"
@@ -138,8 +154,10 @@ Error ErrorOfCall(const std::string& address, const grpc::Status& status) {
   google::rpc::Status proto;
   if (!status.error_details().empty() && proto.ParseFromString(status.error_details()))
     return ErrorOf(proto);
+  // Without a connection nothing was sent, and so says gRPC: the text is all that it gives.
+  const bool is_sent = status.error_message().rfind("failed to connect to all addresses", 0) != 0;
   const auto unknown = [&](Reason reason, const std::string& message) {
-    return Error(reason, message).With("outcome", "UNKNOWN");
+    return Error(reason, message).With("outcome", is_sent ? "UNKNOWN" : "NOT_APPLIED");
   };
   // gRPC speaks for itself: the server was not reached, or did not get to answer.
   switch (status.error_code()) {
@@ -185,6 +203,13 @@ std::string_view DetailOf(const Error& error, std::string_view key) {
     if (name == key) return value;
   }
   return {};
+}
+
+Duration RetryDelayOf(const Error& error) {
+  const std::string_view text = DetailOf(error, "retry_delay_ms");
+  int64_t milliseconds = 0;
+  std::from_chars(text.data(), text.data() + text.size(), milliseconds);
+  return std::chrono::milliseconds(milliseconds);
 }
 
 bool IsUnreachable(const Error& error) { return !DetailOf(error, kUnreachable).empty(); }

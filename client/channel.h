@@ -33,10 +33,11 @@ class Channel {
   virtual const std::string& address() const = 0;
 
   // Calls `method` ("/gregor.v1.TopicService/GetTopic") and waits. Errors carry the server's
-  // reason, message and details. Where the server did not answer they are kLeaderNotAvailable (not
-  // reachable, see IsUnreachable(): at once where the connection is refused, after
-  // connect_timeout where nothing comes back) or kCommitTimedOut (`timeout` passed), with the
-  // detail outcome=UNKNOWN.
+  // reason, message and details (of a LeaderHint: leader_id, leader_epoch, leader_host,
+  // leader_port). Where the server did not answer they are kLeaderNotAvailable (not reachable, see
+  // IsUnreachable(): at once where the connection is refused, after connect_timeout where nothing
+  // comes back) or kCommitTimedOut (`timeout` passed), with the detail outcome=UNKNOWN, or
+  // outcome=NOT_APPLIED where there was no connection to send it on.
   virtual Result<std::string> CallRaw(const std::string& method, const std::string& request,
                                       Duration timeout) = 0;
   template <typename Response>
@@ -63,6 +64,8 @@ bool IsNotApplied(const Error& error);
 // Whether the same call may succeed later: by the retry advice of its reason. Broken connections
 // are such errors.
 bool IsRetriable(const Error& error);
+// How long the server asks to be left alone.
+Duration RetryDelayOf(const Error& error);
 // A detail's value, or empty.
 std::string_view DetailOf(const Error& error, std::string_view key);
 

@@ -2,15 +2,17 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
-#include <charconv>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <utility>
 #include <vector>
 
 #include "base/thread_annotations.h"
+#include "client/consumed_item.h"
+#include "client/fetch_link.h"
 #include "client/io_loop.h"
+#include "client/route_refresh.h"
 #include "client/slot_table.h"
 #include "client/topic_watch.h"
 #include "client/wire.h"
@@ -20,35 +22,29 @@
 namespace gregor {
 namespace {
 
-constexpr char kFetchStream[] = "/gregor.v1.FetchService/FetchStream";
 constexpr char kGetTopic[] = "/gregor.v1.TopicService/GetTopic";
 constexpr char kListOffsets[] = "/gregor.v1.FetchService/ListOffsets";
 constexpr Duration kCallTimeout = std::chrono::seconds(10);
-constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
-constexpr Duration kBackoffMax = std::chrono::seconds(1);
 constexpr Duration kSlotBackoff = std::chrono::milliseconds(200);
 constexpr size_t kMessageOverhead = 64u << 10;
-constexpr size_t kQueriesMax = 5000;
 
-struct Item {
-  int32_t slot = 0;
-  Consumed consumed;
-  int64_t charged_bytes = 0;
-  std::optional<Error> error;
-};
+using Item = ConsumedItem;
 
 // The owner's thread says what to read and takes what came, under the lock. The loop's thread
-// ("consumer") holds the stream. The credit bounds what is in the queue between them.
-class StreamConsumer final : public Consumer, private IoStream::Events {
+// ("consumer") holds the streams, one to each broker that leads something that is read. The credit
+// bounds what is in the queue between them.
+class StreamConsumer final : public Consumer, private FetchLink::Host {
  public:
   explicit StreamConsumer(ConsumerOptions options)
       : options_(std::move(options)),
-        channel_(options_.channel != nullptr
-                     ? options_.channel
-                     : Channel::Connect(
-                           options_.server,
-                           {.message_bytes_max = options_.message_bytes_max + kMessageOverhead,
-                            .own_connection = true})),
+        router_(options_.router != nullptr
+                    ? options_.router
+                    : Router::Create(
+                          options_.server,
+                          {.message_bytes_max = options_.message_bytes_max + kMessageOverhead,
+                           .own_connection = true})),
+        refresh_(router_,
+                 [this](const auto& topics, const Error* error) { OnRoutes(topics, error); }),
         message_bytes_(std::min(options_.message_bytes, options_.message_bytes_max)),
         topics_(options_.topic_interval) {
     loop_ = IoLoop::Start("consumer", [this](IoLoop& loop) { return Turn(loop); });
@@ -62,7 +58,7 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     {
       const MutexLock lock(mutex_);
       Drop({topic, partition});
-      Slot slot{topic, partition, start, std::nullopt, false};
+      Slot slot{.topic = topic, .partition = partition, .start = start, .next = std::nullopt};
       // Others are looked up first, so that a broken connection does not move them.
       if (start.kind == StartPosition::Kind::kOffset) slot.next = Offset{start.value};
       AddSlot(std::move(slot));
@@ -96,8 +92,7 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
       if (queue_.empty()) return std::optional<Consumed>();
       item = std::move(queue_.front());
       queue_.pop_front();
-      credit_due_ += item.charged_bytes;
-      wake = IsCreditDue();
+      wake = ReturnCredit(item);
     }
     if (wake) loop_->Wake();
     if (item.error.has_value()) return *std::move(item.error);
@@ -106,6 +101,9 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
 
   std::optional<Error> trouble() const override {
     const MutexLock lock(mutex_);
+    for (const auto& [node, link] : links_) {
+      if (link->trouble.has_value() && slots_.HasNode(node)) return link->trouble;
+    }
     return trouble_;
   }
 
@@ -118,32 +116,49 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     lock.release();
   }
 
-  // Returned in few messages: the stream runs dry only when all of the credit is used up.
-  bool IsCreditDue() const TS_REQUIRES(mutex_) {
-    return credit_due_ * 4 >= static_cast<int64_t>(options_.credit_bytes);
+  // Returned in few messages: a stream runs dry only when all of its credit is used up.
+  int64_t CreditStep() const TS_REQUIRES(mutex_) {
+    return std::max<int64_t>(1, CreditOfAStream() / 4);
+  }
+  int64_t CreditOfAStream() const TS_REQUIRES(mutex_) {
+    return std::max<int64_t>(
+        1, static_cast<int64_t>(options_.credit_bytes / std::max<size_t>(1, stream_count_)));
+  }
+
+  // True: the loop is to be told.
+  bool ReturnCredit(const Item& item) TS_REQUIRES(mutex_) {
+    const auto link = links_.find(item.node);
+    if (link == links_.end()) return false;
+    link->second->credit_due += item.charged_bytes;
+    return link->second->credit_due >= CreditStep();
   }
 
   void AddSlot(Slot slot) TS_REQUIRES(mutex_) {
     const std::string topic = slot.topic;
     topics_.Add(topic);
     const int32_t number = slots_.Add(std::move(slot));
-    if (topics_.IdOf(topic) != nullptr) Begin(number, *slots_.Find(number));
+    if (topics_.IdOf(topic) != nullptr) Begin(number);
   }
 
   // REQUIRES: the topic's id is known, so that offsets and records are all of the same topic.
-  void Begin(int32_t number, const Slot& slot) TS_REQUIRES(mutex_) {
-    (slot.next.has_value() ? to_add_ : to_resolve_).push_back(number);
-  }
+  void Begin(int32_t number) TS_REQUIRES(mutex_) { to_place_.push_back(number); }
 
   void Drop(const SlotTable::Key& key) TS_REQUIRES(mutex_) {
+    const NodeId node = slots_.NodeOf(key);
     const auto number = slots_.Drop(key);
     if (!number.has_value()) return;
-    to_remove_.push_back(*number);
+    Remove(*number, node);
     std::erase_if(queue_, [&](const Item& item) TS_NO_ANALYSIS {
       if (item.slot != *number) return false;
-      credit_due_ += item.charged_bytes;
+      ReturnCredit(item);
       return true;
     });
+  }
+
+  // Nothing more of the slot is to come.
+  void Remove(int32_t number, NodeId node) TS_REQUIRES(mutex_) {
+    if (const auto link = links_.find(node); link != links_.end())
+      link->second->to_remove.push_back(number);
   }
 
   void Push(Item item) TS_REQUIRES(mutex_) {
@@ -155,7 +170,7 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     const Slot& slot = *slots_.Find(number);
     error.With("topic", slot.topic).With("partition", std::to_string(slot.partition.value));
     slots_.Erase(number);
-    Push({.slot = number, .consumed = {}, .charged_bytes = 0, .error = std::move(error)});
+    Push({.slot = number, .consumed = {}, .error = std::move(error)});
   }
 
   // The server gave the slot up, but may serve its partition later or elsewhere.
@@ -167,54 +182,132 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
   void EndTopic(const std::string& topic, const Error& error) TS_REQUIRES(mutex_) {
     for (Slot& slot : slots_.TakeDelayed(topic)) slots_.Add(std::move(slot));
     const auto numbers = slots_.NumbersOf(topic);
-    if (numbers.empty()) Push({.slot = 0, .consumed = {}, .charged_bytes = 0, .error = error});
+    if (numbers.empty()) Push({.slot = 0, .consumed = {}, .error = error});
     for (const int32_t number : numbers) {
-      to_remove_.push_back(number);
+      Remove(number, slots_.Find(number)->node);
       PushError(number, error);
     }
   }
 
   // --- the loop ---
 
+  // What is to be done once the lock is given back.
+  struct Action {
+    FetchLink* link = nullptr;
+    std::shared_ptr<Channel> open = nullptr;                       // a stream is to be opened here
+    std::optional<v1::FetchStreamRequest> request = std::nullopt;  // is to be written
+    std::optional<FetchLink::Lookup> lookup = std::nullopt;        // is to be asked here
+  };
+
   std::optional<MonotonicTime> Turn(IoLoop& loop) {
     if (stopping_) return std::nullopt;
     const MonotonicTime now = SystemClock().Now();
     MonotonicTime next = MonotonicTime::max();
-    std::optional<v1::FetchStreamRequest> request;
-    std::optional<Lookup> lookup;
+    std::vector<Action> actions;
     std::vector<std::string> questions;
-    bool open = false;
     {
       const MutexLock lock(mutex_);
       ReviveSlots(now);
+      if (!to_place_.empty()) PlaceSlots();
       while (const auto topic = topics_.NextQuestion(now)) questions.push_back(*topic);
-      if (!resolving_ && now >= resolve_at_) lookup = NextLookup();
-      open = stream_ == nullptr && now >= reopen_at_ && !slots_.slots().empty();
-      if (open) {
-        request = BeginStream();
-      } else if (stream_ != nullptr && !writing_ && !reopening_) {
-        request = NextRequest();
-      }
-      next = std::min(topics_.QuestionAt(), slots_.DueAt());
-      if (!to_resolve_.empty() && !resolving_) next = std::min(next, resolve_at_);
-      if (stream_ == nullptr && !open && !slots_.slots().empty()) next = std::min(next, reopen_at_);
+      for (const auto& [node, link] : links_) next = std::min(next, Decide(*link, now, actions));
+      next = std::min({next, topics_.QuestionAt(), slots_.DueAt()});
     }
     for (const std::string& topic : questions) AskFor(loop, topic);
-    if (lookup.has_value()) Resolve(loop, *std::move(lookup));
-    if (open) stream_ = &loop.Open(*channel_, kFetchStream, *this);
-    if (request.has_value()) {
-      writing_ = true;
-      stream_->Write(Slice::Own(request->SerializeAsString()));
+    for (Action& action : actions) {
+      if (action.lookup.has_value()) Resolve(loop, *action.link, *std::move(action.lookup));
+      if (action.open != nullptr) action.link->Open(loop, std::move(action.open));
+      if (action.request.has_value()) action.link->Write(*action.request);
     }
+    refresh_.Turn(loop, now);
+    return std::min(next, refresh_.NextTurn());
+  }
+
+  // What is to be done with the link now; gives when there will be something without an event.
+  MonotonicTime Decide(FetchLink& link, MonotonicTime now, std::vector<Action>& actions)
+      TS_REQUIRES(mutex_) {
+    MonotonicTime next = MonotonicTime::max();
+    if (!link.resolving && !link.to_resolve.empty()) {
+      if (now < link.resolve_at) {
+        next = link.resolve_at;
+      } else if (auto lookup = link.NextLookup(slots_, topics_)) {
+        actions.push_back({.link = &link, .lookup = std::move(lookup)});
+      }
+    }
+    if (link.CanWrite()) {
+      if (auto request = link.NextRequest(slots_, topics_, CreditStep()))
+        actions.push_back({.link = &link, .request = std::move(request)});
+    }
+    if (link.IsOpen() || !slots_.HasNode(link.node())) return next;
+    if (now < link.open_at()) return std::min(next, link.open_at());
+    auto channel = router_->ChannelTo(link.node());
+    if (channel == nullptr) {
+      link.Delay();
+      Doubt(link);
+      return std::min(next, link.open_at());
+    }
+    actions.push_back({.link = &link, .open = std::move(channel), .request = BeginStream(link)});
     return next;
+  }
+
+  // To the brokers that lead their partitions.
+  void PlaceSlots() TS_REQUIRES(mutex_) {
+    for (const int32_t number : std::exchange(to_place_, {})) {
+      Slot* const slot = slots_.Find(number);
+      if (slot == nullptr) continue;
+      const auto leader = router_->LeaderOf(slot->topic, slot->partition);
+      if (!leader.has_value()) {
+        homeless_.push_back(number);
+        refresh_.Doubt(slot->topic);
+        continue;
+      }
+      slot->node = *leader;
+      auto& link = links_[*leader];
+      FetchLink::Host& host = *this;
+      if (link == nullptr) link = std::make_unique<FetchLink>(host, *leader);
+      (slot->next.has_value() ? link->to_add : link->to_resolve).push_back(number);
+    }
+    stream_count_ = slots_.NodeCount();
+  }
+
+  // The leaders of what is read there may be others.
+  void Doubt(const FetchLink& link) TS_REQUIRES(mutex_) {
+    for (const auto& [number, slot] : slots_.slots()) {
+      if (slot.node == link.node()) refresh_.Doubt(slot.topic);
+    }
+  }
+
+  void OnRoutes(const RouteRefresh::Topics& topics, const Error* error) {
+    const MutexLock lock(mutex_);
+    if (error != nullptr) trouble_ = *error;
+    if (error != nullptr) return;
+    for (const int32_t number : std::exchange(homeless_, {})) {
+      const Slot* const slot = slots_.Find(number);
+      if (slot == nullptr) continue;
+      to_place_.push_back(number);
+      if (!router_->LeaderOf(slot->topic, slot->partition).has_value()) {
+        trouble_ = NoLeader(slot->topic, slot->partition);
+      }
+    }
+    // Where a stream is open, the broker says itself that it does not lead any more.
+    for (const auto& [number, slot] : slots_.slots()) {
+      if (slot.node.value < 0 || topics.count(slot.topic) == 0 || links_[slot.node]->IsOpen())
+        continue;
+      const auto leader = router_->LeaderOf(slot.topic, slot.partition);
+      if (leader.has_value() && *leader != slot.node) to_place_.push_back(number);
+    }
   }
 
   void AskFor(IoLoop& loop, const std::string& topic) {
     v1::GetTopicRequest request;
     request.set_topic(topic);
     request.mutable_page()->set_page_size(1);
-    loop.Call(*channel_, kGetTopic, Slice::Own(request.SerializeAsString()), kCallTimeout,
-              [this, topic](Result<Bytes> answer) { OnTopic(topic, std::move(answer)); });
+    const auto channel = router_->AnyNode();
+    loop.Call(*channel, kGetTopic, Slice::Own(request.SerializeAsString()), kCallTimeout,
+              [this, topic, channel](Result<Bytes> answer) {
+                if (!answer.ok() && IsUnreachable(answer.error())) router_->Avoid(*channel);
+                OnTopic(topic, std::move(answer));
+              });
   }
 
   void OnTopic(const std::string& topic, Result<Bytes> answer) {
@@ -227,12 +320,15 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
     if (topics_.IdOf(topic) == nullptr) return;
     for (const int32_t number : slots_.NumbersOf(topic)) {
       const Slot& slot = *slots_.Find(number);
-      if (!was_known) Begin(number, slot);
+      if (!was_known) Begin(number);
       if (slot.doubted) Retry(number, now);
     }
     for (const int32_t partition : verdict.new_partitions) {
       if (!slots_.Has({topic, PartitionIndex{partition}}))
-        AddSlot({topic, PartitionIndex{partition}, StartPosition(), std::nullopt, false});
+        AddSlot({.topic = topic,
+                 .partition = PartitionIndex{partition},
+                 .start = StartPosition(),
+                 .next = std::nullopt});
     }
   }
 
@@ -241,250 +337,156 @@ class StreamConsumer final : public Consumer, private IoStream::Events {
   }
 
   // The first request of a stream; the rest is prepared.
-  v1::FetchStreamRequest BeginStream() TS_REQUIRES(mutex_) {
-    v1::FetchStreamRequest request;
-    v1::FetchOpen& open = *request.mutable_open();
-    open.set_format(v1::RECORD_FORMAT_BATCHES);
-    open.set_client_id(options_.client_id);
-    open.set_max_batch_bytes(static_cast<int32_t>(message_bytes_));
-    open.set_min_bytes(1);
-    open.set_max_wait_ms(static_cast<int32_t>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(options_.wait_max).count()));
+  v1::FetchStreamRequest BeginStream(FetchLink& link) TS_REQUIRES(mutex_) {
     // What is in the queue counts against the credit of this stream, too, and is returned to it.
-    credit_due_ = static_cast<int64_t>(options_.credit_bytes);
-    for (const Item& item : queue_) credit_due_ -= item.charged_bytes;
-    credit_due_ = std::max<int64_t>(1, credit_due_);
-    credit_wanted_ = true;
-    to_remove_.clear();
-    to_add_.clear();
-    for (const auto& [number, slot] : slots_.slots()) {
-      if (slot.next.has_value() && !slot.doubted && topics_.IdOf(slot.topic) != nullptr)
-        to_add_.push_back(number);
-    }
-    return request;
+    int64_t credit = CreditOfAStream();
+    for (const Item& item : queue_) credit -= item.node == link.node() ? item.charged_bytes : 0;
+    link.Begin(std::max<int64_t>(1, credit), slots_, topics_);
+    return OpenFetch(options_, message_bytes_);
   }
 
-  std::optional<v1::FetchStreamRequest> NextRequest() TS_REQUIRES(mutex_) {
-    v1::FetchStreamRequest request;
-    if (credit_due_ > 0 && (credit_wanted_ || IsCreditDue())) {
-      credit_wanted_ = false;
-      request.set_credit_bytes(std::exchange(credit_due_, 0));
-      return request;
-    }
-    if (!to_remove_.empty()) {
-      request.mutable_remove()->set_slot(to_remove_.front());
-      to_remove_.pop_front();
-      return request;
-    }
-    while (!to_add_.empty()) {
-      const int32_t number = to_add_.front();
-      to_add_.pop_front();
-      const Slot* const slot = slots_.Find(number);
-      const std::string* const id = slot == nullptr ? nullptr : topics_.IdOf(slot->topic);
-      if (id != nullptr) return AddRequest(number, *slot, *id);
-    }
-    return std::nullopt;
-  }
-
-  void OnWritten() override {
-    writing_ = false;
-    if (reopening_) stream_->WritesDone();
-  }
-
-  // A question for where slots begin that were not given an offset.
-  struct Lookup {
-    v1::ListOffsetsRequest request;
-    std::vector<int32_t> numbers;  // the slots
-  };
-
-  std::optional<Lookup> NextLookup() TS_REQUIRES(mutex_) {
-    Lookup lookup;
-    while (!to_resolve_.empty() && lookup.numbers.size() < kQueriesMax) {
-      const int32_t number = to_resolve_.front();
-      to_resolve_.pop_front();
-      const Slot* const slot = slots_.Find(number);
-      if (slot == nullptr) continue;
-      *lookup.request.add_queries() = QueryOf(*slot, topics_.IdOf(slot->topic));
-      lookup.numbers.push_back(number);
-    }
-    if (lookup.numbers.empty()) return std::nullopt;
-    return lookup;
-  }
-
-  void Resolve(IoLoop& loop, Lookup lookup) {
-    resolving_ = true;
-    loop.Call(*channel_, kListOffsets, Slice::Own(lookup.request.SerializeAsString()), kCallTimeout,
-              [this, numbers = std::move(lookup.numbers)](Result<Bytes> answer) {
-                OnResolved(numbers, std::move(answer));
+  void Resolve(IoLoop& loop, FetchLink& link, FetchLink::Lookup lookup) {
+    const auto channel = router_->ChannelTo(link.node());
+    if (channel == nullptr)
+      return OnResolved(link, nullptr, lookup.numbers,
+                        Error(Reason::kLeaderNotAvailable, "the leader's address is not known"));
+    link.resolving = true;
+    loop.Call(*channel, kListOffsets, Slice::Own(lookup.request.SerializeAsString()), kCallTimeout,
+              [this, &link, channel, numbers = std::move(lookup.numbers)](Result<Bytes> answer) {
+                OnResolved(link, channel, numbers, std::move(answer));
               });
   }
 
-  void OnResolved(const std::vector<int32_t>& numbers, Result<Bytes> answer) {
+  void OnResolved(FetchLink& link, const std::shared_ptr<Channel>& channel,
+                  const std::vector<int32_t>& numbers, Result<Bytes> answer) {
     const MutexLock lock(mutex_);
-    resolving_ = false;
-    v1::ListOffsetsResponse response;
-    if (answer.ok() && (!response.ParseFromString(answer->ToString()) ||
-                        response.results_size() != static_cast<int>(numbers.size()))) {
-      answer = Error(Reason::kUnspecified, "the server's answer cannot be parsed");
-    }
-    if (!answer.ok() && IsRetriable(answer.error())) {
-      trouble_ = answer.error();
-      resolve_at_ = SystemClock().Now() + kSlotBackoff;
-      to_resolve_.insert(to_resolve_.begin(), numbers.begin(), numbers.end());
+    link.resolving = false;
+    const auto response = ParseOffsets(answer, numbers.size());
+    if (!response.ok() && IsRetriable(response.error())) {
+      link.trouble = response.error();
+      link.resolve_at = SystemClock().Now() + kSlotBackoff;
+      Doubt(link);
+      to_place_.insert(to_place_.end(), numbers.begin(), numbers.end());
       return;
     }
+    link.trouble.reset();
     for (size_t i = 0; i < numbers.size(); ++i) {
       Slot* const slot = slots_.Find(numbers[i]);
-      if (slot == nullptr) continue;
-      if (!answer.ok()) {
-        PushError(numbers[i], answer.error());
+      if (slot == nullptr || slot->node != link.node() || slot->next.has_value()) continue;
+      if (!response.ok()) {
+        PushError(numbers[i], response.error());
         continue;
       }
-      const auto& result = response.results(static_cast<int>(i));
+      const auto& result = response->results(static_cast<int>(i));
       if (result.error().code() != 0) {
-        OnSlotError(numbers[i], ErrorOfStatus(result.error()));
+        OnSlotError(link, *channel, numbers[i], ErrorOfStatus(result.error()));
       } else if (result.offset() >= 0) {
         slot->next = Offset{result.offset()};
-        to_add_.push_back(numbers[i]);
+        link.to_add.push_back(numbers[i]);
       } else {
         // No record is as young: the next one will be.
         slot->start = {StartPosition::Kind::kLatest, 0};
-        to_resolve_.push_back(numbers[i]);
+        link.to_resolve.push_back(numbers[i]);
       }
     }
   }
 
-  void OnMessage(Bytes message) override {
-    FetchDataParts parts;
-    v1::FetchData data;
-    const bool is_data = SplitFetchData(message, &parts) && data.ParseFromString(parts.head);
-    v1::FetchStreamResponse response;
-    if (!is_data && !response.ParseFromString(message.ToString())) return stream_->Cancel();
-    bool reopen = false;
-    {
-      const MutexLock lock(mutex_);
-      trouble_.reset();
-      backoff_ = kBackoffMin;
-      if (is_data) return OnData(data, std::move(parts.payload));
-      const size_t message_bytes = message_bytes_;
-      if (response.has_event()) OnEvent(response.event());
-      // Nothing is lost with a stream: the next one goes on where it was.
-      reopen = response.has_draining() || message_bytes_ != message_bytes;
-    }
-    if (!reopen || std::exchange(reopening_, true)) return;
-    if (!writing_) stream_->WritesDone();
+  void Heard(FetchLink& link) TS_REQUIRES(mutex_) {
+    trouble_.reset();
+    link.trouble.reset();
+    link.ResetBackoff();
   }
 
-  void OnData(const v1::FetchData& data, Bytes payload) TS_REQUIRES(mutex_) {
+  void OnResponse(FetchLink& link, const v1::FetchStreamResponse& response) override {
+    const MutexLock lock(mutex_);
+    Heard(link);
+    const size_t message_bytes = message_bytes_;
+    if (response.has_event()) OnEvent(link, response.event());
+    // Nothing is lost with a stream: the next one goes on where it was.
+    if (response.has_draining() || message_bytes_ != message_bytes) link.Reopen();
+  }
+
+  void OnData(FetchLink& link, const v1::FetchData& data, Bytes payload) override {
+    const MutexLock lock(mutex_);
+    Heard(link);
     Slot* const found = slots_.Find(data.slot());
-    if (found == nullptr) {
-      credit_due_ += data.charged_bytes();
+    if (found == nullptr || found->node != link.node()) {
+      link.credit_due += data.charged_bytes();
       return;
     }
-    Slot& slot = *found;
-    Item item{.slot = data.slot(),
-              .consumed = {.topic = slot.topic,
-                           .partition = slot.partition,
-                           .batches = std::move(payload),
-                           .from = *slot.next,
-                           .next_offset = Offset{data.next_offset()},
-                           .high_watermark = Offset{data.high_watermark()},
-                           .caught_up = data.next_offset() >= data.high_watermark()},
-              .charged_bytes = data.charged_bytes(),
-              .error = std::nullopt};
-    slot.next = item.consumed.next_offset;
-    Push(std::move(item));
+    Push(TakeData(*found, data, std::move(payload)));
   }
 
-  void OnEvent(const v1::FetchEvent& event) TS_REQUIRES(mutex_) {
+  void OnEvent(FetchLink& link, const v1::FetchEvent& event) TS_REQUIRES(mutex_) {
     Slot* const found = slots_.Find(event.slot());
-    if (found == nullptr) return;
-    Slot& slot = *found;
+    if (found == nullptr || found->node != link.node()) return;
     if (event.has_error()) {
-      OnSlotError(event.slot(), ErrorOfStatus(event.error()));
+      OnSlotError(link, *link.channel(), event.slot(), ErrorOfStatus(event.error()));
     } else if (event.event_case() == v1::FetchEvent::kCaughtUpAt) {
-      const Offset end{event.caught_up_at()};
-      Item item{.slot = event.slot(),
-                .consumed = {.topic = slot.topic,
-                             .partition = slot.partition,
-                             .batches = {},
-                             .from = end,
-                             .next_offset = end,
-                             .high_watermark = end,
-                             .caught_up = true},
-                .charged_bytes = 0,
-                .error = std::nullopt};
-      slot.next = end;
-      Push(std::move(item));
+      Push(TakeEnd(*found, event.slot(), Offset{event.caught_up_at()}));
     } else {
       Retry(event.slot(), SystemClock().Now());
     }
   }
 
-  void OnSlotError(int32_t number, Error error) TS_REQUIRES(mutex_) {
-    if (error.reason == Reason::kFetchTooSmall && Enlarge(error)) return;
+  void OnSlotError(FetchLink& link, const Channel& from, int32_t number, Error error)
+      TS_REQUIRES(mutex_) {
+    if (const size_t bytes = MessageBytesFor(error, options_.message_bytes_max);
+        bytes > message_bytes_) {
+      message_bytes_ = bytes;
+      return;
+    }
     if (error.reason == Reason::kUnknownTopicId || error.reason == Reason::kInconsistentTopicId) {
       Slot& slot = *slots_.Find(number);
       slot.doubted = true;
       return topics_.Doubt(slot.topic);
     }
     if (!IsRetriable(error)) return PushError(number, std::move(error));
-    trouble_ = std::move(error);
-    Retry(number, SystemClock().Now());
+    link.trouble = error;
+    Slot slot = *slots_.Find(number);
+    if (!router_->LearnFrom(error, slot.topic, slot.partition, from)) {
+      refresh_.Doubt(slot.topic);
+      return Retry(number, SystemClock().Now());
+    }
+    link.trouble.reset();
+    // With another number: what still comes of the old one is old.
+    slots_.Erase(number);
+    slot.node = NodeId{-1};
+    AddSlot(std::move(slot));
+    // The leader has another address than the one where it was looked for.
+    if (router_->ChannelTo(link.node()) != link.channel()) link.Reopen();
   }
 
-  // The stream is to be opened anew for messages as large as the batch that did not fit; false: too
-  // large.
-  bool Enlarge(const Error& error) TS_REQUIRES(mutex_) {
-    const std::string_view text = DetailOf(error, "needed_bytes");
-    size_t needed = 0;
-    std::from_chars(text.data(), text.data() + text.size(), needed);
-    if (needed <= message_bytes_ || needed > options_.message_bytes_max) return false;
-    message_bytes_ = std::min(std::bit_ceil(needed), options_.message_bytes_max);
-    return true;
-  }
-
-  void OnClosed(Result<void> end) override {
+  void OnClosed(FetchLink& link, const Result<void>& end) override {
     const MutexLock lock(mutex_);
-    stream_ = nullptr;
-    writing_ = false;
-    reopen_at_ = SystemClock().Now() + backoff_;
-    backoff_ = std::min(kBackoffMax, 2 * backoff_);
-    if (std::exchange(reopening_, false) || end.ok()) return;
+    if (end.ok()) return;
+    Doubt(link);
     if (IsRetriable(end.error())) {
-      trouble_ = end.error();
+      link.trouble = end.error();
       return;
     }
     slots_.Clear();
     topics_.Clear();
-    to_resolve_.clear();
-    Push({.slot = 0, .consumed = {}, .charged_bytes = 0, .error = end.error()});
+    Push({.slot = 0, .consumed = {}, .error = end.error()});
   }
 
   const ConsumerOptions options_;
-  const std::shared_ptr<Channel> channel_;
+  const std::shared_ptr<Router> router_;
   std::atomic<bool> stopping_{false};
 
   // Of the loop's thread.
-  IoStream* stream_ = nullptr;
-  bool writing_ = false;
-  bool resolving_ = false;
-  bool reopening_ = false;  // we are done with the stream
+  RouteRefresh refresh_;
   size_t message_bytes_;
-  Duration backoff_ = kBackoffMin;
-  MonotonicTime reopen_at_ = MonotonicTime::min();
-  MonotonicTime resolve_at_ = MonotonicTime::min();
 
   mutable Mutex mutex_;
   std::condition_variable arrived_;
   SlotTable slots_ TS_GUARDED_BY(mutex_);
   TopicWatch topics_ TS_GUARDED_BY(mutex_);
-  std::deque<int32_t> to_resolve_ TS_GUARDED_BY(mutex_);
-  std::deque<int32_t> to_add_ TS_GUARDED_BY(mutex_);
-  std::deque<int32_t> to_remove_ TS_GUARDED_BY(mutex_);
+  std::map<NodeId, std::unique_ptr<FetchLink>> links_ TS_GUARDED_BY(mutex_);
+  size_t stream_count_ TS_GUARDED_BY(mutex_) = 1;
+  std::deque<int32_t> to_place_ TS_GUARDED_BY(mutex_);  // slots whose broker is to be chosen
+  std::deque<int32_t> homeless_ TS_GUARDED_BY(mutex_);  // those for which there is none
   std::deque<Item> queue_ TS_GUARDED_BY(mutex_);
-  int64_t credit_due_ TS_GUARDED_BY(mutex_) = 0;      // to be returned to the server
-  bool credit_wanted_ TS_GUARDED_BY(mutex_) = false;  // however little it is
   std::optional<Error> trouble_ TS_GUARDED_BY(mutex_);
   std::unique_ptr<IoLoop> loop_;  // last: its thread uses all of the above
 };

@@ -8,7 +8,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/types.h"
-#include "client/channel.h"
+#include "client/router.h"
 
 namespace gregor {
 
@@ -20,11 +20,11 @@ struct StartPosition {
 };
 
 struct ConsumerOptions {
-  std::string server = "127.0.0.1:9094";
+  std::string server = "127.0.0.1:9094";  // or several addresses, with commas between
   std::string client_id;
-  // A connection to share with others; it takes messages of message_bytes_max and 64 KiB more.
-  // None: one of its own, to `server`.
-  std::shared_ptr<Channel> channel;
+  // Connections to share with others; they take messages of message_bytes_max and 64 KiB more.
+  // None: its own, to the cluster of `server`.
+  std::shared_ptr<Router> router;
   size_t credit_bytes = 8u << 20;  // what may be on its way or wait for Poll()
   // Size of a message at first. It grows to the size of a batch that needs more, up to the maximum;
   // a batch beyond it fails with kFetchTooSmall.
@@ -45,11 +45,11 @@ struct Consumed {
   bool caught_up = false;  // nothing more was there when this was sent
 };
 
-// Reads partitions from given positions on, following them; goes on where it was when the
-// connection breaks, for as long as it lives. It stays with the topic that is there when its first
-// partition is assigned, until none is assigned any more: where that is deleted, all its partitions
-// fail with kUnknownTopicId, also if it was created anew. Thread: its owner's; the network's is
-// "consumer".
+// Reads partitions from given positions on, each from the broker that leads it, following them;
+// goes on where it was when a connection breaks or another broker leads, for as long as it lives.
+// It stays with the topic that is there when its first partition is assigned, until none is
+// assigned any more: where that is deleted, all its partitions fail with kUnknownTopicId, also if
+// it was created anew. Thread: its owner's; the network's is "consumer".
 class Consumer {
  public:
   static std::unique_ptr<Consumer> Create(ConsumerOptions options);

@@ -6,18 +6,19 @@
 #include <condition_variable>
 #include <utility>
 
-#include "base/random.h"
 #include "base/thread_annotations.h"
 #include "client/accumulator.h"
 #include "client/admin.h"
 #include "client/io_loop.h"
+#include "client/produce_link.h"
 #include "client/producer_core.h"
+#include "client/route_refresh.h"
+#include "client/router.h"
 #include "gregor/v1/produce.pb.h"
 
 namespace gregor {
 namespace {
 
-constexpr char kProduceStream[] = "/gregor.v1.ProduceService/ProduceStream";
 constexpr char kInitProducer[] = "/gregor.v1.ProduceService/InitProducer";
 constexpr Duration kCallTimeout = std::chrono::seconds(10);
 constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
@@ -27,18 +28,14 @@ constexpr Duration kExpiryTick = std::chrono::milliseconds(250);
 // has lingered for so much less may go: on average they go in time.
 constexpr Duration kEarly = std::chrono::microseconds(500);
 
-v1::Acks ToProto(ClientAcks acks) {
-  switch (acks) {
-    case ClientAcks::kAll:
-      return v1::ACKS_ALL;
-    case ClientAcks::kCount:
-      return v1::ACKS_COUNT;
-    case ClientAcks::kLeader:
-      return v1::ACKS_LEADER;
-    case ClientAcks::kNone:
-      return v1::ACKS_NONE;
-  }
-  return v1::ACKS_ALL;
+// The link of partitions whose leader is not known: it never carries anything.
+constexpr ProducerCore::Link kNowhere = 0;
+// A broker that has not answered for so long while it should may not lead any more.
+constexpr Duration kSilenceMax = std::chrono::seconds(2);
+
+bool IsAboutLeader(Reason reason) {
+  return reason == Reason::kNotLeader || reason == Reason::kLeaderNotAvailable ||
+         reason == Reason::kFencedLeaderEpoch || reason == Reason::kUnknownLeaderEpoch;
 }
 
 ProducerCore::Session SessionOf(const v1::InitProducerResponse& response) {
@@ -47,18 +44,21 @@ ProducerCore::Session SessionOf(const v1::InitProducerResponse& response) {
 }
 
 // Callers' threads fill the accumulator; the rest belongs to the loop's thread ("producer"): the
-// core decides, the stream carries.
-class StreamProducer final : public Producer, private IoStream::Events {
+// core decides, links carry what it sends to the brokers, and the router knows which one leads.
+class StreamProducer final : public Producer, private ProduceLink::Host {
  public:
-  StreamProducer(ProducerOptions options, std::shared_ptr<Channel> channel,
+  StreamProducer(ProducerOptions options, std::shared_ptr<Router> router,
                  ProducerCore::Session session, OnDelivery on_delivery)
       : options_(std::move(options)),
         on_delivery_(std::move(on_delivery)),
-        channel_(std::move(channel)),
+        router_(std::move(router)),
+        refresh_(router_,
+                 [this](const auto& topics, const Error* error) { OnRoutes(topics, error); }),
         core_({.idempotent = session.id != kNoProducerId,
                .retry_unknown = options_.retry_unknown,
                .delivery_timeout = options_.delivery_timeout,
-               .in_flight_bytes_max = options_.in_flight_bytes_max},
+               .in_flight_bytes_max = options_.in_flight_bytes_max,
+               .is_new_topic = [this](const std::string& topic) { return router_->IsNew(topic); }},
               session),
         accumulator_({.batch_bytes = options_.batch_bytes,
                       .memory_bytes = options_.memory_bytes,
@@ -95,14 +95,6 @@ class StreamProducer final : public Producer, private IoStream::Events {
   }
 
  private:
-  enum class State : uint8_t {
-    kClosed,      // no stream; it is opened at reopen_at_
-    kOpening,     // waits for the broker's `opened`
-    kOpen,        // carries frames
-    kEnding,      // carries answers only
-    kNewSession,  // no stream; a producer id was asked for
-  };
-
   // --- callers ---
 
   // Asks for a topic's partitions and limit. What is known already stays good enough while the
@@ -127,11 +119,12 @@ class StreamProducer final : public Producer, private IoStream::Events {
   }
 
   Result<Accumulator::TopicInfo> AskForTopic(const std::string& name) {
-    const Admin admin(channel_);
+    const Admin admin(router_);
     Accumulator::TopicInfo info;
     ASSIGN_OR_RETURN(info.partition_count, admin.PartitionCount(name));
     if (info.partition_count <= 0)
       return Error(Reason::kUnspecified, "the server gives topic \"" + name + "\" no partitions");
+    RETURN_IF_ERROR(router_->AskForTopic(name, kCallTimeout));
     info.batch_bytes_max = ProduceRules().batch_bytes_max;
     const auto limit = admin.TopicConfig(name, "max.message.bytes");
     if (!limit.ok()) {
@@ -148,153 +141,235 @@ class StreamProducer final : public Producer, private IoStream::Events {
 
   std::optional<MonotonicTime> Turn(IoLoop& loop) {
     if (stopping_) return std::nullopt;
-    MonotonicTime now = SystemClock().Now();
+    const MonotonicTime now = SystemClock().Now();
     if (now >= next_expiry_) Expire(now);
     if (core_.NeedsSession()) BeginSession(loop, now);
-    if (MayOpen() && now >= reopen_at_) OpenStream(loop);
-    while (state_ == State::kOpen && !writing_ && SendNext(now)) {
+    refresh_.Turn(loop, now);
+    for (const auto& link : links_) {
+      if (!MayOpen() || !link->IsDue(now)) continue;
+      const auto channel = router_->ChannelTo(link->node());
+      if (channel != nullptr && IsUsed(*link)) {
+        link->Open(loop, channel, OpenProduce(options_, core_.session()));
+      } else {
+        link->Rest();
+        Doubt(*link);
+      }
     }
+    if (!core_.fatal().has_value()) SendAll(now);
     Report();
     return NextTurn(now);
   }
 
   MonotonicTime NextTurn(MonotonicTime now) {
-    const bool sending = state_ == State::kOpen && !writing_ && core_.HasRoom();
+    const bool sending = IsTaking();
     MonotonicTime next = accumulator_.Sleep(sending, !core_.InFlight());
     if (next != MonotonicTime::min()) next -= kEarly;
-    if (sending) next = std::min(next, core_.RetryTime());
-    if (MayOpen()) next = std::min(next, reopen_at_);
     if (core_.fatal().has_value()) return next;
-    if (state_ != State::kOpen || core_.HasBatches()) next = std::min(next, next_expiry_);
+    for (const auto& link : links_) {
+      if (IsReady(*link)) next = std::min(next, core_.RetryTime(link->number()));
+      if (MayOpen()) next = std::min(next, link->DueAt());
+    }
+    next = std::min(next, refresh_.NextTurn());
+    const bool is_waiting = !homeless_later_.empty() || core_.HasBatches() ||
+                            std::any_of(links_.begin(), links_.end(),
+                                        [](const auto& link) { return link->IsBlocking(); });
+    if (is_waiting) next = std::min(next, next_expiry_);
+    if (core_.NeedsSession() && !asking_ && AreClosed()) next = std::min(next, ask_at_);
     return next;
   }
 
-  bool MayOpen() const { return state_ == State::kClosed && !core_.fatal().has_value(); }
+  bool MayOpen() const { return !core_.fatal().has_value() && !core_.NeedsSession() && !asking_; }
+  bool IsReady(const ProduceLink& link) const {
+    return link.CanWrite() && core_.HasRoom(link.number());
+  }
+  // Whether batches can be taken: there is a link for them, or there may be one.
+  bool IsTaking() const {
+    return links_.size() < router_->BrokerCount() || links_.empty() ||
+           std::any_of(links_.begin(), links_.end(),
+                       [&](const auto& link) { return IsReady(*link) || link->IsResting(); });
+  }
+  bool AreClosed() const {
+    return std::all_of(links_.begin(), links_.end(),
+                       [](const auto& link) { return link->IsClosed(); });
+  }
+  bool IsUsed(const ProduceLink& link) const {
+    const auto partitions = core_.partitions();
+    return std::any_of(partitions.begin(), partitions.end(),
+                       [&](const auto* each) { return core_.LinkOf(*each) == link.number(); });
+  }
 
-  // Writes the next frame; false: there is none.
-  bool SendNext(MonotonicTime now) {
-    auto frame = core_.NextFrame(now);
-    if (!frame.has_value() && core_.HasRoom()) {
-      accumulator_.Unblock(core_.TakeUnblocked());
-      auto batch = accumulator_.Take(
-          now + kEarly, !core_.InFlight(),
-          [this](const ProducerPartition& partition) { return core_.CanTake(partition); });
-      if (!batch.has_value()) return false;
-      core_.Add(*std::move(batch));
-      frame = core_.NextFrame(now);
+  // Writes what can be written: what the core has, then what callers have filled meanwhile.
+  void SendAll(MonotonicTime now) {
+    while (true) {
+      Accumulator::Partitions unblocked = core_.TakeUnblocked();
+      for (const auto& link : links_) {
+        if (!IsReady(*link)) continue;
+        if (const auto frame = core_.NextFrame(now, link->number())) {
+          link->Write(*frame);
+        } else if (const auto* const partition = link->Unblock()) {
+          unblocked.push_back(partition);
+        }
+      }
+      const bool again = !unblocked.empty();
+      accumulator_.Unblock(unblocked);
+      std::optional<FilledBatch> batch;
+      if (IsTaking()) {
+        batch = accumulator_.Take(
+            now + kEarly, !core_.InFlight(),
+            [this](const ProducerPartition& partition) { return CanTake(partition); });
+      }
+      if (batch.has_value()) core_.Add(*std::move(batch));
+      if (!batch.has_value() && !FindHomes() && !again) return;
     }
-    if (!frame.has_value()) return false;
-    writing_ = true;
-    stream_->Write(*frame);
+  }
+
+  // Whether a batch of the partition would be written at once. Those that are not are kept where
+  // they are looked for when something changes.
+  bool CanTake(const ProducerPartition& partition) {
+    if (!core_.CanTake(partition)) return false;  // the core says when
+    const ProducerCore::Link number = core_.LinkOf(partition);
+    if (number == kNowhere) {
+      homeless_.push_back(&partition);
+      return false;
+    }
+    ProduceLink& link = *links_[number - 1];
+    if (IsReady(link)) return true;
+    link.Block(partition);
+    link.WakeUp();
+    return false;
+  }
+
+  // Links for partitions that have none; true: some have one now, and are not blocked any more.
+  bool FindHomes() {
+    Accumulator::Partitions found;
+    for (const ProducerPartition* const partition : std::exchange(homeless_, {})) {
+      if (Route(*partition)) {
+        found.push_back(partition);
+      } else {
+        homeless_later_.push_back(partition);
+        refresh_.Doubt(partition->topic);
+      }
+    }
+    accumulator_.Unblock(found);
+    return !found.empty();
+  }
+
+  // To the link of its leader, if that is known.
+  bool Route(const ProducerPartition& partition) {
+    const auto leader = router_->LeaderOf(partition.topic, partition.index);
+    if (!leader.has_value()) return false;
+    auto link = std::find_if(links_.begin(), links_.end(),
+                             [&](const auto& each) { return each->node() == *leader; });
+    if (link == links_.end()) {
+      ProduceLink::Host& host = *this;
+      links_.push_back(std::make_unique<ProduceLink>(host, links_.size() + 1, *leader));
+      link = links_.end() - 1;
+    }
+    (*link)->WakeUp();
+    core_.SetLink(partition, (*link)->number());
     return true;
   }
 
-  void OpenStream(IoLoop& loop) {
-    v1::ProduceStreamRequest request;
-    v1::ProduceOpen& open = *request.mutable_open();
-    open.set_acks(ToProto(options_.acks));
-    if (options_.acks == ClientAcks::kCount) open.set_acks_count(options_.acks_count);
-    open.set_client_id(options_.client_id);
-    const ProducerCore::Session& session = core_.session();
-    if (session.id != kNoProducerId) {
-      open.mutable_producer()->set_producer_id(session.id.value);
-      open.mutable_producer()->set_producer_epoch(session.epoch.value);
+  // --- what happens on links ---
+
+  void OnRoutes(const RouteRefresh::Topics& topics, const Error* error) {
+    route_trouble_ = error == nullptr ? std::nullopt : std::optional<Error>(*error);
+    if (error != nullptr) return;
+    for (const ProducerPartition* const partition : core_.partitions()) {
+      if (topics.count(partition->topic) == 0 || Route(*partition)) continue;
+      if (core_.LinkOf(*partition) == kNowhere) continue;
+      // Its leader is gone. It may come back, or there is another one soon.
+      route_trouble_ = NoLeader(partition->topic, partition->index);
+      if (links_[core_.LinkOf(*partition) - 1]->IsResting()) refresh_.Doubt(partition->topic);
     }
-    open.set_max_in_flight_bytes(static_cast<int64_t>(options_.in_flight_bytes_max));
-    state_ = State::kOpening;
-    stream_ = &loop.Open(*channel_, kProduceStream, *this);
-    writing_ = true;
-    stream_->Write(Slice::Own(request.SerializeAsString()));
+    for (const ProducerPartition* const partition : std::exchange(homeless_later_, {})) {
+      homeless_.push_back(partition);
+      if (!router_->LeaderOf(partition->topic, partition->index).has_value())
+        route_trouble_ = NoLeader(partition->topic, partition->index);
+    }
+    // Who does not answer any more may not know yet that others lead now.
+    const MonotonicTime now = SystemClock().Now();
+    for (const auto& link : links_) {
+      if (link->IsSilentSince(now - kSilenceMax) && core_.HasStrays(link->number()))
+        link->Break(Error(Reason::kLeaderNotAvailable, "the broker does not answer any more"));
+    }
   }
 
-  void OnWritten() override {
-    writing_ = false;
-    if (state_ == State::kEnding) stream_->WritesDone();
+  // The leaders of what goes to the link may be others.
+  void Doubt(const ProduceLink& link) {
+    for (const ProducerPartition* const partition : core_.partitions()) {
+      if (core_.LinkOf(*partition) == link.number()) refresh_.Doubt(partition->topic);
+    }
   }
 
-  void OnMessage(Bytes message) override {
-    v1::ProduceStreamResponse response;
-    const Slice flat = message.Flatten();
-    if (!response.ParseFromArray(flat.data(), static_cast<int>(flat.size())))
-      return Break(Error(Reason::kUnspecified, "the server's answer cannot be parsed"));
+  void OnAnswer(ProduceLink& link, const v1::ProduceStreamResponse& response) override {
     switch (response.message_case()) {
       case v1::ProduceStreamResponse::kAck: {
-        const auto taken =
-            core_.OnAck(response.ack().frame_id(), Offset{response.ack().base_offset()});
-        if (!taken.ok()) Break(taken.error());
+        const auto taken = core_.OnAck(response.ack().frame_id(),
+                                       Offset{response.ack().base_offset()}, link.number());
+        if (!taken.ok()) link.Break(taken.error());
         return;
       }
       case v1::ProduceStreamResponse::kError:
-        core_.OnError(response.error().frame_id(), ErrorOfStatus(response.error().status()),
-                      SystemClock().Now());
-        if (core_.fatal().has_value()) Stop(*core_.fatal());
-        return;
+        return OnFrameError(link, response.error().frame_id(),
+                            ErrorOfStatus(response.error().status()));
       case v1::ProduceStreamResponse::kOpened:
-        if (state_ == State::kOpening) state_ = State::kOpen;
-        backoff_ = kBackoffMin;
         core_.OnOpened();
-        return SetWindow(response.opened().window());
+        return SetWindow(link, response.opened().window());
       case v1::ProduceStreamResponse::kWindow:
-        return SetWindow(response.window());
-      case v1::ProduceStreamResponse::kDraining:
-        return End();
+        return SetWindow(link, response.window());
       default:
         return;  // informational
     }
   }
 
-  void SetWindow(const v1::ProduceWindow& window) {
-    core_.OnWindow(window.max_in_flight_bytes(), window.max_in_flight_frames());
+  void SetWindow(const ProduceLink& link, const v1::ProduceWindow& window) {
+    core_.OnWindow(window.max_in_flight_bytes(), window.max_in_flight_frames(), link.number());
   }
 
-  // No more frames on this stream; it ends once those on it are answered.
-  void End() {
-    if (state_ != State::kOpen) return;
-    state_ = State::kEnding;
-    if (!writing_) stream_->WritesDone();
+  void OnFrameError(ProduceLink& link, int64_t frame_id, const Error& error) {
+    const auto* const partition =
+        core_.OnError(frame_id, error, SystemClock().Now(), link.number());
+    if (core_.fatal().has_value()) return Stop(*core_.fatal());
+    if (partition == nullptr || !IsAboutLeader(error.reason)) return;
+    if (!router_->LearnFrom(error, partition->topic, partition->index, *link.channel()))
+      return refresh_.Doubt(partition->topic);
+    Route(*partition);
+    // The leader has another address than the one where it was looked for.
+    if (core_.LinkOf(*partition) == link.number() &&
+        router_->ChannelTo(link.node()) != link.channel())
+      link.Break(error);
   }
 
-  void Break(const Error& error) {
-    broken_ = error;
-    state_ = State::kEnding;
-    stream_->Cancel();
-  }
-
-  void OnClosed(Result<void> end) override {
-    stream_ = nullptr;
-    writing_ = false;
-    state_ = State::kClosed;
-    const MonotonicTime now = SystemClock().Now();
-    if (broken_.has_value()) end = *std::exchange(broken_, std::nullopt);
-    if (std::exchange(on_purpose_, false)) end = Result<void>();
-    core_.OnBroken(end.ok() ? nullptr : &end.error());
-    reopen_at_ = now + backoff_;
-    next_expiry_ = now;  // what was stuck on the stream can be given up now
-    backoff_ = std::min(kBackoffMax, 2 * backoff_);
-    if (end.ok() || IsRetriable(end.error()) || end.error().reason == Reason::kBatchTooLarge ||
-        end.error().reason == Reason::kInvalidProducerEpoch)
+  void OnClosed(ProduceLink& link, const Error* error) override {
+    core_.OnBroken(error, link.number());
+    next_expiry_ = SystemClock().Now();  // what was stuck on the stream can be given up now
+    if (error == nullptr) return;
+    Doubt(link);
+    if (IsRetriable(*error) || error->reason == Reason::kBatchTooLarge ||
+        error->reason == Reason::kInvalidProducerEpoch)
       return;
-    Stop(end.error());
+    Stop(*error);
   }
 
   // A new producer id, once nothing of the old one is open.
   void BeginSession(IoLoop& loop, MonotonicTime now) {
-    if (state_ == State::kOpen || state_ == State::kOpening) {
-      state_ = State::kEnding;
-      on_purpose_ = true;
-      stream_->Cancel();
-    }
-    if (state_ != State::kClosed || now < reopen_at_) return;
-    state_ = State::kNewSession;
+    for (const auto& link : links_) link->CloseOnPurpose();
+    if (!AreClosed() || asking_ || now < ask_at_) return;
+    asking_ = true;
     const Bytes request = Slice::Own(v1::InitProducerRequest().SerializeAsString());
-    loop.Call(*channel_, kInitProducer, request, kCallTimeout, [this](Result<Bytes> answer) {
-      state_ = State::kClosed;
-      reopen_at_ = SystemClock().Now() + backoff_;
-      backoff_ = std::min(kBackoffMax, 2 * backoff_);
+    const auto channel = router_->AnyNode();
+    loop.Call(*channel, kInitProducer, request, kCallTimeout, [this, channel](Result<Bytes> got) {
+      asking_ = false;
+      ask_at_ = SystemClock().Now() + ask_backoff_;
+      ask_backoff_ = std::min(kBackoffMax, 2 * ask_backoff_);
       v1::InitProducerResponse response;
-      if (answer.ok() && response.ParseFromString(answer->ToString()))
+      if (got.ok() && response.ParseFromString(got->ToString())) {
+        ask_backoff_ = kBackoffMin;
         return core_.BeginSession(SessionOf(response));
-      if (!answer.ok() && !IsRetriable(answer.error())) Stop(answer.error());
+      }
+      router_->Avoid(*channel);
+      if (!got.ok() && !IsRetriable(got.error())) Stop(got.error());
     });
   }
 
@@ -302,12 +377,17 @@ class StreamProducer final : public Producer, private IoStream::Events {
 
   void Expire(MonotonicTime now) {
     next_expiry_ = now + kExpiryTick;
-    if (core_.Expire(now) && stream_ != nullptr && !broken_.has_value())
-      Break(Error(Reason::kCommitTimedOut, "the server did not answer in time")
-                .With("outcome", "UNKNOWN"));
+    core_.Expire(now, kNowhere);
+    for (const auto& link : links_) {
+      if (link->IsSilentSince(now - kSilenceMax) && core_.InFlight(link->number())) Doubt(*link);
+      if (core_.Expire(now, link->number()))
+        link->Break(Error(Reason::kCommitTimedOut, "the server did not answer in time")
+                        .With("outcome", "UNKNOWN"));
+    }
     for (FilledBatch& batch : accumulator_.TakeOlderThan(now - options_.delivery_timeout)) {
       std::string why = "not sent within the delivery timeout";
-      if (core_.trouble().has_value()) why += ": " + core_.trouble()->message;
+      const auto& trouble = core_.trouble().has_value() ? core_.trouble() : route_trouble_;
+      if (trouble.has_value()) why += ": " + trouble->message;
       core_.Fail(std::move(batch),
                  Error(Reason::kCommitTimedOut, why).With("outcome", "NOT_APPLIED"));
     }
@@ -317,8 +397,7 @@ class StreamProducer final : public Producer, private IoStream::Events {
   void Stop(const Error& error) {
     core_.FailAll(error);
     for (FilledBatch& batch : accumulator_.Stop(error)) core_.Fail(std::move(batch), error);
-    if (stream_ != nullptr) stream_->Cancel();
-    state_ = State::kEnding;
+    for (const auto& link : links_) link->CloseOnPurpose();
   }
 
   void Report() {
@@ -326,7 +405,8 @@ class StreamProducer final : public Producer, private IoStream::Events {
     for (const std::string& topic : core_.TakeOutdatedTopics()) accumulator_.ForgetTopic(topic);
     {
       const MutexLock lock(mutex_);
-      if (trouble_.has_value() || core_.trouble().has_value()) trouble_ = core_.trouble();
+      const auto& trouble = core_.trouble().has_value() ? core_.trouble() : route_trouble_;
+      if (trouble_.has_value() || trouble.has_value()) trouble_ = trouble;
     }
     for (const ProducerOutcome& outcome : core_.TakeOutcomes()) {
       const Error* const error = outcome.error.has_value() ? &*outcome.error : nullptr;
@@ -351,17 +431,20 @@ class StreamProducer final : public Producer, private IoStream::Events {
 
   const ProducerOptions options_;
   const OnDelivery on_delivery_;
-  const std::shared_ptr<Channel> channel_;
+  const std::shared_ptr<Router> router_;
 
   // Of the loop's thread.
+  RouteRefresh refresh_;
   ProducerCore core_;
-  State state_ = State::kClosed;
-  IoStream* stream_ = nullptr;
-  bool writing_ = false;
-  std::optional<Error> broken_;  // why we broke the stream
-  bool on_purpose_ = false;      // we ended it without a reason to complain
-  MonotonicTime reopen_at_ = MonotonicTime::min();
-  Duration backoff_ = kBackoffMin;
+  std::vector<std::unique_ptr<ProduceLink>> links_;  // of the core's link i+1: 0 is kNowhere
+  // Partitions that were passed over since their leader is not known: to be looked for now, and
+  // when there is news.
+  std::deque<const ProducerPartition*> homeless_;
+  std::deque<const ProducerPartition*> homeless_later_;
+  std::optional<Error> route_trouble_;
+  bool asking_ = false;  // for a producer id
+  MonotonicTime ask_at_ = MonotonicTime::min();
+  Duration ask_backoff_ = kBackoffMin;
   MonotonicTime next_expiry_ = MonotonicTime::min();
 
   Accumulator accumulator_;
@@ -378,18 +461,18 @@ class StreamProducer final : public Producer, private IoStream::Events {
 Result<std::unique_ptr<Producer>> Producer::Create(ProducerOptions options,
                                                    OnDelivery on_delivery) {
   if (options.acks == ClientAcks::kNone) options.idempotent = false;
-  auto channel = Channel::Connect(options.server, {.own_connection = true});
+  auto router = Router::Create(options.server, {.own_connection = true});
   ProducerCore::Session session;
   if (options.idempotent) {
     ASSIGN_OR_RETURN(const auto response,
-                     channel->Call<v1::InitProducerResponse>(
-                         kInitProducer, v1::InitProducerRequest(), kCallTimeout));
+                     router->Call<v1::InitProducerResponse>(
+                         kInitProducer, v1::InitProducerRequest(), kCallTimeout, true));
     session = SessionOf(response);
   } else {
-    RETURN_IF_ERROR(Admin(channel).Ping());
+    RETURN_IF_ERROR(Admin(router).Ping());
   }
   return std::unique_ptr<Producer>(std::make_unique<StreamProducer>(
-      std::move(options), std::move(channel), session, std::move(on_delivery)));
+      std::move(options), std::move(router), session, std::move(on_delivery)));
 }
 
 }  // namespace gregor

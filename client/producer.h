@@ -17,7 +17,7 @@ namespace gregor {
 enum class ClientAcks : uint8_t { kAll, kCount, kLeader, kNone };
 
 struct ProducerOptions {
-  std::string server = "127.0.0.1:9094";
+  std::string server = "127.0.0.1:9094";  // or several addresses, with commas between
   std::string client_id;
   ClientAcks acks = ClientAcks::kAll;
   int32_t acks_count = 0;  // with kCount: replicas, the leader among them
@@ -51,8 +51,9 @@ struct Delivery {
   const Error* error = nullptr;
 };
 
-// Writes records: batches them by partition, keeps several batches in flight on one stream, and
-// sends them again when the connection or the broker fails. Records of one partition keep their
+// Writes records: batches them by partition, keeps several batches in flight on a stream to each
+// broker that leads one, and sends them again when a connection or a broker fails or another broker
+// leads. Records of one partition keep their
 // order, and are delivered in it.
 // Thread: Send() and Flush() from any; deliveries come on the producer's own ("producer"), without
 // a lock, and must not block: neither Send() nor Flush() may be called there.

@@ -1,10 +1,8 @@
 #include "client/producer_core.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
-#include "base/crc32c.h"
 #include "client/channel.h"
 #include "client/wire.h"
 
@@ -42,30 +40,6 @@ Error TooLarge(size_t size, size_t limit) {
       .With("outcome", "NOT_APPLIED");
 }
 
-// How long the server asks to be left alone.
-Duration DelayAskedFor(const Error& error) {
-  const std::string_view text = DetailOf(error, "retry_delay_ms");
-  int64_t milliseconds = 0;
-  std::from_chars(text.data(), text.data() + text.size(), milliseconds);
-  return std::chrono::milliseconds(milliseconds);
-}
-
-// The same batch of another producer or with another sequence. Its bytes are copied: the old ones
-// may be on their way still.
-RecordBatch WithProducer(const RecordBatch& batch, const ProducerCore::Session& session,
-                         Sequence sequence) {
-  std::string bytes = batch.bytes.ToString();
-  auto* const data = reinterpret_cast<uint8_t*>(bytes.data());
-  BatchHeader header = batch.header;
-  header.producer_id = session.id;
-  header.producer_epoch = session.epoch;
-  header.base_sequence = sequence;
-  header.Encode(data);
-  header.crc = Crc32c(0, {data + kBatchCrcStart, bytes.size() - kBatchCrcStart});
-  header.Encode(data);
-  return {header, Slice::Own(std::move(bytes))};
-}
-
 }  // namespace
 
 struct ProducerCore::Batch {
@@ -83,12 +57,15 @@ struct ProducerCore::Batch {
 struct ProducerCore::Lane {
   const ProducerPartition* partition = nullptr;
   std::deque<Batch> batches;
-  size_t sent = 0;  // how many of them are in flight
+  size_t sent = 0;       // how many of them are in flight
+  Link link = 0;         // where those are
+  Link wanted_link = 0;  // where others go; the same, or nothing is sent until nothing is in flight
   Sequence next_sequence{0};
   int32_t attempt = 0;
   Duration backoff{0};
   MonotonicTime not_before = MonotonicTime::min();
-  bool queued = false;  // in sendable_
+  bool has_moved = false;
+  bool queued = false;  // in `sendable` of its link
 };
 
 ProducerCore::ProducerCore(Options options, Session session)
@@ -105,12 +82,16 @@ ProducerCore::Lane& ProducerCore::LaneOf(const ProducerPartition& partition) {
   return *lane;
 }
 
+const ProducerCore::Lane* ProducerCore::FindLane(const ProducerPartition& partition) const {
+  return partition.id < lanes_.size() ? lanes_[partition.id].get() : nullptr;
+}
+
 bool ProducerCore::CanTake(const ProducerPartition& partition) const {
   if (restarting_ || fatal_.has_value()) return false;
-  if (partition.id >= lanes_.size() || lanes_[partition.id] == nullptr) return true;
-  const Lane& lane = *lanes_[partition.id];
-  return lane.sent == lane.batches.size() &&
-         (!options_.idempotent || lane.sent < kInFlightBatchesMax);
+  const Lane* const lane = FindLane(partition);
+  if (lane == nullptr) return true;
+  return lane->sent == lane->batches.size() && lane->link == lane->wanted_link &&
+         (!options_.idempotent || lane->sent < kInFlightBatchesMax);
 }
 
 void ProducerCore::Add(FilledBatch batch) {
@@ -124,26 +105,67 @@ void ProducerCore::Add(FilledBatch batch) {
 void ProducerCore::Queue(Lane& lane) {
   if (lane.queued || lane.sent == lane.batches.size()) return;
   lane.queued = true;
-  sendable_.push_back(&lane);
+  WireOf(lane.link).sendable.push_back(&lane);
+}
+
+// --- links ---
+
+ProducerCore::Wire& ProducerCore::WireOf(Link link) {
+  while (wires_.size() <= link) wires_.emplace_back();
+  return wires_[link];
+}
+
+void ProducerCore::SetLink(const ProducerPartition& partition, Link link) {
+  Lane& lane = LaneOf(partition);
+  if (std::exchange(lane.wanted_link, link) == link) return;
+  lane.not_before = MonotonicTime::min();
+  Move(lane);
+}
+
+void ProducerCore::Move(Lane& lane) {
+  if (lane.sent > 0) return;
+  if (lane.link != lane.wanted_link) {
+    if (std::exchange(lane.queued, false)) std::erase(WireOf(lane.link).sendable, &lane);
+    lane.link = lane.wanted_link;
+    lane.has_moved = true;
+    if (CanTake(*lane.partition)) unblocked_.push_back(lane.partition);
+  }
+  Queue(lane);
+}
+
+ProducerCore::Link ProducerCore::LinkOf(const ProducerPartition& partition) const {
+  const Lane* const lane = FindLane(partition);
+  return lane == nullptr ? 0 : lane->wanted_link;
+}
+
+bool ProducerCore::HasStrays(Link link) const {
+  return std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) {
+    return lane != nullptr && lane->link == link && lane->wanted_link != link;
+  });
+}
+
+Accumulator::Partitions ProducerCore::partitions() const {
+  Accumulator::Partitions partitions;
+  for (const auto& lane : lanes_) {
+    if (lane != nullptr) partitions.push_back(lane->partition);
+  }
+  return partitions;
 }
 
 // --- sending ---
 
-bool ProducerCore::HasRoom() const {
-  return unanswered_count_ < frames_max_ && in_flight_bytes_ < in_flight_bytes_max_;
-}
-
 bool ProducerCore::CanSendNext(const Lane& lane) const {
-  if (lane.sent == lane.batches.size()) return false;
+  if (lane.sent == lane.batches.size() || lane.link != lane.wanted_link) return false;
   if (restarting_ && !lane.batches[lane.sent].maybe_written) return false;
   return !options_.idempotent || lane.sent < kInFlightBatchesMax;
 }
 
-std::optional<Bytes> ProducerCore::NextFrame(MonotonicTime now) {
-  if (!HasRoom()) return std::nullopt;
-  for (size_t left = sendable_.size(); left > 0; --left) {
-    Lane& lane = *sendable_.front();
-    sendable_.pop_front();
+std::optional<Bytes> ProducerCore::NextFrame(MonotonicTime now, Link link) {
+  if (!HasRoom(link)) return std::nullopt;
+  Wire& wire = WireOf(link);
+  for (size_t left = wire.sendable.size(); left > 0; --left) {
+    Lane& lane = *wire.sendable.front();
+    wire.sendable.pop_front();
     lane.queued = false;
     if (!CanSendNext(lane)) continue;  // until an answer or a new session
     if (lane.not_before > now) {
@@ -156,10 +178,8 @@ std::optional<Bytes> ProducerCore::NextFrame(MonotonicTime now) {
       continue;
     }
     Batch& batch = lane.batches[lane.sent++];
-    batch.frame_id = first_frame_id_ + static_cast<int64_t>(frames_.size());
-    frames_.push_back({&lane, batch.data->bytes.size()});
-    ++unanswered_count_;
-    in_flight_bytes_ += batch.data->bytes.size();
+    batch.frame_id = wire.frames.next_id();
+    wire.frames.Add(lane, batch.data->bytes.size());
     Queue(lane);
     if (CanTake(*lane.partition)) unblocked_.push_back(lane.partition);
     return EncodeProduceFrame(batch.frame_id, lane.partition->topic, lane.partition->index,
@@ -180,7 +200,7 @@ bool ProducerCore::Prepare(Lane& lane, Batch& batch) {
       batch.filled.builder.SetProducer(session_.id, session_.epoch, batch.sequence);
     batch.data = batch.filled.builder.Build();
   } else if (options_.idempotent && !numbered) {
-    batch.data = WithProducer(*batch.data, session_, batch.sequence);
+    batch.data = WithProducer(*batch.data, session_.id, session_.epoch, batch.sequence);
   }
   const size_t limit = batch.filled.batch_bytes_max;
   if (batch.data->bytes.size() <= limit) return true;
@@ -240,39 +260,19 @@ void ProducerCore::Split(Lane& lane, size_t index) {
 
 // --- answers ---
 
-void ProducerCore::OnOpened() { trouble_.reset(); }
-
-void ProducerCore::OnWindow(int64_t bytes_max, int32_t frames_max) {
-  in_flight_bytes_max_ = options_.in_flight_bytes_max > 0 ? options_.in_flight_bytes_max : SIZE_MAX;
-  if (bytes_max > 0)
-    in_flight_bytes_max_ = std::min(in_flight_bytes_max_, static_cast<size_t>(bytes_max));
-  frames_max_ = frames_max > 0 ? static_cast<size_t>(frames_max) : SIZE_MAX;
+void ProducerCore::OnWindow(int64_t bytes_max, int32_t frames_max, Link link) {
+  size_t bytes = options_.in_flight_bytes_max > 0 ? options_.in_flight_bytes_max : SIZE_MAX;
+  if (bytes_max > 0) bytes = std::min(bytes, static_cast<size_t>(bytes_max));
+  WireOf(link).frames.SetBounds(bytes, frames_max > 0 ? static_cast<size_t>(frames_max) : SIZE_MAX);
 }
 
-ProducerCore::Frame* ProducerCore::FindFrame(int64_t frame_id) {
-  if (frame_id < first_frame_id_) return nullptr;
-  const auto index = static_cast<size_t>(frame_id - first_frame_id_);
-  if (index >= frames_.size() || frames_[index].bytes == 0) return nullptr;
-  return &frames_[index];
-}
-
-// The frame is answered: it takes no room any more.
-void ProducerCore::Forget(int64_t frame_id) {
-  Frame& frame = *FindFrame(frame_id);
-  in_flight_bytes_ -= std::exchange(frame.bytes, 0);
-  --unanswered_count_;
-  while (!frames_.empty() && frames_.front().bytes == 0) {
-    frames_.pop_front();
-    ++first_frame_id_;
-  }
-}
-
-Result<void> ProducerCore::OnAck(int64_t frame_id, Offset base_offset) {
-  const Frame* const frame = FindFrame(frame_id);
+Result<void> ProducerCore::OnAck(int64_t frame_id, Offset base_offset, Link link) {
+  auto& frames = WireOf(link).frames;
+  const auto* const frame = frames.Find(frame_id);
   if (frame == nullptr)
     return Error(Reason::kUnspecified, "the server acknowledged a frame that it did not get");
-  Lane* const lane = frame->lane;
-  Forget(frame_id);
+  Lane* const lane = frame->owner;
+  frames.Forget(frame_id);
   if (lane == nullptr) return {};
   if (lane->sent == 0 || lane->batches.front().frame_id != frame_id) {
     return Error(Reason::kUnspecified,
@@ -283,6 +283,7 @@ Result<void> ProducerCore::OnAck(int64_t frame_id, Offset base_offset) {
   --lane->sent;
   lane->backoff = Duration(0);
   trouble_.reset();
+  Move(*lane);
   Queue(*lane);
   if (CanTake(*lane->partition)) unblocked_.push_back(lane->partition);
   return {};
@@ -290,23 +291,30 @@ Result<void> ProducerCore::OnAck(int64_t frame_id, Offset base_offset) {
 
 // The batches from `index` on are to be sent again; answers to what was sent do not count.
 void ProducerCore::TakeBack(Lane& lane, size_t index) {
+  auto& frames = WireOf(lane.link).frames;
   for (size_t i = index; i < lane.sent; ++i) {
-    if (Frame* const frame = FindFrame(lane.batches[i].frame_id)) frame->lane = nullptr;
+    if (auto* const frame = frames.Find(lane.batches[i].frame_id)) frame->owner = nullptr;
   }
   lane.sent = index;
 }
 
 bool ProducerCore::MayRetry(const Batch& batch, const Error& error) const {
-  return IsRetriable(error) &&
+  // A broker may not have heard of a new topic yet.
+  const bool is_behind = options_.is_new_topic && error.reason != Reason::kBatchTooLarge &&
+                         IsAboutTopic(error.reason) &&
+                         options_.is_new_topic(batch.filled.partition->topic);
+  return (is_behind || IsRetriable(error)) &&
          (options_.idempotent || options_.retry_unknown || !batch.maybe_written);
 }
 
-void ProducerCore::OnError(int64_t frame_id, Error error, MonotonicTime now) {
-  const Frame* const frame = FindFrame(frame_id);
-  if (frame == nullptr) return;
-  Lane* const lane = frame->lane;
-  Forget(frame_id);
-  if (lane == nullptr) return;
+const ProducerPartition* ProducerCore::OnError(int64_t frame_id, Error error, MonotonicTime now,
+                                               Link link) {
+  auto& frames = WireOf(link).frames;
+  const auto* const frame = frames.Find(frame_id);
+  if (frame == nullptr) return nullptr;
+  Lane* const lane = frame->owner;
+  frames.Forget(frame_id);
+  if (lane == nullptr) return nullptr;
   size_t index = 0;
   while (index < lane->sent && lane->batches[index].frame_id != frame_id) ++index;
   CHECK_LT(index, lane->sent);
@@ -328,22 +336,25 @@ void ProducerCore::OnError(int64_t frame_id, Error error, MonotonicTime now) {
       Split(*lane, index);
     } else if (MayRetry(batch, error)) {
       lane->backoff = std::clamp(2 * lane->backoff, kBackoffMin, kBackoffMax);
-      lane->not_before = now + std::max(lane->backoff, DelayAskedFor(error));
+      lane->not_before = now + std::max(lane->backoff, RetryDelayOf(error));
       trouble_ = std::move(error);
     } else {
       GiveUp(*lane, index, error);
     }
   }
+  Move(*lane);
   Queue(*lane);
+  return lane->partition;
 }
 
-void ProducerCore::OnBroken(const Error* error) {
+void ProducerCore::OnBroken(const Error* error, Link link) {
   if (error != nullptr && error->reason == Reason::kBatchTooLarge) {
     // Larger than any message that the server takes: the largest of them must be it.
     Lane* lane = nullptr;
     size_t index = 0, bytes = 0;
     for (const auto& candidate : lanes_) {
-      for (size_t i = 0; candidate != nullptr && i < candidate->sent; ++i) {
+      if (candidate == nullptr || candidate->link != link) continue;
+      for (size_t i = 0; i < candidate->sent; ++i) {
         const size_t size = candidate->batches[i].data->bytes.size();
         if (size <= bytes) continue;
         lane = candidate.get(), index = i, bytes = size;
@@ -354,20 +365,19 @@ void ProducerCore::OnBroken(const Error* error) {
       GiveUp(*lane, index, *error);
     }
   }
-  first_frame_id_ += static_cast<int64_t>(frames_.size());
-  frames_.clear();
-  unanswered_count_ = 0;
-  in_flight_bytes_ = 0;
+  WireOf(link).frames.Clear();
   if (error != nullptr) trouble_ = *error;
   for (const auto& lane : lanes_) {
-    if (lane == nullptr) continue;
+    if (lane == nullptr || lane->link != link) continue;
     for (size_t i = 0; i < lane->sent; ++i) lane->batches[i].maybe_written = true;
     const size_t sent = std::exchange(lane->sent, 0);
-    lane->attempt = 0;
+    // A new stream knows of no attempts; one that the partition comes back to does.
+    if (!lane->has_moved) lane->attempt = 0;
     if (!options_.idempotent && !options_.retry_unknown) {
       static const Error kClosed(Reason::kServerDraining, "the server closed the stream");
       for (size_t i = 0; i < sent; ++i) GiveUp(*lane, 0, error == nullptr ? kClosed : *error);
     }
+    Move(*lane);
     Queue(*lane);
   }
 }
@@ -435,12 +445,12 @@ void ProducerCore::Report(const Lane& lane, const Batch& batch, Offset base_offs
        .generation = batch.filled.generation});
 }
 
-bool ProducerCore::Expire(MonotonicTime now) {
+bool ProducerCore::Expire(MonotonicTime now, Link link) {
   const MonotonicTime oldest = now - options_.delivery_timeout;
   bool stuck = false;
   for (const auto& lane : lanes_) {
-    while (lane != nullptr && !lane->batches.empty() &&
-           lane->batches.front().filled.since < oldest) {
+    if (lane == nullptr || lane->link != link) continue;
+    while (!lane->batches.empty() && lane->batches.front().filled.since < oldest) {
       if (lane->sent > 0) {
         stuck = true;
         break;
@@ -459,7 +469,7 @@ void ProducerCore::Fail(FilledBatch batch, const Error& error) {
 }
 
 void ProducerCore::FailAll(const Error& error) {
-  OnBroken(&error);
+  for (Link link = 0; link < wires_.size(); ++link) OnBroken(&error, link);
   for (const auto& lane : lanes_) {
     if (lane == nullptr) continue;
     for (const Batch& batch : lane->batches) Report(*lane, batch, Offset{-1}, &error);
@@ -469,9 +479,10 @@ void ProducerCore::FailAll(const Error& error) {
   fatal_ = error;
 }
 
-MonotonicTime ProducerCore::RetryTime() const {
+MonotonicTime ProducerCore::RetryTime(Link link) const {
   MonotonicTime time = MonotonicTime::max();
-  for (const Lane* const lane : sendable_) {
+  if (link >= wires_.size()) return time;
+  for (const Lane* const lane : wires_[link].sendable) {
     if (CanSendNext(*lane)) time = std::min(time, lane->not_before);
   }
   return time;

@@ -1,12 +1,16 @@
 #ifndef GREGOR_CLIENT_PRODUCER_CORE_H_
 #define GREGOR_CLIENT_PRODUCER_CORE_H_
 
+#include <algorithm>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "client/accumulator.h"
+#include "client/frame_window.h"
 
 namespace gregor {
 
@@ -36,7 +40,11 @@ struct ProducerOutcome {
 // sent for the first time, so that the broker knows what it has already. Where a sequence can no
 // longer be completed (a batch was given up and nobody knows whether it was written) a new session
 // begins: first everything whose fate is open is settled, then a new producer id starts at 0.
-// Thread: its owner's.
+//
+// Frames travel on links, each of them a stream to one broker with frame ids and a window of its
+// own, and a partition's all on one: where its leader is another one now, those on their way are
+// answered, or lost with their stream, before others go to the new leader. Partitions begin on link
+// 0. Thread: its owner's.
 class ProducerCore {
  public:
   struct Options {
@@ -44,6 +52,8 @@ class ProducerCore {
     bool retry_unknown = true;
     Duration delivery_timeout{0};
     size_t in_flight_bytes_max = 0;  // 0: as the server says
+    // Whether a broker that does not know the topic may only be behind; none: no.
+    std::function<bool(const std::string& topic)> is_new_topic;
   };
   struct Session {
     ProducerId id = kNoProducerId;
@@ -54,6 +64,17 @@ class ProducerCore {
   ProducerCore(Options options, Session session);
   ~ProducerCore();
 
+  // --- links ---
+
+  using Link = size_t;  // 0, 1, 2 ...
+  // Where the partition's frames go from now on; what waits for its retry goes at once.
+  void SetLink(const ProducerPartition& partition, Link link);
+  Link LinkOf(const ProducerPartition& partition) const;
+  // Whether frames are on the link that belong elsewhere.
+  bool HasStrays(Link link) const;
+  // All partitions that were written to, or have a link.
+  Accumulator::Partitions partitions() const;
+
   // --- batches ---
 
   // Whether a new batch of the partition could be sent now.
@@ -61,21 +82,28 @@ class ProducerCore {
   void Add(FilledBatch batch);
   // The next message to write; nullopt: none, or the window is full. REQUIRES: OnOpened() was the
   // last event about the stream as a whole.
-  std::optional<Bytes> NextFrame(MonotonicTime now);
-  bool HasRoom() const;
-  bool InFlight() const { return unanswered_count_ > 0; }
+  std::optional<Bytes> NextFrame(MonotonicTime now, Link link = 0);
+  bool HasRoom(Link link = 0) const {
+    return link >= wires_.size() || wires_[link].frames.HasRoom();
+  }
+  bool InFlight() const {
+    return std::any_of(wires_.begin(), wires_.end(),
+                       [](const Wire& wire) { return wire.frames.count() > 0; });
+  }
+  bool InFlight(Link link) const { return link < wires_.size() && wires_[link].frames.count() > 0; }
   bool HasBatches() const { return batch_count_ > 0; }
 
   // --- answers ---
 
-  void OnOpened();
+  void OnOpened() { trouble_.reset(); }
   // 0: no bound.
-  void OnWindow(int64_t bytes_max, int32_t frames_max);
+  void OnWindow(int64_t bytes_max, int32_t frames_max, Link link = 0);
   // Fails with kUnspecified on an answer that breaks the protocol: the stream is to be broken.
-  Result<void> OnAck(int64_t frame_id, Offset base_offset);
-  void OnError(int64_t frame_id, Error error, MonotonicTime now);
+  Result<void> OnAck(int64_t frame_id, Offset base_offset, Link link = 0);
+  // Returns the partition of the frame; nullptr: its answer does not count any more.
+  const ProducerPartition* OnError(int64_t frame_id, Error error, MonotonicTime now, Link link = 0);
   // The stream is gone. `error`: nullptr if it was closed on purpose.
-  void OnBroken(const Error* error);
+  void OnBroken(const Error* error, Link link = 0);
 
   // --- sessions ---
 
@@ -86,11 +114,11 @@ class ProducerCore {
 
   // --- time ---
 
-  // Gives up what is too old. True: something too old is on its way, so the stream has to be broken
-  // before it can be given up.
-  bool Expire(MonotonicTime now);
+  // Gives up what is too old of the link's partitions. True: something too old is on its way, so
+  // the stream has to be broken before it can be given up.
+  bool Expire(MonotonicTime now, Link link = 0);
   // When a frame that waits for its retry may be sent; max: none waits.
-  MonotonicTime RetryTime() const;
+  MonotonicTime RetryTime(Link link = 0) const;
   // Gives everything up.
   void FailAll(const Error& error);
   // A batch that never got here is given up.
@@ -111,18 +139,21 @@ class ProducerCore {
  private:
   struct Batch;
   struct Lane;
-  struct Frame {
-    Lane* lane = nullptr;  // nullptr: its batch is to be sent again, this answer does not count
-    size_t bytes = 0;      // 0: answered
+  // What goes to one broker.
+  struct Wire {
+    std::deque<Lane*> sendable;  // lanes with something to send, each once
+    FrameWindow<Lane> frames;
   };
 
+  const Lane* FindLane(const ProducerPartition& partition) const;
   Lane& LaneOf(const ProducerPartition& partition);
+  Wire& WireOf(Link link);
+  // Takes the lane to where it belongs, once nothing of it is on its way.
+  void Move(Lane& lane);
   void Queue(Lane& lane);
   bool CanSendNext(const Lane& lane) const;
   // Gives the batch its bytes and sequence; false: it is too large, and was dealt with.
   bool Prepare(Lane& lane, Batch& batch);
-  Frame* FindFrame(int64_t frame_id);
-  void Forget(int64_t frame_id);
   void TakeBack(Lane& lane, size_t index);
   bool MayRetry(const Batch& batch, const Error& error) const;
   // The batch at `index`, which is not in flight, failed for good.
@@ -135,14 +166,8 @@ class ProducerCore {
   uint64_t session_number_ = 1;
   bool restarting_ = false;                   // a new session is needed
   std::vector<std::unique_ptr<Lane>> lanes_;  // by the partition's id
-  std::deque<Lane*> sendable_;                // lanes with something to send, each once
-  std::deque<Frame> frames_;                  // unanswered, by frame id from first_frame_id_ on
-  int64_t first_frame_id_ = 1;
-  size_t unanswered_count_ = 0;
+  std::deque<Wire> wires_;                    // by link
   size_t batch_count_ = 0;
-  size_t in_flight_bytes_ = 0;
-  size_t in_flight_bytes_max_ = SIZE_MAX;
-  size_t frames_max_ = SIZE_MAX;
   Outcomes outcomes_;
   Accumulator::Partitions unblocked_;
   std::vector<std::string> outdated_topics_;

@@ -1,6 +1,7 @@
 #include "client/slot_table.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/check.h"
 #include "client/admin.h"
@@ -29,6 +30,7 @@ void SlotTable::Erase(int32_t number) {
 void SlotTable::Delay(int32_t number, MonotonicTime until) {
   delayed_.emplace_back(until, slots_.at(number));
   delayed_.back().second.doubted = false;
+  delayed_.back().second.node = NodeId{-1};
   Erase(number);
 }
 
@@ -80,6 +82,24 @@ std::vector<int32_t> SlotTable::NumbersOf(const std::string& topic) const {
        it != numbers_.end() && it->first.first == topic; ++it)
     numbers.push_back(it->second);
   return numbers;
+}
+
+NodeId SlotTable::NodeOf(const Key& key) const {
+  const auto found = numbers_.find(key);
+  return found == numbers_.end() ? NodeId{-1} : slots_.at(found->second).node;
+}
+
+bool SlotTable::HasNode(NodeId node) const {
+  return std::any_of(slots_.begin(), slots_.end(),
+                     [&](const auto& slot) { return slot.second.node == node; });
+}
+
+size_t SlotTable::NodeCount() const {
+  std::set<NodeId> nodes;
+  for (const auto& [number, slot] : slots_) {
+    if (slot.node.value >= 0) nodes.insert(slot.node);
+  }
+  return nodes.size();
 }
 
 std::vector<Slot> SlotTable::TakeDelayed(const std::string& topic) {

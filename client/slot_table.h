@@ -22,6 +22,7 @@ struct Slot {
   StartPosition start;
   std::optional<Offset> next;  // where to go on, once that is known
   bool doubted = false;        // the server closed it, and does not know the topic's id
+  NodeId node{-1};             // the broker that it is read from, once one is chosen
 };
 
 // What a consumer reads, by the numbers of its slots, which are never used again, so that what
@@ -47,12 +48,18 @@ class SlotTable {
   // When there will be one.
   MonotonicTime DueAt() const;
 
+  // The broker that a partition is read from; -1: none.
+  NodeId NodeOf(const Key& key) const;
   // Both also of what waits.
   bool Has(const Key& key) const;
   bool HasTopic(const std::string& topic) const;
   std::vector<int32_t> NumbersOf(const std::string& topic) const;
   // Takes out what waits of a topic.
   std::vector<Slot> TakeDelayed(const std::string& topic);
+  // Whether anything is read from the broker.
+  bool HasNode(NodeId node) const;
+  // How many brokers what does not wait is read from.
+  size_t NodeCount() const;
   // What does not wait.
   const std::map<int32_t, Slot>& slots() const { return slots_; }
 

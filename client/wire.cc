@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+
+#include "base/crc32c.h"
 
 namespace gregor {
 namespace {
@@ -85,6 +88,20 @@ Bytes EncodeProduceFrame(int64_t frame_id, std::string_view topic, PartitionInde
   Bytes message(Slice::Own(outer + frame));
   message.Append(batch);
   return message;
+}
+
+RecordBatch WithProducer(const RecordBatch& batch, ProducerId id, ProducerEpoch epoch,
+                         Sequence sequence) {
+  std::string bytes = batch.bytes.ToString();
+  auto* const data = reinterpret_cast<uint8_t*>(bytes.data());
+  BatchHeader header = batch.header;
+  header.producer_id = id;
+  header.producer_epoch = epoch;
+  header.base_sequence = sequence;
+  header.Encode(data);
+  header.crc = Crc32c(0, {data + kBatchCrcStart, bytes.size() - kBatchCrcStart});
+  header.Encode(data);
+  return {header, Slice::Own(std::move(bytes))};
 }
 
 bool SplitFetchData(const Bytes& message, FetchDataParts* parts) {

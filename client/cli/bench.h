@@ -25,7 +25,9 @@ struct BenchArguments {
   std::optional<int64_t> extra_record_size;  // of records that are written beside what is measured
   int64_t records = 0;
   int64_t rate = 0;
-  int64_t keys = 0;  // different ones; 0: records without a key
+  int64_t seconds = 0;     // 0: no end
+  int32_t partitions = 1;  // of the topics that `admin` creates
+  int64_t keys = 0;        // different ones; 0: records without a key
   int32_t clients = 1;
   int32_t concurrency = 1;  // per client
   ProducerArguments producer;

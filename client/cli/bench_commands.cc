@@ -4,10 +4,14 @@
 #include "client/admin.h"
 #include "client/cli/bench.h"
 #include "client/cli/help.h"
+#include "client/router.h"
 #include "gregor/v1/produce.pb.h"
 
 namespace gregor {
 namespace {
+
+constexpr Duration kCallTimeout = std::chrono::seconds(30);
+constexpr int64_t kDefaultTopics = 1000;  // of `bench admin`
 
 using Run = Result<void> (*)(GlobalOptions&, const BenchArguments&);
 using Arguments = std::shared_ptr<BenchArguments>;
@@ -130,28 +134,43 @@ void AddAdmin(CLI::App& bench, GlobalOptions& global) {
   CLI::App* const command =
       Add(bench, global, "admin", "Create and delete topics", BenchAdmin, arguments);
   AddTopic(command, arguments, "What the names of the topics begin with");
-  AddRecords(command, arguments, "How many topics (default: 1000)", 1000);
+  AddRecords(command, arguments, "How many topics (default: 1000, or without end with --seconds)",
+             0);
+  command
+      ->add_option("--seconds", arguments->seconds,
+                   "Begin no further topic after so long; 0: as many as --records says")
+      ->check(AtLeast(0))
+      ->type_name("N")
+      ->capture_default_str();
+  command->add_option("--partitions", arguments->partitions, "Partitions of each topic")
+      ->check(AtLeast(1))
+      ->type_name("N")
+      ->capture_default_str();
   AddExtraRecordSize(command, arguments,
                      "Write a record with so many bytes of value into each topic before it is "
                      "deleted, as one more call (default: none)");
   AddRate(command, arguments, "Calls a second, all together; 0: as fast as it goes");
   AddCount(command, "--clients", arguments->clients, "Clients, each with its own connection");
   AddCount(command, "--concurrency", arguments->concurrency, "Calls at a time, per client");
-  AddExamples(*command, {"gregor bench admin --records 1000 --concurrency 8"});
+  AddExamples(*command,
+              {"gregor bench admin --records 1000 --concurrency 8",
+               "gregor bench admin --concurrency 64 --seconds 10 --server a:9094,b:9094,c:9094",
+               "gregor bench admin --partitions 10000 --records 1"},
+              "The latencies are those of single calls: a creation or a deletion.");
 }
 
 // What one thread of `bench admin` does and measures.
 class AdminCalls {
  public:
-  AdminCalls(std::shared_ptr<Channel> channel, const BenchArguments& arguments, double rate)
-      : channel_(std::move(channel)), admin_(channel_), arguments_(arguments), pace_(rate) {}
+  AdminCalls(std::shared_ptr<Router> router, const BenchArguments& arguments, double rate)
+      : router_(std::move(router)), admin_(router_), arguments_(arguments), pace_(rate) {}
 
-  // Creates a topic of one partition, and deletes it.
+  // Creates a topic, and deletes it.
   Result<void> CreateAndDelete(const std::string& topic) {
     RETURN_IF_ERROR(Measure([&]() -> Result<void> {
       v1::CreateTopicRequest request;
       request.set_topic(topic);
-      request.set_partitions(1);
+      request.set_partitions(arguments_.partitions);
       RETURN_IF_ERROR(admin_.CreateTopic(request));
       return {};
     }));
@@ -178,12 +197,17 @@ class AdminCalls {
     request.set_partition(0);
     request.add_records()->set_value(
         RandomText(static_cast<size_t>(*arguments_.extra_record_size)));
+    const PartitionIndex first{0};
+    if (!router_->LeaderOf(topic, first).has_value())
+      RETURN_IF_ERROR(router_->AskForTopic(topic, kCallTimeout));
+    const auto leader = router_->LeaderOf(topic, first);
+    const auto channel = leader.has_value() ? router_->ChannelTo(*leader) : router_->AnyNode();
     RETURN_IF_ERROR(
-        channel_->Call<v1::ProduceResponse>("/gregor.v1.ProduceService/Produce", request));
+        channel->Call<v1::ProduceResponse>("/gregor.v1.ProduceService/Produce", request));
     return {};
   }
 
-  const std::shared_ptr<Channel> channel_;
+  const std::shared_ptr<Router> router_;
   const Admin admin_;
   const BenchArguments& arguments_;
   Pace pace_;
@@ -197,20 +221,28 @@ Result<void> BenchAdmin(GlobalOptions& global, const BenchArguments& arguments) 
   const std::string prefix =
       arguments.topic + "-" + std::to_string(Random::FromSystem().Below(1'000'000'000)) + "-";
   const int32_t threads = arguments.clients * arguments.concurrency;
-  std::vector<std::shared_ptr<Channel>> channels;
-  for (int32_t i = 0; i < arguments.clients; ++i)
-    channels.push_back(Channel::Connect(global.server, {.own_connection = true}));
+  std::vector<std::shared_ptr<Router>> routers;
+  for (int32_t i = 0; i < arguments.clients; ++i) {
+    routers.push_back(Router::Create(global.server, {.own_connection = true}));
+    // Where there are several addresses, clients begin at one after the other.
+    for (int32_t skip = i; skip > 0; --skip) routers.back()->Avoid(*routers.back()->AnyNode());
+  }
+  const int64_t topics = arguments.records > 0   ? arguments.records
+                         : arguments.seconds > 0 ? INT64_MAX
+                                                 : kDefaultTopics;
   const int64_t calls_per_topic = arguments.extra_record_size.has_value() ? 3 : 2;
   std::atomic<int64_t> next{0};
   BenchResult result{.bench = "admin", .unit = "calls"};
   std::mutex result_mutex;
-  Progress progress(arguments, "calls", calls_per_topic * arguments.records);
+  Progress progress(arguments, "calls", topics == INT64_MAX ? 0 : calls_per_topic * topics);
   const Duration cpu = CpuTime();
   const MonotonicTime start = SystemClock().Now();
+  const MonotonicTime end = arguments.seconds > 0 ? start + std::chrono::seconds(arguments.seconds)
+                                                  : MonotonicTime::max();
   RETURN_IF_ERROR(RunThreads(threads, [&](int32_t thread) -> Result<void> {
-    AdminCalls calls(channels[static_cast<size_t>(thread % arguments.clients)], arguments,
+    AdminCalls calls(routers[static_cast<size_t>(thread % arguments.clients)], arguments,
                      static_cast<double>(arguments.rate) / threads);
-    for (int64_t i; (i = next.fetch_add(1)) < arguments.records;) {
+    for (int64_t i; SystemClock().Now() < end && (i = next.fetch_add(1)) < topics;) {
       RETURN_IF_ERROR(calls.CreateAndDelete(prefix + std::to_string(i)));
       progress.Add(calls_per_topic);
     }

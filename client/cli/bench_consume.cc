@@ -23,10 +23,10 @@ struct Read {
 };
 
 // For the readers of one client to share.
-std::shared_ptr<Channel> ConnectForConsumers(const GlobalOptions& global) {
-  return Channel::Connect(global.server,
-                          {.message_bytes_max = ConsumerOptions().message_bytes_max + (64u << 10),
-                           .own_connection = true});
+std::shared_ptr<Router> ConnectForConsumers(const GlobalOptions& global) {
+  return Router::Create(global.server,
+                        {.message_bytes_max = ConsumerOptions().message_bytes_max + (64u << 10),
+                         .own_connection = true});
 }
 
 // Counts the records of `consumed`, looking at each, and gives how many there were.
@@ -48,11 +48,11 @@ Result<int64_t> Count(const Consumed& consumed, Read& read, Progress& progress) 
 
 // Reads the partitions (with their ends) until their ends, or until there are enough records; at
 // most `rate` a second.
-Result<void> ReadShare(const std::shared_ptr<Channel>& channel, const BenchArguments& arguments,
+Result<void> ReadShare(const std::shared_ptr<Router>& router, const BenchArguments& arguments,
                        double rate, std::map<int32_t, int64_t> unfinished, Read& read,
                        Progress& progress) {
   ConsumerOptions options;
-  options.channel = channel;
+  options.router = router;
   const auto consumer = Consumer::Create(options);
   for (const auto& [partition, end] : unfinished) {
     consumer->Assign(arguments.topic, PartitionIndex{partition},
@@ -99,7 +99,7 @@ Result<void> AwaitRecord(Consumer& consumer, std::string_view key) {
 // The connections of a client that measures latency.
 struct LatencyClient {
   std::unique_ptr<Producer> producer;
-  std::shared_ptr<Channel> channel;  // of its consumers
+  std::shared_ptr<Router> router;  // of its consumers
 };
 
 Result<std::vector<LatencyClient>> ConnectLatencyClients(const GlobalOptions& global,
@@ -110,7 +110,7 @@ Result<std::vector<LatencyClient>> ConnectLatencyClients(const GlobalOptions& gl
   std::vector<LatencyClient> clients(static_cast<size_t>(arguments.clients));
   for (LatencyClient& client : clients) {
     ASSIGN_OR_RETURN(client.producer, Producer::Create(options, nullptr));
-    client.channel = ConnectForConsumers(global);
+    client.router = ConnectForConsumers(global);
   }
   return clients;
 }
@@ -126,11 +126,11 @@ Result<void> MeasureLatency(const LatencyClient& client, const BenchArguments& a
                             Progress& progress) {
   const int32_t threads = arguments.clients * arguments.concurrency;
   const int64_t records = ShareOf(arguments.records, threads, thread);
-  ASSIGN_OR_RETURN(const auto ends, Admin(client.channel)
+  ASSIGN_OR_RETURN(const auto ends, Admin(client.router)
                                         .FindOffsets(arguments.topic, {partition.value},
                                                      AtAnchor(v1::Position::ANCHOR_LATEST)));
   ConsumerOptions consumer_options;
-  consumer_options.channel = client.channel;
+  consumer_options.router = client.router;
   const auto consumer = Consumer::Create(consumer_options);
   consumer->Assign(arguments.topic, partition, {StartPosition::Kind::kOffset, ends[0]});
   const std::string value = RandomText(static_cast<size_t>(arguments.record_size));
@@ -177,7 +177,7 @@ Result<Readable> FindReadable(const Admin& admin, const std::string& topic) {
 }  // namespace
 
 Result<void> BenchConsume(GlobalOptions& global, const BenchArguments& arguments) {
-  const Admin admin(Channel::Connect(global.server));
+  const Admin admin(global.server);
   ASSIGN_OR_RETURN(Readable readable, FindReadable(admin, arguments.topic));
   if (arguments.extra_record_size.has_value()) {
     const int64_t wanted = arguments.records > 0 ? arguments.records : kFillRecords;
@@ -194,15 +194,15 @@ Result<void> BenchConsume(GlobalOptions& global, const BenchArguments& arguments
   size_t next = 0;
   for (const auto& [partition, end] : readable.ends)
     shares[next++ % shares.size()][partition] = end;
-  std::vector<std::shared_ptr<Channel>> channels;
-  for (int32_t i = 0; i < arguments.clients; ++i) channels.push_back(ConnectForConsumers(global));
+  std::vector<std::shared_ptr<Router>> routers;
+  for (int32_t i = 0; i < arguments.clients; ++i) routers.push_back(ConnectForConsumers(global));
   Read read;
   Progress progress(arguments, "records", readable.records);
   const Duration cpu = CpuTime();
   const MonotonicTime start = SystemClock().Now();
   if (readers > 0) {
     RETURN_IF_ERROR(RunThreads(readers, [&](int32_t reader) {
-      return ReadShare(channels[static_cast<size_t>(reader % arguments.clients)], arguments,
+      return ReadShare(routers[static_cast<size_t>(reader % arguments.clients)], arguments,
                        static_cast<double>(arguments.rate) / readers,
                        shares[static_cast<size_t>(reader)], read, progress);
     }));
@@ -219,7 +219,7 @@ Result<void> BenchConsume(GlobalOptions& global, const BenchArguments& arguments
 }
 
 Result<void> BenchLatency(GlobalOptions& global, const BenchArguments& arguments) {
-  const Admin admin(Channel::Connect(global.server));
+  const Admin admin(global.server);
   ASSIGN_OR_RETURN(const auto partitions, AllPartitions(admin, arguments.topic));
   ASSIGN_OR_RETURN(const auto clients, ConnectLatencyClients(global, arguments));
   const int32_t threads = arguments.clients * arguments.concurrency;

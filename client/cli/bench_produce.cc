@@ -80,7 +80,7 @@ Result<void> BenchProduce(GlobalOptions& global, const BenchArguments& arguments
                                       }));
   }
   // So that an unknown topic is said before anything is measured.
-  RETURN_IF_ERROR(Admin(Channel::Connect(global.server)).GetTopic(arguments.topic));
+  RETURN_IF_ERROR(Admin(global.server).GetTopic(arguments.topic));
   const std::string value = RandomText(static_cast<size_t>(arguments.record_size));
   const Duration cpu = CpuTime();
   const MonotonicTime start = SystemClock().Now();

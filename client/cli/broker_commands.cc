@@ -17,7 +17,7 @@ struct BrokerArguments {
   bool yes = false;
 };
 
-Admin AdminOf(const GlobalOptions& global) { return Admin(Channel::Connect(global.server)); }
+Admin AdminOf(const GlobalOptions& global) { return Admin(global.server); }
 
 std::string Name(int32_t broker) { return "broker " + std::to_string(broker); }
 

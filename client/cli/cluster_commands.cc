@@ -18,7 +18,7 @@ int32_t FeatureLevelOf(const v1::DescribeClusterResponse& cluster) {
 }
 
 Result<void> DescribeCluster(GlobalOptions& global) {
-  ASSIGN_OR_RETURN(const auto cluster, Admin(Channel::Connect(global.server)).DescribeCluster());
+  ASSIGN_OR_RETURN(const auto cluster, Admin(global.server).DescribeCluster());
   const auto& sums = cluster.sums();
   Json json = {{"cluster_id", cluster.cluster_id()},
                {"controller", cluster.controller_id()},
@@ -43,7 +43,7 @@ Result<void> DescribeCluster(GlobalOptions& global) {
 }
 
 Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
-  const Admin admin(Channel::Connect(global.server));
+  const Admin admin(global.server);
   // Of a topic that does not exist nothing lies anywhere, and that is no error of the call's.
   if (!topic.empty()) RETURN_IF_ERROR(admin.GetTopic(topic));
   ASSIGN_OR_RETURN(const auto response, admin.DescribeLogDirs(topic));
@@ -65,7 +65,7 @@ Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
 Result<void> Offsets(GlobalOptions& global, const std::string& topic,
                      const std::vector<std::string>& lists) {
   ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(lists));
-  const Admin admin(Channel::Connect(global.server));
+  const Admin admin(global.server);
   ASSIGN_OR_RETURN(const auto partitions, ChosenPartitions(admin, topic, wanted));
   ASSIGN_OR_RETURN(const auto starts,
                    admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_EARLIEST)));

@@ -41,10 +41,11 @@ void AddHelpCommand(CLI::App& app, GlobalOptions& global) {
 void AddClientCommands(CLI::App& app, GlobalOptions& global) {
   SetUpHelp(app);
   app.add_option("--server", global.server,
-                 "Address of a server's gRPC API; a host alone: port 9094")
+                 "Address of the gRPC API of a server of the cluster, or of several with commas "
+                 "between: others are tried where one does not answer; a host alone: port 9094")
       ->envname("GREGOR_SERVER")
-      ->transform(Rewriting(ParseServerAddress))
-      ->type_name("HOST:PORT")
+      ->transform(Rewriting(ParseServerAddresses))
+      ->type_name("HOST:PORT[,HOST:PORT...]")
       ->capture_default_str();
   app.add_option("--output", global.output, "How results are printed: table or json")
       ->check(CLI::IsMember({"table", "json"}))

@@ -225,7 +225,7 @@ Result<void> PrintConfigNames(const Admin& admin, v1::ConfigResource::Type type,
 // Silent on errors: there is nobody to tell.
 Result<void> PrintWords(const GlobalOptions& global, const std::string& kind,
                         const std::string& prefix) {
-  const Admin admin(Channel::Connect(global.server), kAnswerTimeout);
+  const Admin admin(global.server, kAnswerTimeout);
   if (kind == "topics") {
     ASSIGN_OR_RETURN(const auto topics, admin.ListTopics(prefix));
     for (const auto& topic : topics) std::cout << topic.topic() << "\n";

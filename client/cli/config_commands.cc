@@ -54,8 +54,7 @@ Result<std::vector<v1::ConfigEntry>> Ask(const GlobalOptions& global,
   ASSIGN_OR_RETURN(const v1::ConfigResource resource, ResourceOf(arguments));
   std::vector<std::string> keys;
   if (!arguments.key.empty()) keys.push_back(arguments.key);
-  return Admin(Channel::Connect(global.server))
-      .DescribeConfigs(resource, keys, arguments.documentation);
+  return Admin(global.server).DescribeConfigs(resource, keys, arguments.documentation);
 }
 
 Json DescribeEntry(const v1::ConfigEntry& entry, bool documentation) {
@@ -73,7 +72,7 @@ Json DescribeEntry(const v1::ConfigEntry& entry, bool documentation) {
 
 // All configs there are: what a new topic has, and the defaults of all brokers.
 Result<Json> DescribeAll(const GlobalOptions& global, bool documentation) {
-  const Admin admin(Channel::Connect(global.server));
+  const Admin admin(global.server);
   Json list = Json::array();
   for (const auto type : {v1::ConfigResource::TYPE_TOPIC, v1::ConfigResource::TYPE_BROKER}) {
     v1::ConfigResource resource;
@@ -122,8 +121,8 @@ Result<void> Set(GlobalOptions& global, const ConfigArguments& arguments) {
   ASSIGN_OR_RETURN(const auto set, SplitConfigs(arguments.values));
   if (set.empty() && arguments.unset.empty())
     return Error(Reason::kInvalidArgument, "nothing to change: give NAME=VALUE or --unset NAME");
-  RETURN_IF_ERROR(Admin(Channel::Connect(global.server))
-                      .AlterConfigs(resource, set, arguments.unset, arguments.validate_only));
+  RETURN_IF_ERROR(
+      Admin(global.server).AlterConfigs(resource, set, arguments.unset, arguments.validate_only));
   const char* const word = arguments.validate_only ? "valid" : "changed";
   std::cout << (global.output == "json" ? Dump({{"result", word}}) : word) << std::endl;
   return {};

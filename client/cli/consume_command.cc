@@ -190,7 +190,7 @@ Result<void> Run(GlobalOptions& global, const ConsumeArguments& arguments) {
                                                       : from_end              ? "end"
                                                                               : "beginning"));
   ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(arguments.partitions));
-  const Admin admin(Channel::Connect(global.server));
+  const Admin admin(global.server);
   ASSIGN_OR_RETURN(const auto partitions, ChosenPartitions(admin, arguments.topic, wanted));
   ASSIGN_OR_RETURN(const auto ends, admin.FindOffsets(arguments.topic, partitions,
                                                       AtAnchor(v1::Position::ANCHOR_LATEST)));

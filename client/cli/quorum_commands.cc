@@ -80,7 +80,7 @@ Json Row(const v1::DescribeQuorumResponse& quorum, const v1::DescribeQuorumRespo
 }
 
 Result<void> Describe(GlobalOptions& global) {
-  ASSIGN_OR_RETURN(const auto quorum, Admin(Channel::Connect(global.server)).DescribeQuorum());
+  ASSIGN_OR_RETURN(const auto quorum, Admin(global.server).DescribeQuorum());
   Json members = Json::array();
   for (const auto& voter : quorum.voters()) members.push_back(Row(quorum, voter, true));
   for (const auto& learner : quorum.learners()) members.push_back(Row(quorum, learner, false));
@@ -109,7 +109,7 @@ Result<void> Add(GlobalOptions& global, const VoterArguments& arguments) {
   if (!arguments.endpoint.empty()) {
     ASSIGN_OR_RETURN(*request.mutable_endpoint(), ParseEndpoint(arguments.endpoint));
   }
-  RETURN_IF_ERROR(Admin(Channel::Connect(global.server)).AddVoter(request));
+  RETURN_IF_ERROR(Admin(global.server).AddVoter(request));
   if (global.output == "json") {
     std::cout << Dump(Json{{"added", arguments.node}}, 2) << std::endl;
   } else {
@@ -122,7 +122,7 @@ Result<void> Remove(GlobalOptions& global, const VoterArguments& arguments) {
   v1::RemoveVoterRequest request;
   request.set_node_id(arguments.node);
   ASSIGN_OR_RETURN(*request.mutable_directory_id(), DirectoryBytes(arguments.directory));
-  RETURN_IF_ERROR(Admin(Channel::Connect(global.server)).RemoveVoter(request));
+  RETURN_IF_ERROR(Admin(global.server).RemoveVoter(request));
   if (global.output == "json") {
     std::cout << Dump(Json{{"removed", arguments.node}}, 2) << std::endl;
   } else {
@@ -132,8 +132,7 @@ Result<void> Remove(GlobalOptions& global, const VoterArguments& arguments) {
 }
 
 Result<void> Transfer(GlobalOptions& global, std::optional<int32_t> to) {
-  ASSIGN_OR_RETURN(const int32_t leader,
-                   Admin(Channel::Connect(global.server)).TransferQuorumLeadership(to));
+  ASSIGN_OR_RETURN(const int32_t leader, Admin(global.server).TransferQuorumLeadership(to));
   if (global.output == "json") {
     std::cout << Dump(Json{{"leader", leader}}, 2) << std::endl;
   } else {

@@ -21,9 +21,7 @@ bool ConsistsOf(std::string_view text, std::string_view others) {
   });
 }
 
-}  // namespace
-
-Result<std::string> ParseServerAddress(const std::string& text) {
+Result<std::string> ParseOne(const std::string& text) {
   if (text.find("://") != std::string::npos)
     return Bad(text, "a host and a port of the gRPC API are wanted, without scheme");
   const bool in_brackets = text.starts_with('[');
@@ -43,6 +41,19 @@ Result<std::string> ParseServerAddress(const std::string& text) {
   if (!ParseWholeNumber(port, &number) || number < 1 || number > 65535)
     return Bad(text, "the port \"" + port + "\" is no number from 1 to 65535");
   return host + ":" + std::to_string(number);
+}
+
+}  // namespace
+
+Result<std::string> ParseServerAddresses(const std::string& text) {
+  std::string addresses;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    ASSIGN_OR_RETURN(const std::string address, ParseOne(text.substr(begin, end - begin)));
+    addresses += (addresses.empty() ? "" : ",") + address;
+    begin = end + 1;
+  }
+  return addresses;
 }
 
 }  // namespace gregor

@@ -7,9 +7,10 @@
 
 namespace gregor {
 
-// What --server takes, as HOST:PORT: that itself, [IPV6]:PORT, or a host alone, whose port is 9094.
-// Whether there is such a host is not asked. Fails with kInvalidArgument. Thread: any.
-Result<std::string> ParseServerAddress(const std::string& text);
+// What --server takes, as HOST:PORT: that itself, [IPV6]:PORT, or a host alone, whose port is 9094;
+// or several of them with commas between. Whether there is such a host is not asked. Fails with
+// kInvalidArgument. Thread: any.
+Result<std::string> ParseServerAddresses(const std::string& text);
 
 }  // namespace gregor
 

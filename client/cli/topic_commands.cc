@@ -52,7 +52,7 @@ struct TopicArguments {
   int64_t before = -1;
 };
 
-Admin AdminOf(const GlobalOptions& global) { return Admin(Channel::Connect(global.server)); }
+Admin AdminOf(const GlobalOptions& global) { return Admin(global.server); }
 
 // What a command without result says: done, or could be done.
 void PrintDone(const GlobalOptions& global, const TopicArguments& arguments, const char* done) {

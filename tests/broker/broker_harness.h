@@ -138,6 +138,21 @@ class BrokerHarness {
     delta.changed = {topic};
     Publish(std::move(delta), [&](MetadataImage& image) { image.topics.Set(name, topic); });
   }
+  // Its partitions are to have so many replicas, all of them in sync; the first one is here.
+  void SetReplicaCount(const std::string& name, int count) {
+    std::vector<NodeId> nodes;
+    for (int i = 0; i < count; ++i) nodes.push_back(NodeId{kNode.value + i});
+    auto topic = std::make_shared<TopicImage>(*image_->Topic(name));
+    for (int i = 0; i < topic->partition_count(); ++i) {
+      auto partition = std::make_shared<PartitionImage>(*topic->Partition(PartitionIndex{i}));
+      partition->replicas = partition->isr = nodes;
+      partition->directories = std::vector<DirectoryId>(nodes.size(), directory_id_);
+      topic->partitions.Set(PartitionIndex{i}, std::move(partition));
+    }
+    MetadataDelta delta = Next();
+    delta.changed = {topic};
+    Publish(std::move(delta), [&](MetadataImage& image) { image.topics.Set(name, topic); });
+  }
   // More partitions, `count` in all.
   void AddPartitions(const std::string& name, int count) {
     auto topic = std::make_shared<TopicImage>(*image_->Topic(name));

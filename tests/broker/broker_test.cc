@@ -455,6 +455,23 @@ TEST(Broker, AcksThatCannotBeHadAreRefusedBeforeTheAppend) {
   EXPECT_THAT(harness.Values("strict", 0), IsEmpty());
 }
 
+TEST(Broker, APartitionThatIsToHaveMoreReplicasIsNotWrittenToWhileNobodyReplicates) {
+  BrokerHarness harness;
+  harness.Start();
+  harness.CreateTopic("orders", 1);
+  harness.SetReplicaCount("orders", 2);
+  for (const Acks acks : {Acks::kAll, Acks::kLeader, Acks::kNone}) {
+    ProduceBatch request = harness.Request("orders", 0, BrokerHarness::Batch({"a"}));
+    request.ack = {acks, 0, false};
+    const auto produced = harness.Produce(std::move(request));
+    ASSERT_FALSE(produced.ok());
+    EXPECT_EQ(produced.error().reason, Reason::kNotEnoughReplicas);
+  }
+  EXPECT_THAT(harness.Values("orders", 0), IsEmpty());
+  harness.SetReplicaCount("orders", 1);
+  EXPECT_TRUE(harness.Produce("orders", 0, {"a"}).ok());
+}
+
 TEST(Broker, AReceiptSaysWhoHoldsTheBatchAndHow) {
   BrokerHarness harness;
   harness.Start();

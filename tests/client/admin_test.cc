@@ -16,7 +16,7 @@ std::vector<std::pair<int32_t, int64_t>> Deletions(int32_t count) {
 
 TEST(Admin, RecordsOfMorePartitionsThanACallTakesAreDeleted) {
   FakeServer server;
-  const Admin admin(Channel::Connect(server.address()));
+  const Admin admin(server.address());
   for (const int32_t count : {0, 1, 1000, 1001, 2500}) {
     server.CreateTopic("orders", count);
     const auto response = admin.DeleteRecords("orders", Deletions(count));
@@ -28,7 +28,7 @@ TEST(Admin, RecordsOfMorePartitionsThanACallTakesAreDeleted) {
 
 TEST(Admin, ADeletionThatIsRefusedIsAnError) {
   FakeServer server;
-  const Admin admin(Channel::Connect(server.address()));
+  const Admin admin(server.address());
   const auto response = admin.DeleteRecords("missing", Deletions(3));
   ASSERT_FALSE(response.ok());
   EXPECT_EQ(response.error().reason, Reason::kTopicNotFound);

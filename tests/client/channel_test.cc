@@ -17,7 +17,7 @@ using std::chrono::seconds;
 TEST(Channel, AServerThatIsFarAwayIsReached) {
   FakeServer server;
   SlowLink link(server.address(), milliseconds(300));
-  const auto pinged = Admin(Channel::Connect(link.address())).Ping();
+  const auto pinged = Admin(link.address()).Ping();
   EXPECT_TRUE(pinged.ok()) << pinged.error();
 }
 
@@ -25,7 +25,7 @@ TEST(Channel, ARefusedConnectionFailsTheCallSoon) {
   FakeServer server;
   server.Stop();
   const MonotonicTime begin = SystemClock().Now();
-  const auto pinged = Admin(Channel::Connect(server.address())).Ping();
+  const auto pinged = Admin(server.address()).Ping();
   EXPECT_LT(SystemClock().Now() - begin, seconds(4));
   ASSERT_FALSE(pinged.ok());
   EXPECT_TRUE(IsUnreachable(pinged.error()));
@@ -37,8 +37,8 @@ TEST(Channel, AServerThatSaysNothingFailsTheCallInTime) {
   FakeServer server;
   SlowLink link(server.address(), std::nullopt);
   const MonotonicTime begin = SystemClock().Now();
-  const auto channel = Channel::Connect(link.address(), {.connect_timeout = milliseconds(500)});
-  const auto pinged = Admin(channel).Ping();
+  const auto router = Router::Create(link.address(), {.connect_timeout = milliseconds(500)});
+  const auto pinged = Admin(router).Ping();
   EXPECT_LT(SystemClock().Now() - begin, seconds(20));  // the call itself may take 30 s
   ASSERT_FALSE(pinged.ok());
   EXPECT_TRUE(IsUnreachable(pinged.error()));
@@ -48,7 +48,7 @@ TEST(Channel, AServerThatSaysNothingFailsTheCallInTime) {
 
 TEST(Channel, AServerThatComesBackIsReachedSoon) {
   FakeServer server;
-  const Admin admin(Channel::Connect(server.address()));
+  const Admin admin(server.address());
   ASSERT_TRUE(admin.Ping().ok());
   server.Stop();
   ASSERT_FALSE(admin.Ping().ok());

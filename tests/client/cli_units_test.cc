@@ -247,7 +247,7 @@ TEST(FromArgument, SaysWhereToBegin) {
 
 TEST(ServerAddress, IsAHostAndAPort) {
   const auto expect = [](const std::string& text, const std::string& address) {
-    const auto parsed = ParseServerAddress(text);
+    const auto parsed = ParseServerAddresses(text);
     ASSERT_TRUE(parsed.ok()) << text << ": " << parsed.error();
     EXPECT_EQ(*parsed, address);
   };
@@ -257,11 +257,28 @@ TEST(ServerAddress, IsAHostAndAPort) {
   expect("[::1]", "[::1]:9094");
   expect("[::1]:65535", "[::1]:65535");
   expect("[fe80::1%eth0]:9094", "[fe80::1%eth0]:9094");
-  for (const char* const text :
-       {"", ":9094", "localhost:", "localhost:abc", "localhost:0", "localhost:99999",
-        "localhost:-1", "localhost:9094/", "http://localhost:9094", "a:1,b:2", "a b:1", "::1",
-        "::1:9094", "[::1", "[]:1", "[::1]9094", "[::1]x:9094", "local host"}) {
-    const auto parsed = ParseServerAddress(text);
+  expect("a:1,b,[::1]", "a:1,b:9094,[::1]:9094");
+  for (const char* const text : {"",
+                                 ":9094",
+                                 "localhost:",
+                                 "localhost:abc",
+                                 "localhost:0",
+                                 "localhost:99999",
+                                 "localhost:-1",
+                                 "localhost:9094/",
+                                 "http://localhost:9094",
+                                 "a:1,",
+                                 ",a:1",
+                                 "a,b c",
+                                 "a b:1",
+                                 "::1",
+                                 "::1:9094",
+                                 "[::1",
+                                 "[]:1",
+                                 "[::1]9094",
+                                 "[::1]x:9094",
+                                 "local host"}) {
+    const auto parsed = ParseServerAddresses(text);
     ASSERT_FALSE(parsed.ok()) << text << " as " << *parsed;
     EXPECT_EQ(parsed.error().reason, Reason::kInvalidArgument);
     EXPECT_NE(parsed.error().message.find("HOST:PORT"), std::string::npos);

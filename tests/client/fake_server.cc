@@ -70,7 +70,16 @@ struct FakeServer::State {
   std::map<std::string, size_t> limits;
   std::map<Place, Log> logs;
   std::map<std::string, std::pair<google::rpc::Status, int>> failures;
-  std::set<grpc::ServerContext*> streams;
+  std::map<grpc::ServerContext*, int32_t> streams;  // and their brokers
+  std::map<int32_t, std::string> nodes;             // addresses
+  struct Leader {
+    int32_t node = 1;
+    int32_t epoch = 0;
+  };
+  std::map<Place, Leader> leaders;
+  bool gives_hints = true;
+  int64_t version = 1;
+  std::map<std::string, int> calls;
   std::vector<FrameSeen> frames;
   int sessions = 0;
   int stream_count = 0;
@@ -79,8 +88,25 @@ struct FakeServer::State {
   int64_t fetched_credit = 0;
   int32_t fetch_message_bytes = 0;
 
+  // nullopt: the broker leads the partition.
+  std::optional<google::rpc::Status> Refusal(int32_t node, const Place& place) {
+    const Leader& leader = leaders[place];
+    if (leader.node == node) return std::nullopt;
+    std::map<std::string, std::string> details;
+    if (gives_hints && leader.node > 0) {
+      const std::string& address = nodes[leader.node];
+      details = {{"leader_id", std::to_string(leader.node)},
+                 {"leader_epoch", std::to_string(leader.epoch)},
+                 {"leader_host", address.substr(0, address.rfind(':'))},
+                 {"leader_port", address.substr(address.rfind(':') + 1)}};
+    }
+    return MakeStatus(Reason::kNotLeader, "not here", v1::WriteOutcome::OUTCOME_NOT_APPLIED,
+                      details);
+  }
+
   // The scripted error of a call, or the one of a topic that is not there.
   grpc::Status Check(const std::string& method, const std::string& topic) {
+    ++calls[method];
     const auto failure = failures.find(method);
     if (failure != failures.end() && failure->second.second > 0) {
       --failure->second.second;
@@ -96,6 +122,7 @@ struct FakeServer::State {
       id.resize(16);
       ids[topic] = id;
       std::erase_if(logs, [&](const auto& log) { return log.first.first == topic; });
+      std::erase_if(leaders, [&](const auto& leader) { return leader.first.first == topic; });
     }
     topics[topic] = partitions;
     limits[topic] = limit;
@@ -141,7 +168,7 @@ using State = FakeServer::State;
 
 class Produce final : public v1::ProduceService::Service {
  public:
-  explicit Produce(State& state) : state_(state) {}
+  Produce(State& state, int32_t node) : state_(state), node_(node) {}
 
   grpc::Status InitProducer(grpc::ServerContext*, const v1::InitProducerRequest*,
                             v1::InitProducerResponse* response) override {
@@ -160,7 +187,7 @@ class Produce final : public v1::ProduceService::Service {
       const std::lock_guard lock(state_.mutex);
       number = ++state_.stream_count;
       if (auto status = state_.Check("ProduceStream", ""); !status.ok()) return status;
-      state_.streams.insert(context);
+      state_.streams[context] = node_;
     }
     Serve(*stream, number);
     const std::lock_guard lock(state_.mutex);
@@ -190,7 +217,9 @@ class Produce final : public v1::ProduceService::Service {
       const FrameAction::Kind kind = OnFrame(request.frame(), number, failed_attempts, &response);
       if (kind == FrameAction::Kind::kBreak || kind == FrameAction::Kind::kAppendAndBreak) {
         const std::lock_guard lock(state_.mutex);
-        for (grpc::ServerContext* const context : state_.streams) context->TryCancel();
+        for (const auto& [context, node] : state_.streams) {
+          if (node == node_) context->TryCancel();
+        }
         return;
       }
       if (kind != FrameAction::Kind::kSwallow) stream.Write(response);
@@ -203,7 +232,12 @@ class Produce final : public v1::ProduceService::Service {
     const auto checked = CheckBatch(Slice::Copy(frame.record_batch()));
     CHECK(checked.ok()) << checked.error();
     const Place place(frame.topic(), frame.partition());
-    FrameSeen seen{frame.topic(), frame.partition(), frame.attempt(), stream, 0, checked->header};
+    FrameSeen seen{.topic = frame.topic(),
+                   .partition = frame.partition(),
+                   .attempt = frame.attempt(),
+                   .stream = stream,
+                   .node = node_,
+                   .header = checked->header};
     {
       const std::lock_guard lock(state_.mutex);
       state_.frames.push_back(seen);
@@ -228,18 +262,31 @@ class Produce final : public v1::ProduceService::Service {
     if (action.kind == FrameAction::Kind::kRefuse || action.kind == FrameAction::Kind::kBreak ||
         action.kind == FrameAction::Kind::kSwallow)
       return action.kind;
+    Append(frame, *checked, action, refuse, response);
+    return action.kind;
+  }
+
+  // What the log says of a frame that is to be appended.
+  void Append(const v1::ProduceFrame& frame, const RecordBatch& batch, const FrameAction& action,
+              const std::function<void(const google::rpc::Status&)>& refuse,
+              v1::ProduceStreamResponse* response) {
+    const Place place(frame.topic(), frame.partition());
     const std::lock_guard lock(state_.mutex);
     if (state_.topics.count(frame.topic()) == 0) {
       refuse(NotFound(frame.topic()));
-      return action.kind;
+      return;
     }
-    if (checked->bytes.size() > state_.limits[frame.topic()]) {
+    if (batch.bytes.size() > state_.limits[frame.topic()]) {
       refuse(
           MakeStatus(Reason::kBatchTooLarge, "too large", v1::WriteOutcome::OUTCOME_NOT_APPLIED));
-      return action.kind;
+      return;
+    }
+    if (const auto refusal = state_.Refusal(node_, place)) {
+      refuse(*refusal);
+      return;
     }
     bool duplicate = false;
-    const auto appended = state_.Append(state_.logs[place], *checked, &duplicate);
+    const auto appended = state_.Append(state_.logs[place], batch, &duplicate);
     if (const auto* const status = std::get_if<google::rpc::Status>(&appended)) {
       refuse(*status);
     } else if (action.kind == FrameAction::Kind::kAppendAndRefuse) {
@@ -251,10 +298,10 @@ class Produce final : public v1::ProduceService::Service {
       ack.set_partition(frame.partition());
       ack.set_duplicate(duplicate);
     }
-    return action.kind;
   }
 
   State& state_;
+  const int32_t node_;
 };
 
 class Topics final : public v1::TopicService::Service {
@@ -333,15 +380,51 @@ class Configs final : public v1::ConfigService::Service {
 
 class Cluster final : public v1::ClusterService::Service {
  public:
-  grpc::Status GetMetadata(grpc::ServerContext*, const v1::GetMetadataRequest*,
-                           v1::GetMetadataResponse*) override {
+  explicit Cluster(State& state) : state_(state) {}
+
+  // A page has the partitions of one topic; the token is the index of the topic.
+  grpc::Status GetMetadata(grpc::ServerContext*, const v1::GetMetadataRequest* request,
+                           v1::GetMetadataResponse* response) override {
+    const std::lock_guard lock(state_.mutex);
+    if (auto status = state_.Check("GetMetadata", ""); !status.ok()) return status;
+    response->set_metadata_version(state_.version);
+    for (const auto& [node, address] : state_.nodes) {
+      v1::Broker& broker = *response->add_brokers();
+      broker.set_broker_id(node);
+      broker.mutable_endpoint()->set_host(address.substr(0, address.rfind(':')));
+      broker.mutable_endpoint()->set_port(std::stoi(address.substr(address.rfind(':') + 1)));
+    }
+    const std::string& token = request->page().page_token();
+    const int index = token.empty() ? 0 : std::stoi(token);
+    if (index >= request->topics_size()) return grpc::Status::OK;
+    const std::string& name = request->topics(index);
+    if (index + 1 < request->topics_size())
+      response->set_next_page_token(std::to_string(index + 1));
+    v1::TopicMetadata& topic = *response->add_topics();
+    topic.set_topic(name);
+    if (state_.topics.count(name) == 0) {
+      *topic.mutable_error() = NotFound(name);
+      return grpc::Status::OK;
+    }
+    topic.set_topic_id(state_.ids[name]);
+    topic.set_partition_count(state_.topics[name]);
+    for (int32_t i = 0; i < state_.topics[name]; ++i) {
+      const State::Leader& leader = state_.leaders[{name, i}];
+      v1::PartitionMetadata& partition = *topic.add_partitions();
+      partition.set_partition(i);
+      partition.set_leader_epoch(leader.epoch);
+      if (leader.node > 0) partition.set_leader_id(leader.node);
+    }
     return grpc::Status::OK;
   }
+
+ private:
+  State& state_;
 };
 
 class Fetch final : public v1::FetchService::Service {
  public:
-  explicit Fetch(State& state) : state_(state) {}
+  Fetch(State& state, int32_t node) : state_(state), node_(node) {}
 
   grpc::Status ListOffsets(grpc::ServerContext*, const v1::ListOffsetsRequest* request,
                            v1::ListOffsetsResponse* response) override {
@@ -356,6 +439,11 @@ class Fetch final : public v1::FetchService::Service {
       }
       if (!query.topic_id().empty() && query.topic_id() != state_.ids[topic]) {
         *result.mutable_error() = Unknown();
+        continue;
+      }
+      const Place place(topic, query.partition().partition());
+      if (const auto refusal = state_.Refusal(node_, place)) {
+        *result.mutable_error() = *refusal;
         continue;
       }
       result.set_offset(
@@ -374,7 +462,7 @@ class Fetch final : public v1::FetchService::Service {
     {
       const std::lock_guard lock(state_.mutex);
       if (auto status = state_.Check("FetchStream", ""); !status.ok()) return status;
-      state_.streams.insert(context);
+      state_.streams[context] = node_;
       ++state_.stream_count;
       state_.fetched_credit = 0;
       state_.fetch_message_bytes = session.bytes_max;
@@ -467,6 +555,8 @@ class Fetch final : public v1::FetchService::Service {
         --failure->second.second;
         return Fail(session, number, failure->second.first, response);
       }
+      if (const auto refusal = state_.Refusal(node_, slot.place))
+        return Fail(session, number, *refusal, response);
       Log& log = state_.logs[slot.place];
       if (slot.next < log.log_start || slot.next > log.end) {
         return Fail(session, number,
@@ -525,14 +615,15 @@ class Fetch final : public v1::FetchService::Service {
   }
 
   State& state_;
+  const int32_t node_;
 };
 
 }  // namespace
 
 // The services of one start, and the server.
 struct Running {
-  explicit Running(FakeServer::State& state)
-      : produce(state), topics(state), configs(state), fetch(state) {}
+  Running(FakeServer::State& state, int32_t node)
+      : produce(state, node), topics(state), configs(state), cluster(state), fetch(state, node) {}
   Produce produce;
   Topics topics;
   Configs configs;
@@ -541,15 +632,22 @@ struct Running {
   std::unique_ptr<grpc::Server> server;
 };
 
-FakeServer::FakeServer() : state_(std::make_unique<State>()), address_("127.0.0.1:0") {
+FakeServer::FakeServer() : state_(std::make_shared<State>()), node_(1), address_("127.0.0.1:0") {
   state_->owner = this;
+  Start();
+}
+
+FakeServer::FakeServer(FakeServer& other)
+    : state_(other.state_),
+      node_(static_cast<int32_t>(state_->nodes.size()) + 1),
+      address_("127.0.0.1:0") {
   Start();
 }
 
 FakeServer::~FakeServer() { Stop(); }
 
 void FakeServer::Start() {
-  running_ = std::make_unique<Running>(*state_);
+  running_ = std::make_unique<Running>(*state_, node_);
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(address_, grpc::InsecureServerCredentials(), &port);
@@ -562,6 +660,7 @@ void FakeServer::Start() {
   running_->server = builder.BuildAndStart();
   CHECK(running_->server != nullptr);
   address_ = "127.0.0.1:" + std::to_string(port);
+  Advertise(address_);
 }
 
 void FakeServer::Stop() {
@@ -573,7 +672,42 @@ void FakeServer::Stop() {
 
 void FakeServer::BreakStreams() {
   const std::lock_guard lock(state_->mutex);
-  for (grpc::ServerContext* const context : state_->streams) context->TryCancel();
+  for (const auto& [context, node] : state_->streams) {
+    if (node == node_) context->TryCancel();
+  }
+}
+
+void FakeServer::Lead(const std::string& topic, int32_t partition) {
+  const std::lock_guard lock(state_->mutex);
+  State::Leader& leader = state_->leaders[{topic, partition}];
+  leader = {node_, leader.epoch + 1};
+  ++state_->version;
+  state_->changed.notify_all();
+}
+
+void FakeServer::LeaveWithoutLeader(const std::string& topic, int32_t partition) {
+  const std::lock_guard lock(state_->mutex);
+  State::Leader& leader = state_->leaders[{topic, partition}];
+  leader = {-1, leader.epoch + 1};
+  ++state_->version;
+  state_->changed.notify_all();
+}
+
+void FakeServer::set_gives_hints(bool gives) {
+  const std::lock_guard lock(state_->mutex);
+  state_->gives_hints = gives;
+}
+
+void FakeServer::Advertise(const std::string& address) {
+  const std::lock_guard lock(state_->mutex);
+  state_->nodes[node_] = address;
+  ++state_->version;
+}
+
+int FakeServer::CallCount(const std::string& method) const {
+  const std::lock_guard lock(state_->mutex);
+  const auto count = state_->calls.find(method);
+  return count == state_->calls.end() ? 0 : count->second;
 }
 
 void FakeServer::CreateTopic(const std::string& name, int32_t partitions, size_t limit) {

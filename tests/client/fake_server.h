@@ -40,8 +40,9 @@ struct FrameSeen {
   std::string topic;
   int32_t partition = 0;
   int32_t attempt = 0;
-  int stream = 0;  // 1, 2 ...
-  int number = 0;  // of all frames, 1, 2 ...
+  int stream = 0;    // 1, 2 ...
+  int number = 0;    // of all frames, 1, 2 ...
+  int32_t node = 0;  // the broker that got it
   BatchHeader header;
 };
 
@@ -50,14 +51,30 @@ struct FrameSeen {
 class FakeServer {
  public:
   FakeServer();
+  // Another broker of the cluster of `other`, which goes on by itself, with the same topics and
+  // logs: as if everything was replicated at once. A broker takes and gives what it leads only.
+  explicit FakeServer(FakeServer& other);
   ~FakeServer();
   const std::string& address() const { return address_; }
 
   // Connections break, none is taken; and again on the same address.
   void Stop();
   void Start();
-  // Streams of produce and fetch break.
+  // Streams of produce and fetch of this broker break.
   void BreakStreams();
+
+  // Its id: 1 and up.
+  int32_t node() const { return node_; }
+  // The broker leads the partition from now on (all of them are led by broker 1 at first).
+  void Lead(const std::string& topic, int32_t partition);
+  // Nobody does.
+  void LeaveWithoutLeader(const std::string& topic, int32_t partition);
+  // Whether refusals say who leads (they do at first).
+  void set_gives_hints(bool gives);
+  // What GetMetadata says of where the broker is, other than address().
+  void Advertise(const std::string& address);
+  // How many calls of a method ("GetMetadata") came to the cluster.
+  int CallCount(const std::string& method) const;
 
   void CreateTopic(const std::string& name, int32_t partitions, size_t max_message_bytes = 1048588);
   void DeleteTopic(const std::string& name);
@@ -84,7 +101,8 @@ class FakeServer {
   struct State;
 
  private:
-  std::unique_ptr<State> state_;
+  const std::shared_ptr<State> state_;
+  const int32_t node_;
   std::unique_ptr<Running> running_;
   std::string address_;
 };

@@ -57,8 +57,8 @@ class ProducerCoreTest : public testing::Test {
   }
   void Add(int records = 1, size_t partition = 0) { core_->Add(NewBatch(records, partition)); }
 
-  std::optional<Sent> Next() {
-    const auto message = core_->NextFrame(now_);
+  std::optional<Sent> Next(ProducerCore::Link link = 0) {
+    const auto message = core_->NextFrame(now_, link);
     if (!message.has_value()) return std::nullopt;
     v1::ProduceStreamRequest request;
     CHECK(request.ParseFromString(message->ToString()));
@@ -67,9 +67,9 @@ class ProducerCoreTest : public testing::Test {
     CHECK(batch.ok()) << batch.error();
     return Sent{frame.frame_id(), frame.partition(), frame.attempt(), *std::move(batch)};
   }
-  std::vector<Sent> SendAll() {
+  std::vector<Sent> SendAll(ProducerCore::Link link = 0) {
     std::vector<Sent> all;
-    while (auto sent = Next()) all.push_back(*std::move(sent));
+    while (auto sent = Next(link)) all.push_back(*std::move(sent));
     return all;
   }
   void Ack(const Sent& sent, int64_t offset = 0) {
@@ -331,6 +331,72 @@ TEST_F(ProducerCoreTest, WithoutIdempotenceThereAreNoSequencesAndTheOrderStays) 
   EXPECT_EQ(again[0].batch.bytes.ToString(), first[4].batch.bytes.ToString());
 }
 
+TEST_F(ProducerCoreTest, APartitionGoesToItsNewLeaderOnceNothingIsOnItsWayToTheOldOne) {
+  for (int i = 0; i < 3; ++i) Add();
+  const auto first = SendAll();
+  ASSERT_EQ(first.size(), 3u);
+  Add(1, 1);
+  ASSERT_EQ(SendAll().size(), 1u);
+  Add();
+  core_->SetLink(partitions_[0], 2);
+  EXPECT_EQ(core_->LinkOf(partitions_[0]), 2u);
+  EXPECT_TRUE(core_->HasStrays(0));
+  EXPECT_FALSE(core_->NextFrame(now_, 0).has_value());
+  EXPECT_FALSE(core_->NextFrame(now_, 2).has_value());
+  Ack(first[0]);
+  core_->OnError(first[1].frame_id, NotApplied(Reason::kNotLeader), now_);
+  EXPECT_FALSE(core_->HasStrays(0));
+  // Two that were refused and one that was never sent, without a pause; what still comes of the
+  // old stream does not count.
+  core_->OnError(first[2].frame_id, NotApplied(Reason::kPriorRequestFailed), now_);
+  std::vector<int32_t> sequences;
+  while (auto sent = Next(2)) sequences.push_back(sent->sequence());
+  EXPECT_EQ(sequences, (std::vector<int32_t>{1, 2, 3}));
+  EXPECT_TRUE(core_->InFlight(0)) << "the other partition stays";
+}
+
+TEST_F(ProducerCoreTest, ABrokenStreamSendsAgainOnlyWhatWasOnIt) {
+  core_->SetLink(partitions_[1], 1);
+  Add(1, 0);
+  Add(1, 1);
+  ASSERT_TRUE(Next(0).has_value());
+  ASSERT_TRUE(Next(1).has_value());
+  core_->OnBroken(nullptr, 1);
+  EXPECT_TRUE(core_->InFlight(0));
+  EXPECT_FALSE(core_->InFlight(1));
+  EXPECT_FALSE(Next(0).has_value());
+  core_->SetLink(partitions_[1], 2);
+  const auto again = Next(2);
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->partition, 1);
+  EXPECT_EQ(again->sequence(), 0);
+}
+
+TEST_F(ProducerCoreTest, EachLinkHasAWindowOfItsOwn) {
+  core_->OnWindow(0, 1, 0);
+  core_->OnWindow(0, 2, 1);
+  core_->SetLink(partitions_[1], 1);
+  for (int i = 0; i < 3; ++i) {
+    Add(1, 0);
+    Add(1, 1);
+  }
+  EXPECT_EQ(SendAll(0).size(), 1u);
+  EXPECT_EQ(SendAll(1).size(), 2u);
+  EXPECT_FALSE(core_->HasRoom(0));
+  EXPECT_TRUE(core_->HasRoom(2));
+}
+
+TEST_F(ProducerCoreTest, AStreamThatAPartitionComesBackToKnowsItsAttempts) {
+  Add();
+  const auto first = *Next(0);
+  core_->OnError(first.frame_id, NotApplied(Reason::kNotLeader), now_);
+  core_->SetLink(partitions_[0], 1);
+  ASSERT_TRUE(Next(1).has_value());
+  core_->OnBroken(nullptr, 1);
+  core_->SetLink(partitions_[0], 0);
+  EXPECT_GT(Next(0)->attempt, first.attempt);
+}
+
 // A broker that loses, refuses and forgets at random; what it holds in the end is what was added.
 class Broker {
  public:
@@ -348,8 +414,10 @@ class Broker {
       failed = sent.attempt + 1;
       core.OnError(sent.frame_id, std::move(error), now);
     };
-    if (sent.attempt < failed)
-      return core.OnError(sent.frame_id, NotApplied(Reason::kPriorRequestFailed), now);
+    if (sent.attempt < failed) {
+      core.OnError(sent.frame_id, NotApplied(Reason::kPriorRequestFailed), now);
+      return;
+    }
     if (random_.Chance(0.1)) return refuse(NotApplied(Reason::kLeaderNotAvailable));
     auto& log = logs_[sent.partition];
     auto& next = next_sequence_[{sent.batch.header.producer_id.value, sent.partition}];

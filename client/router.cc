@@ -1,0 +1,241 @@
+#include "client/router.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <utility>
+
+#include "base/check.h"
+
+namespace gregor {
+namespace {
+
+constexpr char kGetMetadata[] = "/gregor.v1.ClusterService/GetMetadata";
+
+std::optional<int32_t> NumberOf(const Error& error, std::string_view key) {
+  const std::string_view text = DetailOf(error, key);
+  int32_t number = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (text.empty() || parsed.ec != std::errc()) return std::nullopt;
+  return number;
+}
+
+// How long brokers may take to hear of a topic that one of them knows.
+constexpr Duration kNewFor = std::chrono::seconds(5);
+
+// Whether another node may do better than the one that gave the error.
+bool IsOfTheNode(const Error& error) {
+  return IsUnreachable(error) || error.reason == Reason::kServerDraining ||
+         error.reason == Reason::kNotController;
+}
+
+}  // namespace
+
+std::string AddressOf(const std::string& host, int32_t port, const std::string& server) {
+  std::string name = host.empty() ? server.substr(0, server.rfind(':')) : host;
+  if (name.find(':') != std::string::npos && !name.starts_with('[')) name = "[" + name + "]";
+  return name + ":" + std::to_string(port);
+}
+
+Error NoLeader(const std::string& topic, PartitionIndex partition) {
+  return Error(Reason::kLeaderNotAvailable, "partition " + std::to_string(partition.value) +
+                                                " of topic \"" + topic +
+                                                "\" has no leader at present");
+}
+
+std::shared_ptr<Router> Router::Create(const std::string& servers, Channel::Options options) {
+  std::vector<std::string> given;
+  for (size_t begin = 0; begin <= servers.size();) {
+    const size_t end = std::min(servers.find(',', begin), servers.size());
+    if (end > begin) given.push_back(servers.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  if (given.empty()) given.push_back(servers);
+  return std::make_shared<Router>(std::move(given), options);
+}
+
+Router::Router(std::vector<std::string> given, Channel::Options options)
+    : given_(std::move(given)), options_(options), any_(given_.front()) {}
+
+// --- what any node answers ---
+
+std::shared_ptr<Channel> Router::ChannelAt(const std::string& address) {
+  auto& channel = channels_[address];
+  if (channel == nullptr) channel = Channel::Connect(address, options_);
+  return channel;
+}
+
+std::vector<std::string> Router::Addresses() const {
+  std::vector<std::string> addresses = given_;
+  for (const auto& [node, address] : brokers_) {
+    if (std::find(addresses.begin(), addresses.end(), address) == addresses.end())
+      addresses.push_back(address);
+  }
+  return addresses;
+}
+
+std::shared_ptr<Channel> Router::AnyNode() {
+  const MutexLock lock(mutex_);
+  return ChannelAt(any_);
+}
+
+void Router::Avoid(const Channel& channel) {
+  const MutexLock lock(mutex_);
+  if (channel.address() != any_) return;  // somebody else was faster
+  const auto addresses = Addresses();
+  auto next = std::find(addresses.begin(), addresses.end(), any_);
+  if (next != addresses.end()) ++next;
+  any_ = next == addresses.end() ? addresses.front() : *next;
+}
+
+size_t Router::BrokerCount() const {
+  const MutexLock lock(mutex_);
+  return brokers_.size();
+}
+
+size_t Router::NodeCount() const {
+  const MutexLock lock(mutex_);
+  return Addresses().size();
+}
+
+Result<std::string> Router::CallRaw(const std::string& method, const std::string& request,
+                                    Duration timeout, bool repeatable) {
+  const MonotonicTime deadline = SystemClock().Now() + timeout;
+  std::set<std::string> asked;
+  size_t left = NodeCount();
+  while (true) {
+    const auto channel = AnyNode();
+    asked.insert(channel->address());
+    const Duration rest = std::max(Duration(0), deadline - SystemClock().Now());
+    // Where nobody else may be asked afterwards, this one has all the time.
+    const Duration share =
+        repeatable ? rest / static_cast<int64_t>(std::max<size_t>(1, left)) : rest;
+    auto answer = channel->CallRaw(method, request, share);
+    if (answer.ok() || !IsOfTheNode(answer.error())) return answer;
+    Avoid(*channel);
+    if (!repeatable && !IsNotApplied(answer.error())) return answer;
+    if (left > 0) --left;
+    if (left == 0 || asked.count(AnyNode()->address()) > 0) return answer;
+  }
+}
+
+// --- leaders ---
+
+std::optional<NodeId> Router::LeaderOf(const std::string& name, PartitionIndex partition) const {
+  const MutexLock lock(mutex_);
+  const auto topic = topics_.find(name);
+  const auto index = static_cast<size_t>(partition.value);
+  if (topic == topics_.end() || index >= topic->second.leaders.size()) return std::nullopt;
+  const NodeId node = topic->second.leaders[index].node;
+  if (node.value < 0 || brokers_.count(node) == 0) return std::nullopt;
+  return node;
+}
+
+bool Router::IsNew(const std::string& name) const {
+  const MutexLock lock(mutex_);
+  const auto topic = topics_.find(name);
+  return topic != topics_.end() && brokers_.size() > 1 &&
+         SystemClock().Now() - topic->second.heard_of < kNewFor;
+}
+
+std::shared_ptr<Channel> Router::ChannelTo(NodeId node) {
+  const MutexLock lock(mutex_);
+  const auto broker = brokers_.find(node);
+  return broker == brokers_.end() ? nullptr : ChannelAt(broker->second);
+}
+
+Result<void> Router::AskForTopic(const std::string& topic, Duration timeout) {
+  v1::GetMetadataRequest request;
+  request.add_topics(topic);
+  const MonotonicTime deadline = SystemClock().Now() + timeout;
+  size_t left = NodeCount();
+  while (true) {
+    const auto channel = AnyNode();
+    const Duration rest = std::max(Duration(0), deadline - SystemClock().Now());
+    auto response = channel->Call<v1::GetMetadataResponse>(
+        kGetMetadata, request, rest / static_cast<int64_t>(std::max<size_t>(1, left)));
+    if (!response.ok()) {
+      if (!IsOfTheNode(response.error()) || left <= 1) return std::move(response).error();
+      --left;
+      Avoid(*channel);
+      continue;
+    }
+    Learn(*response, *channel);
+    for (const auto& told : response->topics()) {
+      if (told.error().code() != 0) return ErrorOfStatus(told.error());
+    }
+    if (response->next_page_token().empty()) return {};
+    request.mutable_page()->set_page_token(response->next_page_token());
+  }
+}
+
+void Router::LearnBrokers(const v1::GetMetadataResponse& response, const Channel& from) {
+  if (response.brokers_size() == 0) return;
+  const bool is_other = std::exchange(cluster_id_, response.cluster_id()) != response.cluster_id();
+  if (!is_other && response.metadata_version() < metadata_version_) return;
+  metadata_version_ = response.metadata_version();
+  brokers_.clear();
+  for (const v1::Broker& broker : response.brokers()) {
+    brokers_[NodeId{broker.broker_id()}] =
+        response.brokers_size() == 1
+            ? from.address()
+            : AddressOf(broker.endpoint().host(), broker.endpoint().port(), from.address());
+  }
+  const auto addresses = Addresses();
+  std::erase_if(channels_, [&](const auto& channel) {
+    return std::find(addresses.begin(), addresses.end(), channel.first) == addresses.end();
+  });
+  if (std::find(addresses.begin(), addresses.end(), any_) == addresses.end())
+    any_ = addresses.front();
+}
+
+void Router::Learn(const v1::GetMetadataResponse& response, const Channel& from) {
+  const MutexLock lock(mutex_);
+  LearnBrokers(response, from);
+  for (const v1::TopicMetadata& told : response.topics()) {
+    if (told.error().code() != 0) continue;  // whoever uses it is told by its last leader
+    Topic& topic = topics_[told.topic()];
+    if (std::exchange(topic.id, told.topic_id()) != told.topic_id()) {
+      topic.leaders.clear();
+      topic.heard_of = SystemClock().Now();
+    }
+    for (const v1::PartitionMetadata& partition : told.partitions()) {
+      if (partition.partition() < 0 || partition.partition() >= told.partition_count()) continue;
+      const auto index = static_cast<size_t>(partition.partition());
+      if (index >= topic.leaders.size()) topic.leaders.resize(index + 1);
+      Leader& leader = topic.leaders[index];
+      if (partition.leader_epoch() < leader.epoch.value) continue;
+      leader = {NodeId{partition.has_leader_id() ? partition.leader_id() : -1},
+                LeaderEpoch{partition.leader_epoch()}};
+    }
+  }
+}
+
+bool Router::LearnFrom(const Error& error, const std::string& name, PartitionIndex partition,
+                       const Channel& from) {
+  const auto node = NumberOf(error, "leader_id");
+  const auto epoch = NumberOf(error, "leader_epoch");
+  if (!node.has_value() || *node < 0 || !epoch.has_value()) return false;
+  const MutexLock lock(mutex_);
+  const auto topic = topics_.find(name);
+  const auto index = static_cast<size_t>(partition.value);
+  if (topic == topics_.end() || index >= topic->second.leaders.size()) return false;
+  Leader& leader = topic->second.leaders[index];
+  if (*epoch < leader.epoch.value) return false;  // it is behind
+  const auto port = NumberOf(error, "leader_port");
+  bool is_news = leader.node != NodeId{*node} || leader.epoch != LeaderEpoch{*epoch};
+  if (port.has_value()) {
+    const std::string address =
+        AddressOf(std::string(DetailOf(error, "leader_host")), *port, from.address());
+    std::string& known = brokers_[NodeId{*node}];
+    // The leader is where it answered as far as we know, and says that it is not the leader.
+    if (known.empty() || (known == from.address() && known != address)) {
+      known = address;
+      is_news = true;
+    }
+  }
+  leader = {NodeId{*node}, LeaderEpoch{*epoch}};
+  return is_news && brokers_.count(NodeId{*node}) > 0;
+}
+
+}  // namespace gregor
