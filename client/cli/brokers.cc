@@ -2,15 +2,14 @@
 
 #include <map>
 
+#include "client/router.h"
+
 namespace gregor {
 namespace {
 
-// Where the endpoint is reached: without a host, at the one that was asked.
-std::string AddressOf(const v1::Endpoint& endpoint, const std::string& server) {
-  std::string host = endpoint.host();
-  if (host.empty()) host = server.substr(0, server.rfind(':'));
-  if (host.find(':') != std::string::npos && !host.starts_with('[')) host = "[" + host + "]";
-  return host + ":" + std::to_string(endpoint.port());
+// Where the endpoint is reached: without a host, at the first of the servers that were asked.
+std::string AddressOf(const v1::Endpoint& endpoint, const std::string& servers) {
+  return gregor::AddressOf(endpoint.host(), endpoint.port(), servers.substr(0, servers.find(',')));
 }
 
 }  // namespace
