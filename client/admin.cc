@@ -14,7 +14,8 @@ constexpr char kConfigs[] = "/gregor.v1.ConfigService/";
 constexpr char kCluster[] = "/gregor.v1.ClusterService/";
 constexpr int32_t kPageSize = 5000;
 constexpr size_t kDeletionsMax = 1000;  // as the API has it
-constexpr size_t kQueriesMax = 5000;    // so that an answer stays far below the message limit
+constexpr int kPartitionsPerCall = 1000;
+constexpr size_t kQueriesMax = 5000;  // so that an answer stays far below the message limit
 
 constexpr Duration kPauseMin = std::chrono::milliseconds(20);
 constexpr Duration kPauseMax = std::chrono::milliseconds(500);
@@ -311,6 +312,49 @@ Result<void> Admin::UnregisterBroker(int32_t broker) const {
   RETURN_IF_ERROR(
       Write<v1::UnregisterBrokerResponse>(std::string(kCluster) + "UnregisterBroker", request));
   return {};
+}
+
+Result<v1::ElectLeadersResponse> Admin::ElectLeaders(const v1::ElectLeadersRequest& request) const {
+  v1::ElectLeadersRequest part = request;
+  v1::ElectLeadersResponse all;
+  for (int at = 0; at == 0 || at < request.partitions_size(); at += kPartitionsPerCall) {
+    part.clear_partitions();
+    for (int i = at; i < std::min(at + kPartitionsPerCall, request.partitions_size()); ++i)
+      *part.add_partitions() = request.partitions(i);
+    ASSIGN_OR_RETURN(const auto response,
+                     Write<v1::ElectLeadersResponse>(std::string(kCluster) + "ElectLeaders", part));
+    all.MergeFrom(response);
+  }
+  return all;
+}
+
+Result<v1::ReassignPartitionsResponse> Admin::ReassignPartitions(
+    const v1::ReassignPartitionsRequest& request) const {
+  v1::ReassignPartitionsRequest part = request;
+  v1::ReassignPartitionsResponse all;
+  for (int at = 0; at < request.reassignments_size(); at += kPartitionsPerCall) {
+    part.clear_reassignments();
+    for (int i = at; i < std::min(at + kPartitionsPerCall, request.reassignments_size()); ++i)
+      *part.add_reassignments() = request.reassignments(i);
+    ASSIGN_OR_RETURN(const auto response, Write<v1::ReassignPartitionsResponse>(
+                                              std::string(kCluster) + "ReassignPartitions", part));
+    if (response.results_size() != part.reassignments_size())
+      return Error(Reason::kUnspecified, "the server answered another number of items");
+    all.MergeFrom(response);
+  }
+  return all;
+}
+
+Result<std::vector<v1::ListReassignmentsResponse::Ongoing>> Admin::ListReassignments() const {
+  v1::ListReassignmentsRequest request;
+  std::vector<v1::ListReassignmentsResponse::Ongoing> all;
+  do {
+    ASSIGN_OR_RETURN(auto response, Read<v1::ListReassignmentsResponse>(
+                                        std::string(kCluster) + "ListReassignments", request));
+    for (auto& each : *response.mutable_reassignments()) all.push_back(std::move(each));
+    request.mutable_page()->set_page_token(response.next_page_token());
+  } while (!request.page().page_token().empty());
+  return all;
 }
 
 Result<v1::DescribeLogDirsResponse> Admin::DescribeLogDirs(const std::string& topic) const {

@@ -83,6 +83,13 @@ class Admin {
   Result<void> RemoveVoter(const v1::RemoveVoterRequest& request) const;
   // Who leads then; nullopt: to the voter that has most of the log.
   Result<int32_t> TransferQuorumLeadership(std::optional<int32_t> node) const;
+  // One result for each partition that is named, or in which an election was needed.
+  Result<v1::ElectLeadersResponse> ElectLeaders(const v1::ElectLeadersRequest& request) const;
+  // One result for each. Many are several calls, and where one fails, the earlier ones are done.
+  Result<v1::ReassignPartitionsResponse> ReassignPartitions(
+      const v1::ReassignPartitionsRequest& request) const;
+  // All that run.
+  Result<std::vector<v1::ListReassignmentsResponse::Ongoing>> ListReassignments() const;
 
  private:
   // What became of items that were sent to a broker; nullopt: done, whether well or not. An error:

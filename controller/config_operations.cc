@@ -6,6 +6,7 @@
 
 #include "controller/image/rows.h"
 #include "controller/image/topic_configs.h"
+#include "controller/leadership.h"
 #include "controller/operations.h"
 #include "controller/topic_names.h"
 #include "storage/producer_state.h"
@@ -157,6 +158,27 @@ void AddConfigRecord(const Resource& resource, const Change& change,
   records.push_back(std::move(record));
 }
 
+// Whether configs changed by which leaders are elected.
+bool ConcernsLeaders(const std::vector<pb::MetadataRecord>& records) {
+  const auto concerns = [](const std::string& name) {
+    return name == "min.insync.replicas" || name == "unclean.leader.election.enable";
+  };
+  return std::any_of(records.begin(), records.end(), [&](const pb::MetadataRecord& record) {
+    const auto& config = record.config();
+    return std::any_of(config.set().begin(), config.set().end(),
+                       [&](const auto& entry) { return concerns(entry.name()); }) ||
+           std::any_of(config.removed().begin(), config.removed().end(), concerns);
+  });
+}
+
+void AddElections(const PlanContext& context, std::vector<pb::MetadataRecord>& records) {
+  if (!ConcernsLeaders(records)) return;
+  Replay replay(std::make_shared<const MetadataImage>(context.image));
+  for (const auto& record : records) CHECK(replay.Apply(context.image.version, record).ok());
+  const MetadataDelta delta = replay.Finish(PositionOf(context.image));
+  PlanConfigChange(context.image, *delta.after, context.options.static_configs, records);
+}
+
 }  // namespace
 
 Result<Planned> Plan(const AlterConfigs& operation, const PlanContext& context) {
@@ -166,6 +188,7 @@ Result<Planned> Plan(const AlterConfigs& operation, const PlanContext& context) 
     results.push_back(ApplyAlteration(alteration, context.image, context.options, changes));
   Planned planned;
   for (const auto& [resource, change] : changes) AddConfigRecord(resource, change, planned.records);
+  AddElections(context, planned.records);
   planned.answer = [results = std::move(results)](const MetadataImage&, Offset) { return results; };
   return planned;
 }

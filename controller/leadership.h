@@ -1,15 +1,18 @@
 #ifndef GREGOR_CONTROLLER_LEADERSHIP_H_
 #define GREGOR_CONTROLLER_LEADERSHIP_H_
 
+#include <utility>
 #include <vector>
 
+#include "base/result.h"
 #include "controller/image/image.h"
+#include "controller/image/partition_operations.h"
 #include "controller/image/records.h"
 
 namespace gregor {
 
-// What changes of brokers mean for the partitions that they hold (docs/architecture.md "Who leads a
-// partition", ADR 0015). Pure. Thread: any.
+// What changes of brokers and configs mean for partitions, and elections by the clock
+// (docs/architecture.md "Who leads a partition", ADR 0015). Pure. Thread: any.
 
 // Whether a broker's change is the start of a new process of it, and how the one before ended.
 enum class BrokerStart {
@@ -31,6 +34,27 @@ enum class BrokerStart {
 // `static_configs`: ControllerOptions::static_configs.
 void PlanBrokerChange(const MetadataImage& image, const BrokerImage& after, BrokerStart start,
                       const ConfigMap& static_configs, std::vector<pb::MetadataRecord>& records);
+
+// Appends elections of preferred leaders where they are in sync and others lead, at most
+// `count_max`: what auto.leader.rebalance.enable stands for, every
+// leader.imbalance.check.interval.seconds.
+void PlanLeaderBalance(const MetadataImage& image, const ConfigMap& static_configs,
+                       size_t count_max, std::vector<pb::MetadataRecord>& records);
+
+// Appends elections where nobody leads and the topic allows an unclean one
+// (unclean.leader.election.enable), at most `count_max`.
+void PlanUncleanElections(const MetadataImage& image, const ConfigMap& static_configs,
+                          size_t count_max, std::vector<pb::MetadataRecord>& records);
+
+// Appends what changed configs mean: where unclean elections are allowed from here on, leaders are
+// elected; where a commit needs fewer replicas, those outside the ISR are no longer eligible.
+// `after`: with the configs' records, to which these are added, and the same topics as `before`.
+void PlanConfigChange(const MetadataImage& before, const MetadataImage& after,
+                      const ConfigMap& static_configs, std::vector<pb::MetadataRecord>& records);
+
+// Valid as long as the topic. Fails with kTopicNotFound, kPartitionNotFound.
+Result<std::pair<TopicPtr, const PartitionImage*>> FindPartition(const PartitionKey& key,
+                                                                 const MetadataImage& image);
 
 }  // namespace gregor
 

@@ -7,6 +7,7 @@
 #include "controller/image/records.h"
 #include "controller/image/replay.h"
 #include "controller/image/rows.h"
+#include "controller/partition_codec.h"
 
 namespace gregor {
 namespace {
@@ -114,6 +115,10 @@ struct Encoder {
   void operator()(const UnregisterBroker& operation) {
     request.mutable_unregister_broker()->set_node_id(operation.broker.value);
   }
+  template <typename PartitionOperation>
+  void operator()(const PartitionOperation& operation) {
+    EncodePartitionOperation(operation, request);
+  }
 };
 
 // --- messages to operations ---
@@ -136,6 +141,9 @@ Result<void> CheckSize(const pb::OperationRequest& request) {
   RETURN_IF_ERROR(CheckCount(request.create_topic().assignment_size(), "assigned partitions"));
   RETURN_IF_ERROR(CheckCount(request.create_topic().configs_size(), "configs"));
   RETURN_IF_ERROR(CheckCount(request.add_partitions().assignment_size(), "assigned partitions"));
+  RETURN_IF_ERROR(CheckCount(request.alter_partitions().items_size(), "partitions"));
+  RETURN_IF_ERROR(CheckCount(request.elect_leaders().partitions_size(), "partitions"));
+  RETURN_IF_ERROR(CheckCount(request.reassign_partitions().items_size(), "partitions"));
   return CheckCount(request.alter_configs().alterations_size(), "alterations");
 }
 
@@ -244,6 +252,12 @@ MetadataOperation Read(const pb::BrokerHeartbeatOperation& message) {
                          Offset{message.metadata_offset()}, message.wants_to_stop()};
 }
 
+template <typename Message>
+Result<MetadataOperation> ReadPartitions(const Message& message) {
+  ASSIGN_OR_RETURN(auto operation, ReadOperation(message));
+  return MetadataOperation(std::move(operation));
+}
+
 // --- answers ---
 
 // What stands for a topic's id in records of one that was only validated.
@@ -293,6 +307,12 @@ struct AnswerEncoder {
     response.mutable_producer_ids()->set_first(block.first);
     response.mutable_producer_ids()->set_count(block.count);
   }
+  void operator()(const std::vector<AlteredPartition>& answer) {
+    EncodePartitionAnswer(answer, *response.mutable_altered_partitions());
+  }
+  void operator()(const std::vector<ElectedLeader>& answer) {
+    EncodePartitionAnswer(answer, *response.mutable_elected_leaders());
+  }
 };
 
 Error NoAnswer(const std::string& what) {
@@ -340,6 +360,7 @@ Result<OperationAnswer> DecodeTopic(const pb::TopicAnswer& answer, const Metadat
 
 // How many results an operation has whose answer is one for each item.
 size_t ItemCount(const AlterConfigs& operation) { return operation.alterations.size(); }
+size_t ItemCount(const ReassignPartitions& operation) { return operation.items.size(); }
 
 // Takes the answer that an operation of its kind has.
 struct AnswerDecoder {
@@ -363,6 +384,14 @@ struct AnswerDecoder {
       if (!Is(Case::kBrokerStatus)) return Other();
       return OperationAnswer(
           BrokerStatus{response.broker_status().fenced(), response.broker_status().may_stop()});
+    } else if constexpr (std::is_same_v<Answer, std::vector<AlteredPartition>>) {
+      auto answer = ReadAnswer(response.altered_partitions());
+      return Is(Case::kAlteredPartitions) && answer.size() == operation.items.size()
+                 ? Result<OperationAnswer>(OperationAnswer(std::move(answer)))
+                 : Other();
+    } else if constexpr (std::is_same_v<Answer, std::vector<ElectedLeader>>) {
+      if (!Is(Case::kElectedLeaders)) return Other();
+      return OperationAnswer(ReadAnswer(response.elected_leaders()));
     } else {
       return Is(Case::kProducerIds) ? ProducerIds(operation.count) : Other();
     }
@@ -428,6 +457,12 @@ Result<MetadataOperation> DecodeOperation(const pb::OperationRequest& request) {
                                               request.set_broker_fence().fenced()});
     case pb::OperationRequest::kUnregisterBroker:
       return MetadataOperation(UnregisterBroker{NodeId{request.unregister_broker().node_id()}});
+    case pb::OperationRequest::kAlterPartitions:
+      return ReadPartitions(request.alter_partitions());
+    case pb::OperationRequest::kElectLeaders:
+      return ReadPartitions(request.elect_leaders());
+    case pb::OperationRequest::kReassignPartitions:
+      return ReadPartitions(request.reassign_partitions());
     case pb::OperationRequest::OPERATION_NOT_SET:
       break;
   }
@@ -445,31 +480,6 @@ Result<OperationAnswer> DecodeAnswer(const MetadataOperation& operation,
   if (response.has_error()) return DecodeError(response.error());
   const AnswerDecoder decoder{response, image};
   return std::visit(decoder, operation);
-}
-
-void EncodeError(const Error& error, pb::OperationError& message) {
-  message.set_reason(static_cast<v1::ErrorReason>(error.reason));
-  message.set_message(error.message);
-  for (const auto& [key, value] : error.details) {
-    auto& detail = *message.add_details();
-    detail.set_key(key);
-    detail.set_value(value);
-  }
-}
-
-Error DecodeError(const pb::OperationError& message) {
-  const auto reasons = AllReasons();
-  const auto known = std::find_if(reasons.begin(), reasons.end(), [&](const ReasonSpec& spec) {
-    return static_cast<int>(spec.reason) == static_cast<int>(message.reason());
-  });
-  Error error(Reason::kUnspecified, message.message());
-  if (known != reasons.end()) {
-    error.reason = known->reason;
-  } else {
-    error.message += " (reason " + std::to_string(message.reason()) + " of a newer version)";
-  }
-  for (const auto& detail : message.details()) error.With(detail.key(), detail.value());
-  return error;
 }
 
 }  // namespace gregor

@@ -42,6 +42,9 @@ Result<Planned> Plan(const AllocateProducerIds& operation, const PlanContext& co
 Result<Planned> Plan(const BrokerHeartbeat& operation, const PlanContext& context);
 Result<Planned> Plan(const SetBrokerFence& operation, const PlanContext& context);
 Result<Planned> Plan(const UnregisterBroker& operation, const PlanContext& context);
+Result<Planned> Plan(const AlterPartitions& operation, const PlanContext& context);
+Result<Planned> Plan(const ElectLeaders& operation, const PlanContext& context);
+Result<Planned> Plan(const ReassignPartitions& operation, const PlanContext& context);
 
 // Fences a broker that is not heard of any more. No records where it is fenced already, or not
 // registered.

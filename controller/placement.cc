@@ -3,16 +3,17 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 
 namespace gregor {
 namespace {
 
 // Brokers may get partitions while they run and have a log directory that takes writes.
-bool HasRoom(const BrokerImage& broker) { return !broker.fenced && !broker.directories.empty(); }
+bool HasRoom(const BrokerImage& broker) { return broker.IsActive() && !broker.directories.empty(); }
 
 size_t CountRunning(const MetadataImage& image) {
   size_t count = 0;
-  image.brokers.VisitAll([&](NodeId, const auto& broker) { count += broker->fenced ? 0 : 1; });
+  image.brokers.VisitAll([&](NodeId, const auto& broker) { count += broker->IsActive() ? 1 : 0; });
   return count;
 }
 
@@ -32,6 +33,55 @@ std::vector<NodeId> OrderByRack(const MetadataImage& image) {
   }
   return ordered;
 }
+
+// Chooses the replicas of partition after partition: leaders in turns; followers where the
+// partition's racks are not yet, and of those where the fewest replicas are.
+class Spreading {
+ public:
+  Spreading(const MetadataImage& image, const std::vector<NodeId>& brokers, size_t start)
+      : brokers_(brokers), replica_counts_(brokers.size()), turn_(start) {
+    std::map<std::string, size_t> racks;
+    for (const NodeId node : brokers)
+      racks_.push_back(racks.try_emplace(image.Broker(node)->rack, racks.size()).first->second);
+    rack_counts_.resize(racks.size());
+  }
+
+  // REQUIRES: `replication_factor` <= brokers.
+  std::vector<NodeId> Next(size_t replication_factor) {
+    const size_t leader = turn_++ % brokers_.size();
+    std::fill(rack_counts_.begin(), rack_counts_.end(), 0);
+    std::vector<bool> is_taken(brokers_.size());
+    std::vector<NodeId> replicas;
+    replicas.reserve(replication_factor);
+    for (size_t next = leader; true; next = Best(leader, is_taken)) {
+      is_taken[next] = true;
+      ++replica_counts_[next];
+      ++rack_counts_[racks_[next]];
+      replicas.push_back(brokers_[next]);
+      if (replicas.size() == replication_factor) return replicas;
+    }
+  }
+
+ private:
+  // Of those that are equally good the first behind the leader.
+  size_t Best(size_t leader, const std::vector<bool>& is_taken) const {
+    size_t best = brokers_.size();
+    for (size_t i = 1; i < brokers_.size(); ++i) {
+      const size_t at = (leader + i) % brokers_.size();
+      if (!is_taken[at] && (best == brokers_.size() || Cost(at) < Cost(best))) best = at;
+    }
+    return best;
+  }
+  std::pair<size_t, size_t> Cost(size_t at) const {
+    return {rack_counts_[racks_[at]], replica_counts_[at]};
+  }
+
+  const std::vector<NodeId>& brokers_;
+  std::vector<size_t> racks_;  // of each broker, by number
+  std::vector<size_t> replica_counts_;
+  std::vector<size_t> rack_counts_;  // of the partition
+  size_t turn_;
+};
 
 Error BadAssignment(const std::string& what) {
   return Error(Reason::kInvalidReplicaAssignment, "the replica assignment " + what);
@@ -56,13 +106,9 @@ Result<std::vector<std::vector<NodeId>>> ChooseReplicas(const MetadataImage& ima
                      "brokers, and " + std::to_string(running) + " are running")
         .With("brokers", std::to_string(running));
   }
+  Spreading spreading(image, brokers, random.Below(brokers.size()));
   std::vector<std::vector<NodeId>> assignment(static_cast<size_t>(count));
-  const size_t start = random.Below(brokers.size());
-  for (size_t i = 0; i < assignment.size(); ++i) {
-    assignment[i].reserve(wanted);
-    for (size_t j = 0; j < wanted; ++j)
-      assignment[i].push_back(brokers[(start + i + j) % brokers.size()]);
-  }
+  for (auto& replicas : assignment) replicas = spreading.Next(wanted);
   return assignment;
 }
 
@@ -80,7 +126,7 @@ Result<void> CheckAssignment(const MetadataImage& image,
     }
     for (const NodeId node : replicas) {
       const BrokerImage* const broker = image.Broker(node);
-      if (broker == nullptr || broker->fenced)
+      if (broker == nullptr || !broker->IsActive())
         return BadAssignment(entry + "broker " + std::to_string(node.value) +
                              ", which is not running");
       if (broker->directories.empty())

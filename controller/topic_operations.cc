@@ -233,8 +233,10 @@ Result<Planned> Plan(const AddPartitions& operation, const PlanContext& context)
                          " adds none (partitions cannot be taken away)");
   }
   RETURN_IF_ERROR(CheckCount(added, options.partitions_per_operation_max, image, options));
+  // Without what is there only until a reassignment is completed.
+  const PartitionImage* const first = topic->Partition(PartitionIndex{0});
   const size_t replication_factor =
-      before == 0 ? 1 : topic->Partition(PartitionIndex{0})->replicas.size();
+      first == nullptr ? 1 : first->replicas.size() - first->removing.size();
   std::vector<std::vector<NodeId>> assignment = operation.assignment;
   if (assignment.empty()) {
     ASSIGN_OR_RETURN(assignment,

@@ -14,6 +14,7 @@
 #include "broker/grpc/convert.h"
 #include "broker/grpc/metadata_watch.h"
 #include "broker/grpc/page_token.h"
+#include "broker/grpc/partition_admin.h"
 #include "broker/grpc/quorum_messages.h"
 #include "broker/grpc/service_stack.h"
 #include "broker/grpc/status.h"
@@ -134,10 +135,9 @@ using ClusterMethods = Stack<
     ClusterApi::WithRawMethod_DescribeLogDirs, ClusterApi::WithRawMethod_DescribeQuorum,
     ClusterApi::WithRawMethod_AddVoter, ClusterApi::WithRawMethod_RemoveVoter,
     ClusterApi::WithRawMethod_TransferQuorumLeadership, ClusterApi::WithRawMethod_SetBrokerFence,
-    ClusterApi::WithRawMethod_UnregisterBroker,
+    ClusterApi::WithRawMethod_UnregisterBroker, ClusterApi::WithRawMethod_ReassignPartitions,
+    ClusterApi::WithRawMethod_ListReassignments, ClusterApi::WithRawMethod_ElectLeaders,
     // Not served yet.
-    ClusterApi::WithGenericMethod_ReassignPartitions,
-    ClusterApi::WithGenericMethod_ListReassignments, ClusterApi::WithGenericMethod_ElectLeaders,
     ClusterApi::WithGenericMethod_DecommissionBroker, ClusterApi::WithGenericMethod_UpdateFeatures>;
 
 // Thread: main; what handles calls: the control loop.
@@ -165,6 +165,11 @@ class ClusterService final : public ClusterMethods, public DoorService {
     methods_.Add(kWrite, "SetBrokerFence", this, &Self::RequestSetBrokerFence, &Self::Fence);
     methods_.Add(kWrite, "UnregisterBroker", this, &Self::RequestUnregisterBroker,
                  &Self::Unregister);
+    methods_.Add(kWrite, "ElectLeaders", this, &Self::RequestElectLeaders, &Self::Elect);
+    methods_.Add(kWrite, "ReassignPartitions", this, &Self::RequestReassignPartitions,
+                 &Self::Reassign);
+    methods_.Add(kRead, "ListReassignments", this, &Self::RequestListReassignments,
+                 &Self::Reassignments);
   }
   grpc::Service* service() override { return this; }
   void Serve(const std::shared_ptr<Door>& door) override {
@@ -190,6 +195,17 @@ class ClusterService final : public ClusterMethods, public DoorService {
   void Unregister(const v1::UnregisterBrokerRequest& request,
                   Reply<v1::UnregisterBrokerResponse> reply) {
     ForgetBroker(broker_, request, std::move(reply));
+  }
+  void Elect(const v1::ElectLeadersRequest& request, Reply<v1::ElectLeadersResponse> reply) {
+    ElectLeadersByHand(broker_, request, std::move(reply));
+  }
+  void Reassign(const v1::ReassignPartitionsRequest& request,
+                Reply<v1::ReassignPartitionsResponse> reply) {
+    BeginReassignments(broker_, request, std::move(reply));
+  }
+  Result<v1::ListReassignmentsResponse> Reassignments(
+      const v1::ListReassignmentsRequest& request) const {
+    return RunningReassignments(broker_, request);
   }
 
   Door& door_;

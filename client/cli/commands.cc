@@ -52,6 +52,7 @@ void AddClientCommands(CLI::App& app, GlobalOptions& global) {
       ->type_name("FORMAT")
       ->capture_default_str();
   AddTopicCommands(app, global);
+  AddPartitionCommands(app, global);
   AddConfigCommands(app, global);
   AddProduceCommand(app, global);
   AddConsumeCommand(app, global);

@@ -23,6 +23,7 @@ void AddClientCommands(CLI::App& app, GlobalOptions& global);
 
 // Its parts.
 void AddTopicCommands(CLI::App& app, GlobalOptions& global);
+void AddPartitionCommands(CLI::App& app, GlobalOptions& global);
 void AddConfigCommands(CLI::App& app, GlobalOptions& global);
 void AddClusterCommands(CLI::App& app, GlobalOptions& global);
 void AddQuorumCommands(CLI::App& app, GlobalOptions& global);

@@ -106,10 +106,9 @@ constexpr ConfigSpec kTopicConfigs[] = {
                "begin a segment at once."),
     LongConfig("segment.ms", "604800000", "at least 1", 1, "log.roll.ms",
                "A segment ends once it is so old (ms)."),
-    NotYet(BooleanConfig("unclean.leader.election.enable", "false",
-                         "unclean.leader.election.enable",
-                         "Whether a replica that was not in sync may lead if no other is left, at "
-                         "the cost of lost records.")),
+    BooleanConfig("unclean.leader.election.enable", "false", "unclean.leader.election.enable",
+                  "Whether a replica that was not in sync may lead if no other is left, at "
+                  "the cost of lost records."),
 };
 
 template <size_t kCount>

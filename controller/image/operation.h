@@ -12,6 +12,7 @@
 #include "base/task.h"
 #include "base/time.h"
 #include "controller/image/image.h"
+#include "controller/image/partition_operations.h"
 
 namespace gregor {
 
@@ -159,11 +160,13 @@ struct AllocateProducerIds {
 
 using MetadataOperation =
     std::variant<CreateTopic, DeleteTopic, AddPartitions, AlterConfigs, RegisterBroker,
-                 AllocateProducerIds, BrokerHeartbeat, SetBrokerFence, UnregisterBroker>;
+                 AllocateProducerIds, BrokerHeartbeat, SetBrokerFence, UnregisterBroker,
+                 AlterPartitions, ElectLeaders, ReassignPartitions>;
 
 // The answer of any operation; one without an answer has monostate.
-using OperationAnswer = std::variant<std::monostate, TopicPtr, std::vector<Result<void>>,
-                                     BrokerEpoch, ProducerIdBlock, BrokerStatus>;
+using OperationAnswer =
+    std::variant<std::monostate, TopicPtr, std::vector<Result<void>>, BrokerEpoch, ProducerIdBlock,
+                 BrokerStatus, std::vector<AlteredPartition>, std::vector<ElectedLeader>>;
 using OperationDone = UniqueFunction<void(Result<OperationAnswer>)>;
 
 // Who asks, and how long an answer is of use. One that does not come in time is kNotController with

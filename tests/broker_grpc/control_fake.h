@@ -132,6 +132,9 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   std::vector<AddPartitions> adds;
   std::vector<AlterConfig> alters;
   bool alter_validate_only = false;
+  std::vector<ElectLeaders> elections;
+  std::vector<ElectedLeader> elected;  // results of ElectLeaders
+  std::vector<ReassignPartitions> reassignments;
   std::vector<DeleteRecords> record_deletes;
   std::vector<SetBrokerFence> fences;
   std::vector<UnregisterBroker> unregisters;
@@ -260,6 +263,19 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   void Answer(const UnregisterBroker& operation, OperationDone done) {
     unregisters.push_back(operation);
     AnswerWith(std::move(done), [] { return std::monostate(); });
+  }
+  void Answer(const ElectLeaders& operation, OperationDone done) {
+    elections.push_back(operation);
+    AnswerWith(std::move(done), [this] { return elected; });
+  }
+  // With the results of Alter().
+  void Answer(const ReassignPartitions& operation, OperationDone done) {
+    reassignments.push_back(operation);
+    AnswerWith(std::move(done), [this, size = operation.items.size()] {
+      auto results = std::exchange(altered, {});
+      results.resize(size);
+      return results;
+    });
   }
   template <typename Op>
   void Answer(const Op&, OperationDone) {

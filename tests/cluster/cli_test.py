@@ -395,6 +395,24 @@ def test_brokers_are_listed_described_and_fenced(node, gregor):
     assert gregor("completion", "words", "brokers").stdout == "1\n"
 
 
+def test_leaders_are_elected_and_partitions_moved(gregor):
+    gregor("topic", "create", "orders", "--partitions", "2")
+    (broker,) = json.loads(gregor("--output", "json", "cluster", "describe").stdout)["brokers"]
+    here = str(broker["broker"])
+    # The preferred leaders lead: of all partitions there is none in which anything was to be done.
+    assert json.loads(gregor("--output", "json", "partition", "elect").stdout) == []
+    (row,) = json.loads(gregor("--output", "json", "partition", "elect", "orders", "--partition", "1").stdout)
+    assert row["partition"] == 1 and "leads already" in row["result"]
+    assert "BROKER_ID_NOT_REGISTERED" in gregor("partition", "elect", "orders", "--to", "99", code=1).stderr
+    assert "give either" in gregor("partition", "elect", "orders", "--to", "99", "--unclean", code=2).stderr
+    moved = gregor("--output", "json", "partition", "reassign", "orders", "--replicas", here, "--validate-only")
+    assert [row["result"] for row in json.loads(moved.stdout)] == ["valid", "valid"]
+    assert "not running" in gregor("partition", "reassign", "orders", "--replicas", "99", code=1).stderr
+    assert "could be cancelled" in gregor("partition", "reassign", "orders", "--cancel", code=2).stderr
+    assert json.loads(gregor("--output", "json", "partition", "reassignments").stdout) == []
+    assert "removing" in gregor("partition", "reassignments").stdout
+
+
 def test_servers_are_found_by_ipv6_too(stopped_node):
     stopped_node.start(grpc_listen="[::1]:0")
     port = stopped_node.grpc.rpartition(":")[2]

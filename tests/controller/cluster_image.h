@@ -52,7 +52,7 @@ class ClusterImage {
   // Plans and commits an operation.
   template <typename Op>
   Result<typename Op::Answer> Run(const Op& operation) {
-    const PlanContext context{*image_, options, random_};
+    const PlanContext context{*image_, options, random_, sessions_, MonotonicTime{}};
     auto planned = Plan(operation, context);
     if (!planned.ok()) return std::move(planned).error();
     const Offset base = image_->version;
@@ -171,6 +171,7 @@ class ClusterImage {
 
  private:
   Random random_;
+  BrokerSessions sessions_{BrokerSessions::Options()};
   ImagePtr image_;
 };
 

@@ -111,7 +111,8 @@ TEST(TopicConfigs, UnknownNamesAreRefusedAndShownSafely) {
 
 TEST(TopicConfigs, WhatHasNoEffectIsRefusedNotKept) {
   EXPECT_THAT(Refusal({{"remote.storage.enable", "true"}}), HasSubstr("has no effect"));
-  EXPECT_THAT(Refusal({{"unclean.leader.election.enable", "true"}}), HasSubstr("has no effect"));
+  EXPECT_THAT(Refusal({{"preallocate", "true"}, {"remote.log.copy.disable", "true"}}),
+              HasSubstr("has no effect"));
   EXPECT_THAT(Refusal({{"compression.zstd.level", "9"}}), HasSubstr("has no effect"));
   EXPECT_THAT(Refusal({{"max.decompressed.message.bytes", "1048576"}}),
               HasSubstr("acts as if it were \"67108864\""));

@@ -1,0 +1,227 @@
+// Elections of leaders by hand, by the clock, and because configs changed.
+#include <map>
+#include <set>
+#include <utility>
+
+#include "controller/image/topic_configs.h"
+#include "controller/leadership.h"
+#include "controller/operations.h"
+#include "controller/partition_change.h"
+#include "controller/topic_names.h"
+
+namespace gregor {
+namespace {
+
+std::string BrokerName(NodeId node) { return "broker " + std::to_string(node.value); }
+
+// Plans elections, one partition after the other.
+class Elections {
+ public:
+  Elections(const MetadataImage& image, const ConfigMap& static_configs,
+            std::vector<pb::MetadataRecord>& records)
+      : image_(image), static_configs_(static_configs), live_(image), records_(records) {}
+
+  // Whether the partition has the leader that an election of this kind would give it.
+  static bool IsNeeded(const ElectLeaders& operation, const PartitionImage& partition) {
+    switch (operation.kind) {
+      case ElectionKind::kPreferred:
+        return partition.leader != partition.replicas.front();
+      case ElectionKind::kUnclean:
+        return partition.leader.value == -1;
+      case ElectionKind::kTransfer:
+        return partition.leader != operation.target;
+    }
+    return false;
+  }
+
+  Result<void> Elect(const ElectLeaders& operation, const TopicImage& topic,
+                     const PartitionImage& before) {
+    if (!IsNeeded(operation, before)) {
+      return Error(Reason::kElectionNotNeeded,
+                   operation.kind == ElectionKind::kUnclean
+                       ? "the partition has a leader, " + BrokerName(before.leader)
+                       : BrokerName(before.leader) + " leads already");
+    }
+    PartitionWish wish{.partition = before, .lost = {}};
+    NodeId wanted = before.replicas.front();
+    if (operation.kind == ElectionKind::kPreferred) wish.election = Election::kPreferred;
+    if (operation.kind == ElectionKind::kUnclean) wish.election = Election::kUnclean;
+    if (operation.kind == ElectionKind::kTransfer) {
+      wanted = operation.target;
+      wish.partition.leader = wanted;
+    }
+    const PartitionImage after = Changed(topic, before, std::move(wish));
+    const bool is_done = operation.kind == ElectionKind::kUnclean ? after.leader.value != -1
+                                                                  : after.leader == wanted;
+    if (!is_done) {
+      return Error(Reason::kEligibleLeadersNotAvailable,
+                   operation.kind == ElectionKind::kUnclean
+                       ? "none of the partition's replicas is on a running broker"
+                       : BrokerName(wanted) + " is not in sync");
+    }
+    Add(topic, before, after);
+    return {};
+  }
+
+  // Where nobody leads: whoever may without losing anything, or, if that is asked for, anybody.
+  void ElectAny(const TopicImage& topic, const PartitionImage& before, Election election) {
+    PartitionWish wish{.partition = before, .election = election, .lost = {}};
+    Add(topic, before, Changed(topic, before, std::move(wish)));
+  }
+
+ private:
+  PartitionImage Changed(const TopicImage& topic, const PartitionImage& before,
+                         PartitionWish wish) {
+    if (topic_ != topic.id) {
+      topic_ = topic.id;
+      min_insync_replicas_ = ResolveMinInsyncReplicas(topic, image_, static_configs_);
+    }
+    return ChangePartition(before, std::move(wish), live_, min_insync_replicas_);
+  }
+  void Add(const TopicImage& topic, const PartitionImage& before, const PartitionImage& after) {
+    auto record = MakePartitionChange(topic.id, before, after);
+    if (record.has_value()) records_.push_back(*std::move(record));
+  }
+
+  const MetadataImage& image_;
+  const ConfigMap& static_configs_;
+  const LiveBrokers live_;
+  std::vector<pb::MetadataRecord>& records_;
+  TopicId topic_;
+  int32_t min_insync_replicas_ = 1;  // of topic_
+};
+
+// Calls visit(topic, partition) for the partitions of all topics, until it returns false.
+template <typename Visit>
+void VisitPartitions(const MetadataImage& image, Visit visit) {
+  bool goes_on = true;
+  image.topics.VisitFrom(std::string(), [&](const std::string&, const TopicPtr& topic) {
+    topic->partitions.VisitFrom(PartitionIndex{0}, [&](PartitionIndex, const PartitionPtr& each) {
+      goes_on = visit(*topic, *each);
+      return goes_on;
+    });
+    return goes_on;
+  });
+}
+
+// Whether the configs of all brokers are the same.
+bool SameForAll(const MetadataImage& a, const MetadataImage& b) {
+  const auto* const in_a = a.broker_configs.Find(NodeId{-1});
+  const auto* const in_b = b.broker_configs.Find(NodeId{-1});
+  if (in_a == nullptr || in_b == nullptr) return in_a == in_b;
+  return *in_a == *in_b;
+}
+
+Result<void> CheckElection(const ElectLeaders& operation, const MetadataImage& image) {
+  if (operation.kind != ElectionKind::kTransfer) return {};
+  if (operation.partitions.empty()) {
+    return Error(Reason::kInvalidArgument,
+                 "name the partitions whose leadership is to be transferred");
+  }
+  if (image.Broker(operation.target) != nullptr) return {};
+  return Error(Reason::kBrokerIdNotRegistered,
+               "no broker has the id " + std::to_string(operation.target.value));
+}
+
+// The elections of those that are named.
+std::vector<ElectedLeader> ElectNamed(const ElectLeaders& operation, const MetadataImage& image,
+                                      Elections& elections) {
+  std::vector<ElectedLeader> elected;
+  std::set<std::pair<std::string, PartitionIndex>> seen;
+  for (const PartitionKey& key : operation.partitions) {
+    const auto elect = [&]() -> Result<void> {
+      ASSIGN_OR_RETURN(const auto found, FindPartition(key, image));
+      if (!seen.emplace(key.topic, key.partition).second)
+        return Error(Reason::kInvalidArgument, "the partition is named twice");
+      return elections.Elect(operation, *found.first, *found.second);
+    };
+    elected.push_back({key, elect()});
+  }
+  return elected;
+}
+
+}  // namespace
+
+Result<std::pair<TopicPtr, const PartitionImage*>> FindPartition(const PartitionKey& key,
+                                                                 const MetadataImage& image) {
+  TopicPtr topic = image.Topic(key.topic);
+  if (topic == nullptr)
+    return Error(Reason::kTopicNotFound, "topic " + ShowText(key.topic) + " does not exist");
+  const PartitionImage* const partition = topic->Partition(key.partition);
+  if (partition != nullptr) return std::make_pair(std::move(topic), partition);
+  return Error(Reason::kPartitionNotFound, "topic " + ShowText(key.topic) + " has no partition " +
+                                               std::to_string(key.partition.value));
+}
+
+Result<Planned> Plan(const ElectLeaders& operation, const PlanContext& context) {
+  RETURN_IF_ERROR(CheckElection(operation, context.image));
+  Planned planned;
+  Elections elections(context.image, context.options.static_configs, planned.records);
+  std::vector<ElectedLeader> elected;
+  if (operation.partitions.empty()) {
+    VisitPartitions(context.image, [&](const TopicImage& topic, const PartitionImage& partition) {
+      if (Elections::IsNeeded(operation, partition)) {
+        elected.push_back(
+            {{topic.name, partition.index}, elections.Elect(operation, topic, partition)});
+      }
+      return true;
+    });
+  } else {
+    elected = ElectNamed(operation, context.image, elections);
+  }
+  planned.answer = [elected = std::move(elected)](const MetadataImage&, Offset) { return elected; };
+  return planned;
+}
+
+void PlanLeaderBalance(const MetadataImage& image, const ConfigMap& static_configs,
+                       size_t count_max, std::vector<pb::MetadataRecord>& records) {
+  Elections elections(image, static_configs, records);
+  const ElectLeaders preferred;
+  size_t count = 0;
+  VisitPartitions(image, [&](const TopicImage& topic, const PartitionImage& partition) {
+    const bool has_other_leader =
+        partition.leader.value != -1 && Elections::IsNeeded(preferred, partition);
+    if (has_other_leader && elections.Elect(preferred, topic, partition).ok()) ++count;
+    return count < count_max;
+  });
+}
+
+void PlanUncleanElections(const MetadataImage& image, const ConfigMap& static_configs,
+                          size_t count_max, std::vector<pb::MetadataRecord>& records) {
+  Elections elections(image, static_configs, records);
+  const size_t end = records.size() + count_max;
+  std::map<TopicId, bool> allowed;
+  VisitPartitions(image, [&](const TopicImage& topic, const PartitionImage& partition) {
+    if (partition.leader.value != -1) return true;
+    const auto [found, is_new] = allowed.try_emplace(topic.id);
+    if (is_new) found->second = ResolveUncleanElection(topic, image, static_configs);
+    if (found->second) elections.ElectAny(topic, partition, Election::kUnclean);
+    return records.size() < end;
+  });
+}
+
+void PlanConfigChange(const MetadataImage& before, const MetadataImage& after,
+                      const ConfigMap& static_configs, std::vector<pb::MetadataRecord>& records) {
+  Elections elections(after, static_configs, records);
+  const auto visit = [&](const TopicImage& topic) {
+    const bool unclean = ResolveUncleanElection(topic, after, static_configs) &&
+                         !ResolveUncleanElection(*before.Topic(topic.id), before, static_configs);
+    topic.partitions.VisitAll([&](PartitionIndex, const PartitionPtr& partition) {
+      const bool has_leader = partition->leader.value != -1;
+      if (unclean && !has_leader) elections.ElectAny(topic, *partition, Election::kUnclean);
+      // With fewer replicas needed for a commit, commits go on without those outside the ISR.
+      if (!partition->eligible.empty() && has_leader)
+        elections.ElectAny(topic, *partition, Election::kIfNeeded);
+    });
+  };
+  // One topic's change is no matter of all others.
+  if (SameForAll(before, after)) {
+    decltype(after.topics)::VisitChanges(
+        before.topics, after.topics,
+        [&](const std::string&, const TopicPtr*, const TopicPtr* now) { visit(**now); });
+  } else {
+    after.topics.VisitAll([&](const std::string&, const TopicPtr& topic) { visit(*topic); });
+  }
+}
+
+}  // namespace gregor

@@ -1,0 +1,81 @@
+#include "controller/placement.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "tests/controller/cluster_image.h"
+
+namespace gregor {
+namespace {
+
+TEST(Placement, LeadersAndReplicasAreEvenAndRacksAreUsed) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    ClusterImage cluster(seed);
+    Random random(seed);
+    const auto rack_count = static_cast<int32_t>(1 + random.Below(4));
+    const auto per_rack = static_cast<int32_t>(1 + random.Below(4));
+    const int32_t brokers = rack_count * per_rack;
+    for (int32_t node = 1; node <= brokers; ++node)
+      cluster.Start(cluster.NewBroker(node, std::to_string(node % rack_count)),
+                    BrokerStart::kClean);
+    const auto factor = 1 + random.Below(std::min<uint64_t>(4, static_cast<uint64_t>(brokers)));
+    const auto count = static_cast<int32_t>(1 + random.Below(200));
+    const auto assignment =
+        ChooseReplicas(*cluster.image(), count, static_cast<int32_t>(factor), random);
+    ASSERT_TRUE(assignment.ok()) << assignment.error();
+    std::map<NodeId, int> leaders, replicas;
+    for (int32_t node = 1; node <= brokers; ++node)
+      leaders[NodeId{node}] = replicas[NodeId{node}] = 0;
+    for (const auto& each : *assignment) {
+      ++leaders[each.front()];
+      std::set<NodeId> nodes(each.begin(), each.end());
+      std::set<std::string> racks;
+      for (const NodeId node : each) {
+        ++replicas[node];
+        racks.insert(cluster.image()->Broker(node)->rack);
+      }
+      EXPECT_EQ(nodes.size(), factor);
+      EXPECT_EQ(racks.size(), std::min<size_t>(factor, static_cast<size_t>(rack_count)));
+    }
+    const auto spread = [](const std::map<NodeId, int>& counts) {
+      const auto [low, high] =
+          std::minmax_element(counts.begin(), counts.end(),
+                              [](const auto& a, const auto& b) { return a.second < b.second; });
+      return high->second - low->second;
+    };
+    EXPECT_LE(spread(leaders), 1) << "seed " << seed;
+    EXPECT_LE(spread(replicas), 2) << "seed " << seed;
+  }
+}
+
+TEST(Placement, ARackWithOneBrokerOnlyIsUsedAsFarAsItGoes) {
+  ClusterImage cluster;
+  for (const auto& [node, rack] : {std::pair(1, "a"), {2, "a"}, {3, "a"}, {4, "b"}})
+    cluster.Start(cluster.NewBroker(node, rack), BrokerStart::kClean);
+  Random random(1);
+  const auto assignment = ChooseReplicas(*cluster.image(), 30, 2, random);
+  ASSERT_TRUE(assignment.ok());
+  for (const auto& replicas : *assignment)
+    EXPECT_EQ(std::count(replicas.begin(), replicas.end(), NodeId{4}), 1);
+}
+
+TEST(Placement, WhoIsFencedOrStopsGetsNothingNew) {
+  ClusterImage cluster;
+  cluster.StartAll(4);
+  cluster.Fence(1);
+  cluster.ShutDown(2);
+  Random random(1);
+  const auto assignment = ChooseReplicas(*cluster.image(), 10, 2, random);
+  ASSERT_TRUE(assignment.ok());
+  for (const auto& replicas : *assignment) {
+    for (const NodeId node : replicas) EXPECT_GT(node, NodeId{2});
+  }
+  EXPECT_EQ(ChooseReplicas(*cluster.image(), 1, 3, random).error().reason,
+            Reason::kInvalidReplicationFactor);
+}
+
+}  // namespace
+}  // namespace gregor
