@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "controller/image/topic_configs.h"
-#include "controller/mutant.h"
+#include "raft/core/mutant.h"
 #include "controller/operations.h"
 #include "controller/partition_change.h"
 
@@ -82,13 +82,13 @@ class ItemCheck {
       const auto refuse = [&](const std::string& why) {
         return Refusal{AlterOutcome::kIneligibleReplica, BrokerName(member.node) + " " + why};
       };
-      if (!IsMutant(22) && !brokers_.CanServe(partition_, member.node)) {
+      if (!raft::IsMutant(22) && !brokers_.CanServe(partition_, member.node)) {
         return refuse("is fenced or shuts down, or its log directory is gone");
       }
       const BrokerImage* const broker = brokers_.Find(member.node);
       const bool is_current =
           broker != nullptr && (member.epoch.value == -1 || member.epoch == broker->epoch);
-      if (!IsMutant(21) && !is_current)
+      if (!raft::IsMutant(21) && !is_current)
         return refuse("was started again since it was in sync: it may have lost records");
     }
     return std::nullopt;

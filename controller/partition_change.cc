@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "controller/mutant.h"
+#include "raft/core/mutant.h"
 
 namespace gregor {
 namespace {
@@ -44,7 +44,7 @@ class Changer {
   PartitionImage Run() {
     after_.isr = Filtered(after_.isr, [&](NodeId node) {
       const bool can_serve =
-          brokers_.CanServe(after_, node) || (IsMutant(22) && !before_.isr.Contains(node));
+          brokers_.CanServe(after_, node) || (raft::IsMutant(22) && !before_.isr.Contains(node));
       return after_.replicas.Contains(node) && can_serve && !IsLost(node);
     });
     CompleteReassignment();
@@ -66,7 +66,7 @@ class Changer {
     const bool is_moved =
         directory.has_value() && !directory->IsZero() && DirectoryOf(after_, node) != directory;
     if (is_moved) return true;
-    if (wish_.lost != node || IsMutant(24, 'b')) return false;
+    if (wish_.lost != node || raft::IsMutant(24, 'b')) return false;
     return std::any_of(before_.replicas.begin(), before_.replicas.end(), [&](NodeId other) {
       return other != node && HadEverything(before_, other);
     });
@@ -94,7 +94,7 @@ class Changer {
   // KIP-966: with fewer in sync than a commit needs, those who have left have everything still.
   void ChooseEligible() {
     after_.eligible = {};
-    if (after_.isr.size() >= InSyncMin(after_.replicas) && !IsMutant(24)) return;
+    if (after_.isr.size() >= InSyncMin(after_.replicas) && !raft::IsMutant(24)) return;
     after_.eligible = Filtered(after_.replicas, [&](NodeId node) {
       return HadEverything(before_, node) && !after_.isr.Contains(node) && !IsLost(node);
     });
@@ -117,7 +117,7 @@ class Changer {
       BeginWith(node);
       return ChooseEligible();
     }
-    if (wish_.election == Election::kUnclean || IsMutant(30)) ElectUncleanly();
+    if (wish_.election == Election::kUnclean || raft::IsMutant(30)) ElectUncleanly();
   }
 
   void ElectUncleanly() {

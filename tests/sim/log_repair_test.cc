@@ -25,7 +25,8 @@ constexpr uint64_t kEpochAt = 12;
 
 class Quorum {
  public:
-  explicit Quorum(uint64_t seed) : scheduler_(seed), network_(scheduler_), checker_(verdict_) {
+  explicit Quorum(uint64_t seed)
+      : scheduler_(seed), network_(scheduler_), checker_(verdict_, std::chrono::hours(1)) {
     QuorumNode::Options options;
     options.cluster = scheduler_.random().NewUuid<ClusterId>();
     options.segment_bytes = 4000;

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <string>
 
-#include "controller/mutant.h"
+#include "raft/core/mutant.h"
 #include "tests/controller/leadership_chaos.h"
 
 namespace gregor {
@@ -52,7 +52,7 @@ TEST(ControllerMutants, EachIsCaught) {
 
 }  // namespace
 
-bool IsMutant(int number, char variant) {
+bool raft::IsMutant(int number, char variant) {
   return active.number == number && active.variant == variant;
 }
 
