@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "controller/image/topic_configs.h"
-#include "raft/core/mutant.h"
 #include "controller/operations.h"
 #include "controller/partition_change.h"
+#include "raft/core/mutant.h"
 
 namespace gregor {
 namespace {

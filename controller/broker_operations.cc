@@ -139,7 +139,10 @@ Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context
   const BrokerStart start = goes_on                     ? BrokerStart::kGoesOn
                             : operation.stopped_cleanly ? BrokerStart::kClean
                                                         : BrokerStart::kUnclean;
-  PlanBrokerChange(image, broker, start, context.options.static_configs, planned.records);
+  // A log directory that fails under a running broker takes no leadership from it yet: without
+  // replication nobody else could lead, and what can be read there still is.
+  if (!goes_on)
+    PlanBrokerChange(image, broker, start, context.options.static_configs, planned.records);
   planned.answer = [](const MetadataImage&, Offset base) { return BrokerEpoch{base.value}; };
   return planned;
 }

@@ -26,6 +26,8 @@ int Fail(const Error& error, int code) {
 int RunServer(const SettingFlags& flags) {
   auto settings = flags.MakeSettings();
   if (!settings.ok()) return Fail(settings.error(), kUsageError);
+  if (const auto reachable = CheckReachable(*settings); !reachable.ok())
+    return Fail(reachable.error(), kUsageError);
   BlockStopSignals();
   const uint64_t open_files = RaiseOpenFileLimit();
   const auto wanted =

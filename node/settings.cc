@@ -199,11 +199,6 @@ Result<void> CheckAdvertised(const std::string& name, const HostPort& listen,
 Result<void> CheckQuorum(const Settings& settings) {
   RETURN_IF_ERROR(CheckRoles(settings));
   if (!settings.IsCluster()) return {};
-  const bool is_named = std::any_of(
-      settings.controllers.begin(), settings.controllers.end(),
-      [&](const ControllerAddress& controller) { return controller.node == settings.node_id; });
-  RETURN_IF_ERROR(
-      CheckAdvertised("internal", settings.listen_internal, settings.advertise_internal, is_named));
   std::set<NodeId> nodes;
   for (const ControllerAddress& controller : settings.controllers) {
     if (!nodes.insert(controller.node).second)
@@ -237,6 +232,18 @@ Result<void> CheckQuorum(const Settings& settings) {
 
 }  // namespace
 
+Result<void> CheckReachable(const Settings& settings) {
+  const bool is_named = std::any_of(
+      settings.controllers.begin(), settings.controllers.end(),
+      [&](const ControllerAddress& controller) { return controller.node == settings.node_id; });
+  RETURN_IF_ERROR(CheckAdvertised("internal", settings.listen_internal, settings.advertise_internal,
+                                  /*is_known=*/is_named || !settings.IsCluster()));
+  RETURN_IF_ERROR(CheckAdvertised("grpc", settings.listen_grpc, settings.advertise_grpc,
+                                  /*is_known=*/!settings.IsCluster()));
+  return CheckAdvertised("http", settings.listen_http, settings.advertise_http,
+                         /*is_known=*/true);
+}
+
 Result<void> CheckSettings(const Settings& settings) {
   RETURN_IF_ERROR(CheckQuorum(settings));
   const auto dirs = settings.LogDirs();
@@ -247,10 +254,6 @@ Result<void> CheckSettings(const Settings& settings) {
     return Error(Reason::kInvalidConfig, "key \"log_dirs\": " + settings.data_dir +
                                              " is the data directory: name a folder in it");
   }
-  RETURN_IF_ERROR(CheckAdvertised("grpc", settings.listen_grpc, settings.advertise_grpc,
-                                  /*is_known=*/!settings.IsCluster()));
-  RETURN_IF_ERROR(CheckAdvertised("http", settings.listen_http, settings.advertise_http,
-                                  /*is_known=*/true));
   if (settings.produce_memory_bytes < settings.message_bytes_limit) {
     return Error(
         Reason::kInvalidConfig,

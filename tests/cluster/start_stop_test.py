@@ -125,7 +125,7 @@ def test_every_metric_is_documented(node):
     served = set(re.findall(r"(?m)^# TYPE ((?:gregor|process)_\w+) ", metrics))
     pages = (ROOT / "docs" / "operations.md").read_text()
     documented = set(re.findall(r"`((?:gregor|process)_\w+)`", pages))
-    elsewhere = set(re.findall(r"`(gregor_\w+)` \(in a cluster\)", pages))
+    elsewhere = set(re.findall(r"`(gregor_\w+)` \((?:in a cluster|with `internal_tls`)\)", pages))
     assert len(served) > 20
     assert served - documented == set()
     assert documented - served == elsewhere

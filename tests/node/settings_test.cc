@@ -153,7 +153,7 @@ TEST(Settings, ContradictionsAreRefused) {
   EXPECT_FALSE(CheckSettings(settings).ok());
   settings = Settings();
   settings.advertise_grpc = HostPort{"0.0.0.0", 9};
-  EXPECT_FALSE(CheckSettings(settings).ok());
+  EXPECT_FALSE(CheckReachable(settings).ok());
   settings = Settings();
   settings.produce_memory_bytes = 1 << 20;
   EXPECT_FALSE(CheckSettings(settings).ok());
@@ -218,7 +218,7 @@ TEST(Settings, RolesHaveToFitTheRest) {
 
 TEST(Settings, AClustersNodeSaysWhereOthersReachIt) {
   const auto refusal = [](const Settings& settings) {
-    const auto checked = CheckSettings(settings);
+    const auto checked = CheckReachable(settings);
     return checked.ok() ? "" : checked.error().message;
   };
   Settings settings;
