@@ -38,7 +38,7 @@ class UnknownMethodsTest : public ControlTest {
 };
 
 TEST_F(UnknownMethodsTest, MethodsOfTheApiThatAreNotServedYetAreNamed) {
-  ExpectRefused("/gregor.v1.ClusterService/ListReassignments");
+  ExpectRefused("/gregor.v1.ClusterService/DecommissionBroker");
   ExpectRefused("/gregor.v1.ConfigService/AlterQuotas");
   ExpectRefused("/gregor.v1.ConsumerService/Subscribe");
 }

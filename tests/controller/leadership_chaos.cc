@@ -279,8 +279,8 @@ void LeadershipChaos::Look(const char* step) {
 void LeadershipChaos::LookAt(const TopicImage& topic, const PartitionImage* before,
                              const PartitionImage& now, Data& data) {
   const auto fail = [&](const char* invariant) { Fail(invariant, topic, now); };
-  const bool elected_uncleanly =
-      is_unclean_ && now.recovering && before != nullptr && before->leader != now.leader;
+  const bool elected_uncleanly = is_unclean_ && now.recovering && before != nullptr &&
+                                 before->leader != now.leader && now.leader.value != -1;
   if (elected_uncleanly) {
     // What the new leader has is what counts from here on; what others have is of another history.
     data.committed = std::max<int64_t>(data.count[now.leader], 0);

@@ -407,7 +407,13 @@ void ClusterScenario::CheckDeadIsFenced() {
   const bool fenced = RunUntil(
       [&] {
         const ImagePtr image = NewestImage();
-        return image != nullptr && image->Broker(gone->id())->fenced;
+        if (image == nullptr) return false;
+        // Whoever leads now has not heard of the others yet, and waits for them.
+        image->brokers.VisitAll([&](NodeId id, const auto& broker) {
+          if (id != gone->id() && broker->fenced && !broker->fenced_by_hand)
+            verdict_.Fail("C12: broker ", id, " lives, and is fenced");
+        });
+        return image->Broker(gone->id())->fenced;
       },
       swarm_.sessions.timeout + seconds(6));
   if (!fenced && !verdict_.failed())

@@ -73,7 +73,7 @@ constexpr MutantInfo kMutants[] = {
     {Mutant::kFooterIgnored, "footer-ignored", "controllers", 17, 'a'},
     {Mutant::kAnsweredEarly, "answered-early", "controllers", 18, 'a'},
     {Mutant::kSpeculationKept, "speculation-kept", "controllers", 19, 'a'},
-    {Mutant::kSessionsNotRenewed, "sessions-not-renewed", "controllers", 20, 'a'},
+    {Mutant::kSessionsNotRenewed, "sessions-not-renewed", "cluster", 20, 'a'},
 };
 
 // 0: none.

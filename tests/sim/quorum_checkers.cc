@@ -137,10 +137,17 @@ void QuorumChecker::CheckCommit(const raft::Message& message, Offset commit) {
 void QuorumChecker::CheckMajority(NodeId node, Offset end) {
   if (view_ == nullptr) return;
   if (const auto voters = view_->VotersBefore(node, end)) voters_ = voters->voters.voters;
-  const auto have = std::count_if(voters_.begin(), voters_.end(), [&](const Voter& voter) {
-    return std::max(speakers_[voter.key].durable, view_->DurableEnd(voter.key)) >= end;
-  });
-  if (2 * static_cast<size_t>(have) <= voters_.size()) {
+  const auto count = [&](const std::vector<Voter>& voters) {
+    return static_cast<size_t>(std::count_if(voters.begin(), voters.end(), [&](const Voter& voter) {
+      return std::max(speakers_[voter.key].durable, view_->DurableEnd(voter.key)) >= end;
+    }));
+  };
+  // A change of the voters counts from its record on, committed or not: what comes before that
+  // record may be committed by the new ones.
+  const auto latest = view_->VotersBefore(node, Offset{INT64_MAX});
+  if (latest.has_value() && 2 * count(latest->voters.voters) > latest->voters.voters.size()) return;
+  const size_t have = count(voters_);
+  if (2 * have <= voters_.size()) {
     verdict_.Fail("R7: up to ", end, " is committed, and durable on ", have, " of ", voters_.size(),
                   " voters");
   }

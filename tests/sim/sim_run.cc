@@ -28,7 +28,7 @@ const std::vector<Scenario>& AllScenarios() {
        {"kill", "kill-leader", "power-loss", "power-loss-of-all", "isolate", "pause", "slow-disk",
         "heal", "loss", "duplicate", "cut-snapshots"}},
       {"cluster",
-       "controllers and brokers: operations from everywhere, sessions, fencing, faults of all kinds",
+       "controllers and brokers: operations from everywhere, sessions, faults of all kinds",
        RunClusterScenario},
   };
   return scenarios;
