@@ -117,9 +117,7 @@ ProducerCore::Wire& ProducerCore::WireOf(Link link) {
 
 void ProducerCore::SetLink(const ProducerPartition& partition, Link link) {
   Lane& lane = LaneOf(partition);
-  if (std::exchange(lane.wanted_link, link) == link) return;
-  lane.not_before = MonotonicTime::min();
-  Move(lane);
+  if (std::exchange(lane.wanted_link, link) != link) Move(lane);
 }
 
 void ProducerCore::Move(Lane& lane) {
@@ -127,6 +125,7 @@ void ProducerCore::Move(Lane& lane) {
   if (lane.link != lane.wanted_link) {
     if (std::exchange(lane.queued, false)) std::erase(WireOf(lane.link).sendable, &lane);
     lane.link = lane.wanted_link;
+    lane.not_before = MonotonicTime::min();
     lane.has_moved = true;
     if (CanTake(*lane.partition)) unblocked_.push_back(lane.partition);
   }

@@ -15,12 +15,14 @@ PARTITIONS = 12
 @pytest.fixture
 def quorum(tmp_path):
     made = Quorum(tmp_path, [Loopback() for _ in range(3)])
-    for node in made.nodes:
-        node.launch()
-    for node in made.nodes:
-        node.await_ready()
-    yield made
-    made.end()
+    try:
+        for node in made.nodes:
+            node.launch()
+        for node in made.nodes:
+            node.await_ready()
+        yield made
+    finally:
+        made.end()
 
 
 def gregor(server, *arguments, text=None, code=0):
