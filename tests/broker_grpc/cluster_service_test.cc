@@ -320,8 +320,8 @@ TEST_F(ClusterServiceTest, SaysWhichBrokersDidNotAnswer) {
 }
 
 TEST_F(ClusterServiceTest, WhatIsNotServedYetIsUnimplemented) {
-  v1::ListReassignmentsResponse response;
-  EXPECT_EQ(stub_->ListReassignments(NewContext().get(), {}, &response).error_code(),
+  v1::DecommissionBrokerResponse response;
+  EXPECT_EQ(stub_->DecommissionBroker(NewContext().get(), {}, &response).error_code(),
             grpc::StatusCode::UNIMPLEMENTED);
 }
 
