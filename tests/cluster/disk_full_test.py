@@ -47,7 +47,8 @@ def fill(node, topic, timeout=20):
 
 def test_writing_stops_at_the_reserve_and_resumes(small_disk):
     node = small_disk
-    node.start()
+    # A file doubles as it grows: a write that came just before the reserve takes up to half a segment of it.
+    node.start("--disk-reserve", "4MiB")
     node.create_topic("orders", segment_bytes=str(4 << 20))
     written, error = fill(node, "orders")
     assert errors.reason(error) == "DISK_FULL"
