@@ -85,7 +85,7 @@ void JournaledGroupSync::FlushMarksSoon() {
 
 JournaledGroupSync::Group JournaledGroupSync::TakeGroup() {
   Group group;
-  if (MarksAreDue()) group.changes = TakeMarks();
+  if (MarksAreDue()) group.changes = LastOfEach(std::exchange(unwritten_, {}));
   group.parts.swap(parts_);
   flush_wanted_ = false;
   if (group.changes.empty()) return group;
@@ -103,9 +103,7 @@ bool JournaledGroupSync::MarksAreDue() const {
          clock_.Now() - unwritten_since_ >= directory_.options().marks_trail;
 }
 
-// The last one of each partition.
-MarkJournal::Changes JournaledGroupSync::TakeMarks() {
-  MarkJournal::Changes marks = std::exchange(unwritten_, {});
+MarkJournal::Changes JournaledGroupSync::LastOfEach(MarkJournal::Changes marks) {
   const auto by_partition = [](const auto& a, const auto& b) { return a.first < b.first; };
   std::stable_sort(marks.begin(), marks.end(), by_partition);
   const auto is_same = [](const auto& a, const auto& b) { return a.first == b.first; };
@@ -133,6 +131,7 @@ void JournaledGroupSync::RunGroup() {
       for (const Part& part : group.parts) NoteMark(part);
     }
   }
+  NoteUnwrittenMarks();
   Answer(group.parts, result);
   bool again;
   {
@@ -140,6 +139,17 @@ void JournaledGroupSync::RunGroup() {
     again = running_ = !parts_.empty() || flush_wanted_;
   }
   if (again) Start();
+}
+
+void JournaledGroupSync::NoteUnwrittenMarks() {
+  if (!directory_.options().notes_marks || directory_.failure().has_value()) return;
+  MarkJournal::Changes marks;
+  {
+    const MutexLock lock(mutex_);
+    marks = unwritten_;
+  }
+  const auto noted = journal_.Note(LastOfEach(std::move(marks)));
+  if (!noted.ok() && noted.error().reason != Reason::kDiskFull) directory_.Fail(noted.error());
 }
 
 // One task for all parts of a loop.

@@ -61,7 +61,9 @@ class JournaledGroupSync final : public GroupSync {
   };
   Group TakeGroup() TS_REQUIRES(mutex_);
   bool MarksAreDue() const TS_REQUIRES(mutex_);
-  MarkJournal::Changes TakeMarks() TS_REQUIRES(mutex_);
+  static MarkJournal::Changes LastOfEach(MarkJournal::Changes marks);
+  // Writes those that no group has taken along yet, if the directory wants that.
+  void NoteUnwrittenMarks();
   void NoteUnwritten(const TopicIdPartition& partition, std::optional<SyncedMark> mark)
       TS_REQUIRES(mutex_);
   GroupResult SyncGroup(const Group& group);

@@ -60,6 +60,9 @@ class LogDirectory {
     // Marks wait this long for others before a group takes them along, so that few groups have two
     // files to sync where one would do (ADR 0010).
     Duration marks_trail = std::chrono::milliseconds(10);
+    // They are written at once all the same, not durably: after a kill nothing that was
+    // acknowledged is taken for a torn write (ADR 0018). For directories of few logs.
+    bool notes_marks = false;
     Compactor::Options compaction;
     // How long a group's sync took, and how many files it had; for metrics. Thread: the sync lane.
     std::function<void(Duration took, size_t files)> on_synced = {};

@@ -214,6 +214,12 @@ bool MarkJournal::IsFull(size_t more, size_t partitions) const {
 }
 
 Result<void> MarkJournal::Append(const Changes& changes) {
+  RETURN_IF_ERROR(Note(changes));
+  size_ += changes.size() * kRecordBytes;
+  return {};
+}
+
+Result<void> MarkJournal::Note(const Changes& changes) {
   if (changes.empty()) return {};
   has_appended_ = true;
   std::string text = EncodeAll(changes);
@@ -222,15 +228,10 @@ Result<void> MarkJournal::Append(const Changes& changes) {
     std::string with_room = text;
     with_room.resize(WithRoom(end) - size_, '\0');
     Result<void> written = file_->Write(size_, Slice::Own(std::move(with_room)));
-    if (!IsDiskFull(written)) {
-      RETURN_IF_ERROR(std::move(written));
-      size_ = end;
-      room_end_ = WithRoom(end);
-      return {};
-    }
+    if (written.ok()) room_end_ = WithRoom(end);
+    if (!IsDiskFull(written)) return written;
   }
   RETURN_IF_ERROR(file_->Write(size_, Slice::Own(std::move(text))));
-  size_ = end;
   room_end_ = std::max(room_end_, end);
   return {};
 }

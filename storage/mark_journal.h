@@ -34,6 +34,10 @@ class MarkJournal {
   // Adds marks, to be synced by the caller; nullopt: the partition is forgotten. Durable when
   // file() is synced afterwards. REQUIRES: what was appended before is synced.
   Result<void> Append(const Changes& changes);
+  // Writes them where the next Append() will, which has these partitions, too. They are true by
+  // then, but not durable: a killed process has left them, a machine without power may have or not.
+  // REQUIRES: as Append().
+  Result<void> Note(const Changes& changes);
   // Whether most of it would be stale with so many more records, of so many partitions.
   bool IsFull(size_t more, size_t partitions) const;
   // Whether something was appended since it was written as a whole.

@@ -46,6 +46,14 @@ struct Leader {
   friend bool operator==(const Leader&, const Leader&) = default;
 };
 
+// A node has lost [from, until) of its log, which it had acknowledged as durable: its disk, or its
+// directory, is not what it was. This leader sends it again.
+struct Forgetful {
+  VoterKey voter;
+  Offset from{0};
+  Offset until{0};
+};
+
 // What the host has to do after an input, in the order of the fields; what is to be durable is said
 // by the inputs that answer it.
 struct Effects {
@@ -68,6 +76,7 @@ struct Effects {
   // Fetch it from the leader, install it, then OnSnapshotInstalled(). Until then it is said again
   // from time to time; a newer one replaces it.
   std::optional<SnapshotId> fetch_snapshot;
+  std::vector<Forgetful> forgetful;
   // A transfer that was asked for did not come to pass in time.
   bool transfer_failed = false;
   // This node must not go on: it has said what contradicts what others have. It votes no more.

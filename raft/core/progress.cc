@@ -43,15 +43,20 @@ void Progress::Matched(MonotonicTime now, Offset received, Offset durable, bool 
   }
 }
 
-bool Progress::Diverged(Offset base, Offset next) {
-  if (base <= match_ || state_ == State::kSnapshot) return false;
-  if (state_ == State::kProbe && base != next_) return false;
+Progress::Divergence Progress::Diverged(Offset base, Offset next) {
+  if (state_ == State::kSnapshot) return Divergence::kNone;
+  if (state_ == State::kProbe ? base != next_ : base <= match_) return Divergence::kNone;
+  // A question is asked at match() only where a connection was new: what it does not have there it
+  // has no more. It is not waited for to have it, but gets it again; what was committed by its
+  // help stays committed.
+  const bool is_lost = base <= match_;
+  if (is_lost) match_ = std::min(next, match_);
   state_ = State::kProbe;
   asked_ = false;
   received_ = match_;
   next_ = std::max(match_, std::min(next, base));
   ForgetInFlight();
-  return true;
+  return is_lost ? Divergence::kLost : Divergence::kNew;
 }
 
 void Progress::Restart() {

@@ -176,14 +176,17 @@ void LogStore::ReadFrom(Offset from, Offset limit, size_t bytes_max,
 Result<LogStore::Read> LogStore::FromLog(const LogRead& read, Offset from, Offset limit,
                                          size_t bytes_max) const {
   Read result;
-  for (size_t at = 0; at < read.batches.size();) {
+  size_t at = 0;
+  while (at < read.batches.size()) {
     const Bytes rest = read.batches.Sub(at, read.batches.size() - at);
     ASSIGN_OR_RETURN(const BatchHeader header, PeekHeader(rest, options_.batch_bytes_max));
     if (header.next_offset() > limit) break;
     result.batches.push_back(InfoOf(header));
-    result.bytes.Append(rest.Sub(0, header.size()));
     at += header.size();
   }
+  // In one piece where it came so: a slice for each of thousands of batches would be walked by
+  // whoever looks at one of them.
+  result.bytes = read.batches.Sub(0, at);
   return result;
 }
 

@@ -44,6 +44,7 @@ Result<FoundRaftFiles> FindRaftFiles(const RaftLogOptions& options) {
   directory.format_if_empty = false;
   directory.open_files_max = 16;
   directory.file_step_bytes_max = 1u << 20;
+  directory.notes_marks = true;
   FoundRaftFiles found;
   if (options.metrics != nullptr) {
     directory.on_synced = [&time = QuorumMetrics::SyncTime(*options.metrics)](

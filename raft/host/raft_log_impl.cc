@@ -55,6 +55,11 @@ void RaftLog::Carry(raft::Effects effects) {
   TellLeader();
   AnswerChange();
   AnswerTransfer(effects.transfer_failed);
+  for (const raft::Forgetful& lost : effects.forgetful) {
+    LOG(ERROR) << "Node " << lost.voter.node << " has lost the metadata's offsets [" << lost.from
+               << ", " << lost.until << "), which it had acknowledged; it is sent them again. Look "
+               << "after its disk: a majority of such nodes loses what was acknowledged";
+  }
 }
 
 void RaftLog::SaveHard(const raft::HardState& hard) {

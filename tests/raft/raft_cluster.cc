@@ -94,6 +94,11 @@ void RaftNode::Crash(size_t keep, bool keep_vote) {
   reads_.clear();
 }
 
+void RaftNode::Lose(size_t batches) {
+  CHECK(!is_up());
+  while (batches-- > 0 && !stored_.log.empty()) stored_.log.pop_back();
+}
+
 void RaftNode::Wipe(DirectoryId directory) {
   CHECK(!is_up());
   checks_.OnWipe(*this);

@@ -64,6 +64,8 @@ class RaftNode {
   // Of what was not durable, `keep` batches are there all the same; so is a vote, if `keep_vote`.
   void Crash(size_t keep, bool keep_vote);
   // The disk is exchanged for an empty one.
+  // What is said to be durable is not, for so many batches. REQUIRES: it is down.
+  void Lose(size_t batches);
   void Wipe(DirectoryId directory);
   // It has the content of another one.
   void SetStored(StoredNode stored);

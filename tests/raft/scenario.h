@@ -68,6 +68,7 @@ class Scenario {
   void SetLog(const Command& command);
   void Boot(const Command& command);
   void Crash(const Command& command);
+  void Lose(const Command& command);
   void Wipe(const Command& command);
   void Clone(const Command& command);
   void Stop(const Command& command);

@@ -23,26 +23,47 @@ Duration TimeOf(const std::string& word) {
 
 const std::map<std::string, Scenario::Handler>& Scenario::Handlers() {
   static const std::map<std::string, Handler> handlers = {
-      {"cluster", &Scenario::Cluster},     {"set-log", &Scenario::SetLog},
-      {"boot", &Scenario::Boot},           {"crash", &Scenario::Crash},
-      {"wipe", &Scenario::Wipe},           {"clone", &Scenario::Clone},
-      {"stop", &Scenario::Stop},           {"advance", &Scenario::Pass},
-      {"campaign", &Scenario::CampaignOf}, {"elect", &Scenario::Elect},
-      {"stabilize", &Scenario::Stabilize}, {"deliver", &Scenario::DeliverSome},
-      {"drop", &Scenario::Drop},           {"hold", &Scenario::Keep},
-      {"copy", &Scenario::Keep},           {"inject", &Scenario::Inject},
-      {"disks", &Scenario::Disks},         {"save", &Scenario::Save},
-      {"sync", &Scenario::Sync},           {"isolate", &Scenario::Isolate},
-      {"cut", &Scenario::CutLinks},        {"bridge", &Scenario::Bridge},
-      {"ring", &Scenario::Ring},           {"heal", &Scenario::Heal},
-      {"connect", &Scenario::Connection},  {"disconnect", &Scenario::Connection},
-      {"pause", &Scenario::Pause},         {"resume", &Scenario::Pause},
-      {"propose", &Scenario::Propose},     {"transfer", &Scenario::TransferTo},
-      {"add", &Scenario::ChangeVoters},    {"remove", &Scenario::ChangeVoters},
-      {"voters", &Scenario::ChangeVoters}, {"read", &Scenario::ReadAt},
-      {"snapshot", &Scenario::Snapshot},   {"fetch", &Scenario::Fetch},
-      {"state", &Scenario::State},         {"logs", &Scenario::Logs},
-      {"messages", &Scenario::Messages},   {"expect-violations", &Scenario::ExpectViolations},
+      {"cluster", &Scenario::Cluster},
+      {"set-log", &Scenario::SetLog},
+      {"boot", &Scenario::Boot},
+      {"crash", &Scenario::Crash},
+      {"wipe", &Scenario::Wipe},
+      {"clone", &Scenario::Clone},
+      {"lose", &Scenario::Lose},
+      {"stop", &Scenario::Stop},
+      {"advance", &Scenario::Pass},
+      {"campaign", &Scenario::CampaignOf},
+      {"elect", &Scenario::Elect},
+      {"stabilize", &Scenario::Stabilize},
+      {"deliver", &Scenario::DeliverSome},
+      {"drop", &Scenario::Drop},
+      {"hold", &Scenario::Keep},
+      {"copy", &Scenario::Keep},
+      {"inject", &Scenario::Inject},
+      {"disks", &Scenario::Disks},
+      {"save", &Scenario::Save},
+      {"sync", &Scenario::Sync},
+      {"isolate", &Scenario::Isolate},
+      {"cut", &Scenario::CutLinks},
+      {"bridge", &Scenario::Bridge},
+      {"ring", &Scenario::Ring},
+      {"heal", &Scenario::Heal},
+      {"connect", &Scenario::Connection},
+      {"disconnect", &Scenario::Connection},
+      {"pause", &Scenario::Pause},
+      {"resume", &Scenario::Pause},
+      {"propose", &Scenario::Propose},
+      {"transfer", &Scenario::TransferTo},
+      {"add", &Scenario::ChangeVoters},
+      {"remove", &Scenario::ChangeVoters},
+      {"voters", &Scenario::ChangeVoters},
+      {"read", &Scenario::ReadAt},
+      {"snapshot", &Scenario::Snapshot},
+      {"fetch", &Scenario::Fetch},
+      {"state", &Scenario::State},
+      {"logs", &Scenario::Logs},
+      {"messages", &Scenario::Messages},
+      {"expect-violations", &Scenario::ExpectViolations},
   };
   return handlers;
 }
@@ -104,6 +125,11 @@ void Scenario::Crash(const Command& command) {
     if (!instance->node->is_up()) continue;
     instance->node->Crash(static_cast<size_t>(command.Number("keep", 0)), command.Has("vote"));
   }
+}
+
+// lose NODE BATCHES
+void Scenario::Lose(const Command& command) {
+  Find(command.words[0]).node->Lose(std::stoul(command.words[1]));
 }
 
 void Scenario::Wipe(const Command& command) {

@@ -108,6 +108,9 @@ void LogChecker::CheckOpenedEnds(const LogEnds& ends, const SyncedMark* journale
   const bool marks_kept = !marks_lost_ && journaled != nullptr;
   if (marks_kept && marked < journaled_min_)
     Fail("its synced mark is ", marked, ", and ", journaled_min_, " was synced two syncs ago");
+  // A machine that lost power after the kill may have lost it.
+  if (marks_kept && stop_ == StopKind::kKill && marked < noted_)
+    Fail("its synced mark is ", marked, ", and ", noted_, " was noted before the kill");
 }
 
 // Damage above the mark looks like a torn write, and costs what lies behind it. Where no mark can
@@ -140,6 +143,10 @@ void LogChecker::OnClockJump(Timestamp before, Timestamp after) {
       record.clock_max = std::max(record.clock_max, before);
     }
   }
+}
+
+void LogChecker::OnMarksNoted() {
+  if (open_ && cut_ == Cut::kNone) noted_ = ends_.synced_end;
 }
 
 void LogChecker::OnStopped(StopKind stop) {
@@ -291,6 +298,7 @@ void LogChecker::OnSynced(Offset end) {
 
 void LogChecker::JournaledUpTo(Offset end) {
   journaled_min_ = end;
+  noted_ = Offset{0};
   synced_.clear();
 }
 

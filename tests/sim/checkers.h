@@ -97,6 +97,8 @@ class LogChecker {
   }
   // The log does not open although nothing stood in the way but what is wrong with its files.
   void OnRefused(const Error& error);
+  // The process was killed, and marks are noted at once: its mark will be that of the last sync.
+  void OnMarksNoted();
   void OnStopped(StopKind stop);
   // Bytes of its files are wrong now, or were written wrong, in so many batches at most.
   void OnDamaged(uint64_t batches) {
@@ -246,6 +248,7 @@ class LogChecker {
     Offset end{0};
   };
   Offset journaled_min_{0};
+  Offset noted_{0};
   std::deque<Synced> synced_;
   Duration marks_trail_{0};
   std::function<MonotonicTime()> marks_now_;

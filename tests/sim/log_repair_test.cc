@@ -173,6 +173,28 @@ TEST(LogRepair, ABitThatFlippedAnywhereIsAsItWas) {
   EXPECT_FALSE(quorum.verdict().failed()) << quorum.verdict().what();
 }
 
+// What is above the mark in the journal looks like a torn write: a killed process must have left
+// the mark of its very last sync, and the voter does not vote with less than it acknowledged.
+TEST(LogRepair, WhatWasAcknowledgedJustBeforeAKillIsMissedToo) {
+  Quorum quorum(7);
+  ASSERT_TRUE(quorum.Append(100));
+  for (int turn = 0; turn < 9; ++turn) {
+    ASSERT_TRUE(quorum.Append(1));
+    const int id = 1 + turn % 3;
+    const Offset end = quorum.node(id).durable_end();
+    quorum.node(id).Stop(StopKind::kKill);
+    const auto before = quorum.Content(id);
+    const auto& [path, content] = *before.rbegin();
+    SCOPED_TRACE(path + " of node " + std::to_string(id));
+    ASSERT_TRUE(quorum.Flip(id, path, LastBatch(content) + 30));
+    quorum.node(id).Start();
+    ASSERT_TRUE(quorum.WaitForAll()) << quorum.Why(id);
+    EXPECT_GE(quorum.node(id).durable_end(), end);
+    EXPECT_TRUE(quorum.HasDamagedFilesAside(id));
+  }
+  EXPECT_FALSE(quorum.verdict().failed()) << quorum.verdict().what();
+}
+
 TEST(LogRepair, TwoOfThreeDamagedAtDifferentPlacesHealEachOther) {
   Quorum quorum(2);
   ASSERT_TRUE(quorum.Append(100));

@@ -50,6 +50,7 @@ StorageSwarm::StorageSwarm(Random& random, Random& more) {
   directory.flush_bytes_max = LogUniform(random, 1000, 1 << 20);
   directory.flush_interval = milliseconds(LogUniform(random, 2, 1000));
   directory.marks_trail = MarksTrailFor(directory.flush_interval);
+  directory.notes_marks = directory.cluster_id.bytes[0] % 2 == 0;
   directory.file_step_bytes_max = LogUniform(random, 4096, 1 << 20);
   if (random.Chance(0.7)) directory.checkpoint_bytes = LogUniform(random, 300, 30'000);
   directory.compaction.memory_bytes = LogUniform(random, 200, 1 << 20);
@@ -299,7 +300,10 @@ void StorageScenario::Crash(StopKind stop) {
                                      : "clean stops");
   NoteDamage();
   CountCompactions();
+  const bool is_noted = stop == StopKind::kKill && swarm_.node.directory.notes_marks &&
+                        !full_seen_ && !MayFail(life_errors_);
   for (const auto& log : logs_) {
+    if (is_noted && log->state == State::kOpen) log->checker.OnMarksNoted();
     log->checker.OnStopped(stop);
     if (log->state == State::kRemoving) log->state = State::kGone;
     if (log->state != State::kGone) log->state = State::kDown;
