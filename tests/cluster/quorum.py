@@ -9,7 +9,6 @@ import subprocess
 import time
 
 import grpc
-import pytest
 from node import BINARY, Node, command, errors
 from gregor.v1 import cluster_pb2, cluster_pb2_grpc, topic_pb2, topic_pb2_grpc
 
@@ -141,6 +140,14 @@ class QuorumNode(Node):
         return self.topics.CreateTopic(topic_pb2.CreateTopicRequest(topic=name, partitions=partitions, request_id=request_id),
                                        timeout=timeout)
 
+    def brokers(self):
+        """Ids of the brokers that it tells clients of."""
+        return [broker.broker_id for broker in self.cluster.GetMetadata(cluster_pb2.GetMetadataRequest(), timeout=10).brokers]
+
+    def broker_state(self, broker):
+        request = cluster_pb2.DescribeClusterRequest(include_fenced=True, broker_ids=[broker])
+        return self.cluster.DescribeCluster(request, timeout=10).states[0]
+
     def dump(self):
         """What its metadata directory holds. REQUIRES: it does not run."""
         return dump([self])[0]
@@ -178,13 +185,19 @@ class Quorum:
             node.configure(self.controllers, **settings)
         format_all(self.nodes, self.cluster_id)
 
+    def add_broker(self, place, **settings):
+        """A node that is no controller, formatted."""
+        node = QuorumNode(len(self.nodes) + 1, self.directory / f"node{len(self.nodes) + 1}", place)
+        node.configure(self.controllers, roles=["broker"], **settings)
+        format_all([node], self.cluster_id)
+        self.nodes.append(node)
+        return node
+
     def start(self):
         """Returns how many seconds it took until all were ready."""
         for node in self.nodes:
             node.launch()
-        seconds = max(node.await_ready() for node in self.nodes)
-        self.skip_unless_told()
-        return seconds
+        return max(node.await_ready() for node in self.nodes)
 
     def kill(self):
         """All at once."""
@@ -204,14 +217,6 @@ class Quorum:
 
     def others(self, *nodes):
         return [node for node in self.nodes if node not in nodes]
-
-    def skip_unless_told(self):
-        """Who leads can only be asked of nodes that describe the quorum."""
-        try:
-            self.nodes[0].cluster.DescribeQuorum(cluster_pb2.DescribeQuorumRequest(), timeout=5)
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-                pytest.skip("this build does not tell who the active controller is")
 
     def leader(self, among=None, seconds=15):
         """The one of `among` that all of them take for the active controller; waits until there is one."""

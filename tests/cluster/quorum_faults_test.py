@@ -13,7 +13,7 @@ from metadata_checks import Operation
 from netns import network, required  # noqa: F401: before what starts threads
 from node import BINARY, Exited, eventually
 from quorum import Quorum, QuorumNode, format_all, outcome
-from gregor.v1 import topic_pb2
+from gregor.v1 import cluster_pb2, topic_pb2
 
 pytestmark = required
 
@@ -103,6 +103,41 @@ def test_where_a_majority_lost_its_disks_nobody_leads(made):
         shutil.move(node.directory / "lost", node.data)
     quorum.start()
     metadata_checks.conclude(quorum, history)
+
+
+def test_a_removed_voter_that_does_not_know_it_disturbs_nobody(quorum, network):  # noqa: F811
+    leader = quorum.leader()
+    removed, other = quorum.others(leader)
+    term = leader.metric("gregor_quorum_term")
+    other.kill()
+    history = [created(leader, "by-it-and-the-leader")]  # its vote counts yet
+    other.start()
+    # It is never told: the leader does not reach it, and the other one does not lead.
+    network.cut(leader.place, removed.place)
+    other.cluster.RemoveVoter(cluster_pb2.RemoveVoterRequest(node_id=removed.number), timeout=20)
+    with AdminLoad([leader, other], count=2) as load:
+        end = time.monotonic() + ELECTION_SECONDS
+        while time.monotonic() < end:
+            assert [node.view()[0] for node in (leader, other)] == [leader.number] * 2
+            time.sleep(0.1)
+        load.await_acknowledged(20)
+        # All that time it took itself for a voter without a leader, and could ask the other one for its vote.
+        assert removed.metric("gregor_quorum_is_voter") == 1 and removed.metric("gregor_quorum_leader") == -1
+        assert network.hears(other.place, removed.place) and network.hears(removed.place, other.place)
+        assert network.dropped(removed.place) > 0
+        assert leader.metric("gregor_quorum_voters") == 2
+    assert load.problems == []
+    network.heal()
+    eventually(lambda: removed.metric("gregor_quorum_is_voter") == 0)
+    assert removed.view()[0] == leader.number
+    assert {node.metric("gregor_quorum_term") for node in quorum.nodes} == {term}
+    other.kill()
+    history += refused(leader, "by-one-of-two")
+    history += refused(removed, "by-the-removed-one")
+    other.start()
+    quorum.leader(seconds=ELECTED_SECONDS)
+    history += [created(removed, "afterwards")]
+    metadata_checks.conclude(quorum, history + load.history)
 
 
 def test_a_second_process_on_a_data_directory_is_refused(quorum):
