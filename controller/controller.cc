@@ -226,6 +226,7 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
   leading_ = leader.term;
   if (!raft::IsMutant(19) || speculative_ == nullptr) speculative_ = image_;
   WatchBrokers();
+  WatchLeaders();
   producer_ids_from_ =
       image_->next_producer_id +
       kProducerIdBlock * static_cast<int64_t>(options_.random.Below(kProducerIdBlocksSkippedMax));

@@ -86,6 +86,20 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // Fences brokers that are not heard of any more; again and again while this node leads.
   void WatchBrokers();
   void FenceSilent();
+
+  // --- controller_elections.cc
+  // What happens by the clock while this node leads.
+  struct Periodic {
+    MonotonicTime last;
+    std::optional<TimerId> timer;
+  };
+  void WatchLeaders();
+  void BalanceLeaders();
+  void ElectUncleanly();
+  Duration TimeLeft(const Periodic& periodic, Duration interval) const;
+  void Elect(Periodic& periodic, std::vector<pb::MetadataRecord> records);
+  TimerId LookAgain(Duration left, const char* name, void (ControllerImpl::*look)());
+
   void AnswerWhenCommitted(Offset end, std::optional<MetadataDelta> delta,
                            CommitQueue::Answer answer);
   void AnswerCommitted(Offset committed, size_t record_bytes);
@@ -121,6 +135,8 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   BrokerSessions sessions_;
   std::set<NodeId> lost_;  // nodes to which there was a connection
   std::optional<TimerId> sessions_timer_;
+  Periodic balance_;  // of leaders
+  Periodic unclean_;  // elections
   std::atomic<QuorumLeader> leader_{QuorumLeader{}};  // any thread
   std::atomic<size_t> queued_count_{0};  // operations between call and answer; any thread
   std::vector<std::weak_ptr<Observer>> observers_;

@@ -104,6 +104,33 @@ void VisitPartitions(const MetadataImage& image, Visit visit) {
   });
 }
 
+// Whether another broker leads than the one that the partition prefers.
+bool IsAstray(const PartitionImage& partition) {
+  return partition.leader.value != -1 && partition.leader != partition.replicas.front();
+}
+
+// The running brokers whose partitions others lead in more than so many of a hundred cases.
+std::set<NodeId> ImbalancedBrokers(const MetadataImage& image, int32_t percent_max) {
+  struct Preferring {
+    int64_t all = 0;
+    int64_t astray = 0;
+  };
+  std::map<NodeId, Preferring> counts;
+  VisitPartitions(image, [&](const TopicImage&, const PartitionImage& partition) {
+    Preferring& count = counts[partition.replicas.front()];
+    ++count.all;
+    if (IsAstray(partition)) ++count.astray;
+    return true;
+  });
+  std::set<NodeId> imbalanced;
+  for (const auto& [node, count] : counts) {
+    const BrokerImage* const broker = image.Broker(node);
+    const bool runs = broker != nullptr && broker->IsActive();
+    if (runs && count.astray * 100 > count.all * percent_max) imbalanced.insert(node);
+  }
+  return imbalanced;
+}
+
 // Whether the configs of all brokers are the same.
 bool SameForAll(const MetadataImage& a, const MetadataImage& b) {
   const auto* const in_a = a.broker_configs.Find(NodeId{-1});
@@ -174,14 +201,18 @@ Result<Planned> Plan(const ElectLeaders& operation, const PlanContext& context) 
 }
 
 void PlanLeaderBalance(const MetadataImage& image, const ConfigMap& static_configs,
-                       size_t count_max, std::vector<pb::MetadataRecord>& records) {
+                       int32_t imbalance_percent_max, size_t count_max,
+                       std::vector<pb::MetadataRecord>& records) {
+  const std::set<NodeId> imbalanced = ImbalancedBrokers(image, imbalance_percent_max);
+  if (imbalanced.empty()) return;
   Elections elections(image, static_configs, records);
   const ElectLeaders preferred;
   size_t count = 0;
   VisitPartitions(image, [&](const TopicImage& topic, const PartitionImage& partition) {
-    const bool has_other_leader =
-        partition.leader.value != -1 && Elections::IsNeeded(preferred, partition);
-    if (has_other_leader && elections.Elect(preferred, topic, partition).ok()) ++count;
+    const NodeId wanted = partition.replicas.front();
+    const bool may_lead =
+        IsAstray(partition) && imbalanced.count(wanted) != 0 && partition.isr.Contains(wanted);
+    if (may_lead && elections.Elect(preferred, topic, partition).ok()) ++count;
     return count < count_max;
   });
 }

@@ -36,10 +36,12 @@ void PlanBrokerChange(const MetadataImage& image, const BrokerImage& after, Brok
                       const ConfigMap& static_configs, std::vector<pb::MetadataRecord>& records);
 
 // Appends elections of preferred leaders where they are in sync and others lead, at most
-// `count_max`: what auto.leader.rebalance.enable stands for, every
+// `count_max`: of each broker for which that is so in more than `imbalance_percent_max` of the
+// partitions that prefer it. What auto.leader.rebalance.enable stands for, every
 // leader.imbalance.check.interval.seconds.
 void PlanLeaderBalance(const MetadataImage& image, const ConfigMap& static_configs,
-                       size_t count_max, std::vector<pb::MetadataRecord>& records);
+                       int32_t imbalance_percent_max, size_t count_max,
+                       std::vector<pb::MetadataRecord>& records);
 
 // Appends elections where nobody leads and the topic allows an unclean one
 // (unclean.leader.election.enable), at most `count_max`.

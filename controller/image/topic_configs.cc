@@ -10,6 +10,8 @@ namespace {
 
 constexpr size_t kShownBytesMax = 100;
 constexpr size_t kValueBytesMax = 4096;
+// Of what happens by the clock; nobody waits longer.
+constexpr Duration kIntervalMax = std::chrono::hours(24 * 3650);
 
 std::string_view Trim(std::string_view text) {
   constexpr std::string_view kSpace = " \t";
@@ -281,6 +283,36 @@ int32_t ResolveMinInsyncReplicas(const TopicImage& topic, const MetadataImage& i
 bool ResolveUncleanElection(const TopicImage& topic, const MetadataImage& image,
                             const ConfigMap& static_configs) {
   return Resolver(topic, image, NodeId{-1}, static_configs).Flag("unclean.leader.election.enable");
+}
+
+ElectionSchedule ResolveElectionSchedule(const MetadataImage& image,
+                                         const ConfigMap& static_configs) {
+  const auto* const dynamic = image.broker_configs.Find(NodeId{-1});
+  const auto value = [&](std::string_view name) -> std::string {
+    for (const ConfigMap* configs :
+         {dynamic == nullptr ? nullptr : dynamic->get(), &static_configs}) {
+      if (configs == nullptr) continue;
+      if (const auto set = configs->find(name); set != configs->end()) return set->second;
+    }
+    return std::string(FindBrokerConfig(name)->default_value);
+  };
+  // What this version cannot read (a newer one wrote it) counts as not set.
+  const auto number = [&](std::string_view name, int64_t high) {
+    const ConfigSpec& spec = *FindBrokerConfig(name);
+    const int64_t read = ParseNumber<int64_t>(value(name))
+                             .value_or(*ParseNumber<int64_t>(spec.default_value));
+    return std::clamp(read, spec.low, high);
+  };
+  ElectionSchedule schedule;
+  schedule.balances = ParseBoolean(value("auto.leader.rebalance.enable")).value_or(true);
+  schedule.balance_interval = std::chrono::seconds(
+      number("leader.imbalance.check.interval.seconds", kIntervalMax / std::chrono::seconds(1)));
+  schedule.imbalance_percent_max =
+      static_cast<int32_t>(number("leader.imbalance.per.broker.percentage", 100));
+  schedule.unclean_interval =
+      std::chrono::milliseconds(number("unclean.leader.election.interval.ms",
+                                       kIntervalMax / std::chrono::milliseconds(1)));
+  return schedule;
 }
 
 Durability ResolveDurability(const TopicImage& topic, const MetadataImage& image, NodeId node,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/time.h"
 #include "controller/image/image.h"
 #include "storage/log_config.h"
 
@@ -97,6 +98,16 @@ int32_t ResolveMinInsyncReplicas(const TopicImage& topic, const MetadataImage& i
                                  const ConfigMap& static_configs);
 bool ResolveUncleanElection(const TopicImage& topic, const MetadataImage& image,
                             const ConfigMap& static_configs);
+// When the active controller elects leaders by itself. The cluster's, as those.
+struct ElectionSchedule {
+  bool balances = true;
+  Duration balance_interval;
+  // So many of the partitions that prefer a broker as their leader may be led by others.
+  int32_t imbalance_percent_max = 10;
+  Duration unclean_interval;
+};
+ElectionSchedule ResolveElectionSchedule(const MetadataImage& image,
+                                         const ConfigMap& static_configs);
 // Of the topic's replicas on `node`.
 Durability ResolveDurability(const TopicImage& topic, const MetadataImage& image, NodeId node,
                              const ConfigMap& static_configs);

@@ -265,10 +265,10 @@ TEST_F(PartitionOperationsTest, LeadersAreBalancedByTheClock) {
   cluster_.Create("t", {{1, 2}, {1, 2}, {3, 4}});
   for (const int32_t index : {0, 1}) EXPECT_TRUE(Elect(ElectionKind::kTransfer, 2, index).ok());
   std::vector<pb::MetadataRecord> records;
-  PlanLeaderBalance(*cluster_.image(), {}, 1, records);
+  PlanLeaderBalance(*cluster_.image(), {}, 10, 1, records);
   EXPECT_EQ(records.size(), 1u);
   records.clear();
-  PlanLeaderBalance(*cluster_.image(), {}, 10, records);
+  PlanLeaderBalance(*cluster_.image(), {}, 10, 10, records);
   cluster_.Commit(records);
   for (const int32_t index : {0, 1}) EXPECT_EQ(cluster_.Show("t", index), "leader 1, isr 1 2");
 }
