@@ -54,7 +54,9 @@ class Elections {
     const bool is_done = operation.kind == ElectionKind::kUnclean ? after.leader.value != -1
                                                                   : after.leader == wanted;
     if (!is_done) {
-      return Error(Reason::kEligibleLeadersNotAvailable,
+      return Error(operation.kind == ElectionKind::kPreferred
+                       ? Reason::kPreferredLeaderNotAvailable
+                       : Reason::kEligibleLeadersNotAvailable,
                    operation.kind == ElectionKind::kUnclean
                        ? "none of the partition's replicas is on a running broker"
                        : BrokerName(wanted) + " is not in sync");

@@ -94,7 +94,7 @@ Result<PartitionWish> WishFor(const Item& item, const PartitionImage& before,
   const std::vector<NodeId> first = ReplicasAtFirst(before);
   if (item.replicas.empty()) {
     if (before.adding.empty() && before.removing.empty()) {
-      return Error(Reason::kInvalidArgument,
+      return Error(Reason::kNoReassignmentInProgress,
                    "no reassignment of this partition is running that could be cancelled");
     }
     PartitionImage back = Moved(before, first, image, random);

@@ -223,7 +223,7 @@ Result<v1::GetMetadataResponse> ClusterService::Metadata(
   v1::GetMetadataResponse response;
   response.set_cluster_id(image->cluster_id.ToString());
   response.set_metadata_version(image->version.value);
-  FillBrokers(*image, false, *response.mutable_brokers());
+  FillBrokers(*image, *response.mutable_brokers());
   FillCluster(door_, /*with_capabilities=*/true, response);
   int topic = 0;
   int32_t partition = 0;

@@ -84,10 +84,9 @@ void FillBroker(const BrokerImage& broker, v1::Broker& out) {
   }
 }
 
-void FillBrokers(const MetadataImage& image, bool with_fenced,
-                 google::protobuf::RepeatedPtrField<v1::Broker>& out) {
+void FillBrokers(const MetadataImage& image, google::protobuf::RepeatedPtrField<v1::Broker>& out) {
   image.brokers.VisitAll([&](NodeId, const auto& broker) {
-    if (!broker->fenced || with_fenced) FillBroker(*broker, *out.Add());
+    if (!broker->fenced) FillBroker(*broker, *out.Add());
   });
 }
 

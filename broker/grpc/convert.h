@@ -59,9 +59,8 @@ v1::TopicMetadata ToTopicMetadata(const TopicImage& topic, const MetadataImage& 
 
 // An address on all interfaces is shown with an empty host: clients take the one that they used.
 void FillBroker(const BrokerImage& broker, v1::Broker& out);
-// All brokers by id; fenced ones where asked for.
-void FillBrokers(const MetadataImage& image, bool with_fenced,
-                 google::protobuf::RepeatedPtrField<v1::Broker>& out);
+// The brokers that serve, by id: those that are not fenced.
+void FillBrokers(const MetadataImage& image, google::protobuf::RepeatedPtrField<v1::Broker>& out);
 
 // Where the active controller is; -1: not known.
 int32_t ControllerIdOf(const Door& door);

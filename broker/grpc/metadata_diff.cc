@@ -146,7 +146,7 @@ bool MetadataDiff::Next(v1::GetMetadataResponse& message) {
   message.set_cluster_id(options_.after->cluster_id.ToString());
   message.set_metadata_version(options_.after->version.value);
   if (options_.brokers && !told_brokers_) {
-    FillBrokers(*options_.after, false, *message.mutable_brokers());
+    FillBrokers(*options_.after, *message.mutable_brokers());
     told_brokers_ = true;
     bytes_ = message.SpaceUsedLong();
   }

@@ -70,7 +70,7 @@ struct PartitionKey {
 };
 
 // What came of an election in one partition. Fails with kTopicNotFound, kPartitionNotFound,
-// kElectionNotNeeded, kEligibleLeadersNotAvailable.
+// kElectionNotNeeded, kPreferredLeaderNotAvailable, kEligibleLeadersNotAvailable.
 struct ElectedLeader {
   PartitionKey partition;
   Result<void> result;
@@ -96,8 +96,8 @@ struct ElectLeaders {
 
 // Begins to move partitions to other brokers: new replicas are added, catch up, and once all are in
 // sync the old ones go (KIP-455). One result for each; each is done or not on its own. Items fail
-// with kTopicNotFound, kPartitionNotFound, kInvalidReplicaAssignment, kInvalidArgument (nothing to
-// cancel, or a partition that is named twice).
+// with kTopicNotFound, kPartitionNotFound, kInvalidReplicaAssignment, kNoReassignmentInProgress
+// (nothing to cancel), kInvalidArgument (a partition that is named twice).
 struct ReassignPartitions {
   using Answer = std::vector<Result<void>>;
   static constexpr char kName[] = "reassign_partitions";

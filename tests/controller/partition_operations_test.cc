@@ -162,7 +162,7 @@ TEST_F(PartitionOperationsTest, PreferredLeadersLeadWhereTheyAreInSync) {
   ExpectRefused(Elect(ElectionKind::kPreferred), Reason::kElectionNotNeeded, "leads already");
   cluster_.Fence(1);
   cluster_.Unfence(1);
-  ExpectRefused(Elect(ElectionKind::kPreferred), Reason::kEligibleLeadersNotAvailable,
+  ExpectRefused(Elect(ElectionKind::kPreferred), Reason::kPreferredLeaderNotAvailable,
                 "broker 1 is not in sync");
   ASSERT_EQ(Outcome(AskFor({2, 1})), AlterOutcome::kDone);
   // All partitions: only those in which somebody else leads.
@@ -303,7 +303,7 @@ TEST_F(PartitionOperationsTest, WhoOnlyLosesReplicasGetsALeaderEpoch) {
 
 TEST_F(PartitionOperationsTest, AReassignmentIsReplacedOrCancelled) {
   cluster_.Create("t", {{1, 2}});
-  ExpectRefused(Reassign({}), Reason::kInvalidArgument, "no reassignment");
+  ExpectRefused(Reassign({}), Reason::kNoReassignmentInProgress, "no reassignment");
   ASSERT_TRUE(Reassign({3, 4}).ok());
   ASSERT_EQ(Outcome(AskFor({1, 2, 3})), AlterOutcome::kDone);
   ASSERT_TRUE(Reassign({2, 5}).ok());
