@@ -2,6 +2,7 @@
 #include <future>
 #include <utility>
 
+#include "controller/broker_news.h"
 #include "controller/controller_impl.h"
 #include "raft/host/raft_log.h"
 
@@ -205,6 +206,10 @@ void ControllerImpl::AnswerCommitted(Offset committed, size_t record_bytes) {
 
 void ControllerImpl::Publish(const MetadataDelta& delta, size_t record_bytes) {
   std::atomic_store(&image_, delta.after);
+  // What happened before this node was there is no news.
+  if (delta.brokers_changed && delta.before != nullptr && !opened_) {
+    for (const std::string& line : BrokerNews(*delta.before, *delta.after)) LOG(INFO) << line;
+  }
   std::erase_if(observers_, [](const auto& observer) { return observer.expired(); });
   // By number: an observer may be added meanwhile.
   for (size_t i = 0; i < observers_.size(); ++i) {
@@ -214,6 +219,7 @@ void ControllerImpl::Publish(const MetadataDelta& delta, size_t record_bytes) {
 }
 
 void ControllerImpl::OnLeader(const QuorumLeader& leader) {
+  LogLeader(leader);
   leading_.reset();
   if (!raft::IsMutant(19)) speculative_ = nullptr;
   const Error lost = Error(Reason::kNotController,
@@ -234,6 +240,23 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
     const auto first = AppendFirstRecords();
     if (!first.ok()) EndOpening(first);
   }
+}
+
+void ControllerImpl::LogLeader(const QuorumLeader& leader) const {
+  const NodeId self = options_.behavior.node_id;
+  const QuorumLeader before = leader_;
+  LOG_IF(INFO, before.leader == self && leader.leader != self)
+      << "This node is not the active controller any more";
+  if (leader.leader.value < 0) {
+    LOG_IF(INFO, before.leader.value >= 0)
+        << "The metadata quorum has no leader, after node " << before.leader << " in term "
+        << before.term;
+    return;
+  }
+  LOG(INFO) << (leader.leader == self ? "This node is the active controller"
+                                      : "Node " + std::to_string(leader.leader.value) +
+                                            " is the active controller")
+            << ", in term " << leader.term;
 }
 
 // A node that does not lead is open once it has a leader, and a cluster's records.

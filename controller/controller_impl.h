@@ -66,6 +66,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // MetadataLog::Listener
   void OnCommitted(CommittedRecords batch) override;
   void OnLeader(const QuorumLeader& leader) override;
+  void LogLeader(const QuorumLeader& leader) const;
   void OnConnection(NodeId node, bool is_there) override;
   void OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) override;
   void OnFailure(const Error& error) override;

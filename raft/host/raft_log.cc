@@ -227,9 +227,8 @@ void RaftLog::Begin() {
                                       "the directory from a backup, or replace the controller"));
   }
   core_ = std::make_unique<raft::Raft>(options_.raft, hard, std::move(restored), options_.random);
+  if (core_->log().voters() != nullptr) OnVoters(core_->log().voters()->voters);
   if (options_.transport != nullptr) {
-    if (core_->log().voters() != nullptr)
-      options_.transport->SetVoters(core_->log().voters()->voters);
     options_.transport->SetReceiver(this);
     options_.transport->SetRangeReader(ReadRangesOf(
         *options_.loop, *options_.disk, directory_->PathOf(MetadataLogId()),

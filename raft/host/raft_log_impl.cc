@@ -47,8 +47,7 @@ void RaftLog::Carry(raft::Effects effects) {
   if (effects.fetch_snapshot.has_value())
     listener_->OnSnapshotOffered(core_->leader().node, *effects.fetch_snapshot);
   if (!is_running()) return;
-  if (effects.voters.has_value() && options_.transport != nullptr)
-    options_.transport->SetVoters(*effects.voters);
+  if (effects.voters.has_value()) OnVoters(*effects.voters);
   // A leadership that is lost is told before what others committed.
   TellLeader();
   if (effects.commit.has_value() && is_running()) delivery_->UpTo(*effects.commit);

@@ -92,6 +92,8 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   // Nothing comes from the others any more.
   void EndTransport();
   // --- raft_log_voters.cc
+  // Who votes has changed, committed or not.
+  void OnVoters(const VoterSet& voters);
   Result<void> LeadsForChange() const;
   Result<VoterSet> WithVoter(Voter voter) const;
   Result<VoterSet> WithoutVoter(const VoterKey& voter) const;

@@ -62,6 +62,15 @@ QuorumStatus RaftLog::quorum() const {
   return status;
 }
 
+void RaftLog::OnVoters(const VoterSet& voters) {
+  if (options_.transport != nullptr) options_.transport->SetVoters(voters);
+  std::string names;
+  for (const Voter& voter : voters.voters)
+    names += (names.empty() ? "" : ", ") + std::to_string(voter.key.node.value);
+  LOG(INFO) << "Voters of the metadata quorum: " << names << "; this node "
+            << (voters.Has(options_.raft.self) ? "is one of them" : "follows without a vote");
+}
+
 Result<void> RaftLog::LeadsForChange() const {
   const bool leads = is_running() && core_ != nullptr && core_->leadership() != nullptr;
   if (!leads || told_.leader != options_.raft.self.node)

@@ -1,0 +1,43 @@
+#include "controller/broker_news.h"
+
+#include <utility>
+
+namespace gregor {
+namespace {
+
+std::string AddressOf(const BrokerImage& broker) {
+  const auto grpc = broker.listeners.find("grpc");
+  if (grpc == broker.listeners.end()) return "";
+  return ", at " + grpc->second.host + ":" + std::to_string(grpc->second.port);
+}
+
+std::string Fenced(const BrokerImage& broker) {
+  return broker.fenced_by_hand ? "is fenced, by hand" : "is fenced: it is not heard of";
+}
+
+}  // namespace
+
+std::vector<std::string> BrokerNews(const MetadataImage& before, const MetadataImage& after) {
+  std::vector<std::string> news;
+  decltype(after.brokers)::VisitChanges(
+      before.brokers, after.brokers, [&](NodeId node, const auto* was, const auto* is) {
+        const auto tell = [&](const std::string& what) {
+          news.push_back("Broker " + std::to_string(node.value) + " " + what);
+        };
+        if (is == nullptr) return tell("was unregistered");
+        const BrokerImage& now = **is;
+        if (was == nullptr || (*was)->epoch != now.epoch) {
+          tell("registered with epoch " + std::to_string(now.epoch.value) + AddressOf(now));
+          if (now.fenced) tell(Fenced(now));
+          return;
+        }
+        const BrokerImage& then = **was;
+        if (now.fenced && (!then.fenced || now.fenced_by_hand != then.fenced_by_hand))
+          tell(Fenced(now));
+        if (!now.fenced && then.fenced) tell("is not fenced any more");
+        if (now.in_controlled_shutdown && !then.in_controlled_shutdown) tell("is about to stop");
+      });
+  return news;
+}
+
+}  // namespace gregor
