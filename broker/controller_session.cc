@@ -34,6 +34,7 @@ void ControllerSession::After(Duration duration, void (ControllerSession::*call)
 
 void ControllerSession::Register() {
   asking_ = true;
+  must_register_ = false;
   options_.controller->Run(RegisterBroker{options_.broker, options_.stopped_cleanly},
                            [this, alive = alive_](Result<BrokerEpoch> registered) {
                              if (*alive) OnRegistered(std::move(registered));
@@ -44,9 +45,9 @@ void ControllerSession::OnRegistered(Result<BrokerEpoch> registered) {
   asking_ = false;
   if (registered.ok()) {
     epoch_ = *registered;
-    After(options_.heartbeat_interval, &ControllerSession::Beat);
     if (started_) std::exchange(started_, {})(epoch_);
-    return;
+    if (must_register_) return Register();
+    return After(options_.heartbeat_interval, &ControllerSession::Beat);
   }
   // What is wrong with the controller that was asked, or with an earlier process, may pass.
   const bool is_final = registered.error().reason == Reason::kInvalidArgument ||
@@ -60,8 +61,9 @@ void ControllerSession::OnRegistered(Result<BrokerEpoch> registered) {
 
 void ControllerSession::RemoveDirectory(const DirectoryId& id) {
   std::erase(options_.broker.directories, id);
-  // Otherwise it goes with the next registration.
-  if (epoch_.value >= 0 && !asking_) Register();
+  // What is asked already is answered first.
+  must_register_ = true;
+  if (epoch_.value >= 0 && !asking_ && !is_replaced_) Register();
 }
 
 void ControllerSession::Beat() {
@@ -102,6 +104,7 @@ void ControllerSession::OnStatus(Result<BrokerStatus> status) {
     LOG_EVERY_T(WARNING, 10) << "The active controller was not reached: " << status.error();
   }
   if (may_stop_ && options_.loop->clock().Now() >= stop_at_) return EndStop();
+  if (must_register_) return Register();
   // One that was fenced by mistake comes back as soon as its image has reached that.
   const bool is_urgent = may_stop_ || (status.ok() && status->fenced);
   After(is_urgent ? std::min(kAskAgain, options_.heartbeat_interval) : options_.heartbeat_interval,

@@ -39,7 +39,8 @@ class ControllerSession {
   // Registers the broker, with patience as far as session_timeout says, and begins to speak for
   // it. Fails as RegisterBroker does. Thread: any. Once.
   void Start(UniqueFunction<void(Result<BrokerEpoch>)> done);
-  // A log directory can be used no more: nothing new is placed there.
+  // A log directory can be used no more: nothing new is placed there, and others lead what they
+  // can.
   void RemoveDirectory(const DirectoryId& id);
   // Hands over what the broker leads, and runs `done` when nobody needs it any more, or `timeout`
   // is over. Thread: any. Once.
@@ -63,6 +64,7 @@ class ControllerSession {
   MonotonicTime give_up_at_;
   BrokerEpoch epoch_{-1};
   bool asking_ = false;
+  bool must_register_ = false;  // something about the broker has changed
   bool is_replaced_ = false;
   Task may_stop_;
   MonotonicTime stop_at_;

@@ -51,6 +51,11 @@ std::string ShowListener(const BrokerImage& broker) {
   return ", which listens on " + grpc->second.host + ":" + std::to_string(grpc->second.port);
 }
 
+bool HasLostDirectories(const BrokerImage& before, const BrokerImage& after) {
+  return std::any_of(before.directories.begin(), before.directories.end(),
+                     [&](const DirectoryId& id) { return !after.HasDirectory(id); });
+}
+
 // The change of a broker's state, and what it means for partitions.
 void AddChange(const MetadataImage& image, const ControllerOptions& options,
                const BrokerImage& after, std::vector<pb::MetadataRecord>& records) {
@@ -136,12 +141,12 @@ Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context
   context.sessions.OnHeard(broker.id, Offset{0}, context.now);
   Planned planned;
   planned.records.push_back(MakeBrokerRecord(broker, false));
-  const BrokerStart start = goes_on                     ? BrokerStart::kGoesOn
+  const BrokerStart start = goes_on && HasLostDirectories(*before, broker)
+                                ? BrokerStart::kLostDirectories
+                            : goes_on                     ? BrokerStart::kGoesOn
                             : operation.stopped_cleanly ? BrokerStart::kClean
                                                         : BrokerStart::kUnclean;
-  // A log directory that fails under a running broker takes no leadership from it yet: without
-  // replication nobody else could lead, and what can be read there still is.
-  if (!goes_on)
+  if (start != BrokerStart::kGoesOn)
     PlanBrokerChange(image, broker, start, context.options.static_configs, planned.records);
   planned.answer = [](const MetadataImage&, Offset base) { return BrokerEpoch{base.value}; };
   return planned;

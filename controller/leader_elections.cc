@@ -21,13 +21,17 @@ class Elections {
             std::vector<pb::MetadataRecord>& records)
       : image_(image), static_configs_(static_configs), live_(image), records_(records) {}
 
-  // Whether the partition has the leader that an election of this kind would give it.
-  static bool IsNeeded(const ElectLeaders& operation, const PartitionImage& partition) {
+  // Whether nobody leads; or who does has lost its log directory, and can be read at most.
+  bool HasNoLeader(const PartitionImage& partition) const {
+    return !live_.CanServe(partition, partition.leader);
+  }
+  // Whether the partition lacks the leader that an election of this kind would give it.
+  bool IsNeeded(const ElectLeaders& operation, const PartitionImage& partition) const {
     switch (operation.kind) {
       case ElectionKind::kPreferred:
         return partition.leader != partition.replicas.front();
       case ElectionKind::kUnclean:
-        return partition.leader.value == -1;
+        return HasNoLeader(partition);
       case ElectionKind::kTransfer:
         return partition.leader != operation.target;
     }
@@ -189,7 +193,7 @@ Result<Planned> Plan(const ElectLeaders& operation, const PlanContext& context) 
   std::vector<ElectedLeader> elected;
   if (operation.partitions.empty()) {
     VisitPartitions(context.image, [&](const TopicImage& topic, const PartitionImage& partition) {
-      if (Elections::IsNeeded(operation, partition)) {
+      if (elections.IsNeeded(operation, partition)) {
         elected.push_back(
             {{topic.name, partition.index}, elections.Elect(operation, topic, partition)});
       }
@@ -225,7 +229,7 @@ void PlanUncleanElections(const MetadataImage& image, const ConfigMap& static_co
   const size_t end = records.size() + count_max;
   std::map<TopicId, bool> allowed;
   VisitPartitions(image, [&](const TopicImage& topic, const PartitionImage& partition) {
-    if (partition.leader.value != -1) return true;
+    if (!elections.HasNoLeader(partition)) return true;
     const auto [found, is_new] = allowed.try_emplace(topic.id);
     if (is_new) found->second = ResolveUncleanElection(topic, image, static_configs);
     if (found->second) elections.ElectAny(topic, partition, Election::kUnclean);
@@ -240,7 +244,7 @@ void PlanConfigChange(const MetadataImage& before, const MetadataImage& after,
     const bool unclean = ResolveUncleanElection(topic, after, static_configs) &&
                          !ResolveUncleanElection(*before.Topic(topic.id), before, static_configs);
     topic.partitions.VisitAll([&](PartitionIndex, const PartitionPtr& partition) {
-      const bool has_leader = partition->leader.value != -1;
+      const bool has_leader = !elections.HasNoLeader(*partition);
       if (unclean && !has_leader) elections.ElectAny(topic, *partition, Election::kUnclean);
       // With fewer replicas needed for a commit, commits go on without those outside the ISR.
       if (!partition->eligible.empty() && has_leader)

@@ -24,7 +24,8 @@ class BrokerChange {
   void Run() {
     image_.topics.VisitAll([&](const std::string&, const TopicPtr& topic) { Visit(*topic); });
     if (only_replica_changes_) Add(true);
-    if (start_ != BrokerStart::kGoesOn && leads_) Add(false);
+    const bool is_new = start_ == BrokerStart::kClean || start_ == BrokerStart::kUnclean;
+    if (is_new && leads_) Add(false);
   }
 
  private:
@@ -32,7 +33,11 @@ class BrokerChange {
     configs_.reset();
     topic.partitions.VisitAll([&](PartitionIndex, const PartitionPtr& partition) {
       if (!partition->replicas.Contains(broker_.id)) return;
-      if (partition->replicas.size() == 1) return VisitOnlyReplica(*partition);
+      if (partition->replicas.size() == 1) {
+        // Nobody else could lead it.
+        if (start_ != BrokerStart::kLostDirectories) VisitOnlyReplica(*partition);
+        return;
+      }
       VisitOneOfMany(topic, *partition);
     });
   }
@@ -50,19 +55,28 @@ class BrokerChange {
     const bool may_have_lost = start_ == BrokerStart::kUnclean &&
                                (is_in_sync || before.eligible.Contains(broker_.id)) &&
                                ConfigsOf(topic).durability == Durability::kReplicated;
-    const bool has_no_leader = before.leader.value == -1;
+    const bool has_no_leader = !live_.CanServe(before, before.leader);
     if (can_serve ? has_no_leader || may_have_lost : is_in_sync || may_have_lost) {
       PartitionWish wish{.partition = before, .lost = {}};
       if (may_have_lost) wish.lost = broker_.id;
       if (ConfigsOf(topic).unclean_election) wish.election = Election::kUnclean;
       const PartitionImage after =
           ChangePartition(before, std::move(wish), live_, ConfigsOf(topic).min_insync_replicas);
+      if (after.leader.value == -1 && LeadsOn(before)) return;
       leads_ |= after.leader == broker_.id;
       auto record = MakePartitionChange(topic.id, before, after);
       if (record.has_value()) records_.push_back(*std::move(record));
     } else {
       leads_ |= before.leader == broker_.id;
     }
+  }
+
+  // Whether the leader runs, and has lost only the log directory.
+  bool LeadsOn(const PartitionImage& partition) const {
+    const bool has_lost =
+        start_ == BrokerStart::kLostDirectories || partition.leader != broker_.id;
+    const BrokerImage* const leader = live_.Find(partition.leader);
+    return has_lost && leader != nullptr && leader->IsActive();
   }
 
   struct Configs {

@@ -17,6 +17,9 @@ namespace gregor {
 // Whether a broker's change is the start of a new process of it, and how the one before ended.
 enum class BrokerStart {
   kGoesOn,   // the same process
+  // The same process, which has lost log directories. What lies there and nobody else can lead it
+  // leads on: it takes no writes, and what can be read there still is.
+  kLostDirectories,
   kClean,    // a new one; the one before synced everything and stopped
   kUnclean,  // a new one; what the one before had not synced may be gone
 };

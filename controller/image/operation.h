@@ -93,9 +93,9 @@ struct AlterConfigs {
 
 // Registers a started broker, and settles in the same batch, before it serves, what it leads: all
 // of it under a new leader epoch. One that is registered with this very incarnation goes on, and
-// only says something else of itself: log directories that it names no more get no new
-// partitions. Answers with the broker's epoch. Fails with kInvalidArgument,
-// kDuplicateBrokerRegistration (another process of that id is alive).
+// only says something else of itself: log directories that it names no more get no new partitions,
+// and what lies there is led by others where that is possible. Answers with the broker's epoch.
+// Fails with kInvalidArgument, kDuplicateBrokerRegistration (another process of that id is alive).
 struct RegisterBroker {
   using Answer = BrokerEpoch;
   static constexpr char kName[] = "register_broker";

@@ -124,6 +124,102 @@ TEST_F(LeadershipTest, AFailedLogDirectoryTakesWhatLiesInIt) {
   for (const int32_t index : {2, 3}) EXPECT_EQ(cluster_.Show("t", index), "leader 1, isr 1");
 }
 
+// The broker runs on without one of its log directories: the one in which the topic's first
+// partition lies.
+class LostDirectoryTest : public LeadershipTest {
+ protected:
+  void Lose(const std::string& topic) {
+    BrokerImage broker = *cluster_.image()->Broker(NodeId{1});
+    lost_ = cluster_.Partition(topic).directories.front();
+    std::erase(broker.directories, lost_);
+    cluster_.Start(broker, BrokerStart::kLostDirectories);
+  }
+  bool IsThere(const std::string& topic, int32_t index) const {
+    return cluster_.Partition(topic, index).directories.front() != lost_;
+  }
+
+  DirectoryId lost_;
+};
+
+TEST_F(LostDirectoryTest, OthersLeadWhatTheyCanAndTheRestCanBeRead) {
+  cluster_.Create("t", {{1, 2}, {1, 2}, {1}, {1}});
+  Lose("t");
+  for (int32_t index = 0; index < 4; ++index) {
+    EXPECT_EQ(cluster_.Show("t", index), index >= 2                  ? "leader 1, isr 1"
+                                         : IsThere("t", index) ? "leader 1, isr 1 2"
+                                                               : "leader 2, isr 2");
+    // Only who leads elsewhere does so under a new epoch.
+    const int32_t epoch = index < 2 && !IsThere("t", index) ? 1 : 0;
+    EXPECT_EQ(cluster_.Partition("t", index).leader_epoch, LeaderEpoch{epoch});
+  }
+  // A process that begins without it has nothing to be read.
+  BrokerImage broker = cluster_.NewBroker(1);
+  std::erase(broker.directories, lost_);
+  cluster_.Start(broker, BrokerStart::kClean);
+  for (const int32_t index : {2, 3}) {
+    EXPECT_EQ(cluster_.Show("t", index),
+              IsThere("t", index) ? "leader 1, isr 1" : "leader -1, eligible 1");
+  }
+  cluster_.Start(cluster_.NewBroker(1), BrokerStart::kClean);
+  for (const int32_t index : {2, 3}) EXPECT_EQ(cluster_.Show("t", index), "leader 1, isr 1");
+}
+
+TEST_F(LostDirectoryTest, AFollowersReplicaThereIsNotInSyncAnyMore) {
+  cluster_.Create("t", {{1, 2}});
+  ElectLeaders transfer;
+  transfer.kind = ElectionKind::kTransfer;
+  transfer.partitions = {{"t", PartitionIndex{0}}};
+  transfer.target = NodeId{2};
+  ASSERT_TRUE(cluster_.Run(transfer)->front().result.ok());
+  Lose("t");
+  EXPECT_EQ(cluster_.Show("t"), "leader 2, isr 2");
+}
+
+TEST_F(LostDirectoryTest, WhoComesBackWithEverythingTakesOver) {
+  cluster_.Create("t", {{1, 2}}, two_in_sync_);
+  cluster_.Fence(2);
+  EXPECT_EQ(cluster_.Show("t"), "leader 1, isr 1, eligible 2");
+  Lose("t");
+  EXPECT_EQ(cluster_.Show("t"), "leader 1, isr 1, eligible 2") << "nobody else is there";
+  cluster_.Unfence(2);
+  EXPECT_EQ(cluster_.Show("t"), "leader 2, isr 2, eligible 1");
+}
+
+TEST_F(LostDirectoryTest, WhoComesBackWithoutEverythingLeadsOnlyIfThatIsAllowed) {
+  cluster_.Create("t", {{1, 2}});
+  cluster_.Fence(2);
+  Lose("t");
+  cluster_.Unfence(2);
+  EXPECT_EQ(cluster_.Show("t"), "leader 1, isr 1") << "what it has can still be read";
+  ElectLeaders unclean;
+  unclean.kind = ElectionKind::kUnclean;
+  unclean.partitions = {{"t", PartitionIndex{0}}};
+  const auto elected = cluster_.Run(unclean);
+  EXPECT_TRUE(elected->front().result.ok()) << elected->front().result.error();
+  EXPECT_EQ(cluster_.Show("t"), "leader 2, isr 2, recovering");
+}
+
+TEST_F(LostDirectoryTest, AnUncleanElectionThatIsAllowedComesByTheClockToo) {
+  cluster_.Create("t", {{1, 2}});
+  cluster_.Fence(2);
+  Lose("t");
+  cluster_.Unfence(2);
+  std::vector<pb::MetadataRecord> records;
+  PlanUncleanElections(*cluster_.image(), {{"unclean.leader.election.enable", "true"}}, 10,
+                       records);
+  cluster_.Commit(records);
+  EXPECT_EQ(cluster_.Show("t"), "leader 2, isr 2, recovering");
+}
+
+TEST_F(LostDirectoryTest, WhoIsFencedLeadsNothingThereEither) {
+  cluster_.Create("t", {{1}});
+  Lose("t");
+  cluster_.Fence(1);
+  EXPECT_EQ(cluster_.Show("t"), "leader -1, eligible 1");
+  cluster_.Unfence(1);
+  EXPECT_EQ(cluster_.Show("t"), "leader -1, eligible 1");
+}
+
 TEST_F(LeadershipTest, AStartGivesALeaderAnEpochOfItsOwn) {
   cluster_.Create("t", {{1}, {1, 2}, {2, 1}});
   cluster_.Start(cluster_.NewBroker(1), BrokerStart::kClean);
