@@ -306,6 +306,13 @@ Result<void> Admin::SetBrokerFence(int32_t broker, bool fenced) const {
   return {};
 }
 
+Result<v1::DrainBrokerResponse> Admin::DrainBroker(int32_t broker, bool cancel) const {
+  v1::DrainBrokerRequest request;
+  request.set_broker_id(broker);
+  request.set_cancel(cancel);
+  return Write<v1::DrainBrokerResponse>(std::string(kCluster) + "DrainBroker", request);
+}
+
 Result<void> Admin::UnregisterBroker(int32_t broker) const {
   v1::UnregisterBrokerRequest request;
   request.set_broker_id(broker);

@@ -71,6 +71,8 @@ class Admin {
       const std::vector<int32_t>& brokers = {}) const;
   // Fences a broker by hand, or lifts that.
   Result<void> SetBrokerFence(int32_t broker, bool fenced) const;
+  // Lets others lead what the broker leads; or (`cancel`) no more.
+  Result<v1::DrainBrokerResponse> DrainBroker(int32_t broker, bool cancel) const;
   // Forgets a broker that does not run and has no replicas.
   Result<void> UnregisterBroker(int32_t broker) const;
   // The directories with their sums, without replicas; of one topic, or (empty) of all.

@@ -35,6 +35,8 @@ std::vector<std::string> BrokerNews(const MetadataImage& before, const MetadataI
         if (now.fenced && (!then.fenced || now.fenced_by_hand != then.fenced_by_hand))
           tell(Fenced(now));
         if (!now.fenced && then.fenced) tell("is not fenced any more");
+        if (now.drained != then.drained)
+          tell(now.drained ? "is drained: others lead what they can" : "is not drained any more");
         if (now.in_controlled_shutdown && !then.in_controlled_shutdown) tell("is about to stop");
       });
   return news;

@@ -68,6 +68,7 @@ void AddChange(const MetadataImage& image, const ControllerOptions& options,
     change.set_in_controlled_shutdown(after.in_controlled_shutdown);
   if (after.fenced_by_hand != before.fenced_by_hand)
     change.set_fenced_by_hand(after.fenced_by_hand);
+  if (after.drained != before.drained) change.set_drained(after.drained);
   PlanBrokerChange(image, after, BrokerStart::kGoesOn, options.static_configs, records);
 }
 
@@ -136,6 +137,7 @@ Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context
                      ": give this one a node_id of its own, or stop the other one");
   }
   broker.fenced_by_hand = before != nullptr && before->fenced_by_hand;
+  broker.drained = before != nullptr && before->drained;
   broker.fenced = goes_on ? before->fenced : broker.fenced_by_hand;
   broker.in_controlled_shutdown = goes_on && before->in_controlled_shutdown;
   context.sessions.OnHeard(broker.id, Offset{0}, context.now);
@@ -143,7 +145,7 @@ Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context
   planned.records.push_back(MakeBrokerRecord(broker, false));
   const BrokerStart start = goes_on && HasLostDirectories(*before, broker)
                                 ? BrokerStart::kLostDirectories
-                            : goes_on                     ? BrokerStart::kGoesOn
+                            : goes_on                   ? BrokerStart::kGoesOn
                             : operation.stopped_cleanly ? BrokerStart::kClean
                                                         : BrokerStart::kUnclean;
   if (start != BrokerStart::kGoesOn)

@@ -248,14 +248,13 @@ void ControllerImpl::LogLeader(const QuorumLeader& leader) const {
   LOG_IF(INFO, before.leader == self && leader.leader != self)
       << "This node is not the active controller any more";
   if (leader.leader.value < 0) {
-    LOG_IF(INFO, before.leader.value >= 0)
-        << "The metadata quorum has no leader, after node " << before.leader << " in term "
-        << before.term;
+    LOG_IF(INFO, before.leader.value >= 0) << "The metadata quorum has no leader, after node "
+                                           << before.leader << " in term " << before.term;
     return;
   }
-  LOG(INFO) << (leader.leader == self ? "This node is the active controller"
-                                      : "Node " + std::to_string(leader.leader.value) +
-                                            " is the active controller")
+  LOG(INFO) << (leader.leader == self
+                    ? "This node is the active controller"
+                    : "Node " + std::to_string(leader.leader.value) + " is the active controller")
             << ", in term " << leader.term;
 }
 

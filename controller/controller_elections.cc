@@ -55,8 +55,7 @@ void ControllerImpl::ElectUncleanly() {
         << " partitions get a leader that may lack records: unclean.leader.election.enable";
     Elect(unclean_, std::move(records));
   }
-  unclean_.timer =
-      LookAgain(left, "controller.elect_uncleanly", &ControllerImpl::ElectUncleanly);
+  unclean_.timer = LookAgain(left, "controller.elect_uncleanly", &ControllerImpl::ElectUncleanly);
 }
 
 Duration ControllerImpl::TimeLeft(const Periodic& periodic, Duration interval) const {

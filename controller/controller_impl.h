@@ -136,8 +136,8 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   BrokerSessions sessions_;
   std::set<NodeId> lost_;  // nodes to which there was a connection
   std::optional<TimerId> sessions_timer_;
-  Periodic balance_;  // of leaders
-  Periodic unclean_;  // elections
+  Periodic balance_;                                  // of leaders
+  Periodic unclean_;                                  // elections
   std::atomic<QuorumLeader> leader_{QuorumLeader{}};  // any thread
   std::atomic<size_t> queued_count_{0};  // operations between call and answer; any thread
   std::vector<std::weak_ptr<Observer>> observers_;

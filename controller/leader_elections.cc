@@ -54,16 +54,16 @@ class Elections {
       wanted = operation.target;
       wish.partition.leader = wanted;
     }
+    if (operation.kind != ElectionKind::kUnclean && live_.IsDrained(wanted))
+      return NotElected(operation.kind, BrokerName(wanted) + " is drained, and leads nothing new");
     const PartitionImage after = Changed(topic, before, std::move(wish));
     const bool is_done = operation.kind == ElectionKind::kUnclean ? after.leader.value != -1
                                                                   : after.leader == wanted;
     if (!is_done) {
-      return Error(operation.kind == ElectionKind::kPreferred
-                       ? Reason::kPreferredLeaderNotAvailable
-                       : Reason::kEligibleLeadersNotAvailable,
-                   operation.kind == ElectionKind::kUnclean
-                       ? "none of the partition's replicas is on a running broker"
-                       : BrokerName(wanted) + " is not in sync");
+      return NotElected(operation.kind,
+                        operation.kind == ElectionKind::kUnclean
+                            ? "none of the partition's replicas is on a running broker"
+                            : BrokerName(wanted) + " is not in sync");
     }
     Add(topic, before, after);
     return {};
@@ -76,6 +76,11 @@ class Elections {
   }
 
  private:
+  static Error NotElected(ElectionKind kind, std::string why) {
+    return Error(kind == ElectionKind::kPreferred ? Reason::kPreferredLeaderNotAvailable
+                                                  : Reason::kEligibleLeadersNotAvailable,
+                 std::move(why));
+  }
   PartitionImage Changed(const TopicImage& topic, const PartitionImage& before,
                          PartitionWish wish) {
     if (topic_ != topic.id) {
@@ -115,7 +120,8 @@ bool IsAstray(const PartitionImage& partition) {
   return partition.leader.value != -1 && partition.leader != partition.replicas.front();
 }
 
-// The running brokers whose partitions others lead in more than so many of a hundred cases.
+// The brokers that may lead and whose partitions others lead in more than so many of a hundred
+// cases.
 std::set<NodeId> ImbalancedBrokers(const MetadataImage& image, int32_t percent_max) {
   struct Preferring {
     int64_t all = 0;
@@ -131,8 +137,8 @@ std::set<NodeId> ImbalancedBrokers(const MetadataImage& image, int32_t percent_m
   std::set<NodeId> imbalanced;
   for (const auto& [node, count] : counts) {
     const BrokerImage* const broker = image.Broker(node);
-    const bool runs = broker != nullptr && broker->IsActive();
-    if (runs && count.astray * 100 > count.all * percent_max) imbalanced.insert(node);
+    const bool may_lead = broker != nullptr && broker->IsActive() && !broker->drained;
+    if (may_lead && count.astray * 100 > count.all * percent_max) imbalanced.insert(node);
   }
   return imbalanced;
 }

@@ -73,8 +73,7 @@ class BrokerChange {
 
   // Whether the leader runs, and has lost only the log directory.
   bool LeadsOn(const PartitionImage& partition) const {
-    const bool has_lost =
-        start_ == BrokerStart::kLostDirectories || partition.leader != broker_.id;
+    const bool has_lost = start_ == BrokerStart::kLostDirectories || partition.leader != broker_.id;
     const BrokerImage* const leader = live_.Find(partition.leader);
     return has_lost && leader != nullptr && leader->IsActive();
   }

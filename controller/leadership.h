@@ -16,7 +16,7 @@ namespace gregor {
 
 // Whether a broker's change is the start of a new process of it, and how the one before ended.
 enum class BrokerStart {
-  kGoesOn,   // the same process
+  kGoesOn,  // the same process
   // The same process, which has lost log directories. What lies there and nobody else can lead it
   // leads on: it takes no writes, and what can be read there still is.
   kLostDirectories,

@@ -463,6 +463,8 @@ Result<MetadataOperation> DecodeOperation(const pb::OperationRequest& request) {
       return ReadPartitions(request.elect_leaders());
     case pb::OperationRequest::kReassignPartitions:
       return ReadPartitions(request.reassign_partitions());
+    case pb::OperationRequest::kDrainBroker:
+      return ReadPartitions(request.drain_broker());
     case pb::OperationRequest::OPERATION_NOT_SET:
       break;
   }

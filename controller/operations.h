@@ -45,6 +45,7 @@ Result<Planned> Plan(const UnregisterBroker& operation, const PlanContext& conte
 Result<Planned> Plan(const AlterPartitions& operation, const PlanContext& context);
 Result<Planned> Plan(const ElectLeaders& operation, const PlanContext& context);
 Result<Planned> Plan(const ReassignPartitions& operation, const PlanContext& context);
+Result<Planned> Plan(const DrainBroker& operation, const PlanContext& context);
 
 // Fences a broker that is not heard of any more. No records where it is fenced already, or not
 // registered.

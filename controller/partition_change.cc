@@ -101,34 +101,43 @@ class Changer {
   }
 
   void Elect() {
-    if (wish_.election == Election::kPreferred && IsInSync(after_.replicas.front())) {
-      after_.leader = after_.replicas.front();
+    const NodeId preferred = after_.replicas.front();
+    const bool may_prefer = IsInSync(preferred) && !brokers_.IsDrained(preferred);
+    if (wish_.election == Election::kPreferred && may_prefer) {
+      after_.leader = preferred;
       return;
     }
-    if (IsInSync(after_.leader)) return;
-    after_.leader = NodeId{-1};
-    if (!after_.isr.empty()) {
-      after_.leader = *std::find_if(after_.replicas.begin(), after_.replicas.end(),
-                                    [&](NodeId node) { return IsInSync(node); });
-      return;
-    }
-    for (const NodeId node : after_.eligible) {
-      if (!brokers_.CanServe(after_, node)) continue;
+    const NodeId in_sync = Choose(after_.replicas, [&](NodeId node) { return IsInSync(node); });
+    // A drained one goes on where nobody else could.
+    const bool goes_on = IsInSync(after_.leader) &&
+                         (!brokers_.IsDrained(after_.leader) || brokers_.IsDrained(in_sync));
+    if (goes_on) return;
+    after_.leader = in_sync;
+    if (!after_.isr.empty()) return;
+    const auto can_serve = [&](NodeId node) { return brokers_.CanServe(after_, node); };
+    if (const NodeId node = Choose(after_.eligible, can_serve); node.value != -1) {
       BeginWith(node);
       return ChooseEligible();
     }
-    if (wish_.election == Election::kUnclean || raft::IsMutant(30)) ElectUncleanly();
+    const bool may_lose = wish_.election == Election::kUnclean || raft::IsMutant(30);
+    const NodeId any = may_lose ? Choose(after_.replicas, can_serve) : NodeId{-1};
+    if (any.value == -1) return;
+    BeginWith(any);
+    after_.recovering = true;
+    // What they have is from here on another history.
+    after_.eligible = {};
   }
 
-  void ElectUncleanly() {
-    for (const NodeId node : after_.replicas) {
-      if (!brokers_.CanServe(after_, node)) continue;
-      BeginWith(node);
-      after_.recovering = true;
-      // What they have is from here on another history.
-      after_.eligible = {};
-      return;
+  // The first of those who may that is not drained, or else the first; -1: nobody may.
+  template <typename May>
+  NodeId Choose(const SharedList<NodeId>& nodes, May may) const {
+    NodeId drained{-1};
+    for (const NodeId node : nodes) {
+      if (!may(node)) continue;
+      if (!brokers_.IsDrained(node)) return node;
+      if (drained.value == -1) drained = node;
     }
+    return drained;
   }
 
   void BeginWith(NodeId leader) {
@@ -164,6 +173,11 @@ bool LiveBrokers::CanServe(const PartitionImage& partition, NodeId node) const {
   if (broker == nullptr || !broker->IsActive()) return false;
   const auto directory = DirectoryOf(partition, node);
   return directory.has_value() && broker->HasDirectory(*directory);
+}
+
+bool LiveBrokers::IsDrained(NodeId node) const {
+  const BrokerImage* const broker = Find(node);
+  return broker != nullptr && broker->drained;
 }
 
 PartitionImage ChangePartition(const PartitionImage& before, PartitionWish wish,

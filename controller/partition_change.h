@@ -14,7 +14,8 @@ namespace gregor {
 // - the leader is in sync; in sync are only replicas that can serve;
 // - in-sync and eligible replicas have everything committed, and together are never fewer than
 //   min.insync.replicas because of a change made here, but for an election that is unclean;
-// - nobody leads who may lack committed records, unless that was asked for.
+// - nobody leads who may lack committed records, unless that was asked for;
+// - nobody leads who is drained, unless all who could lead are.
 // Pure. Thread: any.
 
 // Which replicas can serve: those of registered, active brokers whose log directory is there.
@@ -27,6 +28,8 @@ class LiveBrokers {
   const BrokerImage* Find(NodeId node) const;
   // Whether `node` can serve this partition, of which it is a replica.
   bool CanServe(const PartitionImage& partition, NodeId node) const;
+  // Whether others are to lead wherever they can.
+  bool IsDrained(NodeId node) const;
 
  private:
   const MetadataImage& image_;
@@ -35,14 +38,15 @@ class LiveBrokers {
 
 enum class Election {
   kIfNeeded,   // who leads goes on where that is possible
-  kPreferred,  // the first of the replicas, if it is in sync; else as above
+  kPreferred,  // the first of the replicas, if it is in sync and not drained; else as above
   kUnclean,    // as kIfNeeded; where nobody is left who has everything, any replica that can serve
 };
 
 // What is wanted of a partition.
 struct PartitionWish {
   // Replicas, directories, in-sync replicas, `adding`, `removing`, `recovering`: as they shall be,
-  // as far as the rules allow; the rest as it is. `leader`: who shall lead, if it is in sync.
+  // as far as the rules allow; the rest as it is. `leader`: who shall lead, if it is in sync and
+  // not drained.
   PartitionImage partition;
   Election election = Election::kIfNeeded;
   // A replica that may have lost committed records.

@@ -84,6 +84,11 @@ void EncodePartitionOperation(const ReassignPartitions& operation, pb::Operation
   }
 }
 
+void EncodePartitionOperation(const DrainBroker& operation, pb::OperationRequest& request) {
+  request.mutable_drain_broker()->set_node_id(operation.broker.value);
+  request.mutable_drain_broker()->set_undo(operation.undo);
+}
+
 Result<AlterPartitions> ReadOperation(const pb::AlterPartitionsOperation& message) {
   AlterPartitions operation;
   operation.broker = NodeId{message.broker_id()};
@@ -124,6 +129,10 @@ Result<ReassignPartitions> ReadOperation(const pb::ReassignPartitionsOperation& 
   return operation;
 }
 
+Result<DrainBroker> ReadOperation(const pb::DrainBrokerOperation& message) {
+  return DrainBroker{NodeId{message.node_id()}, message.undo()};
+}
+
 void EncodePartitionAnswer(const std::vector<AlteredPartition>& answer,
                            pb::AlteredPartitionsAnswer& message) {
   for (const AlteredPartition& each : answer) {
@@ -144,6 +153,7 @@ void EncodePartitionAnswer(const std::vector<ElectedLeader>& answer,
     auto& out = *message.add_elections();
     EncodeKey(each.partition, *out.mutable_partition());
     if (!each.result.ok()) EncodeError(each.result.error(), *out.mutable_error());
+    if (each.leader.value >= 0) out.set_leader(each.leader.value);
   }
 }
 
@@ -169,7 +179,8 @@ std::vector<ElectedLeader> ReadAnswer(const pb::ElectedLeadersAnswer& message) {
   std::vector<ElectedLeader> answer;
   for (const auto& each : message.elections()) {
     answer.push_back({ReadKey(each.partition()),
-                      each.has_error() ? Result<void>(DecodeError(each.error())) : Result<void>()});
+                      each.has_error() ? Result<void>(DecodeError(each.error())) : Result<void>(),
+                      NodeId{each.has_leader() ? each.leader() : -1}});
   }
   return answer;
 }

@@ -17,11 +17,13 @@ namespace pb = internal::v1;
 void EncodePartitionOperation(const AlterPartitions& operation, pb::OperationRequest& request);
 void EncodePartitionOperation(const ElectLeaders& operation, pb::OperationRequest& request);
 void EncodePartitionOperation(const ReassignPartitions& operation, pb::OperationRequest& request);
+void EncodePartitionOperation(const DrainBroker& operation, pb::OperationRequest& request);
 
 // Fail with kInvalidArgument where the message is none that is made above.
 Result<AlterPartitions> ReadOperation(const pb::AlterPartitionsOperation& message);
 Result<ElectLeaders> ReadOperation(const pb::ElectLeadersOperation& message);
 Result<ReassignPartitions> ReadOperation(const pb::ReassignPartitionsOperation& message);
+Result<DrainBroker> ReadOperation(const pb::DrainBrokerOperation& message);
 
 void EncodePartitionAnswer(const std::vector<AlteredPartition>& answer,
                            pb::AlteredPartitionsAnswer& message);

@@ -34,8 +34,9 @@ std::vector<NodeId> OrderByRack(const MetadataImage& image) {
   return ordered;
 }
 
-// Chooses the replicas of partition after partition: leaders in turns; followers where the
-// partition's racks are not yet, and of those where the fewest replicas are.
+// Chooses the replicas of partition after partition: leaders in turns, drained ones only where
+// there are no others; followers where the partition's racks are not yet, and of those where the
+// fewest replicas are.
 class Spreading {
  public:
   Spreading(const MetadataImage& image, const std::vector<NodeId>& brokers, size_t start)
@@ -44,11 +45,16 @@ class Spreading {
     for (const NodeId node : brokers)
       racks_.push_back(racks.try_emplace(image.Broker(node)->rack, racks.size()).first->second);
     rack_counts_.resize(racks.size());
+    for (size_t at = 0; at < brokers.size(); ++at) {
+      if (!image.Broker(brokers[at])->drained) leaders_.push_back(at);
+    }
+    if (!leaders_.empty()) return;
+    for (size_t at = 0; at < brokers.size(); ++at) leaders_.push_back(at);
   }
 
   // REQUIRES: `replication_factor` <= brokers.
   std::vector<NodeId> Next(size_t replication_factor) {
-    const size_t leader = turn_++ % brokers_.size();
+    const size_t leader = leaders_[turn_++ % leaders_.size()];
     std::fill(rack_counts_.begin(), rack_counts_.end(), 0);
     std::vector<bool> is_taken(brokers_.size());
     std::vector<NodeId> replicas;
@@ -77,7 +83,8 @@ class Spreading {
   }
 
   const std::vector<NodeId>& brokers_;
-  std::vector<size_t> racks_;  // of each broker, by number
+  std::vector<size_t> leaders_;  // those that may lead, by number
+  std::vector<size_t> racks_;    // of each broker, by number
   std::vector<size_t> replica_counts_;
   std::vector<size_t> rack_counts_;  // of the partition
   size_t turn_;
@@ -156,7 +163,9 @@ std::vector<PartitionImage> PlacePartitions(const MetadataImage& image, int32_t 
     partition.replicas = assignment[i];
     partition.isr = partition.replicas;
     partition.directories = std::move(directories);
-    partition.leader = partition.replicas.front();
+    const auto leads = std::find_if(assignment[i].begin(), assignment[i].end(),
+                                    [&](NodeId node) { return !image.Broker(node)->drained; });
+    partition.leader = leads == assignment[i].end() ? assignment[i].front() : *leads;
   }
   return partitions;
 }

@@ -11,10 +11,10 @@ namespace gregor {
 
 // Where new partitions go. Pure. Thread: any.
 
-// The replicas of `count` new partitions: leaders in turns, and replicas evenly, over the brokers
-// that are active and have a log directory; each partition's over as many racks as there are. Fails
-// with kInvalidReplicationFactor where there are fewer brokers, kStorageError where there are
-// enough but for those without a log directory.
+// The replicas of `count` new partitions: leaders in turns (not those that are drained, if there
+// are others), and replicas evenly, over the brokers that are active and have a log directory; each
+// partition's over as many racks as there are. Fails with kInvalidReplicationFactor where there are
+// fewer brokers, kStorageError where there are enough but for those without a log directory.
 Result<std::vector<std::vector<NodeId>>> ChooseReplicas(const MetadataImage& image, int32_t count,
                                                         int32_t replication_factor, Random& random);
 // An assignment that was asked for: brokers that may get partitions, each once, equally many for

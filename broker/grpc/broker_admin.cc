@@ -32,6 +32,7 @@ Result<std::set<NodeId>> WantedBrokers(const v1::DescribeClusterRequest& request
 void FillState(const BrokerImage& broker, const PartitionCounts& counts,
                v1::DescribeClusterResponse::BrokerState& out) {
   out.set_fenced_by_hand(broker.fenced_by_hand);
+  out.set_drained(broker.drained);
   out.set_stopping(broker.in_controlled_shutdown);
   out.set_broker_epoch(broker.epoch.value);
   out.set_log_dirs(static_cast<int32_t>(broker.directories.size()));

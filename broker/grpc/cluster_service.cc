@@ -129,16 +129,18 @@ ReplicaKey KeyOf(const LogDirUsage& dir, const ReplicaUsage& replica) {
 }
 
 using ClusterApi = v1::ClusterService;
-using ClusterMethods = Stack<
-    ClusterApi::Service, ClusterApi::WithRawMethod_GetMetadata,
-    ClusterApi::WithRawMethod_WatchMetadata, ClusterApi::WithRawMethod_DescribeCluster,
-    ClusterApi::WithRawMethod_DescribeLogDirs, ClusterApi::WithRawMethod_DescribeQuorum,
-    ClusterApi::WithRawMethod_AddVoter, ClusterApi::WithRawMethod_RemoveVoter,
-    ClusterApi::WithRawMethod_TransferQuorumLeadership, ClusterApi::WithRawMethod_SetBrokerFence,
-    ClusterApi::WithRawMethod_UnregisterBroker, ClusterApi::WithRawMethod_ReassignPartitions,
-    ClusterApi::WithRawMethod_ListReassignments, ClusterApi::WithRawMethod_ElectLeaders,
-    // Not served yet.
-    ClusterApi::WithGenericMethod_DecommissionBroker, ClusterApi::WithGenericMethod_UpdateFeatures>;
+using ClusterMethods =
+    Stack<ClusterApi::Service, ClusterApi::WithRawMethod_GetMetadata,
+          ClusterApi::WithRawMethod_WatchMetadata, ClusterApi::WithRawMethod_DescribeCluster,
+          ClusterApi::WithRawMethod_DescribeLogDirs, ClusterApi::WithRawMethod_DescribeQuorum,
+          ClusterApi::WithRawMethod_AddVoter, ClusterApi::WithRawMethod_RemoveVoter,
+          ClusterApi::WithRawMethod_TransferQuorumLeadership,
+          ClusterApi::WithRawMethod_SetBrokerFence, ClusterApi::WithRawMethod_UnregisterBroker,
+          ClusterApi::WithRawMethod_DrainBroker, ClusterApi::WithRawMethod_ReassignPartitions,
+          ClusterApi::WithRawMethod_ListReassignments, ClusterApi::WithRawMethod_ElectLeaders,
+          // Not served yet.
+          ClusterApi::WithGenericMethod_DecommissionBroker,
+          ClusterApi::WithGenericMethod_UpdateFeatures>;
 
 // Thread: main; what handles calls: the control loop.
 class ClusterService final : public ClusterMethods, public DoorService {
@@ -165,6 +167,7 @@ class ClusterService final : public ClusterMethods, public DoorService {
     methods_.Add(kWrite, "SetBrokerFence", this, &Self::RequestSetBrokerFence, &Self::Fence);
     methods_.Add(kWrite, "UnregisterBroker", this, &Self::RequestUnregisterBroker,
                  &Self::Unregister);
+    methods_.Add(kWrite, "DrainBroker", this, &Self::RequestDrainBroker, &Self::Drain);
     methods_.Add(kWrite, "ElectLeaders", this, &Self::RequestElectLeaders, &Self::Elect);
     methods_.Add(kWrite, "ReassignPartitions", this, &Self::RequestReassignPartitions,
                  &Self::Reassign);
@@ -195,6 +198,9 @@ class ClusterService final : public ClusterMethods, public DoorService {
   void Unregister(const v1::UnregisterBrokerRequest& request,
                   Reply<v1::UnregisterBrokerResponse> reply) {
     ForgetBroker(broker_, request, std::move(reply));
+  }
+  void Drain(const v1::DrainBrokerRequest& request, Reply<v1::DrainBrokerResponse> reply) {
+    MoveLeadersAway(broker_, request, std::move(reply));
   }
   void Elect(const v1::ElectLeadersRequest& request, Reply<v1::ElectLeadersResponse> reply) {
     ElectLeadersByHand(broker_, request, std::move(reply));

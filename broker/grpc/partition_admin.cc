@@ -12,7 +12,7 @@
 namespace gregor {
 namespace {
 
-// Elections of an answer that names all in which one was needed.
+// Elections of an answer that names all in which one was needed, or all that a broker led.
 constexpr size_t kElectionsMax = 5000;
 
 Result<ElectionKind> ToKind(v1::ElectionType type) {
@@ -48,6 +48,25 @@ Result<ElectLeaders> ToElection(const v1::ElectLeadersRequest& request) {
   if (operation.kind == ElectionKind::kTransfer)
     operation.target = NodeId{request.target_broker_id()};
   return operation;
+}
+
+v1::DrainBrokerResponse ToResponse(const std::vector<ElectedLeader>& led) {
+  v1::DrainBrokerResponse response;
+  // What an operator has to look after comes first.
+  for (const bool has_moved : {false, true}) {
+    for (const ElectedLeader& each : led) {
+      if (each.result.ok() != has_moved) continue;
+      if (has_moved) response.set_moved(response.moved() + 1);
+      if (!has_moved) response.set_kept(response.kept() + 1);
+      if (static_cast<size_t>(response.partitions_size()) == kElectionsMax) continue;
+      auto& out = *response.add_partitions();
+      out.mutable_partition()->set_topic(each.partition.topic);
+      out.mutable_partition()->set_partition(each.partition.partition.value);
+      out.set_leader_id(each.leader.value);
+      if (!has_moved) *out.mutable_status() = ToRpcStatus(each.result.error());
+    }
+  }
+  return response;
 }
 
 bool IsMoving(const PartitionImage& partition) {
@@ -116,6 +135,18 @@ void ElectLeadersByHand(BrokerApi& broker, const v1::ElectLeadersRequest& reques
           if (!each.result.ok()) *out.mutable_status() = ToRpcStatus(each.result.error());
         }
         reply(std::move(response));
+      },
+      context);
+}
+
+void MoveLeadersAway(BrokerApi& broker, const v1::DrainBrokerRequest& request,
+                     Reply<v1::DrainBrokerResponse> reply) {
+  const OperationContext context = reply.operation_context();
+  broker.controller().Run(
+      DrainBroker{NodeId{request.broker_id()}, request.cancel()},
+      [reply = std::move(reply)](Result<std::vector<ElectedLeader>> led) mutable {
+        if (!led.ok()) return reply(std::move(led).error());
+        reply(ToResponse(*led));
       },
       context);
 }

@@ -11,6 +11,8 @@ namespace gregor {
 // control loop.
 void ElectLeadersByHand(BrokerApi& broker, const v1::ElectLeadersRequest& request,
                         Reply<v1::ElectLeadersResponse> reply);
+void MoveLeadersAway(BrokerApi& broker, const v1::DrainBrokerRequest& request,
+                     Reply<v1::DrainBrokerResponse> reply);
 void BeginReassignments(BrokerApi& broker, const v1::ReassignPartitionsRequest& request,
                         Reply<v1::ReassignPartitionsResponse> reply);
 Result<v1::ListReassignmentsResponse> RunningReassignments(

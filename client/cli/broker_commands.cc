@@ -91,6 +91,39 @@ Result<void> Unfence(GlobalOptions& global, const BrokerArguments& arguments) {
   return {};
 }
 
+// What it led, with who leads that now.
+Result<void> Drain(GlobalOptions& global, const BrokerArguments& arguments) {
+  ASSIGN_OR_RETURN(const auto drained, AdminOf(global).DrainBroker(arguments.broker, false));
+  Json rows = Json::array();
+  for (const auto& led : drained.partitions()) {
+    rows.push_back({{"topic", led.partition().topic()},
+                    {"partition", led.partition().partition()},
+                    {"leader", led.leader_id()},
+                    {"result", led.status().code() == 0 ? "moved" : led.status().message()}});
+  }
+  if (global.output == "json") {
+    PrintObject(global, {{"broker", arguments.broker},
+                         {"result", "drained"},
+                         {"moved", drained.moved()},
+                         {"kept", drained.kept()},
+                         {"partitions", rows}});
+    return {};
+  }
+  if (!rows.empty()) PrintList(global, rows, {"topic", "partition", "leader", "result"});
+  const int64_t shown = drained.partitions_size();
+  const int64_t more = drained.moved() + drained.kept() - shown;
+  if (more > 0) std::cout << "... and " << more << " more\n";
+  std::cout << "drained " << Name(arguments.broker) << ": " << drained.moved()
+            << " partitions moved, " << drained.kept() << " it leads on\n";
+  return {};
+}
+
+Result<void> Undrain(GlobalOptions& global, const BrokerArguments& arguments) {
+  RETURN_IF_ERROR(AdminOf(global).DrainBroker(arguments.broker, true));
+  PrintDone(global, "undrained", arguments);
+  return {};
+}
+
 Result<void> Unregister(GlobalOptions& global, const BrokerArguments& arguments) {
   RETURN_IF_ERROR(AdminOf(global).UnregisterBroker(arguments.broker));
   PrintDone(global, "unregistered", arguments);
@@ -118,7 +151,7 @@ CLI::App* Add(CLI::App& group, GlobalOptions& global, const char* name, const ch
 
 void AddBrokerCommands(CLI::App& app, GlobalOptions& global) {
   CLI::App* const broker =
-      app.add_subcommand("broker", "List, describe, fence and unregister brokers");
+      app.add_subcommand("broker", "List, describe, drain, fence and unregister brokers");
   broker->require_subcommand(1);
   AddExamples(*Add(*broker, global, "list", "List brokers and what they hold", List),
               {"gregor broker list", "gregor --output json broker list"},
@@ -129,6 +162,17 @@ void AddBrokerCommands(CLI::App& app, GlobalOptions& global) {
       {"gregor broker describe 2"},
       "`only in sync` counts partitions of which no other replica is in sync: nobody serves "
       "them without it.");
+  AddExamples(
+      *Add(*broker, global, "drain", "Let others lead what a broker leads, until it is undrained",
+           Drain),
+      {"gregor broker drain 2"},
+      "Before work on its machine: it keeps its replicas, and leads only what nobody else "
+      "is in sync for. It stays drained over restarts. The command may be repeated; it shows "
+      "what moved, and what could not and why.");
+  AddExamples(*Add(*broker, global, "undrain", "Let a broker lead again", Undrain),
+              {"gregor broker undrain 2"},
+              "Nothing moves back at once: leaders do by the clock, or with `gregor partition "
+              "elect`.");
   AddExamples(
       *Add(*broker, global, "fence", "Let a broker lead nothing until it is unfenced", Fence),
       {"gregor broker fence 2"},

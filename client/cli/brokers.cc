@@ -17,7 +17,8 @@ std::string AddressOf(const v1::Endpoint& endpoint, const std::string& servers) 
 std::string StateOf(const v1::Broker& broker, const BrokerState& state) {
   if (state.fenced_by_hand()) return "fenced by hand";
   if (broker.fenced()) return "fenced";
-  return state.stopping() ? "stopping" : "active";
+  if (state.stopping()) return "stopping";
+  return state.drained() ? "drained" : "active";
 }
 
 Json BrokerRows(const v1::DescribeClusterResponse& cluster, const std::string& server) {

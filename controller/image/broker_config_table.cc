@@ -49,8 +49,9 @@ constexpr ConfigSpec kOwnConfigs[] = {
     List("cordoned.log.dirs", "", "Log directories that get no new partitions."),
     Long("follower.replication.throttled.rate", kConfigLongMax, 0,
          "Bytes a second of throttled replication that a follower takes."),
-    LongConfig("leader.imbalance.check.interval.seconds", "300", "at least 1", 1, "",
-               "How often the controller looks for partitions that others lead (s). The cluster's."),
+    LongConfig(
+        "leader.imbalance.check.interval.seconds", "300", "at least 1", 1, "",
+        "How often the controller looks for partitions that others lead (s). The cluster's."),
     NumberConfig("leader.imbalance.per.broker.percentage", ConfigType::kInt, "10", "0 to 100", 0,
                  100, "",
                  "How many of the partitions that prefer a broker as their leader others may lead "

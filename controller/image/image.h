@@ -34,6 +34,7 @@ struct BrokerImage {
   std::vector<DirectoryId> directories;       // its log directories
   bool fenced = false;                        // it leads nothing, and is in no ISR
   bool fenced_by_hand = false;                // by an operator, until one lifts it
+  bool drained = false;                       // by an operator: it leads what nobody else can
   bool in_controlled_shutdown = false;        // it hands over what it leads, and joins no ISR
   Offset changed_at{0};                       // of the record that last registered or changed it
   // Feature levels that it supports.

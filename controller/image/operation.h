@@ -161,7 +161,7 @@ struct AllocateProducerIds {
 using MetadataOperation =
     std::variant<CreateTopic, DeleteTopic, AddPartitions, AlterConfigs, RegisterBroker,
                  AllocateProducerIds, BrokerHeartbeat, SetBrokerFence, UnregisterBroker,
-                 AlterPartitions, ElectLeaders, ReassignPartitions>;
+                 AlterPartitions, ElectLeaders, ReassignPartitions, DrainBroker>;
 
 // The answer of any operation; one without an answer has monostate.
 using OperationAnswer =

@@ -74,6 +74,7 @@ struct PartitionKey {
 struct ElectedLeader {
   PartitionKey partition;
   Result<void> result;
+  NodeId leader{-1};  // who leads afterwards, where that is told; -1: not told, or nobody
 };
 
 enum class ElectionKind {
@@ -92,6 +93,19 @@ struct ElectLeaders {
   ElectionKind kind = ElectionKind::kPreferred;
   std::vector<PartitionKey> partitions;
   NodeId target{-1};  // of kTransfer
+};
+
+// Lets others lead what the broker leads, wherever they are in sync, and keeps it so until it is
+// undone: it is elected where nobody else can be, and gets new partitions as a follower only (where
+// others are there). Undoing moves nothing back. The answer has each partition that it led: done
+// with who leads now; kEligibleLeadersNotAvailable where nobody else is in sync. Fails with
+// kBrokerIdNotRegistered.
+struct DrainBroker {
+  using Answer = std::vector<ElectedLeader>;
+  static constexpr char kName[] = "drain_broker";
+
+  NodeId broker{-1};
+  bool undo = false;
 };
 
 // Begins to move partitions to other brokers: new replicas are added, catch up, and once all are in

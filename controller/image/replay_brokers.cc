@@ -26,6 +26,7 @@ Result<BrokerImage> RegisteredBroker(Offset offset, const pb::RegisterBrokerReco
   ASSIGN_OR_RETURN(broker.directories, ToList<DirectoryId>(record.directories()));
   broker.fenced = record.fenced();
   broker.fenced_by_hand = record.fenced_by_hand();
+  broker.drained = record.drained();
   broker.in_controlled_shutdown = record.in_controlled_shutdown();
   broker.feature_level_min = record.feature_level_min();
   broker.feature_level_max = record.feature_level_max();
@@ -102,6 +103,7 @@ Result<void> Replay::Apply(Offset offset, const pb::BrokerChangeRecord& record) 
   ASSIGN_OR_RETURN(BrokerImage broker, Registered(record.node_id(), record.broker_epoch()));
   if (record.has_fenced()) broker.fenced = record.fenced();
   if (record.has_fenced_by_hand()) broker.fenced_by_hand = record.fenced_by_hand();
+  if (record.has_drained()) broker.drained = record.drained();
   if (record.has_in_controlled_shutdown())
     broker.in_controlled_shutdown = record.in_controlled_shutdown();
   broker.changed_at = offset;

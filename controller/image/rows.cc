@@ -219,6 +219,7 @@ pb::MetadataRecord MakeBrokerRecord(const BrokerImage& broker, bool with_epoch) 
   }
   made.set_in_controlled_shutdown(broker.in_controlled_shutdown);
   made.set_fenced_by_hand(broker.fenced_by_hand);
+  made.set_drained(broker.drained);
   return record;
 }
 

@@ -299,8 +299,8 @@ ElectionSchedule ResolveElectionSchedule(const MetadataImage& image,
   // What this version cannot read (a newer one wrote it) counts as not set.
   const auto number = [&](std::string_view name, int64_t high) {
     const ConfigSpec& spec = *FindBrokerConfig(name);
-    const int64_t read = ParseNumber<int64_t>(value(name))
-                             .value_or(*ParseNumber<int64_t>(spec.default_value));
+    const int64_t read =
+        ParseNumber<int64_t>(value(name)).value_or(*ParseNumber<int64_t>(spec.default_value));
     return std::clamp(read, spec.low, high);
   };
   ElectionSchedule schedule;
@@ -309,9 +309,8 @@ ElectionSchedule ResolveElectionSchedule(const MetadataImage& image,
       number("leader.imbalance.check.interval.seconds", kIntervalMax / std::chrono::seconds(1)));
   schedule.imbalance_percent_max =
       static_cast<int32_t>(number("leader.imbalance.per.broker.percentage", 100));
-  schedule.unclean_interval =
-      std::chrono::milliseconds(number("unclean.leader.election.interval.ms",
-                                       kIntervalMax / std::chrono::milliseconds(1)));
+  schedule.unclean_interval = std::chrono::milliseconds(
+      number("unclean.leader.election.interval.ms", kIntervalMax / std::chrono::milliseconds(1)));
   return schedule;
 }
 

@@ -36,6 +36,10 @@ TEST_F(BrokerNewsTest, WhatBecomesOfABrokerIsTold) {
   broker_.in_controlled_shutdown = true;
   EXPECT_THAT(Change(), ElementsAre("Broker 3 is about to stop"));
   broker_.in_controlled_shutdown = false;
+  broker_.drained = true;
+  EXPECT_THAT(Change(), ElementsAre("Broker 3 is drained: others lead what they can"));
+  broker_.drained = false;
+  EXPECT_THAT(Change(), ElementsAre("Broker 3 is not drained any more"));
   broker_.fenced = broker_.fenced_by_hand = true;
   EXPECT_THAT(Change(), ElementsAre("Broker 3 is fenced, by hand"));
   broker_.epoch = BrokerEpoch{9};

@@ -35,13 +35,17 @@ class ControllerElections : public testing::Test {
     ASSERT_TRUE(elected->front().result.ok()) << elected->front().result.error();
   }
   void SetForAll(const std::string& name, const std::string& value) {
-    const auto set = node_.Alter({ConfigResourceType::kBroker, "", {{name, ConfigOpKind::kSet, value}}});
+    const auto set =
+        node_.Alter({ConfigResourceType::kBroker, "", {{name, ConfigOpKind::kSet, value}}});
     ASSERT_TRUE(set.ok()) << set.error();
   }
   void Fence(int32_t broker, bool fenced) {
-    ASSERT_TRUE(node_.Await<void>([&](auto done) {
-      node_.controller().Run(SetBrokerFence{NodeId{broker}, fenced}, std::move(done));
-    }).ok());
+    ASSERT_TRUE(
+        node_
+            .Await<void>([&](auto done) {
+              node_.controller().Run(SetBrokerFence{NodeId{broker}, fenced}, std::move(done));
+            })
+            .ok());
   }
   void RunFor(Duration time) { node_.scheduler().RunFor(time); }
 
@@ -96,9 +100,10 @@ TEST_F(ControllerElections, MoreThanABatchOfThemAreMovedOneBatchAfterTheOther) {
   all.kind = ElectionKind::kTransfer;
   all.target = NodeId{2};
   for (int32_t i = 0; i < kPartitions; ++i) all.partitions.push_back({"t", PartitionIndex{i}});
-  ASSERT_TRUE(node_.Await<std::vector<ElectedLeader>>([&](auto done) {
-    node_.controller().Run(all, std::move(done));
-  }).ok());
+  ASSERT_TRUE(node_
+                  .Await<std::vector<ElectedLeader>>(
+                      [&](auto done) { node_.controller().Run(all, std::move(done)); })
+                  .ok());
   const Offset before = node_.image()->version;
   SetForAll("leader.imbalance.per.broker.percentage", "0");
   RunFor(seconds(302));

@@ -145,7 +145,7 @@ TEST_F(LostDirectoryTest, OthersLeadWhatTheyCanAndTheRestCanBeRead) {
   cluster_.Create("t", {{1, 2}, {1, 2}, {1}, {1}});
   Lose("t");
   for (int32_t index = 0; index < 4; ++index) {
-    EXPECT_EQ(cluster_.Show("t", index), index >= 2                  ? "leader 1, isr 1"
+    EXPECT_EQ(cluster_.Show("t", index), index >= 2            ? "leader 1, isr 1"
                                          : IsThere("t", index) ? "leader 1, isr 1 2"
                                                                : "leader 2, isr 2");
     // Only who leads elsewhere does so under a new epoch.

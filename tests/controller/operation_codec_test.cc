@@ -193,7 +193,29 @@ TEST(OperationCodec, WhatIsSaidOfBrokersArrivesAsItWas) {
   EXPECT_EQ(sent(SetBrokerFence{NodeId{3}, true}).broker, NodeId{3});
   EXPECT_TRUE(sent(SetBrokerFence{NodeId{3}, true}).fenced);
   EXPECT_EQ(sent(UnregisterBroker{NodeId{4}}).broker, NodeId{4});
+  EXPECT_EQ(sent(DrainBroker{NodeId{5}, true}).broker, NodeId{5});
+  EXPECT_TRUE(sent(DrainBroker{NodeId{5}, true}).undo);
+  EXPECT_FALSE(sent(DrainBroker{NodeId{5}, false}).undo);
   EXPECT_TRUE(sent(RegisterBroker{FakeController::MakeBroker(4), true}).stopped_cleanly);
+}
+
+TEST(OperationCodec, WhatADrainMovedArrivesAsItWas) {
+  const std::vector<ElectedLeader> led = {
+      {{"t", PartitionIndex{0}}, Result<void>(), NodeId{0}},
+      {{"t", PartitionIndex{1}}, Error(Reason::kEligibleLeadersNotAvailable, "why"), NodeId{5}},
+      {{"t", PartitionIndex{2}}, Result<void>()}};
+  pb::OperationResponse response;
+  EncodeAnswer(OperationAnswer(led), response);
+  const auto answer = DecodeAnswer(DrainBroker{NodeId{5}, false}, response, MetadataImage());
+  ASSERT_TRUE(answer.ok()) << answer.error();
+  const auto& got = std::get<std::vector<ElectedLeader>>(*answer);
+  ASSERT_EQ(got.size(), 3u);
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_EQ(got[i].partition, led[i].partition);
+    EXPECT_EQ(got[i].leader, led[i].leader);
+    EXPECT_EQ(got[i].result.ok(), led[i].result.ok());
+  }
+  EXPECT_EQ(got[1].result.error().message, "why");
 }
 
 TEST(OperationCodec, WhatIsNoBrokerIsRefused) {

@@ -62,6 +62,29 @@ TEST(Placement, ARackWithOneBrokerOnlyIsUsedAsFarAsItGoes) {
     EXPECT_EQ(std::count(replicas.begin(), replicas.end(), NodeId{4}), 1);
 }
 
+TEST(Placement, WhoIsDrainedLeadsNothingNew) {
+  ClusterImage cluster;
+  cluster.StartAll(3);
+  ASSERT_TRUE(cluster.Run(DrainBroker{NodeId{2}, false}).ok());
+  Random random(1);
+  for (const int32_t factor : {1, 2, 3}) {
+    const auto assignment = ChooseReplicas(*cluster.image(), 30, factor, random);
+    ASSERT_TRUE(assignment.ok());
+    std::map<NodeId, int> leaders;
+    for (const auto& replicas : *assignment) ++leaders[replicas.front()];
+    EXPECT_EQ(leaders, (std::map<NodeId, int>{{NodeId{1}, 15}, {NodeId{3}, 15}}));
+  }
+  // By hand it may get replicas; it leads them where it is alone.
+  const auto placed = PlacePartitions(*cluster.image(), 0, {Nodes({2, 3}), Nodes({2})}, random);
+  EXPECT_EQ(placed[0].leader, NodeId{3});
+  EXPECT_EQ(placed[1].leader, NodeId{2});
+  for (const int32_t node : {1, 3}) ASSERT_TRUE(cluster.Run(DrainBroker{NodeId{node}, false}).ok());
+  std::set<NodeId> leaders;
+  const auto assignment = ChooseReplicas(*cluster.image(), 3, 2, random);
+  for (const auto& replicas : *assignment) leaders.insert(replicas.front());
+  EXPECT_EQ(leaders.size(), 3u) << "all of them are drained";
+}
+
 TEST(Placement, WhoIsFencedOrStopsGetsNothingNew) {
   ClusterImage cluster;
   cluster.StartAll(4);
