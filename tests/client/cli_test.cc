@@ -1,8 +1,10 @@
 #include "client/cli/commands.h"
 
 #include <gtest/gtest.h>
-#include <atomic>
+#include <unistd.h>
 
+#include <atomic>
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
@@ -73,12 +75,14 @@ class CliTest : public testing::Test {
     arguments.insert(arguments.begin(), {"--server", server_.address()});
     return RunCommand(std::move(arguments));
   }
+  ~CliTest() override { std::remove(path_.c_str()); }
   std::string File(const std::string& content) {
-    std::string path = testing::TempDir() + "/cli_test_input";
-    std::ofstream(path, std::ios::binary) << content;
-    return path;
+    std::ofstream(path_, std::ios::binary) << content;
+    return path_;
   }
   FakeServer server_;
+  const std::string path_ =
+      testing::TempDir() + "/cli_test_input_" + std::to_string(getpid());  // of this run alone
 };
 
 TEST_F(CliTest, ProducedLinesAreConsumedAsTheyWere) {
