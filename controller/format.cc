@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
 #include <utility>
 #include <vector>
 
@@ -10,6 +9,7 @@
 #include "controller/image/replay.h"
 #include "controller/image/snapshot.h"
 #include "raft/host/raft_log.h"
+#include "storage/meta_properties.h"
 
 namespace gregor {
 namespace {
@@ -27,22 +27,10 @@ Error Refused(const std::string& data_dir, const std::string& what) {
 
 // The file of a log directory has the same lines, so that the metadata directory is one.
 std::string EncodeIdentity(const NodeIdentity& identity) {
-  return "version=" + std::to_string(identity.format) +
-         "\ncluster.id=" + identity.cluster_id.ToString() +
-         "\nnode.id=" + std::to_string(identity.node_id.value) +
-         "\ndirectory.id=" + identity.directory_id.ToString() + "\n";
-}
-
-std::map<std::string, std::string, std::less<>> ParseProperties(std::string_view text) {
-  std::map<std::string, std::string, std::less<>> properties;
-  while (!text.empty()) {
-    const std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(line.size() + 1, text.size()));
-    const size_t equals = line.find('=');
-    if (equals != std::string_view::npos && line.front() != '#')
-      properties[std::string(line.substr(0, equals))] = line.substr(equals + 1);
-  }
-  return properties;
+  return WithPropertiesChecksum("version=" + std::to_string(identity.format) +
+                                "\ncluster.id=" + identity.cluster_id.ToString() +
+                                "\nnode.id=" + std::to_string(identity.node_id.value) +
+                                "\ndirectory.id=" + identity.directory_id.ToString() + "\n");
 }
 
 std::optional<int32_t> ParseInt(std::string_view text) {
@@ -67,10 +55,10 @@ Result<NodeIdentity> DecodeIdentity(std::string_view text, const std::string& da
   const auto cluster = ClusterId::Parse(value("cluster.id"));
   const auto node = ParseInt(value("node.id"));
   const auto directory = DirectoryId::Parse(value("directory.id"));
-  if (!version.has_value() || !cluster.has_value() || !node.has_value() || !directory.has_value()) {
-    return Refused(data_dir, "has a damaged " + std::string(kMetaFile) +
-                                 ": restore it from a backup (its lines are version, cluster.id, "
-                                 "node.id and directory.id)");
+  if (!version.has_value() || !cluster.has_value() || !node.has_value() || !directory.has_value() ||
+      !IsSoundProperties(text)) {
+    return Refused(data_dir,
+                   "has a damaged " + std::string(kMetaFile) + ": restore it from a backup");
   }
   return NodeIdentity{*version, *cluster, NodeId{*node}, *directory};
 }
@@ -139,7 +127,8 @@ Result<std::optional<NodeIdentity>> ReadIdentity(FileSystem& files, const std::s
   ASSIGN_OR_RETURN(const bool unformatted, IsUnformatted(files, data_dir));
   if (unformatted) return std::optional<NodeIdentity>();
   return Refused(data_dir, "has files, and no " + std::string(kMetaFile) +
-                               ": is it the right folder? A new node needs an empty one");
+                               ": is it the right folder? Restore the file from a backup where it "
+                               "was lost; a new node needs an empty folder");
 }
 
 Result<NodeIdentity> FormatDirectory(FileSystem& files, const std::string& data_dir,
@@ -177,12 +166,14 @@ Result<void> CheckIdentity(const NodeIdentity& identity, const std::string& data
   if (identity.node_id != node_id) {
     return Refused(data_dir, "belongs to node " + std::to_string(identity.node_id.value) +
                                  ", and this is node " + std::to_string(node_id.value) +
-                                 " (setting node_id)");
+                                 " (setting node_id): correct the setting, or restore "
+                                 "meta.properties from a backup where it is that which is wrong");
   }
   if (cluster_id.IsZero() || identity.cluster_id == cluster_id) return {};
   return Error(Reason::kInconsistentClusterId,
                "data directory " + data_dir + " belongs to cluster " +
-                   identity.cluster_id.ToString() + ", and this node to " + cluster_id.ToString())
+                   identity.cluster_id.ToString() + ", and this node to " + cluster_id.ToString() +
+                   ": format a directory of its own for it")
       .With("path", data_dir);
 }
 

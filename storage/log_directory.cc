@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <map>
-#include <sstream>
 #include <utility>
 
 #include "base/random.h"
@@ -11,6 +9,7 @@
 #include "storage/file_cache.h"
 #include "storage/group_sync_impl.h"
 #include "storage/mark_journal.h"
+#include "storage/meta_properties.h"
 
 namespace gregor {
 namespace {
@@ -27,19 +26,6 @@ constexpr uint64_t kMetaBytesMax = 64u << 10;
 constexpr uint64_t kCheckpointBytesMin = 1u << 20;
 constexpr Duration kTick = std::chrono::seconds(1);
 constexpr int kIdleTicks = 30;  // files that are not used for so long, up to twice that, are closed
-
-using Properties = std::map<std::string, std::string>;
-
-Properties ParseProperties(const std::string& text) {
-  Properties properties;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    const size_t equals = line.find('=');
-    if (equals != std::string::npos && line[0] != '#')
-      properties[line.substr(0, equals)] = line.substr(equals + 1);
-  }
-  return properties;
-}
 
 class Directory final : public LogDirectory {
  public:
@@ -243,7 +229,7 @@ class Directory final : public LogDirectory {
     ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
     if (!exists) return Format(path);
     ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kMetaBytesMax));
-    const Properties properties = ParseProperties(text);
+    const auto properties = ParseProperties(text);
     const auto value = [&](const char* name) {
       const auto found = properties.find(name);
       return found == properties.end() ? std::string() : found->second;
@@ -256,16 +242,21 @@ class Directory final : public LogDirectory {
       return Refuse("has format version \"" + version + "\", this release knows " +
                     std::to_string(kFormat) + ": use the release that wrote it");
     }
-    if (!has_version || !id.has_value() || !ClusterId::Parse(value("cluster.id")).has_value())
+    if (!has_version || !id.has_value() || !ClusterId::Parse(value("cluster.id")).has_value() ||
+        !IsSoundProperties(text))
       return RefuseDisk("has a damaged " + std::string(kMetaFile) + ": restore it from a backup");
     if (value("cluster.id") != options_.cluster_id.ToString()) {
       return Error(Reason::kInconsistentClusterId,
                    "log directory " + options_.path + " belongs to cluster " + value("cluster.id") +
-                       ", this node to " + options_.cluster_id.ToString());
+                       ", this node to " + options_.cluster_id.ToString() +
+                       ": give it a folder of its own, or restore meta.properties from a backup "
+                       "where it is that which is wrong");
     }
     if (value("node.id") != std::to_string(options_.node_id.value)) {
       return Refuse("belongs to node " + value("node.id") + ", this is node " +
-                    std::to_string(options_.node_id.value));
+                    std::to_string(options_.node_id.value) +
+                    ": give it a folder of its own, or restore meta.properties from a backup where "
+                    "it is that which is wrong");
     }
     id_ = *id;
     return {};
@@ -280,15 +271,17 @@ class Directory final : public LogDirectory {
                  !entry.name.ends_with(".tmp");
         });
     if (has_more)
-      return Refuse("has files, and no " + std::string(kMetaFile) + ": is it the right folder?");
+      return Refuse("has files, and no " + std::string(kMetaFile) +
+                    ": is it the right folder? Restore the file from a backup where it was lost");
     if (!options_.format_if_empty) return RefuseDisk("is empty: is its disk mounted?");
     id_ = options_.new_id;
     if (id_.IsZero()) id_ = Random::FromSystem().NewUuid<DirectoryId>();
-    return ReplaceFile(files, meta_path,
-                       "version=" + std::to_string(kFormat) +
-                           "\ncluster.id=" + options_.cluster_id.ToString() +
-                           "\nnode.id=" + std::to_string(options_.node_id.value) +
-                           "\ndirectory.id=" + id_.ToString() + "\n");
+    return ReplaceFile(
+        files, meta_path,
+        WithPropertiesChecksum("version=" + std::to_string(kFormat) +
+                               "\ncluster.id=" + options_.cluster_id.ToString() +
+                               "\nnode.id=" + std::to_string(options_.node_id.value) +
+                               "\ndirectory.id=" + id_.ToString() + "\n"));
   }
 
   Result<void> FindFolders() {
@@ -385,6 +378,7 @@ bool LogDirectory::IsDiskFailure(const Error& error) {
 DirectoryId LogDirectory::IdOf(FileSystem& files, const std::string& path) {
   const auto text = ReadWholeFile(files, JoinPath(path, kMetaFile), kMetaBytesMax);
   if (!text.ok()) return {};
+  if (!IsSoundProperties(*text)) return {};
   return DirectoryId::Parse(ParseProperties(*text)["directory.id"]).value_or(DirectoryId{});
 }
 

@@ -53,7 +53,10 @@ Result<FoundRaftFiles> FindRaftFiles(const RaftLogOptions& options) {
   ASSIGN_OR_RETURN(found.directory,
                    LogDirectory::Open(*options.disk, *options.loop, std::move(directory)));
   if (found.directory->id() != options.raft.self.directory)
-    return Refused(options, "it is not the one that this node was formatted with");
+    return Refused(options,
+                   "its meta.properties has another directory id than that of the node. Restore "
+                   "both from a backup, or replace the controller by an empty one "
+                   "(docs/operations.md)");
   FileSystem& files = options.disk->files();
   ASSIGN_OR_RETURN(found.vote, ReadVote(files, VotePath(options.path)));
   if (found.vote.has_value() &&
@@ -219,6 +222,13 @@ void RaftLog::Begin() {
   raft::RestoredLog restored = Restored();
   if (const auto reachable = CheckReachable(restored.voters); !reachable.ok())
     return Fail(reachable.error());
+  const bool is_cluster = options_.transport != nullptr;
+  if (is_cluster && restored.start > Offset{0} && !base_.has_value() && restored.voters.empty()) {
+    return Fail(Refused(options_,
+                        "its log-base file is missing, which says who votes. Restore it "
+                        "from a backup, or replace the controller by an empty one "
+                        "(docs/operations.md)"));
+  }
   // Its vote would go to logs that lack what this one had.
   if (restored.start == restored.end && !restored.term_before_start.has_value()) {
     return Fail(Refused(options_, "the log is empty from offset " +
