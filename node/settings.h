@@ -70,6 +70,8 @@ struct Settings {
   bool insecure_internal = false;  // whether it may be reached from elsewhere without security
   Duration quorum_heartbeat = std::chrono::milliseconds(150);
   Duration quorum_election_timeout = std::chrono::seconds(1);
+  uint64_t quorum_snapshot_bytes = 20u << 20;
+  uint64_t quorum_segment_bytes = 16u << 20;
   Duration broker_heartbeat = std::chrono::milliseconds(500);
   Duration broker_session_timeout = std::chrono::seconds(6);
   int64_t event_loops = 0;  // 0: cores - 1, at least one

@@ -224,6 +224,13 @@ const SettingSpec kSettings[] = {
      "After this long, up to twice as long, without a sign of the active controller the others "
      "elect a new one. A lost connection counts at once.",
      SetDuration<&Settings::quorum_election_timeout, 100, 60'000>},
+    {"quorum.snapshot_bytes", "", "bytes", "64 KiB to 1 GiB", "20 MiB",
+     "A snapshot of the metadata is written each time so many bytes of records were committed; the "
+     "log is kept back to the one before the last.",
+     SetBytes<&Settings::quorum_snapshot_bytes, 64u << 10, 1u << 30>},
+    {"quorum.segment_bytes", "", "bytes", "64 KiB to 1 GiB", "16 MiB",
+     "Size of the metadata log's segments: it is trimmed by whole ones.",
+     SetBytes<&Settings::quorum_segment_bytes, 64u << 10, 1u << 30>},
     {"broker.heartbeat", "", "time", "50ms to 10s", "500ms",
      "How often a broker tells the active controller that it is alive. The same on all nodes.",
      SetDuration<&Settings::broker_heartbeat, 50, 10'000>},
