@@ -54,8 +54,8 @@ Result<FoundRaftFiles> FindRaftFiles(const RaftLogOptions& options) {
                    LogDirectory::Open(*options.disk, *options.loop, std::move(directory)));
   if (found.directory->id() != options.raft.self.directory)
     return Refused(options,
-                   "its meta.properties has another directory id than that of the node. Restore "
-                   "both from a backup, or replace the controller by an empty one "
+                   "it is not the one that this node was formatted with. Restore both "
+                   "meta.properties from a backup, or replace the controller by an empty one "
                    "(docs/operations.md)");
   FileSystem& files = options.disk->files();
   ASSIGN_OR_RETURN(found.vote, ReadVote(files, VotePath(options.path)));
