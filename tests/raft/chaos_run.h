@@ -25,6 +25,7 @@ class ChaosRun {
   bool Settle();
 
   const RaftChecks& checks() const { return checks_; }
+  MonotonicTime now() const { return now_; }
   std::string Describe() const;
 
  private:

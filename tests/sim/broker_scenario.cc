@@ -85,6 +85,8 @@ SimReport BrokerScenario::Run() {
   report_.trace_hash = scheduler_.trace().hash();
   report_.event_count = scheduler_.trace().event_count();
   report_.trace = scheduler_.trace().kept();
+  report_.counts["simulated seconds"] =
+      static_cast<uint64_t>((scheduler_.clock().Now() - MonotonicTime()) / std::chrono::seconds(1));
   report_.counts["io errors"] = files_.counts().io_errors;
   report_.counts["full disk"] = files_.counts().full;
   return std::move(report_);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/time.h"
 #include "controller/image/image.h"
 #include "controller/image/operation.h"
 #include "tests/sim/checkers.h"
@@ -19,13 +20,15 @@ class ClusterChecker {
 
   // The node's process began anew: it has no image.
   void OnStart(NodeId node) { nodes_.erase(node); }
-  // Its image moved on.
-  void OnImage(NodeId node, const MetadataDelta& delta);
+  // Its image moved on; up to `commit` it knows that the log is committed.
+  void OnImage(NodeId node, const MetadataDelta& delta, Offset commit);
+  // How much the node's image is, as rows.
+  size_t ImageBytes(NodeId node) const;
   // C10.
   void OnProducerIds(const ProducerIdBlock& block);
 
   // --- topics: each name is asked for once ---
-  void OnCreating(const std::string& name, int32_t partitions);
+  void OnCreating(const std::string& name, int32_t partitions, MonotonicTime now);
   void OnCreated(const std::string& name, const TopicImage& topic);
   // It is known that the topic was not made.
   void OnNotCreated(const std::string& name);
@@ -36,18 +39,29 @@ class ClusterChecker {
   // What was answered is so in the end.
   void CheckTopics(const MetadataImage& image);
 
+  // For long runs: forgets all but so many of the newest versions, and topics of long ago that are
+  // not there; whatever comes back of those is what nobody asked for.
+  void SetVersionsKept(size_t count) { versions_kept_ = count; }
+  void ForgetGone(const MetadataImage& image, MonotonicTime now);
+
   Offset version() const { return version_; }
-  size_t version_count() const { return hashes_.size(); }
-  size_t topic_count() const { return topics_.size(); }
+  size_t version_count() const { return version_count_; }
+  size_t topic_count() const { return topic_count_; }
 
  private:
   struct Node {
-    std::map<std::string, uint64_t> rows;  // hashes
-    uint64_t hash = 0;                     // of all of them
+    struct Row {
+      uint64_t hash = 0;
+      size_t bytes = 0;
+    };
+    std::map<std::string, Row> rows;
+    uint64_t hash = 0;  // of all of them
+    size_t bytes = 0;
     Offset version{0};
   };
   struct Topic {
     int32_t partitions = 0;
+    MonotonicTime asked_at;
     std::optional<TopicId> id;  // where it was answered
     bool is_refused = false;
     bool may_be_deleted = false;
@@ -55,6 +69,7 @@ class ClusterChecker {
   };
 
   void CheckBrokers(const MetadataImage& image);
+  void CheckPartitions(const MetadataImage& image, const TopicImage& topic);
   void CheckPartition(const MetadataImage& image, const TopicImage& topic,
                       const PartitionImage& partition);
   void CheckEpochs(const TopicImage& before, const TopicImage& after);
@@ -62,7 +77,12 @@ class ClusterChecker {
 
   Verdict& verdict_;
   std::map<NodeId, Node> nodes_;
-  std::map<Offset, uint64_t> hashes_;        // by version
+  Offset commit_{0};  // as far as any node has known
+  std::map<NodeId, BrokerEpoch> epochs_;
+  std::map<Offset, uint64_t> hashes_;  // by version
+  size_t versions_kept_ = SIZE_MAX;
+  size_t version_count_ = 0;
+  size_t topic_count_ = 0;
   Offset version_{0};                        // the newest that any node has had
   std::map<int64_t, int64_t> producer_ids_;  // first, after the last
   std::map<std::string, Topic> topics_;

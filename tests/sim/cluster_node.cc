@@ -17,25 +17,54 @@ Error NotReached(const char* outcome) {
 }  // namespace
 
 ClusterNode::ClusterNode(Scheduler& scheduler, SimNetwork& network, Options options, uint64_t seed)
-    : scheduler_(scheduler),
-      network_(network),
-      options_(std::move(options)),
-      files_(seed, &scheduler.trace()),
-      random_(seed) {
+    : scheduler_(scheduler), network_(network), options_(std::move(options)), random_(seed) {
+  files_ = std::make_unique<SimFileSystem>(seed, &scheduler.trace());
+  Format();
+}
+
+void ClusterNode::Format() {
   log_directory_ = random_.NewUuid<DirectoryId>();
   FormatOptions format;
   format.node_id = id();
   format.cluster_id = options_.cluster;
   format.request_id_key = options_.request_id_key;
-  const auto formatted = FormatDirectory(files_, kDataDir, format, random_);
+  const auto formatted = FormatDirectory(*files_, kDataDir, format, random_);
   CHECK(formatted.ok()) << formatted.error();
+  directory_ = formatted->directory_id;
+}
+
+void ClusterNode::Wipe() {
+  CHECK(process_ == nullptr);
+  files_ = std::make_unique<SimFileSystem>(random_.Next(), &scheduler_.trace());
+  Format();
+}
+
+std::vector<VoterKey> ClusterNode::CommittedVoters() {
+  std::vector<VoterKey> voters;
+  process_->loop.Run([&] {
+    const QuorumStatus quorum = process_->controller->quorum();
+    if (quorum.commit < quorum.end) return;
+    for (const QuorumMember& voter : quorum.voters) voters.push_back(voter.key);
+  });
+  return voters;
+}
+
+void ClusterNode::AddVoter(NodeId node) {
+  process_->loop.Run([&] {
+    process_->controller->AddVoter({{node, DirectoryId{}}, {{"internal", "node", 9093}}},
+                                   [](const Result<void>&) {});
+  });
+}
+
+void ClusterNode::RemoveVoter(const VoterKey& voter) {
+  process_->loop.Run([&] { process_->controller->RemoveVoter(voter, [](const Result<void>&) {}); });
 }
 
 void ClusterNode::Start() {
   CHECK(process_ == nullptr);
   ++life_;
   is_paused_ = false;
-  process_ = std::make_unique<Process>(scheduler_, files_, "node-" + std::to_string(id().value));
+  process_ = std::make_unique<Process>(scheduler_, *files_, "node-" + std::to_string(id().value));
   process_->transport = network_.Attach(id(), process_->loop);
   Controller::Options controller;
   controller.loop = &process_->loop;
@@ -60,8 +89,9 @@ void ClusterNode::OnOpened(Result<std::unique_ptr<Controller>> opened) {
   }
   Process& process = *process_;
   process.controller = *std::move(opened);
-  process.watch =
-      process.controller->Watch([this](const MetadataDelta& delta) { options_.on_image(delta); });
+  process.watch = process.controller->Watch([this](const MetadataDelta& delta) {
+    options_.on_image(delta, process_->controller->quorum().commit);
+  });
   process.server = std::make_unique<OperationServer>(*process.controller, options_.cluster);
   OperationRouter::Options router;
   router.loop = &process.loop;
@@ -78,6 +108,7 @@ void ClusterNode::OnOpened(Result<std::unique_ptr<Controller>> opened) {
   session.broker = Broker();
   session.heartbeat_interval = options_.behavior.broker_sessions.heartbeat_interval;
   session.session_timeout = options_.behavior.broker_sessions.timeout;
+  session.on_replaced = [this](const Error& error) { process_->failure = error; };
   process.session = std::make_unique<ControllerSession>(std::move(session));
   process.session->Start([this](Result<BrokerEpoch> registered) {
     if (registered.ok()) {
@@ -109,9 +140,9 @@ void ClusterNode::Stop(StopKind stop) {
   process_->transport.reset();
   process_.reset();
   if (stop == StopKind::kPowerLoss) {
-    files_.LosePower();
+    files_->LosePower();
   } else {
-    files_.KillProcess();
+    files_->KillProcess();
   }
 }
 

@@ -33,8 +33,8 @@ class ClusterNode final : private SnapshotSource, private RemoteController {
     int64_t segment_bytes = 1 << 20;
     size_t snapshot_record_bytes = 20u << 20;
     std::function<ClusterNode&(NodeId)> peer;
-    // The node's image moved on.
-    std::function<void(const MetadataDelta&)> on_image;
+    // The node's image moved on; up to there the node knows that the log is committed.
+    std::function<void(const MetadataDelta&, Offset commit)> on_image;
   };
 
   ClusterNode(Scheduler& scheduler, SimNetwork& network, Options options, uint64_t seed);
@@ -43,6 +43,8 @@ class ClusterNode final : private SnapshotSource, private RemoteController {
   // REQUIRES: stopped.
   void Start();
   void Stop(StopKind stop);
+  // The disk is exchanged for an empty one, and formatted. REQUIRES: stopped.
+  void Wipe();
   void Pause();
   void Resume();
   void Hang() { process_->disk.Hang(); }
@@ -64,7 +66,17 @@ class ClusterNode final : private SnapshotSource, private RemoteController {
   bool has_given_up() const { return is_open() && process_->failure.has_value(); }
   // What keeps the process from going on.
   std::optional<Error> failure() const;
-  SimFileSystem& files() { return files_; }
+  SimFileSystem& files() { return *files_; }
+  // What a registration of it names.
+  const DirectoryId& log_directory() const { return log_directory_; }
+
+  // Who votes, with their directories; none where something is under way. REQUIRES: leads().
+  std::vector<VoterKey> CommittedVoters();
+  // Changes the voters; what comes of it is seen there. REQUIRES: leads().
+  void AddVoter(NodeId node);
+  void RemoveVoter(const VoterKey& voter);
+  // The one that the node would vote with.
+  VoterKey voter_key() const { return {id(), directory_}; }
 
   // REQUIRES: is_ready(). The answer never comes if the process ends first.
   ControllerApi& operations() { return *process_->router; }
@@ -86,6 +98,7 @@ class ClusterNode final : private SnapshotSource, private RemoteController {
     std::optional<Error> failure;
   };
 
+  void Format();
   bool is_open() const { return is_running() && process_->controller != nullptr; }
   void OnOpened(Result<std::unique_ptr<Controller>> opened);
   BrokerImage Broker();
@@ -102,9 +115,10 @@ class ClusterNode final : private SnapshotSource, private RemoteController {
   Scheduler& scheduler_;
   SimNetwork& network_;
   const Options options_;
-  SimFileSystem files_;
+  std::unique_ptr<SimFileSystem> files_;
   Random random_;
-  DirectoryId log_directory_;
+  DirectoryId directory_;      // of its metadata
+  DirectoryId log_directory_;  // of what a broker keeps
   uint64_t life_ = 0;
   bool is_paused_ = false;
   std::unique_ptr<Process> process_;

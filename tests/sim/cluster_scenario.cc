@@ -12,18 +12,20 @@ namespace {
 
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
+using std::chrono::minutes;
 using std::chrono::seconds;
 
 constexpr Duration kSettleLimit = std::chrono::minutes(2);
-constexpr size_t kTopicsMax = 40;
+constexpr Duration kQuietTime = std::chrono::minutes(1);
+constexpr Duration kQuietLimit = std::chrono::minutes(15);
+constexpr size_t kVersionsKept = 20'000;  // of a soak, so that the checker stays small, too
 
 }  // namespace
 
-ClusterSwarm::ClusterSwarm(Random& random) {
+ClusterSwarm::ClusterSwarm(Random& random, const SimRun& run) {
   voter_count = Pick<int>(random, {1, 3, 3, 3, 5});
   follower_count = static_cast<int>(random.Below(4));
   fault_weights = {4, 4, 1, 3, 3, 3, 4, 2, 2, 2, 1, 2};
-  CHECK_EQ(fault_weights.size(), size_t{kFaultCount});
   for (uint64_t& weight : fault_weights) {
     if (random.Chance(0.5)) weight = 0;
   }
@@ -39,15 +41,52 @@ ClusterSwarm::ClusterSwarm(Random& random) {
   snapshot_record_bytes = static_cast<size_t>(LogUniform(random, 2000, 1 << 20));
   sessions.heartbeat_interval = milliseconds(LogUniform(random, 100, 1000));
   sessions.timeout = sessions.heartbeat_interval * random.Between(4, 12);
+  for (const uint64_t weight : {2, 2}) fault_weights.push_back(random.Chance(0.4) ? weight : 0);
+  CHECK_EQ(fault_weights.size(), size_t{kFaultCount});
+  LeaveOut(run);
 }
 
-ClusterScenario::ClusterScenario(const SimRun& run)
-    : scheduler_(run.seed),
+ClusterSwarm ClusterSwarm::Soak(Random& random, const SimRun& run) {
+  ClusterSwarm swarm(random, {});
+  swarm.voter_count = Pick<int>(random, {3, 3, 3, 5});
+  swarm.follower_count = static_cast<int>(random.Below(3));
+  swarm.fault_weights = {4, 4, 1, 4, 4, 2, 0, 4, 4, 4, 2, 2, 2, 2};
+  swarm.duration = std::chrono::hours(24);
+  swarm.operation_interval = milliseconds(random.Between(1000, 6000));
+  swarm.fault_interval = minutes(random.Between(15, 60));
+  swarm.heal_after = minutes(1);
+  swarm.network = {.delay_max = microseconds(LogUniform(random, 200, 5000)),
+                   .loss = random.Chance(0.5) ? 0.001 : 0};
+  swarm.segment_bytes = LogUniform(random, 1 << 16, 1 << 20);
+  swarm.snapshot_record_bytes = static_cast<size_t>(LogUniform(random, 1 << 16, 1 << 20));
+  swarm.sessions.heartbeat_interval = milliseconds(random.Between(1000, 2000));
+  swarm.sessions.timeout = swarm.sessions.heartbeat_interval * random.Between(6, 12);
+  swarm.LeaveOut(run);
+  return swarm;
+}
+
+void ClusterSwarm::LeaveOut(const SimRun& run) {
+  for (size_t fault = 0; fault < kFaultCount; ++fault) {
+    if (run.LeavesOut(fault)) fault_weights[fault] = 0;
+  }
+  if (run.LeavesOut(kFaultCount)) network.loss = 0;
+  if (run.LeavesOut(kFaultCount + 1)) network.duplicate = 0;
+  if (run.LeavesOut(kFaultCount + 2)) network.late = 0;
+}
+
+ClusterScenario::ClusterScenario(const SimRun& run, Kind kind)
+    : run_(run),
+      scheduler_(run.seed),
       random_(scheduler_.random().Fork()),
-      swarm_(random_),
+      swarm_(kind == Kind::kSoak ? ClusterSwarm::Soak(random_, run) : ClusterSwarm(random_, run)),
       network_(scheduler_),
       checker_(verdict_) {
   scheduler_.trace().Keep(run.trace_kept);
+  if (kind == Kind::kSoak) {
+    soak_.emplace(verdict_, SoakLimits{.segment_bytes = swarm_.segment_bytes,
+                                       .snapshot_record_bytes = swarm_.snapshot_record_bytes});
+    checker_.SetVersionsKept(kVersionsKept);
+  }
   network_.faults() = swarm_.network;
   Node::Options options;
   options.cluster = random_.NewUuid<ClusterId>();
@@ -61,8 +100,8 @@ ClusterScenario::ClusterScenario(const SimRun& run)
     options.raft.configured.push_back({{NodeId{id}, DirectoryId{}}, {}});
   for (int id = 1; id <= swarm_.voter_count + swarm_.follower_count; ++id) {
     options.node = NodeId{id};
-    options.on_image = [this, id](const MetadataDelta& delta) {
-      checker_.OnImage(NodeId{id}, delta);
+    options.on_image = [this, id](const MetadataDelta& delta, Offset commit) {
+      checker_.OnImage(NodeId{id}, delta, commit);
     };
     nodes_.push_back(std::make_unique<Node>(scheduler_, network_, options,
                                             run.seed * 100 + static_cast<uint64_t>(id)));
@@ -73,10 +112,14 @@ SimReport ClusterScenario::Run() {
   for (auto& node : nodes_) Start(*node);
   ScheduleOperation();
   ScheduleFault();
-  const MonotonicTime end = scheduler_.clock().Now() + swarm_.duration;
+  if (soak_.has_value()) ScheduleSoakCheck();
+  const MonotonicTime end = scheduler_.clock().Now() + run_.ChaosOf(swarm_.duration);
   while (!verdict_.failed() && scheduler_.clock().Now() < end && scheduler_.Step()) AfterEvent();
   chaos_ = false;
   if (!verdict_.failed()) CheckSettles("after the faults");
+  // What administrators still wait for comes to its end first.
+  RunUntil([] { return false; }, seconds(35));
+  if (!verdict_.failed()) CheckSettles("after the last operation");
   if (!verdict_.failed()) CheckDeadIsFenced();
   if (!verdict_.failed()) CheckQuiet();
   report_.failure = verdict_.what();
@@ -152,187 +195,44 @@ ImagePtr ClusterScenario::NewestImage() const {
   return newest;
 }
 
-// --- administrators ---
+// --- a day ---
 
-void ClusterScenario::ScheduleOperation() {
-  scheduler_.After(About(random_, swarm_.operation_interval), "admin", [this] {
+void ClusterScenario::ScheduleSoakCheck() {
+  scheduler_.After(minutes(1), "soak.check", [this] {
     if (!chaos_) return;
-    Operate();
-    ScheduleOperation();
+    if (!wiped_.empty() && is_well_) ReplaceVoters();
+    CheckSoak();
+    ScheduleSoakCheck();
   });
 }
 
-void ClusterScenario::Operate() {
-  Node* const node = AnyReady();
-  if (node == nullptr) return;
-  ControllerApi& api = node->operations();
-  switch (PickWeighted(random_, {6, 3, 2, 3, 1})) {
-    case 0:
-      return CreateTopic(api);
-    case 1:
-      return DeleteTopic(api);
-    case 2:
-      return AddPartitions(api);
-    case 3:
-      return TakeProducerIds(api);
-    default:
-      return FenceByHand(api);
-  }
-}
-
-void ClusterScenario::CreateTopic(ControllerApi& api) {
+void ClusterScenario::CheckSoak() {
+  const MonotonicTime now = scheduler_.clock().Now();
   const ImagePtr image = NewestImage();
-  if (image->topics.size() >= kTopicsMax) return;
-  gregor::CreateTopic operation;
-  operation.name = "topic" + std::to_string(++last_name_);
-  operation.partitions = static_cast<int32_t>(LogUniform(random_, 1, 40));
-  operation.replication_factor = static_cast<int32_t>(
-      random_.Between(1, std::min<int64_t>(3, static_cast<int64_t>(nodes_.size()))));
-  checker_.OnCreating(operation.name, operation.partitions);
-  const std::string name = operation.name;
-  api.Run(operation, [this, name](Result<TopicPtr> created) {
-    ++report_.counts[created.ok() ? "topics made" : "topics not made"];
-    if (created.ok()) return checker_.OnCreated(name, **created);
-    const auto outcome = OperationOutcome(created.error());
-    if (outcome != "UNKNOWN") return checker_.OnNotCreated(name);
-    ++report_.counts["unknown outcomes"];
-  });
-}
-
-void ClusterScenario::DeleteTopic(ControllerApi& api) {
-  const auto names = checker_.names();
-  if (names.empty()) return;
-  const std::string name = Pick(random_, names);
-  checker_.OnDeleting(name);
-  api.Run(gregor::DeleteTopic{{name, std::nullopt}}, [this, name](Result<void> deleted) {
-    if (!deleted.ok()) return;
-    ++report_.counts["topics deleted"];
-    checker_.OnDeleted(name);
-  });
-}
-
-void ClusterScenario::AddPartitions(ControllerApi& api) {
-  const auto names = checker_.names();
-  if (names.empty()) return;
-  gregor::AddPartitions operation;
-  operation.topic = Pick(random_, names);
-  operation.total_partitions = static_cast<int32_t>(random_.Between(1, 60));
-  api.Run(operation, [this](Result<TopicPtr> added) {
-    if (added.ok()) ++report_.counts["partitions added"];
-  });
-}
-
-void ClusterScenario::TakeProducerIds(ControllerApi& api) {
-  api.Run(AllocateProducerIds{random_.Between(1, 1000)}, [this](Result<ProducerIdBlock> block) {
-    if (block.ok()) checker_.OnProducerIds(*block);
-  });
-}
-
-void ClusterScenario::FenceByHand(ControllerApi& api) {
-  const NodeId node = nodes_[random_.Below(nodes_.size())]->id();
-  const bool fences = random_.Chance(0.5);
-  api.Run(SetBrokerFence{node, fences}, [this](Result<void> done) {
-    if (done.ok()) ++report_.counts["fences by hand"];
-  });
-}
-
-// --- faults ---
-
-void ClusterScenario::ScheduleFault() {
-  scheduler_.After(About(random_, swarm_.fault_interval), "fault", [this] {
-    if (!chaos_) return;
-    const auto fault =
-        static_cast<ClusterSwarm::Fault>(PickWeighted(random_, swarm_.fault_weights));
-    scheduler_.trace().Note("fault", fault);
-    Inject(fault);
-    ScheduleFault();
-  });
-}
-
-void ClusterScenario::Inject(ClusterSwarm::Fault fault) {
-  static constexpr const char* kNames[] = {
-      "kill", "power loss", "power loss of all", "kill leader", "isolate",     "bridge",
-      "heal", "pause",      "slow disk",         "hang",        "failed call", "clock jump"};
-  ++report_.counts[kNames[fault]];
-  Node& node = *nodes_[random_.Below(nodes_.size())];
+  if (image != nullptr) checker_.ForgetGone(*image, now);
+  if (!is_well_ || now - well_since_ < kSettleLimit) return;
+  ++report_.counts["soak checks"];
   Node* const leader = Leader();
-  switch (fault) {
-    case ClusterSwarm::kPowerLossOfAll:
-      for (auto& each : nodes_) {
-        if (each->is_running()) Stop(*each, StopKind::kPowerLoss);
-      }
-      for (auto& each : nodes_) Start(*each);
-      return;
-    case ClusterSwarm::kKillLeader:
-      if (leader != nullptr) Stop(*leader, StopKind::kKill);
-      return;
-    case ClusterSwarm::kIsolate:
-      return Isolate(leader != nullptr && random_.Chance(0.5) ? *leader : node);
-    case ClusterSwarm::kCutSome:
-      return CutSome();
-    case ClusterSwarm::kHeal:
-      return Heal();
-    case ClusterSwarm::kClockJump:
-      return scheduler_.set_wall_offset(
-          std::chrono::hours(random_.Between(24 * 365 * 50, 24 * 365 * 60)));
-    default:
-      return InjectAt(node, fault);
-  }
-}
-
-void ClusterScenario::InjectAt(Node& node, ClusterSwarm::Fault fault) {
-  if (!node.is_running()) return Start(node);
-  switch (fault) {
-    case ClusterSwarm::kKill:
-      return Stop(node, StopKind::kKill);
-    case ClusterSwarm::kPowerLoss:
-      return Stop(node, StopKind::kPowerLoss);
-    case ClusterSwarm::kPause:
-      return node.Pause();
-    case ClusterSwarm::kSlowDisk:
-      return node.SetLatency(
-          {.min = milliseconds(1), .max = milliseconds(random_.Between(10, 2000))});
-    case ClusterSwarm::kHang:
-      return node.Hang();
-    case ClusterSwarm::kFailCall:
-      return node.files().FailNext(static_cast<SimOperation>(random_.Between(1, 6)),
-                                   "/node/metadata");
-    default:
-      return;
-  }
-}
-
-void ClusterScenario::Isolate(Node& node) {
-  const bool noticed = random_.Chance(0.5);
-  const bool to = random_.Chance(0.8);
-  const bool from = !to || random_.Chance(0.7);
-  for (auto& other : nodes_) {
-    if (other.get() == &node) continue;
-    if (to) network_.Cut(other->id(), node.id(), noticed);
-    if (from) network_.Cut(node.id(), other->id(), noticed);
-  }
-}
-
-void ClusterScenario::CutSome() {
-  const double share = random_.Fraction();
-  for (auto& from : nodes_) {
-    for (auto& to : nodes_) {
-      if (from != to && random_.Chance(share))
-        network_.Cut(from->id(), to->id(), random_.Chance(0.5));
-    }
-  }
-}
-
-void ClusterScenario::Heal() {
-  network_.HealAll();
+  if (leader == nullptr || image == nullptr)
+    return verdict_.Fail("L1: there is no leader though all is well: ", Describe());
   for (auto& node : nodes_) {
-    if (!node->is_running()) {
-      Start(*node);
-    } else {
-      node->Resume();
-      node->ResumeDisk();
-    }
+    if (!node->is_ready() || node->leader() != leader->leader())
+      return verdict_.Fail("L4: node ", node->id(),
+                           " does not serve though all is well: ", Describe());
+    soak_->OnNode(ViewOf(*node));
   }
+  soak_->OnProcess(now, AllocatedBytes(), scheduler_.waiting_count());
+}
+
+SoakView ClusterScenario::ViewOf(Node& node) const {
+  SoakView view;
+  view.node = node.id();
+  view.now = scheduler_.clock().Now();
+  view.version = node.image()->version;
+  view.image_bytes = checker_.ImageBytes(node.id());
+  for (const auto& [path, inode] : node.files().tree().Files())
+    view.AddFile(path, inode->content.seen().size());
+  return view;
 }
 
 // --- the end ---
@@ -373,12 +273,24 @@ std::string ClusterScenario::Describe() const {
   return text.str();
 }
 
+// The voters are those of the settings again, and all agree on that.
+bool ClusterScenario::ReplaceAllVoters() {
+  while (!wiped_.empty()) {
+    ReplaceVoters();
+    const MonotonicTime next = scheduler_.clock().Now() + milliseconds(500);
+    RunUntil([&] { return scheduler_.clock().Now() >= next; }, milliseconds(501));
+    if (verdict_.failed() || scheduler_.clock().Now() - well_since_ > kSettleLimit) return false;
+  }
+  return RunUntil([&] { return IsSettled(); }, kSettleLimit);
+}
+
 void ClusterScenario::CheckSettles(const char* when) {
   network_.faults() = NetworkFaults();
   for (auto& node : nodes_) node->files().Disarm();
   Heal();
   for (auto& node : nodes_) node->SetLatency({});
-  if (!RunUntil([&] { return IsSettled(); }, kSettleLimit) && !verdict_.failed())
+  const bool settled = RunUntil([&] { return IsSettled(); }, kSettleLimit) && ReplaceAllVoters();
+  if (!settled && !verdict_.failed())
     return verdict_.Fail("L4: the cluster does not settle ", when, ": ", Describe());
   if (verdict_.failed()) return;
   checker_.CheckTopics(*nodes_.front()->image());
@@ -423,22 +335,31 @@ void ClusterScenario::CheckDeadIsFenced() {
   CheckSettles("after a broker came back");
 }
 
-// Where nothing is wrong nothing happens.
+// Where nothing is wrong nothing happens, once leaders are where they belong again.
 void ClusterScenario::CheckQuiet() {
-  // What administrators still wait for comes to its end first.
-  RunUntil([] { return false; }, seconds(35));
-  if (verdict_.failed()) return;
   const QuorumLeader leader = nodes_.front()->leader();
-  const Offset version = nodes_.front()->image()->version;
-  RunUntil([] { return false; }, seconds(60));
+  Offset version{-1};
+  MonotonicTime since;
+  const bool is_quiet = RunUntil(
+      [&] {
+        const ImagePtr image = NewestImage();
+        const MonotonicTime now = scheduler_.clock().Now();
+        if (image->version != std::exchange(version, image->version)) since = now;
+        return now - since >= kQuietTime;
+      },
+      kQuietLimit);
   if (verdict_.failed()) return;
+  if (!is_quiet) return verdict_.Fail("L6: the metadata change though nothing is wrong: ", version);
   if (nodes_.front()->leader() != leader)
-    return verdict_.Fail("L6: leaders change though nothing is wrong");
-  if (nodes_.front()->image()->version != version)
-    verdict_.Fail("L6: the metadata change though nothing is wrong: ", version, " to ",
-                  nodes_.front()->image()->version);
+    verdict_.Fail("L6: leaders change though nothing is wrong");
 }
 
-SimReport RunClusterScenario(const SimRun& run) { return ClusterScenario(run).Run(); }
+SimReport RunClusterScenario(const SimRun& run) {
+  return ClusterScenario(run, ClusterScenario::Kind::kChaos).Run();
+}
+
+SimReport RunSoakScenario(const SimRun& run) {
+  return ClusterScenario(run, ClusterScenario::Kind::kSoak).Run();
+}
 
 }  // namespace gregor

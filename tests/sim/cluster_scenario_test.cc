@@ -6,7 +6,7 @@
 namespace gregor {
 namespace {
 
-constexpr uint64_t kSeeds = 15;
+constexpr uint64_t kSeeds = 25;
 
 TEST(ClusterScenario, TheSameSeedIsTheSameRun) {
   for (uint64_t seed = 1; seed <= 3; ++seed) {
@@ -26,10 +26,31 @@ TEST(ClusterScenario, WhatWasAnsweredIsSoEverywhere) {
                                   << report.failure;
     AddCounts(report, &counts);
   }
-  for (const char* what :
-       {"bridge", "clock jump", "dead brokers fenced", "failed call", "fences by hand", "hang",
-        "heal", "isolate", "kill", "kill leader", "partitions added", "pause", "power loss",
-        "power loss of all", "slow disk", "topics deleted", "topics made", "unknown outcomes"})
+  for (const char* what : {"bridge",
+                           "clock jump",
+                           "clones refused",
+                           "configs set",
+                           "dead brokers fenced",
+                           "disks exchanged",
+                           "failed call",
+                           "fences by hand",
+                           "hang",
+                           "heal",
+                           "isolate",
+                           "kill",
+                           "kill leader",
+                           "leaders elected by hand",
+                           "partitions added",
+                           "pause",
+                           "power loss",
+                           "power loss of all",
+                           "reassignments",
+                           "replicas in sync again",
+                           "slow disk",
+                           "topics deleted",
+                           "topics made",
+                           "unknown outcomes",
+                           "voters replaced"})
     EXPECT_GT(counts[what], 0u) << what;
 }
 

@@ -254,7 +254,8 @@ void ControllersScenario::Cut(TravellingSnapshot& snapshot) {
 }
 
 ControllersScenario::ControllersScenario(const SimRun& run)
-    : scheduler_(run.seed),
+    : run_(run),
+      scheduler_(run.seed),
       checker_(verdict_),
       random_(scheduler_.random().Fork()),
       network_(scheduler_),
@@ -293,7 +294,7 @@ SimReport ControllersScenario::Run() {
   for (auto& node : nodes_) node->Start();
   ScheduleOperation();
   ScheduleFault();
-  const MonotonicTime end = scheduler_.clock().Now() + duration_;
+  const MonotonicTime end = scheduler_.clock().Now() + run_.ChaosOf(duration_);
   while (!verdict_.failed() && scheduler_.clock().Now() < end && scheduler_.Step()) AfterEvent();
   chaos_ = false;
   if (!verdict_.failed()) CheckLiveness();

@@ -80,6 +80,7 @@ class ControllersScenario {
   // What a node gets of another one's snapshot: now and then less than there was.
   void Cut(TravellingSnapshot& snapshot);
 
+  const SimRun run_;
   Scheduler scheduler_;
   SimReport report_;
   Verdict verdict_;

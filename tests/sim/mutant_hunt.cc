@@ -1,44 +1,15 @@
 // Looks for seeds that catch a known bug.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include "base/check.h"
+#include "tests/sim/processes.h"
 #include "tests/sim/sim_run.h"
 
 namespace gregor {
 namespace {
-
-// Runs `work` in a process of its own, which a check of the product may end, and returns what it
-// wrote; the bool says whether it ended so.
-template <typename Work>
-std::pair<std::string, bool> InChild(Work work) {
-  std::array<int, 2> ends{};
-  CHECK_EQ(pipe(ends.data()), 0);
-  const pid_t child = fork();
-  CHECK_GE(child, 0);
-  if (child == 0) {
-    close(ends[0]);
-    close(STDERR_FILENO);  // where a check says at length why it ends the process
-    work([&](const std::string& text) { return write(ends[1], text.data(), text.size()) >= 0; });
-    _exit(0);
-  }
-  close(ends[1]);
-  std::string text;
-  std::array<char, 1024> buffer{};
-  for (ssize_t count = 0; (count = read(ends[0], buffer.data(), buffer.size())) > 0;)
-    text.append(buffer.data(), static_cast<size_t>(count));
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  return {text, WIFSIGNALED(status)};
-}
 
 // What the checkers of logs and partitions say, and the number of what was violated.
 struct Known {
@@ -46,7 +17,7 @@ struct Known {
   std::string_view invariant;
 };
 constexpr std::array<Known, 15> kKnown = {{
-    {"a check of the product's own", "its own check"},
+    {kOwnCheck, "its own check"},
     {"both lead the metadata quorum", "R1"},
     {"cut below its synced mark", "P1"},
     {"acknowledged", "P1"},
@@ -83,11 +54,12 @@ MutantHunt HuntMutant(const MutantInfo& mutant, uint64_t first_seed, uint64_t se
   hunt.last_seed = first_seed - 1;
   while (!hunt.caught && hunt.last_seed + 1 < first_seed + seed_count) {
     const uint64_t begin = hunt.last_seed + 1;
-    const auto [text, died] = InChild([&](const auto& say) {
+    const auto [text, died] = ListenTo([&](const auto& say) {
       ActivateMutant(mutant.mutant);
       for (uint64_t seed = begin; seed < first_seed + seed_count; ++seed) {
         const SimReport report = scenario->run({.seed = seed, .mutant = mutant.mutant});
-        if (!say(report.failure + "\n") || report.failed()) break;
+        say(report.failure + "\n");
+        if (report.failed()) break;
       }
     });
     // A line for each run that ended, of which only the last one may say something.
@@ -95,7 +67,7 @@ MutantHunt HuntMutant(const MutantInfo& mutant, uint64_t first_seed, uint64_t se
     hunt.last_seed += ended + (died ? 1 : 0);
     const size_t said = text.find_first_not_of('\n');
     hunt.failure = said == std::string::npos ? "" : text.substr(said, text.size() - said - 1);
-    if (died) hunt.failure = "a check of the product's own";
+    if (died) hunt.failure = kOwnCheck;
     if (hunt.failure.empty()) break;
     // Without the mutant it has to pass.
     hunt.caught = !scenario->run({.seed = hunt.last_seed}).failed();

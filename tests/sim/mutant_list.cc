@@ -74,6 +74,7 @@ constexpr MutantInfo kMutants[] = {
     {Mutant::kAnsweredEarly, "answered-early", "controllers", 18, 'a'},
     {Mutant::kSpeculationKept, "speculation-kept", "controllers", 19, 'a'},
     {Mutant::kSessionsNotRenewed, "sessions-not-renewed", "cluster", 20, 'a'},
+    {Mutant::kFencedInSync, "fenced-in-sync", "cluster", 22, 'a'},
 };
 
 // 0: none.

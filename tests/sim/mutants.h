@@ -71,6 +71,7 @@ enum class Mutant {
   kAnsweredEarly,         // a controller answers before its records are committed (18)
   kSpeculationKept,       // what was not committed is not dropped with the leadership (19)
   kSessionsNotRenewed,    // a new active controller gives brokers no time to be heard of (20)
+  kFencedInSync,          // a broker that is fenced may be in sync (22)
 };
 
 struct MutantInfo {

@@ -41,9 +41,9 @@ void QuorumChecker::OnSent(const raft::Message& message) {
   } else if (const auto* const reply = std::get_if<raft::VoteReply>(&message.body)) {
     CheckVoteReply(message, *reply);
   } else if (const auto* const append = std::get_if<raft::AppendRequest>(&message.body)) {
-    CheckCommit(message, append->commit);
+    CheckCommit(message, speaker, append->commit);
   } else if (const auto* const heartbeat = std::get_if<raft::Heartbeat>(&message.body)) {
-    CheckCommit(message, heartbeat->commit);
+    CheckCommit(message, speaker, heartbeat->commit);
   } else if (const auto* const reply = std::get_if<raft::AppendReply>(&message.body)) {
     CheckAcknowledged(message, reply->durable);
   } else if (const auto* const reply = std::get_if<raft::HeartbeatReply>(&message.body)) {
@@ -110,6 +110,7 @@ void QuorumChecker::CheckLeader(const raft::Message& message, Speaker& speaker) 
   const MonotonicTime now = view_->Now();
   if (speaker.leads != message.term) {
     speaker.leads = message.term;
+    speaker.told_commit = Offset{0};
     speaker.leads_since = now;
   }
   // As long as nothing is committed there may be no voters yet.
@@ -124,7 +125,12 @@ void QuorumChecker::CheckLeader(const raft::Message& message, Speaker& speaker) 
 }
 
 // Nobody but the leader that commits knows of it before others were told.
-void QuorumChecker::CheckCommit(const raft::Message& message, Offset commit) {
+void QuorumChecker::CheckCommit(const raft::Message& message, Speaker& speaker, Offset commit) {
+  if (commit < speaker.told_commit) {
+    verdict_.Fail("R8: node ", message.from.node, " says in term ", message.term, " that up to ",
+                  commit, " is committed, and has said so of ", speaker.told_commit);
+  }
+  speaker.told_commit = commit;
   if (commit <= std::max(told_commit_, end_)) return;
   told_commit_ = commit;
   const Term term = view_->TermAt(message.from, commit - 1);
@@ -157,6 +163,25 @@ void QuorumChecker::OnRestored(NodeId node, Offset end, Offset state_end) {
   if (end != state_end)
     verdict_.Fail("S3: the snapshot of node ", node, " says that it ends at ", end,
                   ", and has the state at ", state_end);
+}
+
+void QuorumChecker::OnSnapshot(NodeId node, const raft::SnapshotId& snapshot) {
+  // The quorum's own records are not known here.
+  const auto last = records_.find(snapshot.end - 1);
+  const bool is_other = last != records_.end() && last->second.term != snapshot.term;
+  if (snapshot.end > end_ || is_other)
+    verdict_.Fail("S1: node ", node, " has a snapshot up to ", snapshot.end, " of term ",
+                  snapshot.term, ", and up to ", end_, " is committed");
+}
+
+void QuorumChecker::OnLog(NodeId node, Offset start, Offset end, Offset delivered,
+                          Offset snapshot_end) {
+  if (end < delivered)
+    verdict_.Fail("R10: the log of node ", node, " ends at ", end, ", and it was given up to ",
+                  delivered);
+  if (start > snapshot_end)
+    verdict_.Fail("S5: the log of node ", node, " begins at ", start, ", and its snapshot ends at ",
+                  snapshot_end);
 }
 
 void QuorumChecker::OnLeader(NodeId node, const QuorumLeader& leader) {

@@ -35,10 +35,11 @@ class QuorumView {
 // scenarios):
 //   one leader in a term (R1), terms do not fall (R2), one vote in a term (R3), a term and an
 //   offset name one content (R4), a new leader has what is committed (R5), of which there is one
-//   sequence (R6) that is durable on a majority of the voters (R7) and grows by records of the
-//   leader's own term (R9), and of which every node is given all, in order, from where it is (R12);
-//   what is said is durable (R15); who hears of no majority leads no more (R16); a snapshot is of
-//   what it says (S3).
+//   sequence (R6) that is durable on a majority of the voters (R7), of which no leader tells less
+//   than it did (R8), that grows by records of the leader's own term (R9), that nobody cuts (R10),
+//   and of which every node is given all, in order, from where it is (R12); what is said is durable
+//   (R15); who hears of no majority leads no more (R16); a snapshot is of what is committed (S1)
+//   and of what it says (S3), and what a log does not have any more is in one (S2, S5).
 // Thread: the simulation's.
 class QuorumChecker final : public SimNetwork::Observer {
  public:
@@ -62,6 +63,11 @@ class QuorumChecker final : public SimNetwork::Observer {
   void OnRefused(Term term, Offset base, size_t records);
   // The node goes on from a snapshot that says it ends at `end`, and has the state of `state_end`.
   void OnRestored(NodeId node, Offset end, Offset state_end);
+  // The node has a snapshot, durably.
+  void OnSnapshot(NodeId node, const raft::SnapshotId& snapshot);
+  // Where the log of a node begins and ends, what it was given, and where its snapshot ends (0:
+  // there is none).
+  void OnLog(NodeId node, Offset start, Offset end, Offset delivered, Offset snapshot_end);
 
   // End of what is committed, as far as anybody was told.
   Offset end() const { return end_; }
@@ -75,10 +81,11 @@ class QuorumChecker final : public SimNetwork::Observer {
   };
   // What one voter or observer has said.
   struct Speaker {
-    Term term{0};          // the highest
-    Term durable_term{0};  // as far as it was looked up
-    Offset durable{0};     // the furthest that its log was durable when it spoke
-    Term leads{-1};        // the last term in which it spoke as leader
+    Term term{0};           // the highest
+    Term durable_term{0};   // as far as it was looked up
+    Offset durable{0};      // the furthest that its log was durable when it spoke
+    Term leads{-1};         // the last term in which it spoke as leader
+    Offset told_commit{0};  // in it
     MonotonicTime leads_since;
   };
 
@@ -87,7 +94,7 @@ class QuorumChecker final : public SimNetwork::Observer {
   void CheckVoteReply(const raft::Message& message, const raft::VoteReply& reply);
   void CheckAcknowledged(const raft::Message& message, Offset durable);
   void CheckLeader(const raft::Message& message, Speaker& speaker);
-  void CheckCommit(const raft::Message& message, Offset commit);
+  void CheckCommit(const raft::Message& message, Speaker& speaker, Offset commit);
   void CheckMajority(NodeId node, Offset end);
 
   Verdict& verdict_;

@@ -124,6 +124,7 @@ void QuorumNode::KeepSnapshot(const Snapshot& snapshot) {
   // Another node's may have come meanwhile.
   if (is_installing_ || (snapshot_.has_value() && snapshot_->id.end >= snapshot.id.end)) return;
   const auto before = std::exchange(snapshot_, snapshot);
+  checker_.OnSnapshot(options_.node, snapshot.id);
   process_->log->NoteSnapshot(snapshot.id);
   if (before.has_value()) process_->log->TrimBefore(before->id.end);
 }

@@ -66,6 +66,8 @@ class QuorumNode final : private MetadataLog::Listener {
     return is_open() ? process_->log->VotersBefore(offset) : std::nullopt;
   }
   Offset log_end() const { return is_open() ? process_->log->end_offset() : Offset{0}; }
+  // REQUIRES: is_open().
+  Offset log_start() const { return process_->log->start_offset(); }
   bool is_running() const { return process_ != nullptr; }
   bool is_open() const { return is_running() && process_->log != nullptr; }
   bool leads() const { return is_open() && process_->log->leader().leader == options_.node; }

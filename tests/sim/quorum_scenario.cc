@@ -54,7 +54,8 @@ QuorumSwarm::QuorumSwarm(Random& random, const SimRun& run) {
 }
 
 QuorumScenario::QuorumScenario(const SimRun& run)
-    : scheduler_(run.seed),
+    : run_(run),
+      scheduler_(run.seed),
       random_(scheduler_.random().Fork()),
       swarm_(random_, run),
       network_(scheduler_),
@@ -87,7 +88,7 @@ SimReport QuorumScenario::Run() {
   ScheduleAppend();
   ScheduleSnapshot();
   ScheduleFault();
-  const MonotonicTime end = scheduler_.clock().Now() + swarm_.duration;
+  const MonotonicTime end = scheduler_.clock().Now() + run_.ChaosOf(swarm_.duration);
   while (!verdict_.failed() && scheduler_.clock().Now() < end && scheduler_.Step()) AfterEvent();
   chaos_ = false;
   if (!verdict_.failed()) CheckLiveness();
@@ -115,6 +116,11 @@ void QuorumScenario::Start(QuorumNode& node) {
 // A failed disk ends the process, as a supervisor sees it, and it is started again.
 void QuorumScenario::AfterEvent() {
   for (auto& node : nodes_) {
+    if (!node->failure().has_value() && node->is_open()) {
+      const auto& snapshot = node->snapshot();
+      checker_.OnLog(node->id(), node->log_start(), node->log_end(), node->delivered(),
+                     snapshot.has_value() ? snapshot->id.end : Offset{0});
+    }
     if (!node->failure().has_value() || !node->is_running()) continue;
     const bool is_explained = node->files().counts().io_errors > known_errors_[node->id()] ||
                               node->files().is_powerless();

@@ -85,6 +85,7 @@ class QuorumScenario final : private QuorumView {
   void CheckLiveness();
   void CheckReturnOfFollower();
 
+  const SimRun run_;
   Scheduler scheduler_;
   SimReport report_;
   Verdict verdict_;

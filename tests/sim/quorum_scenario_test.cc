@@ -79,6 +79,26 @@ TEST(Shrinking, LeavesOutFaultsThatAFailureDoesNotNeed) {
   EXPECT_EQ(Shrink(scenario, {.seed = 1}).left_out, 0b101u);
 }
 
+// ... and for how long.
+TEST(Shrinking, EndsTheFaultsAsEarlyAsTheFailureAllows) {
+  static const auto fails_after_eleven = [](const SimRun& run) {
+    SimReport report;
+    if (run.ChaosOf(std::chrono::seconds(30)) >= std::chrono::seconds(11)) report.failure = "L1: x";
+    return report;
+  };
+  const Scenario scenario{"test", "", fails_after_eleven, {}, false, 40};
+  EXPECT_EQ(Shrink(scenario, {.seed = 1}).chaos_seconds, 11);
+}
+
+TEST(RaftScenario, TheSameSeedIsTheSameRun) {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    const SimReport first = RunRaftScenario({.seed = seed});
+    const SimReport second = RunRaftScenario({.seed = seed});
+    EXPECT_EQ(first.trace_hash, second.trace_hash) << seed;
+    EXPECT_EQ(first.counts, second.counts) << seed;
+  }
+}
+
 // Those that few seeds find; `./dev sim --mutants` has all of them, and tests/raft/mutants those of
 // the algorithm.
 class QuorumMutants : public testing::TestWithParam<MutantInfo> {};

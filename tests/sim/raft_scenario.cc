@@ -1,4 +1,5 @@
 // The algorithm alone: the random runs of tests/raft as a scenario of the simulator.
+#include <chrono>
 #include <sstream>
 
 #include "tests/raft/chaos_run.h"
@@ -14,6 +15,7 @@ constexpr int kSteps = 1500;
 
 SimReport RunRaftScenario(const SimRun& run) {
   raft::ChaosRun chaos(run.seed);
+  const MonotonicTime begin = chaos.now();
   chaos.Run(kSteps);
   const raft::RaftChecks& checks = chaos.checks();
   const bool settled = checks.violations().empty() && chaos.Settle();
@@ -29,6 +31,8 @@ SimReport RunRaftScenario(const SimRun& run) {
   for (const raft::StoredBatch& batch : checks.batches())
     report.trace_hash = report.trace_hash * 31 + batch.chain;
   report.event_count = kSteps;
+  report.counts["simulated seconds"] =
+      static_cast<uint64_t>((chaos.now() - begin) / std::chrono::seconds(1));
   report.counts["committed batches"] = checks.batches().size();
   std::istringstream lines(state);
   for (std::string line; run.trace_kept > 0 && std::getline(lines, line);)

@@ -3,10 +3,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
-#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/event_loop.h"
@@ -22,9 +21,8 @@ namespace gregor {
 class Scheduler {
  public:
   struct EventId {
-    MonotonicTime time;
     uint64_t number = 0;
-    friend auto operator<=>(const EventId&, const EventId&) = default;
+    uint32_t place = 0;
   };
 
   explicit Scheduler(uint64_t seed);
@@ -49,7 +47,7 @@ class Scheduler {
   void set_wall_offset(Duration offset) { clock_.wall_offset = offset; }
   Trace& trace() { return trace_; }
   Random& random() { return random_; }
-  size_t waiting_count() const { return events_.size(); }
+  size_t waiting_count() const { return waiting_; }
 
  private:
   struct VirtualClock final : Clock {
@@ -59,15 +57,32 @@ class Scheduler {
     Timestamp WallNow() const override;
   };
   struct Event {
-    const char* name;
+    uint64_t number = 0;  // 0: a free place
+    const char* name = nullptr;
     Task task;
   };
+  // When an event is due: in a heap, the next one on top. It stays there when the event is
+  // cancelled.
+  struct Due {
+    MonotonicTime time;
+    EventId id;
+    bool operator>(const Due& other) const {
+      return std::pair(time, id.number) > std::pair(other.time, other.id.number);
+    }
+  };
+
+  // Takes cancelled events off the top; false if nothing is left.
+  bool HasNext();
+  Event Take(EventId id);
 
   VirtualClock clock_;
   Trace trace_;
   Random random_;
   uint64_t last_number_ = 0;
-  std::map<EventId, Event> events_;
+  size_t waiting_ = 0;
+  std::vector<Event> events_;  // by place
+  std::vector<uint32_t> free_;
+  std::vector<Due> due_;
 };
 
 // An event loop in virtual time. Posted tasks run in order, each a short random time later, so that
@@ -96,9 +111,19 @@ class SimLoop final : public EventLoop {
                 Duration limit);
 
  private:
+  struct Waiting {
+    uint64_t number = 0;  // 0: a free place
+    const char* name = nullptr;
+    Task task;
+    Scheduler::EventId event;
+    bool is_held = false;  // due while the loop was paused
+  };
+
   // Adds an event that is forgotten with the loop.
-  uint64_t Add(MonotonicTime time, const char* name, Task task);
-  void AddNumbered(uint64_t number, MonotonicTime time, const char* name, Task task);
+  TimerId Add(MonotonicTime time, const char* name, Task task);
+  void Schedule(uint32_t place, MonotonicTime time);
+  void Fire(uint32_t place);
+  Task Take(uint32_t place);
 
   Scheduler& scheduler_;
   const std::string name_;
@@ -107,9 +132,9 @@ class SimLoop final : public EventLoop {
   bool killed_ = false;
   bool paused_ = false;
   MonotonicTime last_post_;
-  uint64_t last_timer_ = 0;
-  std::map<uint64_t, Scheduler::EventId> waiting_;
-  std::map<uint64_t, std::pair<const char*, Task>> held_;  // due while it was paused
+  uint64_t last_number_ = 0;
+  std::vector<Waiting> waiting_;  // by place
+  std::vector<uint32_t> free_;
 };
 
 }  // namespace gregor

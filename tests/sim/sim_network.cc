@@ -1,5 +1,10 @@
 #include "tests/sim/sim_network.h"
 
+#include <iterator>
+#include <sstream>
+#include <utility>
+#include <variant>
+
 #include "base/check.h"
 
 namespace gregor {
@@ -45,10 +50,11 @@ std::unique_ptr<RaftTransport> SimNetwork::Attach(NodeId node, EventLoop& loop) 
 template <typename Call>
 void SimNetwork::AtEnd(Duration delay, NodeId node, Call call) {
   // The loop goes with the process, and a paused one keeps what comes until it goes on.
-  scheduler_.After(delay, "net", [this, node, life = ends_.at(node)->life(), call] {
+  const uint64_t life = ends_.at(node)->life();
+  scheduler_.After(delay, "net", [this, node, life, call = std::move(call)]() mutable {
     const auto end = ends_.find(node);
     if (end == ends_.end() || end->second->life() != life) return;
-    end->second->loop().Post("net", [end = end->second, call] { call(*end); });
+    end->second->loop().Post("net", [end = end->second, call = std::move(call)] { call(*end); });
   });
 }
 
@@ -91,19 +97,33 @@ void SimNetwork::Send(raft::Message message) {
   if (ends_.count(to) == 0 || IsCut(from, to) || random_.Chance(faults_.loss)) return;
   const int copies = random_.Chance(faults_.duplicate) ? 2 : 1;
   if (auto* const append = std::get_if<raft::AppendRequest>(&message.body)) append->batches.clear();
+  const auto sent = std::make_shared<const raft::Message>(std::move(message));
   for (int i = 0; i < copies; ++i) {
     const Duration most = random_.Chance(faults_.late) ? faults_.late_max : faults_.delay_max;
     const Duration delay(random_.Between(faults_.delay_min.count(), most.count()));
-    After(delay, to, [this, message](RaftTransport::Receiver& receiver) {
-      if (IsCut(message.from.node, message.to.node)) return;
-      scheduler_.trace().Note("message", static_cast<uint64_t>(message.to.node.value),
-                              message.body.index(),
-                              "from " + std::to_string(message.from.node.value) + ", term " +
-                                  std::to_string(message.term.value));
-      if (observer_ != nullptr) observer_->OnReceived(message);
-      receiver.OnMessage(message);
+    AtEnd(delay, to, [this, sent](const End& end) {
+      if (end.receiver() == nullptr || IsCut(sent->from.node, sent->to.node)) return;
+      Note(*sent);
+      if (observer_ != nullptr) observer_->OnReceived(*sent);
+      end.receiver()->OnMessage(*sent);
     });
   }
+}
+
+void SimNetwork::Note(const raft::Message& message) {
+  static constexpr const char* kNames[] = {
+      "vote request",    "vote reply",  "append",   "append reply", "heartbeat",
+      "heartbeat reply", "timeout now", "snapshot", "attach",       "attach reply"};
+  static_assert(std::variant_size_v<decltype(raft::Message::body)> == std::size(kNames));
+  std::string detail;
+  if (scheduler_.trace().keeps()) {
+    std::ostringstream text;
+    text << kNames[message.body.index()] << " of term " << message.term << " from node "
+         << message.from.node << " to node " << message.to.node;
+    detail = text.str();
+  }
+  scheduler_.trace().Note("message", static_cast<uint64_t>(message.to.node.value),
+                          message.body.index(), detail);
 }
 
 void SimNetwork::Tell(NodeId node, NodeId of, bool connected) {

@@ -1,8 +1,17 @@
 #include "tests/sim/sim_run.h"
 
+#include "tests/sim/processes.h"
+
 namespace gregor {
 
 const std::vector<Scenario>& AllScenarios() {
+  static const std::vector<std::string_view> kClusterFaults = {
+      "kill",        "power-loss",  "power-loss-of-all",
+      "kill-leader", "isolate",     "bridge",
+      "heal",        "pause",       "slow-disk",
+      "hang",        "failed-call", "clock-jump",
+      "wipe",        "clone",       "loss",
+      "duplicate",   "late"};
   static const std::vector<Scenario> scenarios = {
       {"storage",
        "logs on simulated disks: appends, cuts, deletions, crashes, faults",
@@ -20,16 +29,22 @@ const std::vector<Scenario>& AllScenarios() {
        "voters and observers of the metadata quorum: elections, replication, faults of all kinds",
        RunQuorumScenario,
        {"kill", "power-loss", "power-loss-of-all", "kill-leader", "isolate", "bridge", "heal",
-        "pause", "slow-disk", "hang", "failed-call", "wipe", "loss", "duplicate", "late",
-        "snapshots"}},
+        "pause", "slow-disk", "hang", "failed-call", "wipe", "change-voters", "loss", "duplicate",
+        "late", "snapshots"},
+       false,
+       30},
       {"controllers",
        "controllers on a metadata quorum, and who asks them",
        RunControllersScenario,
        {"kill", "kill-leader", "power-loss", "power-loss-of-all", "isolate", "pause", "slow-disk",
-        "heal", "loss", "duplicate", "cut-snapshots"}},
+        "heal", "loss", "duplicate", "cut-snapshots"},
+       false,
+       25},
       {"cluster",
        "controllers and brokers: operations from everywhere, sessions, faults of all kinds",
-       RunClusterScenario},
+       RunClusterScenario, kClusterFaults, false, 60},
+      {"soak", "a day of a cluster: logs are trimmed, memory and snapshots bounded",
+       RunSoakScenario, kClusterFaults, true},
   };
   return scenarios;
 }
@@ -55,12 +70,31 @@ std::string KindOf(const std::string& failure) {
   return kind.substr(0, 120);
 }
 
+std::string FailureOf(const Scenario& scenario, const SimRun& run) {
+  const Said said = ListenTo([&](const auto& say) {
+    ActivateMutant(run.mutant);
+    say(scenario.run(run).failure);
+  });
+  return said.died ? kOwnCheck : said.text;
+}
+
 SimRun Shrink(const Scenario& scenario, SimRun run) {
-  const std::string kind = KindOf(scenario.run(run).failure);
+  const std::string kind = KindOf(FailureOf(scenario, run));
   for (size_t fault = 0; fault < scenario.faults.size(); ++fault) {
     SimRun fewer = run;
     fewer.left_out |= uint64_t{1} << fault;
-    if (KindOf(scenario.run(fewer).failure) == kind) run = fewer;
+    if (KindOf(FailureOf(scenario, fewer)) == kind) run = fewer;
+  }
+  int fails = scenario.chaos_seconds_max, passes = 0;
+  while (fails - passes > 1) {
+    SimRun shorter = run;
+    shorter.chaos_seconds = passes + (fails - passes) / 2;
+    if (KindOf(FailureOf(scenario, shorter)) == kind) {
+      run = shorter;
+      fails = shorter.chaos_seconds;
+    } else {
+      passes = shorter.chaos_seconds;
+    }
   }
   return run;
 }

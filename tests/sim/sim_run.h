@@ -1,6 +1,8 @@
 #ifndef GREGOR_TESTS_SIM_SIM_RUN_H_
 #define GREGOR_TESTS_SIM_SIM_RUN_H_
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -9,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/time.h"
 #include "tests/sim/mutants.h"
 
 namespace gregor {
@@ -20,6 +23,12 @@ struct SimRun {
   size_t trace_kept = 0;  // so many of the last events come back as text
   // Kinds of faults that are left out, by their place in Scenario::faults: bit 0 is the first.
   uint64_t left_out = 0;
+  // Seconds after which the faults end; 0: as the seed draws it.
+  int chaos_seconds = 0;
+  Duration ChaosOf(Duration drawn) const {
+    return chaos_seconds == 0 ? drawn
+                              : std::min<Duration>(drawn, std::chrono::seconds(chaos_seconds));
+  }
   bool LeavesOut(size_t fault) const { return (left_out >> fault & 1) != 0; }
 };
 
@@ -49,6 +58,9 @@ SimReport RunQuorumScenario(const SimRun& run);
 // Controllers and brokers of a cluster: their metadata, sessions and administrators.
 SimReport RunClusterScenario(const SimRun& run);
 
+// A day of such a cluster: what grows is bounded.
+SimReport RunSoakScenario(const SimRun& run);
+
 // Controllers on the quorum, and who asks them.
 SimReport RunControllersScenario(const SimRun& run);
 
@@ -57,9 +69,16 @@ struct Scenario {
   std::string_view about;
   SimReport (*run)(const SimRun&);
   std::vector<std::string_view> faults = {};  // that can be left out
+  bool is_long = false;                       // runs only where it is asked for
+  int chaos_seconds_max = 0;                  // of its faults; 0: they are not counted in seconds
 };
 const std::vector<Scenario>& AllScenarios();
-// Leaves out one kind of fault after the other, as long as the run fails in the same way.
+// What a run ends with that a check of the product has ended.
+inline constexpr char kOwnCheck[] = "a check of the product's own";
+// The failure of a run, which is made in a process of its own.
+std::string FailureOf(const Scenario& scenario, const SimRun& run);
+// Leaves out one kind of fault after the other, and ends the faults earlier, as long as the run
+// fails in the same way.
 SimRun Shrink(const Scenario& scenario, SimRun run);
 // A failure's text without its numbers: what failures are told apart by.
 std::string KindOf(const std::string& failure);

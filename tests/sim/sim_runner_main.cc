@@ -6,22 +6,27 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <iostream>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
+#include "tests/sim/processes.h"
+#include "tests/sim/search.h"
 #include "tests/sim/sim_run.h"
+#include "tests/sim/trace.h"
 
 namespace gregor {
 namespace {
 
 constexpr size_t kTraceShown = 150;
 constexpr uint64_t kMutantSeeds = 500;
-constexpr uint64_t kReplayEach = 100;  // so many seeds apart runs are made twice and compared
+constexpr uint64_t kSeeds = 2000;
+constexpr uint64_t kSoakSeeds = 20;
 
 struct Options {
   std::optional<uint64_t> seeds;
@@ -31,17 +36,20 @@ struct Options {
   std::string scenario;
   std::string mutant;
   std::string without;
+  int chaos_seconds = 0;
   bool mutants = false;
   bool counts = false;
   bool keep_going = false;
   size_t trace = kTraceShown;
+  int processes = ProcessorCount();
 };
 
 [[noreturn]] void Usage(const std::string& problem) {
   if (!problem.empty()) std::cerr << "gregor_sim_runner: " << problem << "\n";
   std::cerr << "usage: gregor_sim_runner [--seeds N] [--first-seed S] [--seed S] [--minutes M] "
-               "[--scenario NAME] [--without FAULT,...] [--mutants] [--mutant NAME] [--trace N] "
-               "[--counts] [--keep-going]\nscenarios:\n";
+               "[--scenario NAME] [--without FAULT,...] [--chaos SECONDS] [--mutants] [--mutant "
+               "NAME] [--trace N] "
+               "[--counts] [--keep-going] [--processes N] [--soak]\nscenarios:\n";
   for (const Scenario& scenario : AllScenarios())
     std::cerr << "  " << scenario.name << ": " << scenario.about << "\n";
   std::cerr << "mutants:";
@@ -79,8 +87,12 @@ Options Parse(int argc, char** argv) {
       options.scenario = value();
     } else if (name == "--mutants") {
       options.mutants = true;
+    } else if (name == "--soak") {
+      options.scenario = "soak";
     } else if (name == "--without") {
       options.without = value();
+    } else if (name == "--chaos") {
+      options.chaos_seconds = Number<int>(value());
     } else if (name == "--mutant") {
       options.mutant = value();
     } else if (name == "--trace") {
@@ -89,6 +101,8 @@ Options Parse(int argc, char** argv) {
       options.keep_going = true;
     } else if (name == "--counts") {
       options.counts = true;
+    } else if (name == "--processes") {
+      options.processes = Number<int>(value());
     } else {
       Usage(name == "--help" ? "" : "no option '" + std::string(name) + "'");
     }
@@ -105,10 +119,6 @@ Mutant MutantNamed(const std::string& name) {
   Usage("no mutant '" + name + "'");
 }
 
-double SecondsSince(MonotonicTime begin) {
-  return std::chrono::duration<double>(SystemClock().Now() - begin).count();
-}
-
 std::string NamesOf(const Scenario& scenario, uint64_t faults) {
   std::string names;
   for (size_t i = 0; i < scenario.faults.size(); ++i) {
@@ -118,11 +128,11 @@ std::string NamesOf(const Scenario& scenario, uint64_t faults) {
   return names;
 }
 
-double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
-
 void Explain(const Scenario& scenario, SimRun run, size_t trace) {
-  run = Shrink(scenario, run);
+  if (!scenario.is_long) run = Shrink(scenario, run);
   run.trace_kept = trace;
+  PrintTraceAtFatal();  // what is found again may be a check of the product's own
+  ActivateMutant(run.mutant);
   const SimReport report = scenario.run(run);
   std::cout << "--- the last " << report.trace.size() << " of " << report.event_count
             << " events:\n";
@@ -136,6 +146,7 @@ void Explain(const Scenario& scenario, SimRun run, size_t trace) {
   if (run.mutant != Mutant::kNone) std::cout << ", mutant " << NameOf(run.mutant);
   std::cout << "\nto replay: ./dev sim --scenario " << scenario.name << " --seed " << run.seed;
   if (run.left_out != 0) std::cout << " --without " << NamesOf(scenario, run.left_out);
+  if (run.chaos_seconds != 0) std::cout << " --chaos " << run.chaos_seconds;
   if (run.mutant != Mutant::kNone) std::cout << " --mutant " << NameOf(run.mutant);
   std::cout << "\n";
 }
@@ -151,98 +162,100 @@ uint64_t LeftOut(const Scenario& scenario, const std::string& names) {
   return left_out;
 }
 
-// Whether a second run of the seed is the same; prints if not.
-bool ReplaysTheSame(const Scenario& scenario, const SimRun& run, const SimReport& report) {
-  const SimReport again = scenario.run(run);
-  if (again.trace_hash == report.trace_hash && again.event_count == report.event_count) return true;
-  std::cout << "FAILED: seed " << run.seed << " of scenario " << scenario.name
-            << " is not the same run twice: " << report.event_count << " and " << again.event_count
-            << " events\n";
-  return false;
+uint64_t Seconds(double seconds) { return static_cast<uint64_t>(seconds + 0.5); }
+
+void PrintEfforts(const SearchOptions& options, const SearchResult& result) {
+  double cpu_seconds = 0, simulated = 0;
+  uint64_t events = 0;
+  for (const auto& effort : result.efforts) {
+    cpu_seconds += effort.cpu_seconds;
+    simulated += static_cast<double>(effort.simulated_seconds);
+    events += effort.events;
+  }
+  std::printf("%-12s %8s %10s %10s %12s %18s\n", "scenario", "runs", "CPU s", "ms a run",
+              "simulated s", "simulated s/CPU s");
+  for (size_t i = 0; i < result.efforts.size(); ++i) {
+    const auto& effort = result.efforts[i];
+    const double runs = static_cast<double>(std::max<uint64_t>(effort.runs, 1));
+    const double cpu = std::max(effort.cpu_seconds, 1e-6);
+    std::printf("%-12s %8llu %10.1f %10.1f %12llu %18.0f\n",
+                std::string(options.scenarios[i]->name).c_str(),
+                static_cast<unsigned long long>(effort.runs), effort.cpu_seconds,
+                effort.cpu_seconds / runs * 1000,
+                static_cast<unsigned long long>(effort.simulated_seconds),
+                static_cast<double>(effort.simulated_seconds) / cpu);
+  }
+  std::printf(
+      "%llu runs of %llu seeds, %llu events, %.1f s, %.1f CPU seconds, %.1f runs/s, "
+      "%llu simulated seconds per real second\n",
+      static_cast<unsigned long long>(result.runs),
+      static_cast<unsigned long long>(result.runs / options.scenarios.size()),
+      static_cast<unsigned long long>(events), result.seconds, cpu_seconds,
+      static_cast<double>(result.runs) / result.seconds,
+      static_cast<unsigned long long>(Seconds(simulated / result.seconds)));
 }
 
-struct Kind {
-  uint64_t count = 0;
-  uint64_t seed = 0;
-  std::string example;
-};
-
-void PrintKinds(const std::map<std::string, Kind>& kinds) {
-  for (const auto& [kind, found] : kinds) {
-    std::cout << found.count << " failures like seed " << found.seed << ": "
-              << found.example.substr(0, 300) << "\n";
+int RunSearch(const Options& options) {
+  SearchOptions search;
+  for (const Scenario& scenario : AllScenarios()) {
+    if (options.scenario.empty() ? !scenario.is_long : scenario.name == options.scenario)
+      search.scenarios.push_back(&scenario);
   }
-}
-
-int Search(const Options& options) {
-  const Mutant mutant = options.mutant.empty() ? Mutant::kNone : MutantNamed(options.mutant);
-  ActivateMutant(mutant);
-  const MonotonicTime begin = SystemClock().Now();
-  const uint64_t count = options.seed.has_value() ? 1 : options.seeds.value_or(1000);
-  uint64_t runs = 0, events = 0, hash = 0;
-  const double cpu_begin = CpuSeconds();
-  std::map<std::string, uint64_t> counts;
-  std::map<std::string, Kind> kinds;
-  for (uint64_t i = 0; options.minutes.has_value() || i < count; ++i) {
-    if (options.minutes.has_value() && SecondsSince(begin) > *options.minutes * 60) break;
-    for (const Scenario& scenario : AllScenarios()) {
-      if (!options.scenario.empty() && scenario.name != options.scenario) continue;
-      SimRun run;
-      run.seed = options.seed.value_or(options.first_seed + i);
-      run.mutant = mutant;
-      run.left_out = LeftOut(scenario, options.without);
-      const SimReport report = scenario.run(run);
-      ++runs;
-      events += report.event_count;
-      hash = runs == 1 ? report.trace_hash : hash * 31 + report.trace_hash;
-      AddCounts(report, &counts);
-      if (report.failed() && options.keep_going) {
-        Kind& kind = kinds[KindOf(report.failure)];
-        if (++kind.count == 1) kind = {1, run.seed, report.failure};
-        continue;
-      }
-      if (report.failed()) {
-        Explain(scenario, run, options.trace);
-        return 1;
-      }
-      if (i % kReplayEach == 0 && !ReplaysTheSame(scenario, run, report)) return 1;
-    }
-  }
-  const double seconds = SecondsSince(begin);
+  search.first_seed = options.seed.value_or(options.first_seed);
+  search.seed_count =
+      options.seed.has_value()
+          ? 1
+          : options.seeds.value_or(options.scenario == "soak" ? kSoakSeeds : kSeeds);
+  search.minutes = options.minutes;
+  search.mutant = options.mutant.empty() ? Mutant::kNone : MutantNamed(options.mutant);
+  if (!options.without.empty() && options.scenario.empty()) Usage("--without needs --scenario");
+  if (!options.without.empty()) search.left_out = LeftOut(*search.scenarios[0], options.without);
+  search.chaos_seconds = options.chaos_seconds;
+  search.keep_going = options.keep_going;
+  search.process_count = options.processes;
+  const SearchResult result = Search(search);
   if (options.counts) {
-    for (const auto& [name, number] : counts) std::cout << number << "\t" << name << "\n";
+    for (const auto& [name, number] : result.counts) std::cout << number << "\t" << name << "\n";
   }
-  PrintKinds(kinds);
-  const double cpu = CpuSeconds() - cpu_begin;
-  std::printf("%llu runs, %llu events, %.1f s, %.1f CPU seconds, %.0f runs/s",
-              static_cast<unsigned long long>(runs), static_cast<unsigned long long>(events),
-              seconds, cpu, static_cast<double>(runs) / seconds);
-  const uint64_t simulated = counts["simulated seconds"];
-  if (!options.scenario.empty() && simulated > 0)
-    std::printf(", %.0f simulated seconds per CPU second", static_cast<double>(simulated) / cpu);
-  std::printf("\nhash=%016llx\n", static_cast<unsigned long long>(hash));
-  return kinds.empty() ? 0 : 1;
+  for (const auto& [kind, failure] : result.failures) {
+    if (!options.keep_going) {
+      Explain(*failure.scenario, failure.run, options.trace);
+      return 1;
+    }
+    std::cout << failure.count << " failures like scenario " << failure.scenario->name << ", seed "
+              << failure.run.seed << ": " << failure.what.substr(0, 300) << "\n";
+  }
+  PrintEfforts(search, result);
+  std::printf("hash=%016llx\n", static_cast<unsigned long long>(result.hash));
+  return result.failures.empty() ? 0 : 1;
 }
 
-int SearchMutants(const Options& options) {
+int RunMutants(const Options& options) {
+  std::vector<MutantInfo> mutants = AllMutants();
+  std::erase_if(mutants, [&](const MutantInfo& info) {
+    return (!options.scenario.empty() && info.scenario != options.scenario) ||
+           (!options.mutant.empty() && info.name != options.mutant);
+  });
+  // Those of the reference list in its order, and then the others.
+  std::stable_sort(mutants.begin(), mutants.end(), [](const MutantInfo& a, const MutantInfo& b) {
+    return std::pair(a.number == 0, a.number) < std::pair(b.number == 0, b.number);
+  });
+  const MonotonicTime begin = SystemClock().Now();
   int missed = 0;
-  for (const MutantInfo& info : AllMutants()) {
-    if (!options.scenario.empty() && info.scenario != options.scenario) continue;
-    if (!options.mutant.empty() && info.name != options.mutant) continue;
-    const MutantHunt hunt =
-        HuntMutant(info, options.first_seed, options.seeds.value_or(kMutantSeeds));
-    const uint64_t runs = hunt.last_seed + 1 - options.first_seed;
-    const std::string number = info.number == 0
-                                   ? "-"
-                                   : std::to_string(info.number) +
-                                         (info.variant == 'a' ? "" : std::string(1, info.variant));
+  const auto print = [&](const MutantInfo& info, const MutantHunt& hunt) {
+    std::string number = info.number == 0 ? "-" : std::to_string(info.number);
+    if (info.variant != 'a') number += info.variant;
     std::cout << "mutant " << number
               << (hunt.caught ? " caught by " + InvariantOf(hunt.failure) : " MISSED") << " after "
-              << runs << " seeds: " << info.name << ", scenario " << info.scenario
-              << (hunt.caught ? ": " + hunt.failure : "") << std::endl;
+              << hunt.last_seed + 1 - options.first_seed << " seeds: " << info.name << ", scenario "
+              << info.scenario << (hunt.failure.empty() ? "" : ": " + hunt.failure) << std::endl;
     missed += hunt.caught ? 0 : 1;
-  }
-  std::cout << missed << " mutants missed\n";
+  };
+  HuntMutants(mutants, options.first_seed, options.seeds.value_or(kMutantSeeds), options.processes,
+              print);
+  const auto seconds = std::chrono::duration<double>(SystemClock().Now() - begin).count();
+  std::cout << mutants.size() << " mutants in " << Seconds(seconds) << " s, " << missed
+            << " missed\n";
   return missed == 0 ? 0 : 1;
 }
 
@@ -255,5 +268,5 @@ int main(int argc, char** argv) {
   FLAGS_minloglevel = google::GLOG_FATAL;
   gregor::Options options = gregor::Parse(argc, argv);
   std::cout << "first seed " << options.seed.value_or(options.first_seed) << std::endl;
-  return options.mutants ? gregor::SearchMutants(options) : gregor::Search(options);
+  return options.mutants ? gregor::RunMutants(options) : gregor::RunSearch(options);
 }

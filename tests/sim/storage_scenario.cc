@@ -106,6 +106,8 @@ SimReport StorageScenario::Run() {
   report_.trace_hash = scheduler_.trace().hash();
   report_.event_count = scheduler_.trace().event_count();
   report_.trace = scheduler_.trace().kept();
+  report_.counts["simulated seconds"] =
+      static_cast<uint64_t>((scheduler_.clock().Now() - MonotonicTime()) / std::chrono::seconds(1));
   const SimFaultCounts& faults = files_.counts();
   report_.counts["io errors"] = faults.io_errors;
   report_.counts["full disk"] = faults.full;

@@ -1,9 +1,31 @@
 #include "tests/sim/trace.h"
 
+#include <glog/logging.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <sstream>
+#include <utility>
 
 namespace gregor {
+namespace {
+
+// The one that keeps its events: a process makes such runs one after the other.
+const Trace* keeping = nullptr;
+
+[[noreturn]] void PrintAndAbort() {
+  if (keeping != nullptr) {
+    for (const std::string& line : keeping->kept()) std::puts(line.c_str());
+    std::fflush(stdout);
+  }
+  std::abort();
+}
+
+}  // namespace
+
+void PrintTraceAtFatal() { google::InstallFailureFunction(PrintAndAbort); }
 
 uint64_t HashOf(std::string_view bytes) {
   // Eight bytes at a time: the simulator hashes all that is written.
@@ -20,6 +42,15 @@ uint64_t HashOf(std::string_view bytes) {
   return hash ^ (hash >> 29);
 }
 
+Trace::~Trace() {
+  if (keeping == this) keeping = nullptr;
+}
+
+void Trace::Keep(size_t count) {
+  keep_ = count;
+  if (count > 0) keeping = this;
+}
+
 void Trace::Note(std::string_view what, uint64_t a, uint64_t b, std::string_view detail) {
   ++events_;
   Mix(HashOf(what));
@@ -27,8 +58,27 @@ void Trace::Note(std::string_view what, uint64_t a, uint64_t b, std::string_view
   Mix(b);
   if (keep_ == 0) return;
   std::ostringstream line;
-  line << events_ << ' ' << what << ' ' << a << ' ' << b << ' ' << detail;
-  kept_.push_back(line.str());
+  line << "    " << what << ' ' << a << ' ' << b << ' ' << detail;
+  Add(line.str());
+}
+
+void Trace::NoteStep(std::string_view what, uint64_t time, uint64_t number) {
+  ++events_;
+  Mix(HashOf(what));
+  Mix(time);
+  Mix(number);
+  if (keep_ == 0) return;
+  std::array<char, 40> at{};
+  std::snprintf(at.data(), at.size(), "%12.6f s  ", static_cast<double>(time) / 1e9);
+  Add(at.data() + std::string(what));
+}
+
+void Trace::Annotate(std::string_view whose) {
+  if (!kept_.empty()) kept_.back().append(" of ").append(whose);
+}
+
+void Trace::Add(std::string line) {
+  kept_.push_back(std::move(line));
   if (kept_.size() > keep_) kept_.pop_front();
 }
 

@@ -1,0 +1,240 @@
+// What the checkers of the metadata, of their quorum and of a day's run say of histories that are
+// wrong.
+#include <gtest/gtest.h>
+
+#include "tests/sim/cluster_checkers.h"
+#include "tests/sim/quorum_checkers.h"
+#include "tests/sim/soak_checker.h"
+
+namespace gregor {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+
+constexpr NodeId kNode{1};
+
+class QuorumCheckerTest : public testing::Test {
+ protected:
+  // Nodes whose logs and votes are durable, whatever they say.
+  struct View final : QuorumView {
+    MonotonicTime Now() const override { return MonotonicTime(hours(1)); }
+    std::optional<Vote> DurableVote(NodeId) const override {
+      Vote vote;
+      vote.term = Term{9};
+      return vote;
+    }
+    Offset DurableEnd(const VoterKey&) const override { return Offset{100}; }
+    Offset LogEnd(const VoterKey&) const override { return Offset{100}; }
+    Term TermAt(const VoterKey&, Offset) const override { return Term{1}; }
+    std::optional<raft::VotersAt> VotersBefore(NodeId, Offset) const override { return {}; }
+  };
+
+  QuorumCheckerTest() { checker_.Watch(view_); }
+  void Commit(const std::string& value) {
+    const Offset offset = checker_.end();
+    checker_.OnAppended(Term{1}, offset, value);
+    checker_.OnDelivered(kNode, offset, {offset, Term{1}, Timestamp{0}, {value}});
+    EXPECT_EQ(verdict_.what().substr(0, 2), "R7");  // there are no voters here
+    verdict_ = Verdict();
+  }
+  void Say(Offset commit, Term term) {
+    raft::Message message;
+    message.from = {kNode, DirectoryId{}};
+    message.to = {NodeId{2}, DirectoryId{}};
+    message.term = term;
+    message.body = raft::Heartbeat{.commit = commit, .round = 1};
+    checker_.OnSent(message);
+  }
+  void ExpectFailure(const char* invariant) {
+    EXPECT_EQ(verdict_.what().substr(0, 2), invariant) << verdict_.what();
+  }
+
+  View view_;
+  Verdict verdict_;
+  QuorumChecker checker_{verdict_, std::chrono::seconds(2)};
+};
+
+TEST_F(QuorumCheckerTest, ALeaderDoesNotTellOfLessThanBefore) {
+  Say(Offset{5}, Term{1});
+  Say(Offset{5}, Term{1});
+  Say(Offset{3}, Term{2});  // elected again
+  EXPECT_EQ(verdict_.what(), "");
+  Say(Offset{2}, Term{2});
+  ExpectFailure("R8");
+}
+
+TEST_F(QuorumCheckerTest, WhatWasDeliveredIsNotCut) {
+  checker_.OnLog(kNode, Offset{0}, Offset{3}, Offset{3}, Offset{0});
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnLog(kNode, Offset{0}, Offset{2}, Offset{3}, Offset{0});
+  EXPECT_EQ(verdict_.what().substr(0, 3), "R10");
+}
+
+TEST_F(QuorumCheckerTest, ALogBeginsNoLaterThanItsSnapshotEnds) {
+  checker_.OnLog(kNode, Offset{2}, Offset{3}, Offset{3}, Offset{2});
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnLog(kNode, Offset{3}, Offset{3}, Offset{3}, Offset{2});
+  ExpectFailure("S5");
+}
+
+TEST_F(QuorumCheckerTest, ASnapshotIsOfWhatIsCommitted) {
+  Commit("a");
+  Commit("b");
+  checker_.OnSnapshot(kNode, {Offset{2}, Term{1}});
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnSnapshot(kNode, {Offset{3}, Term{1}});
+  ExpectFailure("S1");
+}
+
+TEST_F(QuorumCheckerTest, ASnapshotIsOfTheTermOfItsLastRecord) {
+  Commit("a");
+  checker_.OnSnapshot(kNode, {Offset{1}, Term{2}});
+  ExpectFailure("S1");
+}
+
+class ClusterCheckerTest : public testing::Test {
+ protected:
+  // An image with one broker, whose log directory has this number.
+  static ImagePtr Image(int64_t version, int64_t epoch, uint8_t directory, NodeId node = kNode,
+                        ImagePtr before = nullptr) {
+    auto image = before == nullptr ? MetadataImage() : *before;
+    image.version = Offset{version};
+    image.feature_level = 1;
+    auto broker = std::make_shared<BrokerImage>();
+    broker->id = node;
+    broker->epoch = BrokerEpoch{epoch};
+    DirectoryId id;
+    id.bytes.fill(directory);
+    broker->directories = {id};
+    image.brokers.Set(node, std::move(broker));
+    return std::make_shared<const MetadataImage>(std::move(image));
+  }
+  void Publish(NodeId node, ImagePtr before, ImagePtr after, Offset commit = Offset{1000}) {
+    MetadataDelta delta;
+    delta.before = std::move(before);
+    delta.after = std::move(after);
+    delta.brokers_changed = true;
+    checker_.OnImage(node, delta, commit);
+  }
+
+  Verdict verdict_;
+  ClusterChecker checker_{verdict_};
+};
+
+TEST_F(ClusterCheckerTest, ImagesOfOneVersionAreEqual) {
+  Publish(NodeId{1}, nullptr, Image(1, 1, 1));
+  Publish(NodeId{2}, nullptr, Image(1, 1, 1));
+  EXPECT_EQ(verdict_.what(), "");
+  Publish(NodeId{3}, nullptr, Image(1, 1, 2));
+  EXPECT_EQ(verdict_.what().substr(0, 2), "C1");
+}
+
+TEST_F(ClusterCheckerTest, EpochsOfBrokersDoNotFall) {
+  const ImagePtr first = Image(1, 5, 1);
+  Publish(kNode, nullptr, first);
+  Publish(kNode, first, Image(2, 4, 1));
+  EXPECT_EQ(verdict_.what().substr(0, 2), "C6");
+}
+
+TEST_F(ClusterCheckerTest, ALogDirectoryIsOfOneBroker) {
+  const ImagePtr first = Image(1, 1, 1);
+  Publish(kNode, nullptr, first);
+  Publish(kNode, first, Image(2, 2, 1, NodeId{2}, first));
+  EXPECT_EQ(verdict_.what().substr(0, 2), "C9");
+}
+
+TEST_F(ClusterCheckerTest, ProducerIdsAreGivenOnce) {
+  checker_.OnProducerIds({10, 10});
+  checker_.OnProducerIds({20, 10});
+  checker_.OnProducerIds({0, 10});
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnProducerIds({29, 1});
+  EXPECT_EQ(verdict_.what().substr(0, 3), "C10");
+}
+
+TEST_F(ClusterCheckerTest, NothingIsServedThatIsNotCommitted) {
+  Publish(kNode, nullptr, Image(7, 1, 1), Offset{7});
+  EXPECT_EQ(verdict_.what(), "");
+  Publish(NodeId{2}, nullptr, Image(8, 2, 1), Offset{7});
+  EXPECT_EQ(verdict_.what().substr(0, 3), "C11");
+}
+
+class SoakCheckerTest : public testing::Test {
+ protected:
+  SoakView View() const {
+    SoakView view;
+    view.node = kNode;
+    view.now = MonotonicTime(hours(3));
+    view.version = Offset{10'000};
+    view.AddFile("/node/metadata/log/abc-0/00000000000000000000.log", limits_.log_bytes_max());
+    view.AddFile("/node/metadata/snapshots/00000000000000009500-0000000003.snapshot", 1000);
+    view.AddFile("/node/metadata/vote", 100);
+    return view;
+  }
+  void ExpectFailure(const SoakView& view) {
+    checker_.OnNode(view);
+    EXPECT_EQ(verdict_.what().substr(0, 2), "M1") << verdict_.what();
+  }
+
+  SoakLimits limits_{.segment_bytes = 1 << 16, .snapshot_record_bytes = 1 << 16};
+  Verdict verdict_;
+  SoakChecker checker_{verdict_, limits_};
+};
+
+TEST_F(SoakCheckerTest, WhatIsSmallAndYoungPasses) {
+  const SoakView view = View();
+  EXPECT_EQ(view.snapshot_end, Offset{9500});
+  EXPECT_EQ(view.snapshots, 1u);
+  EXPECT_EQ(view.log_bytes, limits_.log_bytes_max());
+  checker_.OnNode(view);
+  checker_.OnProcess(view.now, 0, 10);
+  EXPECT_EQ(verdict_.what(), "");
+}
+
+TEST_F(SoakCheckerTest, ALogThatIsNotTrimmedIsNoticed) {
+  SoakView view = View();
+  view.log_bytes += 1;
+  ExpectFailure(view);
+}
+
+TEST_F(SoakCheckerTest, SoAreSnapshotsThatAreKept) {
+  SoakView view = View();
+  for (int i = 0; i < 4; ++i) view.AddFile("/node/metadata/snapshots/1-1.snapshot", 10);
+  ExpectFailure(view);
+}
+
+TEST_F(SoakCheckerTest, AndRecordsThatAreInNone) {
+  SoakView view = View();
+  view.version = view.snapshot_end + limits_.unsnapshot_records_max() + 1;
+  ExpectFailure(view);
+}
+
+TEST_F(SoakCheckerTest, AndOldOnes) {
+  SoakView view = View();
+  checker_.OnNode(view);
+  view.now += limits_.snapshot_age_max + minutes(1);
+  ExpectFailure(view);
+}
+
+TEST_F(SoakCheckerTest, AndAnImageThatGrows) {
+  SoakView view = View();
+  view.image_bytes = limits_.image_bytes_max + 1;
+  ExpectFailure(view);
+}
+
+TEST_F(SoakCheckerTest, MemoryStaysWhatItWasAtFirst) {
+  checker_.OnProcess(MonotonicTime(hours(1)), 5 << 20, 10);
+  checker_.OnProcess(MonotonicTime(hours(3)), (5 << 20) + limits_.memory_slack_bytes, 10);
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnProcess(MonotonicTime(hours(3)), (6 << 20) + limits_.memory_slack_bytes, 10);
+  EXPECT_EQ(verdict_.what().substr(0, 2), "M1");
+}
+
+TEST_F(SoakCheckerTest, EventsDoNotPileUp) {
+  checker_.OnProcess(MonotonicTime(hours(1)), 0, limits_.waiting_max + 1);
+  EXPECT_EQ(verdict_.what().substr(0, 2), "M1");
+}
+
+}  // namespace
+}  // namespace gregor
