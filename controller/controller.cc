@@ -175,6 +175,12 @@ Result<void> ControllerImpl::FollowLog(ImagePtr loaded) {
   }
   if (loaded != nullptr) std::atomic_store(&image_, std::move(loaded));
   committed_ = image_->version;
+  if (options_.snapshots != nullptr) {
+    options_.snapshots->SetReader([this, alive = alive_](Offset end_min, auto read) {
+      if (*alive) return ReadSnapshot(end_min, std::move(read));
+      read(Error(Reason::kLeaderNotAvailable, "the node stops"));
+    });
+  }
   log_->Start(committed_, *this);
   return {};
 }
@@ -363,6 +369,7 @@ void ControllerImpl::Close(UniqueFunction<void(Result<void>)> done) {
 void ControllerImpl::CloseNow(UniqueFunction<void(Result<void>)> done) {
   // Not inside of the log's call.
   options_.loop->Post("controller.close_now", [this, done = std::move(done)]() mutable {
+    if (options_.snapshots != nullptr) options_.snapshots->SetReader({});
     leading_.reset();
     leader_ = QuorumLeader{};
     waiting_.FailAll(Error(Reason::kNotController,

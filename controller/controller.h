@@ -92,9 +92,6 @@ class Controller : public ControllerApi {
   // until the returned handle goes. The handle may go on any thread; on another one than the loop's
   // a call may still be running when it has gone.
   virtual std::shared_ptr<void> Watch(UniqueFunction<void(const MetadataDelta&)> observer) = 0;
-  // The newest snapshot that this node has, for another one: see SnapshotSource::Fetch(). Thread:
-  // the controller loop.
-  virtual void ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) = 0;
   // Who is the active controller, as far as this node knows; this node only once it can take
   // operations. It may have changed since.
   virtual QuorumLeader leader() const = 0;

@@ -39,7 +39,6 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void AddVoter(Voter voter, MetadataLog::Changed changed) override;
   void RemoveVoter(VoterKey voter, MetadataLog::Changed changed) override;
   void Transfer(std::optional<NodeId> to, Done<NodeId> done) override;
-  void ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) override;
   void Close(UniqueFunction<void(Result<void>)> done) override;
 
  private:
@@ -75,6 +74,8 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void OnFetched(Result<TravellingSnapshot> fetched);
   void InstallImage(ImagePtr image, const raft::SnapshotId& id,
                     std::optional<raft::VotersAt> voters, uint64_t size_bytes);
+  // For SnapshotSource::SetReader().
+  void ReadSnapshot(Offset end_min, SnapshotSource::Fetched read);
   void EndInstall(const Result<void>& result);
 
   // --- controller_operations.cc

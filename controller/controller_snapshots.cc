@@ -63,8 +63,6 @@ void ControllerImpl::EndInstall(const Result<void>& result) {
 }
 
 void ControllerImpl::ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) {
-  if (keeper_ == nullptr || log_ == nullptr)
-    return read(Error(Reason::kLeaderNotAvailable, "the node only starts"));
   keeper_->ReadNewest([this, alive = alive_, end_min, read = std::move(read)](auto newest) mutable {
     if (!*alive) return;
     if (!newest.ok()) return read(std::move(newest).error());

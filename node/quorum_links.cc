@@ -70,9 +70,6 @@ class RunningLinks final : public QuorumLinks {
   RemoteController& controllers() override { return *client_; }
   RemoteQuorum& quorum() override { return *client_; }
   void Serve(Controller& controller) override {
-    SetSnapshotReader([&controller](Offset end_min, SnapshotSource::Fetched fetched) {
-      controller.ReadSnapshot(end_min, std::move(fetched));
-    });
     operations_ = std::make_unique<OperationServer>(controller, identity_.cluster_id);
     service_->Serve(*operations_);
     quorum_service_->Serve(
@@ -82,7 +79,6 @@ class RunningLinks final : public QuorumLinks {
     if (operations_ == nullptr) return;
     service_->Stop();
     quorum_service_->Stop();
-    SetSnapshotReader({});
   }
   void Shutdown() override {
     if (server_ != nullptr) server_->Shutdown();
@@ -91,16 +87,6 @@ class RunningLinks final : public QuorumLinks {
   }
 
  private:
-  void SetSnapshotReader(ReadSnapshot read) {
-    WaitFor<bool>([&](auto done) {
-      loop_->Post("node.snapshot_reader",
-                  [this, read = std::move(read), done = std::move(done)]() mutable {
-                    transport_->SetSnapshotReader(std::move(read));
-                    done(true);
-                  });
-    });
-  }
-
   EventLoop* loop_ = nullptr;
   std::unique_ptr<LinkSecurity> security_;  // outlives all connections
   NodeIdentity identity_;

@@ -58,7 +58,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
 
   grpc::Service& service() override { return service_; }
   SnapshotSource& snapshots() override { return *this; }
-  void SetSnapshotReader(ReadSnapshot read) override { read_snapshot_ = std::move(read); }
+  void SetReader(Reader reader) override { read_snapshot_ = std::move(reader); }
 
   void SetIntroduction(Introduction introduction) override {
     const MutexLock lock(mutex_);
@@ -361,7 +361,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   const Options options_;
   Service service_;
   Receiver* receiver_ = nullptr;
-  ReadSnapshot read_snapshot_;
+  Reader read_snapshot_;
   RangeReader range_reader_;
   std::map<NodeId, Peer> peers_;
   std::map<NodeId, std::string> addresses_;  // of those that are called

@@ -40,9 +40,7 @@ class GrpcRaftTransport : public RaftTransport {
 
   // What it says of itself to nodes that it is connected with later. Thread: any.
   virtual void SetIntroduction(Introduction introduction) = 0;
-  // What this node has for others that are too far behind; none: nothing. Called on the loop.
-  virtual void SetSnapshotReader(ReadSnapshot read) = 0;
-  // ... and where it gets what it needs itself.
+  // Where a node that is too far behind gets what it needs, and what this one has for others.
   virtual SnapshotSource& snapshots() = 0;
   // What the internal server has to serve. Nothing may call any more when this goes.
   virtual grpc::Service& service() = 0;

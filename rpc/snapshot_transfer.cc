@@ -38,7 +38,7 @@ class Sender final : public grpc::ServerWriteReactor<SnapshotChunk> {
   };
 
   void Begin(const FetchSnapshotRequest& request, const ClusterId& cluster,
-             const ReadSnapshot& read) {
+             const SnapshotSource::Reader& read) {
     const std::string expected(cluster.bytes.begin(), cluster.bytes.end());
     if (request.cluster_id() != expected)
       return End({grpc::StatusCode::FAILED_PRECONDITION, "the node is of another cluster"});
@@ -171,7 +171,7 @@ class Fetcher final : public grpc::ClientReadReactor<SnapshotChunk> {
 
 grpc::ServerWriteReactor<SnapshotChunk>* SendSnapshot(const FetchSnapshotRequest& request,
                                                       const ClusterId& cluster,
-                                                      const ReadSnapshot& read) {
+                                                      const SnapshotSource::Reader& read) {
   auto* const sender = new Sender;  // deletes itself when it is over
   sender->Begin(request, cluster, read);
   return sender;

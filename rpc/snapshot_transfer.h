@@ -14,12 +14,10 @@ namespace gregor {
 
 // Metadata snapshots over the internal listener (RaftService.FetchSnapshot). Thread: any.
 
-// Answers a node that asks, piece by piece. `read` gives the newest snapshot (Controller::
-// ReadSnapshot(), on its loop).
-using ReadSnapshot = std::function<void(Offset end_min, SnapshotSource::Fetched read)>;
+// Answers a node that asks, piece by piece. `read` gives the newest snapshot.
 grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* SendSnapshot(
     const internal::v1::FetchSnapshotRequest& request, const ClusterId& cluster,
-    const ReadSnapshot& read);
+    const SnapshotSource::Reader& read);
 
 // Asks a node. `fetched` runs on `loop`. The call keeps itself until it has ended; `ended` runs on
 // a thread of gRPC's then.

@@ -107,23 +107,12 @@ void LogImpl::PublishRecoveredMark(const std::optional<SyncedMark>& known, Done 
     part.partition = options_.id;
     part.mark = synced_mark_;
     part.reply = &loop_;
-    // Where marks are noted at once, this one is before anything is built on the log.
-    const bool waits = directory_.options().notes_marks;
-    part.done = [this, waits, done = waits ? std::move(done) : Done()](Result<void> noted) mutable {
-      if (waits) EndOpening(std::move(noted), std::move(done));
-    };
+    part.done = [](Result<void>) {};
     directory_.group_sync().Add(std::move(part));
-    if (waits) return;
   }
-  EndOpening({}, std::move(done));
-}
-
-void LogImpl::EndOpening(Result<void> published, Done done) {
-  if (published.ok()) {
-    RunDeletions();
-    ConsiderCompaction();
-  }
-  done(std::move(published));
+  RunDeletions();
+  ConsiderCompaction();
+  done({});
 }
 
 LeaderEpoch LogImpl::last_epoch() const {

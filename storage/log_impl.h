@@ -57,7 +57,6 @@ class LogImpl final : public Log {
   void PublishRecoveredMark(const std::optional<SyncedMark>& known, Done done);
 
  private:
-  void EndOpening(Result<void> published, Done done);
   // Bytes for one segment file that lie together.
   struct Chunk {
     SegmentName segment;

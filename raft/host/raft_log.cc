@@ -9,6 +9,7 @@
 #include "raft/host/log_rewrite.h"
 #include "raft/host/raft_log_impl.h"
 #include "storage/epoch_cache.h"
+#include "storage/group_sync.h"
 
 namespace gregor {
 namespace {
@@ -163,11 +164,23 @@ void RaftLog::Start(Offset from, Listener& listener) {
   directory_->OnFailure(*options_.loop, [this, alive = alive_](const Error& error) {
     if (*alive) Fail(error);
   });
-  if (from <= end_offset()) return ScanVoters(start_offset());
+  if (from <= end_offset()) return AwaitMark();
   // The snapshot was installed when the node ended, and the log is still the old one.
   store_->ResetTo(from, [this] {
     if (is_running()) ScanVoters(start_offset());
   });
+}
+
+// What was recovered has its mark, too, before anything of it is acknowledged: it came with a group
+// before this one at the latest (ADR 0018).
+void RaftLog::AwaitMark() {
+  GroupSync::Part part;
+  part.partition = MetadataLogId();
+  part.reply = options_.loop;
+  part.done = [this, alive = alive_](Result<void>) {  // the directory says what failed
+    if (*alive && is_running()) ScanVoters(start_offset());
+  };
+  directory_->group_sync().Add(std::move(part));
 }
 
 void RaftLog::ScanVoters(Offset from) {

@@ -108,6 +108,7 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   void FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& voters,
                      UniqueFunction<void(Result<bool>)> done);
   // Reads the voters records of the log from `from` on, then begins.
+  void AwaitMark();
   void ScanVoters(Offset from);
   void Begin();
   raft::RestoredLog Restored() const;

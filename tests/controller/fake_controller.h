@@ -117,7 +117,6 @@ class FakeController final : public Controller {
     });
     return shared;
   }
-  void ReadSnapshot(Offset, SnapshotSource::Fetched) override { LOG(FATAL) << "is not asked for"; }
   QuorumLeader leader() const override { return leader_.load(); }
   std::optional<Error> failure() const override { return failure_; }
   QuorumStatus quorum() const override {

@@ -146,7 +146,9 @@ void LogChecker::OnClockJump(Timestamp before, Timestamp after) {
 }
 
 void LogChecker::OnMarksNoted() {
-  if (open_ && cut_ == Cut::kNone) noted_ = ends_.synced_end;
+  // What was there when it was opened gets its mark with the first group.
+  const bool has_synced = ends_.synced_end > opened_end_;
+  if (open_ && cut_ == Cut::kNone && has_synced) noted_ = ends_.synced_end;
 }
 
 void LogChecker::OnStopped(StopKind stop) {

@@ -170,7 +170,7 @@ Duration ClusterNode::Delay() {
 void ClusterNode::Fetch(NodeId from, Offset end_min, Fetched fetched) {
   ClusterNode& peer = options_.peer(from);
   const bool is_cut = network_.IsCut(id(), from) || network_.IsCut(from, id());
-  if (!peer.is_open() || is_cut)
+  if (!peer.is_running() || is_cut)
     return fetched(Error(Reason::kLeaderNotAvailable, "it is not there"));
   const auto call = std::make_shared<Fetched>(std::move(fetched));
   const auto answer = [this, call, life = life_](Result<TravellingSnapshot> snapshot) {
@@ -184,12 +184,12 @@ void ClusterNode::Fetch(NodeId from, Offset end_min, Fetched fetched) {
     answer(Error(Reason::kLeaderNotAvailable, "it did not come in time"));
   });
   peer.process_->loop.Post("snapshot.read", [this, &peer, end_min, answer] {
-    peer.process_->controller->ReadSnapshot(
-        end_min, [this, answer](Result<TravellingSnapshot> snapshot) mutable {
-          scheduler_.After(
-              Delay(), "snapshot.arrives",
-              [answer, snapshot = std::move(snapshot)]() mutable { answer(std::move(snapshot)); });
-        });
+    if (!peer.process_->reader) return;
+    peer.process_->reader(end_min, [this, answer](Result<TravellingSnapshot> snapshot) mutable {
+      scheduler_.After(
+          Delay(), "snapshot.arrives",
+          [answer, snapshot = std::move(snapshot)]() mutable { answer(std::move(snapshot)); });
+    });
   });
 }
 

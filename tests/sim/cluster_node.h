@@ -89,6 +89,7 @@ class ClusterNode final : private SnapshotSource, private RemoteController {
     SimDisk disk;
     std::unique_ptr<Metrics> metrics;
     std::unique_ptr<RaftTransport> transport;
+    Reader reader;
     std::unique_ptr<Controller> controller;
     std::unique_ptr<OperationServer> server;
     std::unique_ptr<OperationRouter> router;
@@ -109,6 +110,7 @@ class ClusterNode final : private SnapshotSource, private RemoteController {
              std::function<void(Result<pb::OperationResponse>)> answer);
 
   void Fetch(NodeId from, Offset end_min, Fetched fetched) override;
+  void SetReader(Reader reader) override { process_->reader = std::move(reader); }
   void Execute(NodeId node, const pb::OperationRequest& request, Duration timeout,
                Done done) override;
 

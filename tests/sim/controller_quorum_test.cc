@@ -149,6 +149,7 @@ class Cluster {
       SimLoop loop;
       SimDisk disk;
       std::unique_ptr<RaftTransport> transport;
+      Reader reader;
       std::unique_ptr<Controller> controller;
     };
 
@@ -194,21 +195,21 @@ class Cluster {
       process.reset();
       disk->KillProcess();
     }
+    void SetReader(Reader reader) override { process->reader = std::move(reader); }
     void Fetch(NodeId from, Offset end_min, Fetched fetched) override {
       ++cluster.snapshots_fetched;
       auto& other = *cluster.nodes_[static_cast<size_t>(from.value - 1)];
       if (!cluster.IsOpen(from.value))
         return fetched(Error(Reason::kLeaderNotAvailable, "it is not there"));
-      other.process->loop.Post(
-          "read", [this, &other, end_min, fetched = std::move(fetched)]() mutable {
-            other.process->controller->ReadSnapshot(
-                end_min, [this, fetched = std::move(fetched)](auto snapshot) mutable {
-                  process->loop.Post("fetched", [fetched = std::move(fetched),
-                                                 snapshot = std::move(snapshot)]() mutable {
-                    fetched(std::move(snapshot));
-                  });
-                });
-          });
+      other.process->loop.Post("read", [this, &other, end_min,
+                                        fetched = std::move(fetched)]() mutable {
+        other.process->reader(end_min, [this, fetched = std::move(fetched)](auto snapshot) mutable {
+          process->loop.Post(
+              "fetched", [fetched = std::move(fetched), snapshot = std::move(snapshot)]() mutable {
+                fetched(std::move(snapshot));
+              });
+        });
+      });
     }
 
     Cluster& cluster;

@@ -155,6 +155,7 @@ class ControllersScenario::Node final : public SnapshotSource {
     if (std::exchange(is_paused_, false)) process_->loop.Resume();
   }
   void Fetch(NodeId from, Offset end_min, Fetched fetched) override;
+  void SetReader(Reader reader) override { process_->reader = std::move(reader); }
 
  private:
   struct Process {
@@ -163,6 +164,7 @@ class ControllersScenario::Node final : public SnapshotSource {
     SimLoop loop;
     SimDisk disk;
     std::unique_ptr<RaftTransport> transport;
+    Reader reader;
     std::unique_ptr<Controller> controller;
     std::shared_ptr<void> watch;
   };
@@ -222,7 +224,7 @@ void ControllersScenario::Node::Stop(StopKind stop) {
 
 void ControllersScenario::Node::Fetch(NodeId from, Offset end_min, Fetched fetched) {
   Node& other = *all_.nodes_[static_cast<size_t>(from.value - 1)];
-  if (!other.is_open() || all_.random_.Chance(0.2))
+  if (!other.is_running() || all_.random_.Chance(0.2))
     return fetched(Error(Reason::kLeaderNotAvailable, "it is not there"));
   ++all_.report_.counts["snapshots fetched"];
   // Whoever is asked may end before it has answered.
@@ -234,15 +236,14 @@ void ControllersScenario::Node::Fetch(NodeId from, Offset end_min, Fetched fetch
     answer(Error(Reason::kLeaderNotAvailable, "it does not answer"));
   });
   other.process_->loop.Post("fetch.read", [this, &other, end_min, answer, life = life_] {
-    if (!other.is_open()) return;
-    other.controller().ReadSnapshot(
-        end_min, [this, answer, life](Result<TravellingSnapshot> snapshot) {
-          if (!is_running() || life != life_) return;
-          if (snapshot.ok()) all_.Cut(*snapshot);
-          process_->loop.Post("fetched", [answer, snapshot = std::move(snapshot)]() mutable {
-            answer(std::move(snapshot));
-          });
-        });
+    if (!other.is_running() || !other.process_->reader) return;
+    other.process_->reader(end_min, [this, answer, life](Result<TravellingSnapshot> snapshot) {
+      if (!is_running() || life != life_) return;
+      if (snapshot.ok()) all_.Cut(*snapshot);
+      process_->loop.Post("fetched", [answer, snapshot = std::move(snapshot)]() mutable {
+        answer(std::move(snapshot));
+      });
+    });
   });
 }
 

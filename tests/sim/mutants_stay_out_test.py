@@ -8,7 +8,7 @@ def switches(program):
     """Functions of the program that say which known bug is switched in."""
     symbols = subprocess.run(["nm", "--demangle", program], check=True, stdout=subprocess.PIPE,
                              text=True).stdout
-    return re.findall(r"\bT (gregor::raft::IsMutant\(.*\))$", symbols, re.MULTILINE)
+    return re.findall(r"\b[Tt] (gregor::raft::IsMutant\(.*\))$", symbols, re.MULTILINE)
 
 
 def test_the_product_has_no_switch():
