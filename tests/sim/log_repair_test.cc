@@ -179,6 +179,7 @@ TEST(LogRepair, WhatWasAcknowledgedJustBeforeAKillIsMissedToo) {
   Quorum quorum(7);
   ASSERT_TRUE(quorum.Append(100));
   for (int turn = 0; turn < 9; ++turn) {
+    quorum.Settle();
     ASSERT_TRUE(quorum.Append(1));
     const int id = 1 + turn % 3;
     const Offset end = quorum.node(id).durable_end();
