@@ -67,14 +67,15 @@ function(gregor_sources name result)
   set(${result} ${merged} PARENT_SCOPE)
 endfunction()
 
-# gregor_test_sources(NAME RESULT source...): the same of the test NAME, of which only the files that hold tests (*_test.cc) are
-# merged; what each keeps to itself gets a namespace of its own there, as helpers of tests often have the same names.
+# gregor_test_sources(NAME RESULT source...): the same of the test NAME, where GREGOR_MERGED_TESTS says so. Only the files that hold
+# tests (*_test.cc) are merged; what each keeps to itself gets a namespace of its own there, as helpers of tests often have the
+# same names.
 function(gregor_test_sources name result)
   set(tests ${ARGN})
   set(rest ${ARGN})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER rest EXCLUDE REGEX "_test\\.cc$")
-  if(NOT GREGOR_MERGED)
+  if(NOT GREGOR_MERGED_TESTS)
     set(${result} ${ARGN} PARENT_SCOPE)
     return()
   endif()
