@@ -5,17 +5,17 @@
 namespace gregor {
 namespace {
 
-std::string AddressOf(const BrokerImage& broker) {
-  const auto grpc = broker.listeners.find("grpc");
-  if (grpc == broker.listeners.end()) return "";
-  return ", at " + grpc->second.host + ":" + std::to_string(grpc->second.port);
-}
-
 std::string Fenced(const BrokerImage& broker) {
   return broker.fenced_by_hand ? "is fenced, by hand" : "is fenced: it is not heard of";
 }
 
 }  // namespace
+
+std::string PlaceOf(const BrokerImage& broker) {
+  const auto grpc = broker.listeners.find("grpc");
+  if (grpc == broker.listeners.end()) return "";
+  return ", at " + grpc->second.host + ":" + std::to_string(grpc->second.port);
+}
 
 std::vector<std::string> BrokerNews(const MetadataImage& before, const MetadataImage& after) {
   std::vector<std::string> news;
@@ -27,7 +27,7 @@ std::vector<std::string> BrokerNews(const MetadataImage& before, const MetadataI
         if (is == nullptr) return tell("was unregistered");
         const BrokerImage& now = **is;
         if (was == nullptr || (*was)->epoch != now.epoch) {
-          tell("registered with epoch " + std::to_string(now.epoch.value) + AddressOf(now));
+          tell("registered with epoch " + std::to_string(now.epoch.value) + PlaceOf(now));
           if (now.fenced) tell(Fenced(now));
           return;
         }

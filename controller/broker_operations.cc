@@ -3,6 +3,7 @@
 #include <set>
 #include <utility>
 
+#include "controller/broker_news.h"
 #include "controller/image/rows.h"
 #include "controller/leadership.h"
 #include "controller/operations.h"
@@ -43,12 +44,6 @@ Result<void> CheckBroker(const BrokerImage& broker, const MetadataImage& image) 
                   std::to_string(image.feature_level));
   }
   return {};
-}
-
-std::string ShowListener(const BrokerImage& broker) {
-  const auto grpc = broker.listeners.find("grpc");
-  if (grpc == broker.listeners.end()) return "";
-  return ", which listens on " + grpc->second.host + ":" + std::to_string(grpc->second.port);
 }
 
 bool HasLostDirectories(const BrokerImage& before, const BrokerImage& after) {
@@ -133,7 +128,7 @@ Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context
   const bool goes_on = before != nullptr && before->incarnation == broker.incarnation;
   if (before != nullptr && !goes_on && context.sessions.IsAlive(broker.id, context.now)) {
     return Error(Reason::kDuplicateBrokerRegistration,
-                 "another process runs as " + Name(broker.id) + ShowListener(*before) +
+                 "another process runs as " + Name(broker.id) + PlaceOf(*before) +
                      ": give this one a node_id of its own, or stop the other one");
   }
   broker.fenced_by_hand = before != nullptr && before->fenced_by_hand;

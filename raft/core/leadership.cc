@@ -68,8 +68,7 @@ void Leadership::OnAppendReply(MonotonicTime now, const VoterKey& from, const Ap
   // shorter one at most; where it has not, they agree before it (Raft §5.3).
   const TermEnd own = log_.EndOf(reply.hint_term);
   if (IsMutant(11)) peer.Matched(now, reply.hint_end, reply.hint_end, /*is_answer=*/true);
-  const auto divergence = peer.Diverged(reply.base, std::min(own.end, reply.hint_end));
-  if (divergence == Progress::Divergence::kLost)
+  if (peer.Diverged(reply.base, std::min(own.end, reply.hint_end)))
     effects_.forgetful.push_back({.voter = from, .from = peer.match(), .until = reply.base});
 }
 

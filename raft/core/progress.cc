@@ -43,9 +43,10 @@ void Progress::Matched(MonotonicTime now, Offset received, Offset durable, bool 
   }
 }
 
-Progress::Divergence Progress::Diverged(Offset base, Offset next) {
-  if (state_ == State::kSnapshot) return Divergence::kNone;
-  if (state_ == State::kProbe ? base != next_ : base <= match_) return Divergence::kNone;
+bool Progress::Diverged(Offset base, Offset next) {
+  if (state_ == State::kSnapshot) return false;
+  // The answer to an older question.
+  if (state_ == State::kProbe ? base != next_ : base <= match_) return false;
   // A question is asked at match() only where a connection was new: what it does not have there it
   // has no more. It is not waited for to have it, but gets it again; what was committed by its
   // help stays committed.
@@ -56,7 +57,7 @@ Progress::Divergence Progress::Diverged(Offset base, Offset next) {
   received_ = match_;
   next_ = std::max(match_, std::min(next, base));
   ForgetInFlight();
-  return is_lost ? Divergence::kLost : Divergence::kNew;
+  return is_lost;
 }
 
 void Progress::Restart() {

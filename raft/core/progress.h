@@ -65,13 +65,9 @@ class Progress {
   // Its log is the leader's up to `received`, and durable up to `durable`. `is_answer`: it said so
   // of what it was sent or asked, not only by the way.
   void Matched(MonotonicTime now, Offset received, Offset durable, bool is_answer);
-  // Its log is another one before the question at `base`; look at `next`.
-  enum class Divergence : uint8_t {
-    kNone,  // the answer is to an older question
-    kNew,
-    kLost,  // it had acknowledged more: its disk has lost that
-  };
-  Divergence Diverged(Offset base, Offset next);
+  // Its log is another one before the question at `base`; look at `next`. Whether it had
+  // acknowledged what it does not have: its disk has lost that.
+  bool Diverged(Offset base, Offset next);
   // The connection was lost, or nothing has moved for too long: ask where it is.
   void Restart();
   void BeginSnapshot(MonotonicTime now);

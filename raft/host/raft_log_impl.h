@@ -107,8 +107,9 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   void SaveBase(const LogBase& base, UniqueFunction<void(Result<void>)> saved);
   void FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& voters,
                      UniqueFunction<void(Result<bool>)> done);
-  // Reads the voters records of the log from `from` on, then begins.
+  // Goes on with ScanVoters() once the journal has the log's mark.
   void AwaitMark();
+  // Reads the voters records of the log from `from` on, then begins.
   void ScanVoters(Offset from);
   void Begin();
   raft::RestoredLog Restored() const;

@@ -58,7 +58,10 @@ def recover(node, *flags, **options):
 def await_snapshots(quorum):
     """Until each node has two snapshots, and a log that does not begin at the beginning."""
     number = 0
-    while not all(len(damages.files(node.data, "snapshot")) >= 2 and (metadata(node) / "log-base").exists() for node in quorum.nodes):
+    def has_two(node):  # of a node that runs: what is listed may be gone when it is read
+        return len(list(node.data.glob(damages.KINDS["snapshot"]))) >= 2 and (metadata(node) / "log-base").exists()
+
+    while not all(has_two(node) for node in quorum.nodes):
         assert number < 100, "no snapshots are written"
         quorum.nodes[0].create("large", partitions=300, timeout=20)
         quorum.nodes[0].topics.DeleteTopic(topic_pb2.DeleteTopicRequest(topic="large"), timeout=20)
@@ -71,6 +74,7 @@ class Patient:
     def __init__(self, node):
         self.node = node
         self.damage = None
+        self.became = None
 
     def stop(self, cleanly):
         if cleanly:
@@ -83,10 +87,11 @@ class Patient:
         self.node.launch()
 
     def come_back(self):
-        """(what became of it, the seconds that took). One that refuses says what to do, and gets the file back."""
+        """The seconds that it took; `became`: what was made of the damage. One that refuses says what to do, and gets the file back."""
         try:
             seconds = self.node.await_ready(READY_SECONDS)
-            return damages.outcome(said(self.node)), seconds
+            self.became = damages.outcome(said(self.node))
+            return seconds
         except Exited as refused:
             seconds = time.monotonic() - self.node.began
             last = refused.stderr.strip().splitlines()[-1]
@@ -94,12 +99,17 @@ class Patient:
         # That file alone: what else it has is newer where it refused after it had taken part for a while.
         self.damage.undo()
         self.node.start()
-        return "refused", seconds
+        self.became = "refused"
+        return seconds
 
     def mend(self):
-        """What the node took no notice of would add to the next damage."""
-        if self.damage is not None and self.damage.is_there_still():
+        """What the node took no notice of would add to the next damage. What it has healed is its own by now, under whatever name."""
+        if self.damage is None or self.became != damages.NOTHING:
+            return
+        assert self.node.stop()[0] == 0
+        if self.damage.is_there_still() and self.damage.path.parent.exists():
             self.damage.undo()
+        self.node.start()
 
 
 def said(node):
@@ -122,8 +132,6 @@ def one_turn(quorum, turn, kind, chance):
     await_snapshots(quorum)
     first, second, third = chance.sample(quorum.nodes, 3)
     patients = [Patient(first)] + ([Patient(second)] if turn % 2 == 1 else [])
-    # What is synced in the very moment of a crash is not in the journal of marks yet (ADR 0010).
-    time.sleep(0.2)
     topics = third.list_topics()
     for patient in patients:
         patient.stop(cleanly=kind == "mark of a clean stop" or chance.random() < 0.5)
@@ -131,7 +139,8 @@ def one_turn(quorum, turn, kind, chance):
         third.create(f"meanwhile{turn}", partitions=5, timeout=20)
     for patient in patients:
         patient.harm(kind, chance)
-    became = [(patient.damage, *patient.come_back()) for patient in patients]
+    seconds = [patient.come_back() for patient in patients]
+    became = [(patient.damage, patient.became, took) for patient, took in zip(patients, seconds)]
     first.create(f"after{turn}", timeout=20)
     expect_same(quorum, f"seed {SEED}, turn {turn}: {became}")
     assert topics.items() <= first.list_topics().items()

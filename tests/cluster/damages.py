@@ -14,7 +14,7 @@ KINDS = {
     "directory id of the log": "metadata/log/meta.properties",
     "vote": "metadata/vote",
     "log base": "metadata/log-base",
-    "snapshot": "metadata/snapshots/*",
+    "snapshot": "metadata/snapshots/*.snapshot",
     "RocksDB: table": "metadata/image/*.sst",
     "RocksDB: manifest": "metadata/image/MANIFEST-*",
     "RocksDB: current": "metadata/image/CURRENT",
@@ -104,5 +104,8 @@ OUTCOMES = (
 )
 
 
+NOTHING = "nothing to be done"
+
+
 def outcome(said):
-    return next((name for name, pattern in OUTCOMES if pattern.search(said)), "nothing to be done")
+    return next((name for name, pattern in OUTCOMES if pattern.search(said)), NOTHING)

@@ -93,8 +93,7 @@ class ClusterScenario {
   void InjectAt(Node& node, ClusterSwarm::Fault fault);
   void Wipe(Node& node);
   void Clone(Node& node);
-  void Isolate(Node& node);
-  void CutSome();
+  std::vector<NodeId> NodeIds() const;
   void Heal();
 
   // The steps of the end, when all is well again.

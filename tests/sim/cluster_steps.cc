@@ -254,9 +254,10 @@ void ClusterScenario::Inject(ClusterSwarm::Fault fault) {
       if (leader != nullptr) Stop(*leader, StopKind::kKill);
       return;
     case ClusterSwarm::kIsolate:
-      return Isolate(leader != nullptr && random_.Chance(0.5) ? *leader : node);
+      return network_.Isolate((leader != nullptr && random_.Chance(0.5) ? *leader : node).id(),
+                              NodeIds(), random_);
     case ClusterSwarm::kCutSome:
-      return CutSome();
+      return network_.CutSome(NodeIds(), random_);
     case ClusterSwarm::kHeal:
       return Heal();
     case ClusterSwarm::kWipe:
@@ -325,25 +326,10 @@ void ClusterScenario::Clone(Node& node) {
   });
 }
 
-void ClusterScenario::Isolate(Node& node) {
-  const bool noticed = random_.Chance(0.5);
-  const bool to = random_.Chance(0.8);
-  const bool from = !to || random_.Chance(0.7);
-  for (auto& other : nodes_) {
-    if (other.get() == &node) continue;
-    if (to) network_.Cut(other->id(), node.id(), noticed);
-    if (from) network_.Cut(node.id(), other->id(), noticed);
-  }
-}
-
-void ClusterScenario::CutSome() {
-  const double share = random_.Fraction();
-  for (auto& from : nodes_) {
-    for (auto& to : nodes_) {
-      if (from != to && random_.Chance(share))
-        network_.Cut(from->id(), to->id(), random_.Chance(0.5));
-    }
-  }
+std::vector<NodeId> ClusterScenario::NodeIds() const {
+  std::vector<NodeId> ids;
+  for (const auto& node : nodes_) ids.push_back(node->id());
+  return ids;
 }
 
 void ClusterScenario::Heal() {

@@ -206,9 +206,10 @@ void QuorumScenario::Inject(QuorumSwarm::Fault fault) {
       if (leader != nullptr) Crash(*leader, StopKind::kKill);
       return;
     case QuorumSwarm::kIsolate:
-      return Isolate(leader != nullptr && random_.Chance(0.5) ? *leader : node);
+      return network_.Isolate((leader != nullptr && random_.Chance(0.5) ? *leader : node).id(),
+                              NodeIds(), random_);
     case QuorumSwarm::kCutSome:
-      return CutSome();
+      return network_.CutSome(NodeIds(), random_);
     case QuorumSwarm::kHeal:
       return Heal();
     case QuorumSwarm::kPause:
@@ -240,26 +241,10 @@ void QuorumScenario::Inject(QuorumSwarm::Fault fault) {
   }
 }
 
-void QuorumScenario::Isolate(QuorumNode& node) {
-  const bool noticed = random_.Chance(0.5);
-  const bool to = random_.Chance(0.8);
-  const bool from = !to || random_.Chance(0.7);
-  for (auto& other : nodes_) {
-    if (other.get() == &node) continue;
-    if (to) network_.Cut(other->id(), node.id(), noticed);
-    if (from) network_.Cut(node.id(), other->id(), noticed);
-  }
-}
-
-// Bridges, rings and halves, one-way or not: whatever comes.
-void QuorumScenario::CutSome() {
-  const double share = random_.Fraction();
-  for (auto& from : nodes_) {
-    for (auto& to : nodes_) {
-      if (from != to && random_.Chance(share))
-        network_.Cut(from->id(), to->id(), random_.Chance(0.5));
-    }
-  }
+std::vector<NodeId> QuorumScenario::NodeIds() const {
+  std::vector<NodeId> ids;
+  for (const auto& node : nodes_) ids.push_back(node->id());
+  return ids;
 }
 
 void QuorumScenario::Heal() {

@@ -77,8 +77,7 @@ class QuorumScenario final : private QuorumView {
   void ScheduleSnapshot();
   void ScheduleFault();
   void Inject(QuorumSwarm::Fault fault);
-  void Isolate(QuorumNode& node);
-  void CutSome();
+  std::vector<NodeId> NodeIds() const;
   void Heal();
   std::string Describe() const;
   bool RunUntil(const std::function<bool()>& done, Duration limit);

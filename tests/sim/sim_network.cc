@@ -159,6 +159,26 @@ void SimNetwork::Cut(NodeId from, NodeId to, bool noticed) {
   Tell(to, from, false);
 }
 
+void SimNetwork::Isolate(NodeId node, const std::vector<NodeId>& nodes, Random& random) {
+  const bool noticed = random.Chance(0.5);
+  const bool to = random.Chance(0.8);
+  const bool from = !to || random.Chance(0.7);
+  for (const NodeId other : nodes) {
+    if (other == node) continue;
+    if (to) Cut(other, node, noticed);
+    if (from) Cut(node, other, noticed);
+  }
+}
+
+void SimNetwork::CutSome(const std::vector<NodeId>& nodes, Random& random) {
+  const double share = random.Fraction();
+  for (const NodeId from : nodes) {
+    for (const NodeId to : nodes) {
+      if (from != to && random.Chance(share)) Cut(from, to, random.Chance(0.5));
+    }
+  }
+}
+
 void SimNetwork::HealAll() {
   for (const auto& [from, to] : std::exchange(cuts_, {})) {
     Tell(from, to, true);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "base/random.h"
 #include "raft/host/transport.h"
@@ -50,6 +51,10 @@ class SimNetwork {
   bool IsCut(NodeId from, NodeId to) const { return cuts_.count({from, to}) != 0; }
   // `noticed`: the nodes learn that the connection is gone.
   void Cut(NodeId from, NodeId to, bool noticed);
+  // Cuts a node off from all others, both ways or one, as `random` has it.
+  void Isolate(NodeId node, const std::vector<NodeId>& nodes, Random& random);
+  // Cuts some wires between them: bridges, rings and halves, one-way or not, whatever comes.
+  void CutSome(const std::vector<NodeId>& nodes, Random& random);
   void HealAll();
 
  private:
