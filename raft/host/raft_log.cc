@@ -274,6 +274,8 @@ Result<void> RaftLog::CheckReachable(const std::vector<raft::VotersAt>& voters) 
 }
 
 Term RaftLog::TermAt(Offset offset) const {
+  // The files may have yet what is about to be cut.
+  if (core_ != nullptr) return core_->log().TermBefore(offset + 1).value_or(Term{-1});
   const auto epoch = store_->log().epochs().EpochAt(offset);
   return Term{epoch.has_value() ? epoch->value : -1};
 }
