@@ -244,8 +244,13 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
       kProducerIdBlock * static_cast<int64_t>(options_.random.Below(kProducerIdBlocksSkippedMax));
   if (opened_) {
     const auto first = AppendFirstRecords();
-    if (!first.ok()) EndOpening(first);
+    if (!first.ok()) EndLeading(first.error());
   }
+}
+
+// One that no longer leads before its cluster had its first records follows who does.
+void ControllerImpl::EndLeading(const Error& error) {
+  if (error.reason != Reason::kNotController) EndOpening(error);
 }
 
 void ControllerImpl::LogLeader(const QuorumLeader& leader) const {
@@ -282,7 +287,8 @@ Result<void> ControllerImpl::AppendFirstRecords() {
   }
   ASSIGN_OR_RETURN(MetadataDelta delta, Append(records));
   AnswerWhenCommitted(delta.after->version, delta, [this](const Error* failed) {
-    EndOpening(failed == nullptr ? Result<void>() : Result<void>(*failed));
+    if (failed != nullptr) return EndLeading(*failed);
+    EndOpening({});
   });
   return {};
 }

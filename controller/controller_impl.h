@@ -58,6 +58,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   Result<bool> FitsLog(const ImagePosition& position) const;
   Result<void> FollowLog(ImagePtr loaded);
   Result<void> AppendFirstRecords();
+  void EndLeading(const Error& error);
   void EndFollowing();
   void RemoveBootstrap();
   void EndOpening(const Result<void>& result);
