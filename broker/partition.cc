@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/leader_hint.h"
 #include "broker/request_id.h"
 #include "storage/epoch_cache.h"
 #include "storage/producer_state.h"
@@ -100,22 +101,27 @@ Result<void> Partition::CheckServing(std::optional<LeaderEpoch> current_leader_e
   }
   if (offline_.has_value()) return *offline_;
   if (metadata_.leader != context_.node_id) {
-    return Error(Reason::kNotLeader, "this broker does not lead partition " +
-                                         std::to_string(id_.partition.value) + " of topic " +
-                                         metadata_.topic)
-        .With("leader_id", std::to_string(metadata_.leader.value))
-        .With("leader_epoch", std::to_string(metadata_.leader_epoch.value));
+    const std::string who = metadata_.leader.value < 0
+                                ? "nobody does"
+                                : "broker " + std::to_string(metadata_.leader.value) + " does";
+    return Hinted(Error(Reason::kNotLeader, "this broker does not lead partition " +
+                                                std::to_string(id_.partition.value) + " of topic " +
+                                                metadata_.topic + ": " + who));
   }
   if (!current_leader_epoch.has_value() || *current_leader_epoch == metadata_.leader_epoch)
     return {};
   const bool old = *current_leader_epoch < metadata_.leader_epoch;
-  return Error(old ? Reason::kFencedLeaderEpoch : Reason::kUnknownLeaderEpoch,
-               "the request names leader epoch " + std::to_string(current_leader_epoch->value) +
-                   ", partition " + std::to_string(id_.partition.value) + " of topic " +
-                   metadata_.topic + " is at " + std::to_string(metadata_.leader_epoch.value) +
-                   (old ? ": refresh the metadata" : ": this broker has yet to hear of it, retry"))
-      .With("leader_id", std::to_string(metadata_.leader.value))
-      .With("leader_epoch", std::to_string(metadata_.leader_epoch.value));
+  return Hinted(
+      Error(old ? Reason::kFencedLeaderEpoch : Reason::kUnknownLeaderEpoch,
+            "the request names leader epoch " + std::to_string(current_leader_epoch->value) +
+                ", partition " + std::to_string(id_.partition.value) + " of topic " +
+                metadata_.topic + " is at " + std::to_string(metadata_.leader_epoch.value) +
+                (old ? ": refresh the metadata" : ": this broker has yet to hear of it, retry")));
+}
+
+Error Partition::Hinted(Error error) const {
+  return WithLeader(std::move(error), metadata_.leader, metadata_.leader_epoch,
+                    metadata_.leading_broker.get());
 }
 
 Result<void> Partition::CheckAcks(const AckRule& ack) const {

@@ -50,6 +50,7 @@ class Partition {
     std::string topic;
     std::shared_ptr<const TopicSettings> settings;
     NodeId leader{-1};
+    std::shared_ptr<const BrokerImage> leading_broker;  // nullptr: nobody leads
     LeaderEpoch leader_epoch{-1};
     int32_t replica_count = 1;
     int32_t isr_count = 1;
@@ -136,6 +137,8 @@ class Partition {
   static Error Ended(const Life& life);
   // Fails with what every call fails with: offline, gone, not the leader, epoch too old or unknown.
   Result<void> CheckServing(std::optional<LeaderEpoch> current_leader_epoch) const;
+  // `error` with the leader's name and address.
+  Error Hinted(Error error) const;
   Result<void> CheckAcks(const AckRule& ack) const;
   // Whether the batch is a retry: then what to answer.
   Result<std::optional<Produced>> FindDuplicate(const Append& append, const BatchHeader& header);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "broker/leader_hint.h"
 #include "broker/log_dirs.h"
 
 namespace gregor {
@@ -17,9 +18,15 @@ Partition::Metadata Shard::MetadataOf(const TopicImage& topic, const PartitionIm
   return {.topic = topic.name,
           .settings = settings,
           .leader = partition.leader,
+          .leading_broker = BrokerOf(partition.leader),
           .leader_epoch = partition.leader_epoch,
           .replica_count = static_cast<int32_t>(partition.replicas.size()),
           .isr_count = static_cast<int32_t>(partition.isr.size())};
+}
+
+std::shared_ptr<const BrokerImage> Shard::BrokerOf(NodeId node) const {
+  const auto* const broker = image_->brokers.Find(node);
+  return broker == nullptr ? nullptr : *broker;
 }
 
 void Shard::OnMetadata(const MetadataDelta& delta) {
@@ -40,6 +47,17 @@ void Shard::OnMetadata(const MetadataDelta& delta) {
           if (found != partitions_.end())
             found->second->SetMetadata(MetadataOf(*topic, *partition));
         });
+  }
+  if (delta.brokers_changed) RefreshLeaders();
+}
+
+// Leaders may be reached elsewhere.
+void Shard::RefreshLeaders() {
+  for (const auto& [id, partition] : partitions_) {
+    if (partition->metadata().leading_broker == BrokerOf(partition->metadata().leader)) continue;
+    const TopicPtr topic = image_->Topic(id.topic_id);
+    const PartitionImage* const image = topic == nullptr ? nullptr : topic->Partition(id.partition);
+    if (image != nullptr) partition->SetMetadata(MetadataOf(*topic, *image));
   }
 }
 
@@ -97,22 +115,14 @@ void Shard::EndRemoval() {
   for (Task& task : std::exchange(when_removed_, {})) task();
 }
 
-// Names the leader, and where clients reach it.
 Error Shard::NotHere(const TopicImage& topic, PartitionIndex index,
                      const PartitionImage& partition) const {
   Error error(Reason::kNotLeader, "this broker has no replica of partition " +
                                       std::to_string(index.value) + " of topic " + topic.name +
                                       ": broker " + std::to_string(partition.leader.value) +
                                       " leads it");
-  error.With("leader_id", std::to_string(partition.leader.value));
-  error.With("leader_epoch", std::to_string(partition.leader_epoch.value));
-  const BrokerImage* const leader = image_->Broker(partition.leader);
-  const auto listener =
-      leader == nullptr ? decltype(leader->listeners.begin()){} : leader->listeners.find("grpc");
-  if (leader == nullptr || listener == leader->listeners.end()) return error;
-  error.With("leader_host", listener->second.host);
-  error.With("leader_port", std::to_string(listener->second.port));
-  return error;
+  return WithLeader(std::move(error), partition.leader, partition.leader_epoch,
+                    image_->Broker(partition.leader));
 }
 
 Result<Partition*> Shard::Get(const TopicIdPartition& id) {

@@ -80,6 +80,9 @@ class Shard {
 
  private:
   Partition::Metadata MetadataOf(const TopicImage& topic, const PartitionImage& partition);
+  // nullptr: it is not registered.
+  std::shared_ptr<const BrokerImage> BrokerOf(NodeId node) const;
+  void RefreshLeaders();
   Error NotHere(const TopicImage& topic, PartitionIndex index,
                 const PartitionImage& partition) const;
   void OpenOrSetOffline(Partition& partition, const PartitionImage& image);

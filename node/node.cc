@@ -65,7 +65,8 @@ class RunningNode final : public Node {
   RunningNode(Settings settings, std::function<bool()> is_stopping)
       : settings_(std::move(settings)),
         is_stopping_(std::move(is_stopping)),
-        random_(Random::FromSystem()) {}
+        random_(Random::FromSystem()),
+        incarnation_(random_.NewUuid<DirectoryId>()) {}
 
   // The doors first, then what they call; the disks before the loops that their answers go to.
   ~RunningNode() override {
@@ -158,8 +159,8 @@ class RunningNode final : public Node {
     options.random = random_.Fork();
     options.metrics = metrics_.get();
     if (settings_.IsCluster()) {
-      ASSIGN_OR_RETURN(links_,
-                       QuorumLinks::Start(*controller_loop_, settings_, identity_, *metrics_));
+      ASSIGN_OR_RETURN(links_, QuorumLinks::Start(*controller_loop_, settings_, identity_,
+                                                  incarnation_, *metrics_));
       internal_guard_ =
           ConnectionGuard::Start(*controller_loop_, {.port = links_->listens().port}, *metrics_);
       options.raft = QuorumOptions(settings_);
@@ -273,7 +274,7 @@ class RunningNode final : public Node {
   Result<void> Register() {
     BrokerImage image;
     image.id = settings_.node_id;
-    image.incarnation = random_.NewUuid<DirectoryId>().bytes;
+    image.incarnation = incarnation_.bytes;
     image.rack = settings_.rack;
     image.version = std::string(GetBuildInfo().version);
     image.listeners["grpc"] = Advertised(settings_.advertise_grpc, grpc());
@@ -379,6 +380,7 @@ class RunningNode final : public Node {
   const Settings settings_;
   const std::function<bool()> is_stopping_;
   Random random_;
+  const DirectoryId incarnation_;  // of this process
   NodeIdentity identity_;
   NodeStatus status_;
   std::unique_ptr<Metrics> metrics_;

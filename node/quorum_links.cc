@@ -13,9 +13,14 @@
 #include "rpc/internal_server.h"
 #include "rpc/quorum_service.h"
 #include "rpc/raft_transport.h"
+#include "rpc/twin.h"
 
 namespace gregor {
 namespace {
+
+// To hear from another process that runs under this node's id. Where the address is this process's
+// own, or nobody's, the answer comes at once.
+constexpr Duration kTwinWait = std::chrono::seconds(1);
 
 // Where others reach this node: as it says, or as the settings of all nodes say of it.
 HostPort AdvertisedInternal(const Settings& settings, const HostPort& listens) {
@@ -31,7 +36,7 @@ class RunningLinks final : public QuorumLinks {
   ~RunningLinks() override { Shutdown(); }
 
   Result<void> Listen(EventLoop& loop, const Settings& settings, const NodeIdentity& identity,
-                      Metrics& metrics) {
+                      const DirectoryId& incarnation, Metrics& metrics) {
     loop_ = &loop;
     ASSIGN_OR_RETURN(security_, LinkSecurity::Start(settings, identity, metrics));
     const auto credentials = security_->credentials();
@@ -39,6 +44,7 @@ class RunningLinks final : public QuorumLinks {
     transport.loop = &loop;
     transport.cluster = identity.cluster_id;
     transport.self = {identity.node_id, identity.directory_id};
+    transport.incarnation = incarnation;
     std::map<NodeId, std::string> addresses;
     for (const ControllerAddress& controller : settings.controllers)
       addresses[controller.node] = controller.address.ToString();
@@ -61,7 +67,7 @@ class RunningLinks final : public QuorumLinks {
     const HostPort shown = AdvertisedInternal(settings, listens_);
     transport_->SetIntroduction({.endpoints = {{"internal", shown.host, shown.port}},
                                  .may_vote = settings.roles.controller});
-    return {};
+    return CheckAlone(settings, incarnation, *credentials);
   }
 
   HostPort listens() const override { return listens_; }
@@ -87,6 +93,19 @@ class RunningLinks final : public QuorumLinks {
   }
 
  private:
+  // Two processes under one id: the second one would follow the metadata for ever, without a vote.
+  Result<void> CheckAlone(const Settings& settings, const DirectoryId& incarnation,
+                          NodeCredentials& credentials) const {
+    const RaftSelf self{
+        identity_.cluster_id, {identity_.node_id, identity_.directory_id}, {}, incarnation};
+    for (const ControllerAddress& controller : settings.controllers) {
+      if (controller.node != settings.node_id || controller.address == listens_) continue;
+      auto twin = FindTwin(controller.address.ToString(), credentials, self, kTwinWait);
+      if (twin.has_value()) return *std::move(twin);
+    }
+    return {};
+  }
+
   EventLoop* loop_ = nullptr;
   std::unique_ptr<LinkSecurity> security_;  // outlives all connections
   NodeIdentity identity_;
@@ -103,9 +122,10 @@ class RunningLinks final : public QuorumLinks {
 
 Result<std::unique_ptr<QuorumLinks>> QuorumLinks::Start(EventLoop& loop, const Settings& settings,
                                                         const NodeIdentity& identity,
+                                                        const DirectoryId& incarnation,
                                                         Metrics& metrics) {
   auto links = std::make_unique<RunningLinks>();
-  RETURN_IF_ERROR(links->Listen(loop, settings, identity, metrics));
+  RETURN_IF_ERROR(links->Listen(loop, settings, identity, incarnation, metrics));
   return std::unique_ptr<QuorumLinks>(std::move(links));
 }
 

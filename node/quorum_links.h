@@ -21,10 +21,13 @@ namespace gregor {
 class QuorumLinks {
  public:
   // Listens and serves. Fails with kInvalidConfig where the address cannot be listened on, or a
-  // file of internal_tls is no good. REQUIRES: settings.IsCluster(); `loop` (the controller's) and
-  // `metrics` outlive it.
+  // file of internal_tls is no good; kDuplicateVoter where another process answers at the address
+  // that `controllers` has for this node. `incarnation`: of this process. REQUIRES:
+  // settings.IsCluster(); `loop` (the controller's) and `metrics` outlive it.
   static Result<std::unique_ptr<QuorumLinks>> Start(EventLoop& loop, const Settings& settings,
-                                                    const NodeIdentity& identity, Metrics& metrics);
+                                                    const NodeIdentity& identity,
+                                                    const DirectoryId& incarnation,
+                                                    Metrics& metrics);
   virtual ~QuorumLinks() = default;
 
   virtual HostPort listens() const = 0;

@@ -23,8 +23,9 @@ grpc::ChannelArguments ChannelOptions() {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  // Who asks knows what may be repeated.
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // There is no retry policy: who asks knows what may be repeated. gRPC itself begins a call anew
+  // where it knows that no server has seen it, as when the connection was about to be closed.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // A node that is gone without a word is noticed before somebody asks it.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
@@ -38,8 +39,18 @@ Error NotSent(const std::string& why) {
   return Error(Reason::kNotController, why).With("outcome", "NOT_APPLIED");
 }
 
+// There was no connection any more when the call was to be sent, and a new one did not come about.
+bool WasNotSent(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE &&
+         status.error_message().find("failed to connect to all addresses") != std::string::npos;
+}
+
 Error Failed(NodeId node, const grpc::Status& status) {
   const std::string name = "node " + std::to_string(node.value);
+  if (WasNotSent(status)) {
+    return NotSent(name + ", the active controller, cannot be reached (" + status.error_message() +
+                   ")");
+  }
   switch (status.error_code()) {
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return Error(Reason::kCommitTimedOut,

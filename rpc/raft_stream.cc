@@ -181,7 +181,10 @@ class Answerer final : public Stream<grpc::ServerBidiReactor<Wire, Wire>> {
     if (!ok) return EndWith(grpc::Status::OK);
     const bool was_up = peer_.has_value();
     if (const auto taken = Take(); !taken.ok()) {
-      return EndWith({grpc::StatusCode::FAILED_PRECONDITION, taken.error().message});
+      const bool is_twin = taken.error().reason == Reason::kDuplicateVoter;
+      return EndWith(
+          {is_twin ? grpc::StatusCode::ALREADY_EXISTS : grpc::StatusCode::FAILED_PRECONDITION,
+           taken.error().message});
     }
     if (!was_up) {
       if (const auto caller = CheckCaller(); !caller.ok()) {
@@ -225,6 +228,7 @@ Wire RaftHello(const RaftSelf& self, NodeId to, bool is_bulk) {
   hello.set_directory_id(IdBytes(self.key.directory));
   hello.set_to_node_id(to.value);
   hello.set_kind(is_bulk ? Wire::Hello::KIND_BULK : Wire::Hello::KIND_CONTROL);
+  hello.set_incarnation(IdBytes(self.incarnation));
   hello.set_may_vote(self.introduction.may_vote);
   for (const VoterEndpoint& endpoint : self.introduction.endpoints) {
     auto& out = *hello.add_endpoints();
@@ -257,8 +261,11 @@ Result<RaftPeer> ReadRaftHello(const Wire& message, const RaftSelf& reader) {
                                                " was called: check `controllers`");
   }
   if (peer.key.node == self) {
-    return Error(Reason::kDuplicateVoter, "another node says that it is node " +
-                                              std::to_string(self.value) + ", as this one is");
+    if (hello.incarnation() == IdBytes(reader.incarnation))
+      return Error(Reason::kInvalidArgument, "the node has called itself");
+    return Error(Reason::kDuplicateVoter,
+                 "another process runs as node " + std::to_string(self.value) +
+                     ", with the metadata directory " + reader.key.directory.ToString());
   }
   peer.introduction.may_vote = hello.may_vote();
   for (const auto& endpoint : hello.endpoints()) {

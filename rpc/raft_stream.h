@@ -16,6 +16,7 @@ struct RaftSelf {
   ClusterId cluster;
   VoterKey key;
   RaftTransport::Introduction introduction;
+  DirectoryId incarnation;  // of this process
 };
 
 // Who is at the other end of a stream, and what travels on it.
@@ -50,7 +51,8 @@ class RaftStreamEvents {
 
 // The Hello of one end.
 internal::v1::RaftMessage RaftHello(const RaftSelf& self, NodeId to, bool is_bulk);
-// What the Hello of the other end says. The message of the error is for the other end's log.
+// What the Hello of the other end says. The message of the error is for the other end's log. Fails
+// with kDuplicateVoter where that is another process under this node's id.
 Result<RaftPeer> ReadRaftHello(const internal::v1::RaftMessage& message, const RaftSelf& self);
 
 // Calls a node. The stream keeps itself until it has ended. `events` outlives it.

@@ -66,8 +66,13 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   }
   std::optional<Introduction> IntroductionOf(const VoterKey& node) const override {
     const auto peer = peers_.find(node.node);
-    if (peer == peers_.end() || peer->second.up_count == 0 || peer->second.key != node) return {};
-    return peer->second.introduction;
+    if (peer == peers_.end()) return {};
+    std::optional<Introduction> latest;
+    VisitLinks(peer->second, [&](const Link& link) {
+      if (!link.is_bulk && link.directory == node.directory) latest = link.introduction;
+      return !latest.has_value();
+    });
+    return latest;
   }
 
   void SetReceiver(Receiver* receiver) override {
@@ -84,13 +89,13 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     if (peer == peers_.end()) return;
     internal::v1::RaftMessage wire = EncodeRaft(message);
     const bool is_bulk = IsBulk(message);
-    // Its own lines first; else one that the node has called on.
-    for (const Line& line : peer->second.lines) {
-      if (line.is_bulk == is_bulk && line.is_up && line.stream->Send(wire)) return;
-    }
-    for (const Called& called : peer->second.called) {
-      if (called.is_bulk == is_bulk && called.stream->Send(wire)) return;
-    }
+    // Two processes that run under one id are told apart by their directories.
+    const DirectoryId& directory = message.to.directory;
+    VisitLinks(peer->second, [&](const Link& link) {
+      const bool fits =
+          link.is_bulk == is_bulk && (directory.IsZero() || link.directory == directory);
+      return !(fits && link.stream->Send(wire));
+    });
   }
 
   void SetVoters(const VoterSet& voters) override {
@@ -132,27 +137,35 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   }
 
  private:
-  // One of the two calls to a node.
-  struct Line {
+  // A stream, and what the node at its other end has said of itself.
+  struct Link {
     bool is_bulk = false;
+    std::shared_ptr<RaftStream> stream;
+    DirectoryId directory;
+    Introduction introduction;
+  };
+  // One of the two calls to a node. Without a stream it is not being called.
+  struct Line : Link {
     bool is_up = false;
     Duration redial = kRedialMin;
     std::unique_ptr<internal::v1::RaftService::Stub> stub;
-    std::shared_ptr<RaftStream> stream;  // nullptr: is not being called
-  };
-  // A stream that the node has called on.
-  struct Called {
-    bool is_bulk = false;
-    std::shared_ptr<RaftStream> stream;
   };
   struct Peer {
     std::array<Line, 2> lines;
-    std::vector<Called> called;
-    int up_count = 0;  // streams for control
-    // As the latest of them says.
-    VoterKey key;
-    Introduction introduction;
+    std::vector<Link> called;  // streams that the node has called on
+    int up_count = 0;          // streams for control
   };
+
+  // Its own lines first, then those that the node has called on; until `visit` returns false.
+  template <typename Visit>
+  static void VisitLinks(const Peer& peer, Visit visit) {
+    for (const Line& line : peer.lines) {
+      if (line.is_up && !visit(line)) return;
+    }
+    for (const Link& link : peer.called) {
+      if (!visit(link)) return;
+    }
+  }
 
   class Service final : public internal::v1::RaftService::CallbackService {
    public:
@@ -193,7 +206,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
 
   RaftSelf Self() {
     const MutexLock lock(mutex_);
-    return {options_.cluster, options_.self, introduction_};
+    return {options_.cluster, options_.self, introduction_, options_.incarnation};
   }
 
   void Dial(NodeId node, Line& line) {
@@ -313,11 +326,12 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
       if (line.stream != stream) continue;
       is_own = line.is_up = true;
       line.redial = kRedialMin;
+      line.directory = peer.key.directory;
+      line.introduction = peer.introduction;
     }
-    if (!is_own) state.called.push_back({peer.is_bulk, stream});
+    if (!is_own)
+      state.called.push_back({peer.is_bulk, stream, peer.key.directory, peer.introduction});
     if (peer.is_bulk) return;
-    state.key = peer.key;
-    state.introduction = peer.introduction;
     if (++state.up_count == 1)
       LOG(INFO) << "Connected with node " << peer.key.node << " of the metadata quorum";
     if (receiver_ != nullptr) receiver_->OnConnected(peer.key.node);
@@ -326,7 +340,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   void RemoveStream(const RaftStream* stream, const std::optional<RaftPeer>& peer,
                     const grpc::Status& status) {
     for (auto& [node, state] : peers_) {
-      std::erase_if(state.called, [&](const Called& each) { return each.stream.get() == stream; });
+      std::erase_if(state.called, [&](const Link& each) { return each.stream.get() == stream; });
       for (Line& line : state.lines) {
         if (line.stream.get() != stream) continue;
         Redial(node, line, status);

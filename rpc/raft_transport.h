@@ -27,6 +27,7 @@ class GrpcRaftTransport : public RaftTransport {
     EventLoop* loop = nullptr;  // the controller loop
     ClusterId cluster;
     VoterKey self;
+    DirectoryId incarnation;  // of this process
     // Where nodes are, by the settings: "host:port". What a voter set says of a node counts as long
     // as they say nothing.
     std::map<NodeId, std::string> addresses;

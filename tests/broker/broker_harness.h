@@ -33,6 +33,8 @@ class ProducerIdController final : public ControllerApi {
 // started again; each start raises the leader epochs, as the controller would.
 class BrokerHarness {
  public:
+  static constexpr NodeId kNode{1};
+
   explicit BrokerHarness(uint64_t seed = 1) : scheduler_(seed), files_(seed, &scheduler_.trace()) {
     cluster_ = random_.NewUuid<ClusterId>();
     MetadataImage image;
@@ -153,6 +155,32 @@ class BrokerHarness {
     delta.changed = {topic};
     Publish(std::move(delta), [&](MetadataImage& image) { image.topics.Set(name, topic); });
   }
+  // Another broker leads the topic's partitions, with this one as a follower.
+  void SetLeader(const std::string& name, NodeId leader) {
+    auto topic = std::make_shared<TopicImage>(*image_->Topic(name));
+    for (int i = 0; i < topic->partition_count(); ++i) {
+      auto partition = std::make_shared<PartitionImage>(*topic->Partition(PartitionIndex{i}));
+      std::vector<NodeId> replicas = {kNode};
+      if (leader != kNode) replicas.push_back(leader);
+      partition->directories = std::vector<DirectoryId>(replicas.size(), directory_id_);
+      partition->replicas = partition->isr = std::move(replicas);
+      partition->leader = leader;
+      partition->leader_epoch = LeaderEpoch{partition->leader_epoch.value + 1};
+      topic->partitions.Set(PartitionIndex{i}, std::move(partition));
+    }
+    MetadataDelta delta = Next();
+    delta.changed = {topic};
+    Publish(std::move(delta), [&](MetadataImage& image) { image.topics.Set(name, topic); });
+  }
+  // A broker registers, with what it listens on.
+  void SetBroker(NodeId node, const Endpoint& grpc) {
+    auto broker = std::make_shared<BrokerImage>();
+    broker->id = node;
+    broker->listeners["grpc"] = grpc;
+    MetadataDelta delta = Next();
+    delta.brokers_changed = true;
+    Publish(std::move(delta), [&](MetadataImage& image) { image.brokers.Set(node, broker); });
+  }
   // More partitions, `count` in all.
   void AddPartitions(const std::string& name, int count) {
     auto topic = std::make_shared<TopicImage>(*image_->Topic(name));
@@ -268,8 +296,6 @@ class BrokerHarness {
   ProducerIdController controller;
 
  private:
-  static constexpr NodeId kNode{1};
-
   struct Process {
     Process(Scheduler& scheduler, SimFileSystem& files)
         : loops{SimLoop(scheduler, "loop-0"), SimLoop(scheduler, "loop-1")},

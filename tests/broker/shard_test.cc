@@ -54,6 +54,50 @@ TEST(Shard, AStopRightAfterATopicWasDeletedWaitsForNothingElseAndLeavesNoStrays)
   EXPECT_THAT(harness.Values("kept", 2), ElementsAre("a"));
 }
 
+// What an error says of the leader: "id host:port", as far as it is told.
+std::string HintOf(const Error& error) {
+  std::string hint;
+  for (const auto& [key, value] : error.details) {
+    if (key == "leader_id") hint += value;
+    if (key == "leader_host") hint += " " + value;
+    if (key == "leader_port") hint += ":" + value;
+  }
+  return hint;
+}
+
+TEST(Shard, WhoLeadsElsewhereIsNamedWithItsAddress) {
+  BrokerHarness harness;
+  harness.Start();
+  CreateUsedTopic(harness, "t", 1);
+  const auto refusal = [&] {
+    const auto produced = harness.Produce("t", 0, {"b"});
+    EXPECT_FALSE(produced.ok());
+    EXPECT_EQ(produced.error().reason, Reason::kNotLeader);
+    return HintOf(produced.error());
+  };
+  harness.SetLeader("t", NodeId{7});
+  EXPECT_EQ(refusal(), "7") << "it is not registered";
+  harness.SetBroker(NodeId{7}, {"seven.example", 9094});
+  EXPECT_EQ(refusal(), "7 seven.example:9094");
+  // The partition is what it was, and its leader elsewhere.
+  harness.SetBroker(NodeId{7}, {"seven.example", 9194});
+  EXPECT_EQ(refusal(), "7 seven.example:9194");
+  harness.SetBroker(NodeId{8}, {"eight.example", 9094});
+  harness.SetLeader("t", NodeId{8});
+  EXPECT_EQ(refusal(), "8 eight.example:9094");
+  // Reading is refused in the same way, and one with another epoch names the leader, too.
+  EXPECT_EQ(HintOf(harness.Read(harness.FetchFrom("t", 0, 0)).error()), "8 eight.example:9094");
+  harness.SetBroker(BrokerHarness::kNode, {"here.example", 9094});
+  harness.SetLeader("t", BrokerHarness::kNode);
+  Fetch fetch = harness.FetchFrom("t", 0, 0);
+  fetch.current_leader_epoch = LeaderEpoch{0};
+  const auto fenced = harness.Read(std::move(fetch));
+  ASSERT_FALSE(fenced.ok());
+  EXPECT_EQ(fenced.error().reason, Reason::kFencedLeaderEpoch);
+  EXPECT_EQ(HintOf(fenced.error()),
+            std::to_string(BrokerHarness::kNode.value) + " here.example:9094");
+}
+
 TEST(Shard, AStopWhileRemovalsRunEnds) {
   for (const int wait_ms : {1, 5, 20, 100}) {
     BrokerHarness harness(static_cast<uint64_t>(wait_ms));

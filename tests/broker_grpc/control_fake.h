@@ -133,11 +133,12 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   std::vector<AlterConfig> alters;
   bool alter_validate_only = false;
   std::vector<ElectLeaders> elections;
-  std::vector<ElectedLeader> elected;  // results of ElectLeaders
+  std::vector<ElectedLeader> elected;  // results of ElectLeaders and DrainBroker
   std::vector<ReassignPartitions> reassignments;
   std::vector<DeleteRecords> record_deletes;
   std::vector<SetBrokerFence> fences;
   std::vector<UnregisterBroker> unregisters;
+  std::vector<DrainBroker> drains;
   std::optional<Error> error;         // of every operation
   std::vector<Result<void>> altered;  // results of Alter(), from the front
   std::vector<LogDirUsage> log_dirs;
@@ -266,6 +267,10 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   }
   void Answer(const ElectLeaders& operation, OperationDone done) {
     elections.push_back(operation);
+    AnswerWith(std::move(done), [this] { return elected; });
+  }
+  void Answer(const DrainBroker& operation, OperationDone done) {
+    drains.push_back(operation);
     AnswerWith(std::move(done), [this] { return elected; });
   }
   // With the results of Alter().

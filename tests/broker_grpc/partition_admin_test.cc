@@ -77,6 +77,42 @@ TEST_F(PartitionAdminTest, ElectionsArePreferredUnlessSaidOtherwise) {
   EXPECT_EQ(ReasonOf(Elect()), Reason::kInvalidArgument);
 }
 
+TEST_F(PartitionAdminTest, ADrainTellsWhatStaysAndWhatMoved) {
+  v1::DrainBrokerRequest request;
+  v1::DrainBrokerResponse response;
+  request.set_broker_id(3);
+  broker_.elected = {{{"orders", PartitionIndex{0}}, Result<void>(), NodeId{1}},
+                     {{"orders", PartitionIndex{1}},
+                      Error(Reason::kEligibleLeadersNotAvailable, "why"),
+                      NodeId{3}},
+                     {{"orders", PartitionIndex{2}}, Result<void>(), NodeId{2}}};
+  ASSERT_TRUE(stub_->DrainBroker(NewContext().get(), request, &response).ok());
+  EXPECT_EQ(broker_.drains.back().broker, NodeId{3});
+  EXPECT_FALSE(broker_.drains.back().undo);
+  EXPECT_EQ(response.moved(), 2);
+  EXPECT_EQ(response.kept(), 1);
+  ASSERT_EQ(response.partitions_size(), 3);
+  EXPECT_EQ(response.partitions(0).partition().partition(), 1);
+  EXPECT_EQ(response.partitions(0).leader_id(), 3);
+  EXPECT_EQ(ErrorOfStatus(response.partitions(0).status()).reason,
+            Reason::kEligibleLeadersNotAvailable);
+  EXPECT_EQ(response.partitions(1).leader_id(), 1);
+  EXPECT_EQ(response.partitions(1).status().code(), 0);
+  EXPECT_EQ(response.partitions(2).leader_id(), 2);
+  // A broker may have led very many.
+  broker_.elected.assign(6000, {{"orders", PartitionIndex{0}}, Result<void>(), NodeId{1}});
+  ASSERT_TRUE(stub_->DrainBroker(NewContext().get(), request, &response).ok());
+  EXPECT_EQ(response.moved(), 6000);
+  EXPECT_EQ(response.partitions_size(), 5000);
+  request.set_cancel(true);
+  broker_.elected = {};
+  ASSERT_TRUE(stub_->DrainBroker(NewContext().get(), request, &response).ok());
+  EXPECT_TRUE(broker_.drains.back().undo);
+  broker_.error = Error(Reason::kBrokerIdNotRegistered, "broker 3 is not registered");
+  EXPECT_EQ(ReasonOf(stub_->DrainBroker(NewContext().get(), request, &response)),
+            Reason::kBrokerIdNotRegistered);
+}
+
 TEST_F(PartitionAdminTest, ReassignmentsAreAcceptedOneByOne) {
   for (int32_t i = 0; i < 2; ++i) {
     auto& item = *reassign_.add_reassignments();

@@ -18,6 +18,8 @@ TEST(Brokers, AFenceByHandIsToldFromOneByTheController) {
   v1::Broker broker;
   BrokerState state;
   EXPECT_EQ(StateOf(broker, state), "active");
+  state.set_drained(true);
+  EXPECT_EQ(StateOf(broker, state), "drained");
   state.set_stopping(true);
   EXPECT_EQ(StateOf(broker, state), "stopping");
   broker.set_fenced(true);

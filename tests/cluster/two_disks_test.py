@@ -4,8 +4,10 @@ import os
 import pathlib
 import shutil
 
+import grpc
 import pytest
-from node import BINARY, EARLIEST, Exited, Node, errors, fails
+from node import BINARY, EARLIEST, Exited, Node, errors, eventually, fails
+from quorum import Loopback, Quorum, format_all
 from gregor.v1 import cluster_pb2, fetch_pb2, topic_pb2
 
 FAILING_DISK = pathlib.Path(BINARY).parent / "tests" / "libfailing_disk.so"
@@ -227,6 +229,57 @@ def test_a_log_directory_that_another_node_uses_is_refused(disks, tmp_path):
         assert f"locked by process {other.node.process.pid}" in refusal.value.stderr.strip().splitlines()[-1]
     finally:
         other.node.end()
+
+
+def test_of_a_failed_directory_others_lead_what_they_can_and_the_rest_can_be_read(tmp_path):
+    if not FAILING_DISK.exists():
+        pytest.skip("no library that lets a disk fail, in this build")
+    quorum = Quorum(tmp_path, [Loopback() for _ in range(3)])
+    first, second, _ = quorum.nodes
+    switch = tmp_path / "failing"
+    first.environment = {"LD_PRELOAD": str(FAILING_DISK), "FAILING_DISK": str(switch)}
+    directories = {name: tmp_path / name for name in "ab"}
+    first.configure(quorum.controllers, log_dirs=[str(path) for path in directories.values()])
+    for path in directories.values():
+        shutil.rmtree(path, ignore_errors=True)
+    first.wipe()
+    format_all([first], quorum.cluster_id)
+
+    def leaders(name):
+        answer = second.cluster.GetMetadata(cluster_pb2.GetMetadataRequest(topics=[name]), timeout=10)
+        return [partition.leader_id if partition.HasField("leader_id") else None for partition in answer.topics[0].partitions]
+
+    def create(name, replicas):
+        assignment = [topic_pb2.CreateTopicRequest.ReplicaAssignment(partition=number, broker_ids=replicas) for number in range(4)]
+        first.topics.CreateTopic(topic_pb2.CreateTopicRequest(topic=name, assignment=assignment), timeout=20)
+
+    try:
+        quorum.start()
+        create("alone", [1])
+        create("shared", [1, 2])
+        assert leaders("alone") == leaders("shared") == [1] * 4
+        for partition in range(4):
+            first.produce("alone", [b"%d" % partition], partition=partition)
+        switch.write_text(f"{directories['b']} {errno.EIO} sync\n")
+        lost = [partition for partition in range(4) if not can_write(first, "alone", partition)]
+        assert len(lost) == 2
+        # Half of the other topic's partitions are in the same directory.
+        eventually(lambda: sorted(leaders("shared")) == [1, 1, 2, 2], seconds=30)
+        assert leaders("alone") == [1] * 4
+        for partition in range(4):
+            assert first.read("alone", partition)[0] == (0, b"%d" % partition)
+        assert first.metric("gregor_partitions_without_leader") == 0
+    finally:
+        quorum.end()
+
+
+def can_write(node, topic, partition):
+    try:
+        node.produce(topic, [b"more"], partition=partition)
+    except grpc.RpcError as error:
+        assert errors.reason(error) == "STORAGE_ERROR"
+        return False
+    return True
 
 
 @pytest.mark.parametrize("kind", ["stale", "misdirected"])

@@ -31,6 +31,8 @@ bool LeadershipChaos::Step() {
       {1, "delete topic", &LeadershipChaos::DeleteTopic},
       {20, "change broker", &LeadershipChaos::ChangeBroker},
       {8, "restart broker", &LeadershipChaos::RestartBroker},
+      {3, "lose directory", &LeadershipChaos::LoseDirectory},
+      {4, "drain", &LeadershipChaos::Drain},
       {30, "produce", &LeadershipChaos::Produce},
       {25, "catch up", &LeadershipChaos::Catch},
       {25, "alter partition", &LeadershipChaos::Deliver},
@@ -139,6 +141,21 @@ void LeadershipChaos::RestartBroker() {
   cluster_.Start(broker, is_unclean ? BrokerStart::kUnclean : BrokerStart::kClean);
 }
 
+void LeadershipChaos::Drain() {
+  const NodeId node = AnyBroker();
+  const bool is_drained = cluster_.image()->Broker(node)->drained;
+  EXPECT_TRUE(cluster_.Run(DrainBroker{node, is_drained}).ok());
+}
+
+// A disk fails under a broker that runs on. Its process does not get it back.
+void LeadershipChaos::LoseDirectory() {
+  BrokerImage broker = *cluster_.image()->Broker(AnyBroker());
+  if (broker.directories.size() < 2) return;
+  broker.directories.erase(broker.directories.begin() +
+                           static_cast<std::ptrdiff_t>(random_.Below(broker.directories.size())));
+  cluster_.Start(broker, BrokerStart::kLostDirectories);
+}
+
 // Leaders append; what all in sync have is committed, if they are enough.
 void LeadershipChaos::Produce() {
   for (int i = 0; i < 3; ++i) {
@@ -146,6 +163,8 @@ void LeadershipChaos::Produce() {
     if (partition == nullptr || partition->leader.value == -1) return;
     ++counts_["led"];
     if (static_cast<int32_t>(partition->isr.size()) < MinInsync(*topic, *partition)) return;
+    // Its disk takes nothing any more.
+    if (!CanServe(*partition, partition->leader)) return;
     Data& data = data_[{topic->id, partition->index}];
     ++data.committed;
     for (const NodeId node : partition->isr) data.count[node] = data.committed;
@@ -250,6 +269,12 @@ bool LeadershipChaos::CanServe(const PartitionImage& partition, NodeId node) con
              partition.directories[static_cast<size_t>(at - partition.replicas.begin())]);
 }
 
+// Of those that are eligible.
+bool LeadershipChaos::CanOtherLead(const PartitionImage& partition) const {
+  return std::any_of(partition.eligible.begin(), partition.eligible.end(),
+                     [&](NodeId node) { return CanServe(partition, node); });
+}
+
 int32_t LeadershipChaos::MinInsync(const TopicImage& topic, const PartitionImage& partition) const {
   return std::min(ResolveMinInsyncReplicas(topic, *cluster_.image(), {}),
                   static_cast<int32_t>(partition.replicas.size()));
@@ -294,8 +319,18 @@ void LeadershipChaos::LookAt(const TopicImage& topic, const PartitionImage* befo
   if (now.leader.value != -1 &&
       (!now.isr.Contains(now.leader) || !now.replicas.Contains(now.leader)))
     fail("C3");
+  // Nobody leads who is drained and has not led before, where others could.
+  const auto is_drained = [&](NodeId node) { return cluster_.image()->Broker(node)->drained; };
+  const bool leads_anew = before != nullptr && before->leader != now.leader;
+  if (leads_anew && now.leader.value != -1 && is_drained(now.leader) &&
+      !std::all_of(now.isr.begin(), now.isr.end(), is_drained))
+    fail("D1");
+  // Who leads alone may have lost its log directory: it can be read as long as nobody else leads.
+  const BrokerImage* const leader = cluster_.image()->Broker(now.leader);
+  const bool is_read_only = now.isr.size() == 1 && leader != nullptr && leader->IsActive();
   for (const NodeId node : now.isr) {
-    if (!CanServe(now, node)) fail("C4");
+    if (!CanServe(now, node) && !(is_read_only && node == now.leader)) fail("C4");
+    if (is_read_only && !CanServe(now, node) && CanOtherLead(now)) fail("L2");
     if (now.eligible.Contains(node)) fail("C4");
   }
   const auto count = [](const PartitionImage& partition) {

@@ -43,6 +43,8 @@ class LeadershipChaos {
   void DeleteTopic();
   void ChangeBroker();
   void RestartBroker();
+  void LoseDirectory();
+  void Drain();
   void Produce();
   void Catch();
   void Deliver();
@@ -55,6 +57,7 @@ class LeadershipChaos {
               Data& data);
   void Fail(const std::string& invariant, const TopicImage& topic, const PartitionImage& now);
   bool CanServe(const PartitionImage& partition, NodeId node) const;
+  bool CanOtherLead(const PartitionImage& partition) const;
   int32_t MinInsync(const TopicImage& topic, const PartitionImage& partition) const;
   std::pair<TopicPtr, const PartitionImage*> Any();
   NodeId AnyBroker() { return NodeId{static_cast<int32_t>(random_.Below(kBrokers)) + 1}; }

@@ -16,9 +16,10 @@ TEST(LeadershipChaos, WhateverBrokersLeadersAndOperatorsDoNothingCommittedIsLost
   }
   // Every kind of step had effects, and leaders' changes all answers but kInvalidRequest, which no
   // leader gets that keeps to the rules.
-  for (const char* what : {"create topic", "delete topic", "change broker", "restart broker",
-                           "alter partition", "elect", "reassign", "change config", "outcome 0",
-                           "outcome 1", "outcome 2", "outcome 4", "outcome 6", "outcome 7"})
+  for (const char* what :
+       {"create topic", "delete topic", "change broker", "restart broker", "lose directory",
+        "drain", "alter partition", "elect", "reassign", "change config", "outcome 0", "outcome 1",
+        "outcome 2", "outcome 4", "outcome 6", "outcome 7"})
     EXPECT_GT(counts[what], 0) << what;
   EXPECT_GT(counts["led"], 5000);
 }

@@ -31,7 +31,7 @@ void Request(std::string_view bytes) {
 }
 
 MetadataOperation OperationOf(uint8_t kind) {
-  switch (kind % 9) {
+  switch (kind % 10) {
     case 0:
       return CreateTopic();
     case 1:
@@ -48,6 +48,8 @@ MetadataOperation OperationOf(uint8_t kind) {
       return BrokerHeartbeat();
     case 7:
       return SetBrokerFence();
+    case 8:
+      return DrainBroker();
     default:
       return UnregisterBroker();
   }

@@ -221,6 +221,42 @@ TEST_F(ControllerRpc, TheOutcomeIsUnknownWhereTheNodeIsLostInBetween) {
   node.InLoop([&] { node.controller().Release(); });
 }
 
+// Calls are begun while the connection is lost: some are sent, some begun anew, some refused.
+TEST_F(ControllerRpc, WhatIsSaidNotToHaveHappenedHasNotAndNothingHappensTwice) {
+  auto node = std::make_unique<Node>(2);
+  const std::string address = node->address();
+  const int port = std::stoi(address.substr(address.find(':') + 1));
+  client_.SetAddresses({{NodeId{2}, address}});
+  int refused = 0;
+  for (int round = 0; round < 20; ++round) {
+    node->controller().SetLeader(2, 5);
+    ASSERT_TRUE(ExecuteOnceConnected(client_, 2, CreateRequest("first")).ok());
+    const int asked_before = node->asked();
+    std::vector<Later<Response>> answers(30);
+    for (size_t i = 0; i < answers.size(); ++i) {
+      if (i == 10) node->Stop();
+      client_.Execute(NodeId{2}, CreateRequest("orders-" + std::to_string(i)), kLongEnough,
+                      answers[i].done());
+    }
+    int may_have_happened = 0;
+    for (size_t i = 0; i < answers.size(); ++i) {
+      const auto response = answers[i].Wait();
+      if (response.ok() || OperationOutcome(response.error()) != "NOT_APPLIED") {
+        ++may_have_happened;
+        continue;
+      }
+      ++refused;
+      node->InLoop([&] {
+        EXPECT_EQ(node->controller().image()->Topic("orders-" + std::to_string(i)), nullptr) << i;
+      });
+    }
+    EXPECT_LE(node->asked() - asked_before, may_have_happened);
+    node = nullptr;
+    node = std::make_unique<Node>(2, port);
+  }
+  EXPECT_GT(refused, 0);
+}
+
 TEST_F(ControllerRpc, ANodeThatDoesNotKnowOperationsHasNotRunThem) {
   int port = 0;
   grpc::ServerBuilder builder;

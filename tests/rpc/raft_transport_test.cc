@@ -7,7 +7,9 @@
 #include <future>
 #include <mutex>
 
+#include "base/random.h"
 #include "rpc/internal_server.h"
+#include "rpc/twin.h"
 #include "tests/rpc/node_certificates.h"
 
 namespace gregor {
@@ -28,17 +30,34 @@ VoterKey Key(int32_t node) {
   return key;
 }
 
+// The same node with another metadata directory.
+VoterKey TwinOf(int32_t node) {
+  VoterKey key = Key(node);
+  key.directory.bytes[0] = 1;
+  return key;
+}
+
 // A node's end: its loop, its listener, and what was received. Thread: any.
 class Node final : private RaftTransport::Receiver {
  public:
   Node(int32_t id, const ClusterId& cluster, std::map<NodeId, std::string> addresses = {},
        std::shared_ptr<NodeCredentials> credentials = NodeCredentials::Insecure(),
        RaftTransport::Introduction introduction = {})
-      : id_(id), loop_(NewThreadLoop("node")), credentials_(std::move(credentials)) {
+      : Node(Key(id), cluster, std::move(addresses), std::move(credentials),
+             std::move(introduction)) {}
+  Node(const VoterKey& self, const ClusterId& cluster, std::map<NodeId, std::string> addresses = {},
+       std::shared_ptr<NodeCredentials> credentials = NodeCredentials::Insecure(),
+       RaftTransport::Introduction introduction = {})
+      : self_(self),
+        cluster_(cluster),
+        loop_(NewThreadLoop("node")),
+        credentials_(std::move(credentials)) {
     GrpcRaftTransport::Options options;
     options.loop = loop_.get();
     options.cluster = cluster;
-    options.self = Key(id);
+    options.self = self;
+    options.incarnation = Random::FromSystem().NewUuid<DirectoryId>();
+    incarnation_ = options.incarnation;
     options.addresses = std::move(addresses);
     options.credentials = credentials_;
     options.on_addresses = [this](const auto& known) { Note([&] { this->addresses = known; }); };
@@ -66,9 +85,17 @@ class Node final : private RaftTransport::Receiver {
 
   std::string address() const { return "127.0.0.1:" + std::to_string(server_->port()); }
   void Send(int32_t to, decltype(raft::Message::body) body, Term term = Term{1}) {
+    Send(Key(to), std::move(body), term);
+  }
+  void Send(const VoterKey& to, decltype(raft::Message::body) body, Term term = Term{1}) {
     loop_->Post("test", [this, to, body, term] {
-      transport_->Send({.from = Key(id_), .to = Key(to), .term = term, .body = body});
+      transport_->Send({.from = self_, .to = to, .term = term, .body = body});
     });
+  }
+  // Who else answers as this node there.
+  std::optional<Error> FindTwin(const std::string& address) {
+    return gregor::FindTwin(address, *credentials_, {cluster_, self_, {}, incarnation_},
+                            seconds(10));
   }
   void SetVoters(const VoterSet& voters) {
     InLoop([this, voters] { transport_->SetVoters(voters); });
@@ -139,7 +166,9 @@ class Node final : private RaftTransport::Receiver {
     });
   }
 
-  const int32_t id_;
+  const VoterKey self_;
+  const ClusterId cluster_;
+  DirectoryId incarnation_;
   std::unique_ptr<EventLoop> loop_;
   const std::shared_ptr<NodeCredentials> credentials_;
   std::unique_ptr<GrpcRaftTransport> transport_;
@@ -353,6 +382,65 @@ TEST(RaftTransport, ANodeSaysWhereItIsReachedAndWhetherItMayVote) {
   second.Stop();
   ASSERT_TRUE(first.Wait([](const Node& self) { return !self.lost.empty(); }));
   EXPECT_FALSE(first.IntroductionOf(Key(2)).has_value());
+}
+
+TEST(RaftTransport, OfTwoProcessesWithOneIdEachGetsWhatIsForItsDirectory) {
+  Node first(1, Cluster(1));
+  const auto told = [](const char* host) {
+    return RaftTransport::Introduction{.endpoints = {{"internal", host, 9093}}, .may_vote = true};
+  };
+  Node second(2, Cluster(1), {{NodeId{1}, first.address()}}, NodeCredentials::Insecure(),
+              told("second"));
+  ASSERT_TRUE(first.WaitForConnection(2));
+  Node twin(TwinOf(2), Cluster(1), {{NodeId{1}, first.address()}}, NodeCredentials::Insecure(),
+            told("twin"));
+  ASSERT_TRUE(first.Wait([](const Node& self) { return self.connected_count[2] == 2; }));
+  first.Send(Key(2), raft::Heartbeat{.commit = Offset{5}, .round = 6});
+  first.Send(TwinOf(2), raft::Heartbeat{.commit = Offset{5}, .round = 7});
+  const auto round = [](Node& node) {
+    EXPECT_TRUE(node.Wait([](const Node& self) { return !self.messages.empty(); }));
+    return std::get<raft::Heartbeat>(node.messages.at(0).body).round;
+  };
+  EXPECT_EQ(round(second), 6u);
+  EXPECT_EQ(round(twin), 7u);
+  EXPECT_EQ(first.IntroductionOf(Key(2))->endpoints.front().host, "second");
+  EXPECT_EQ(first.IntroductionOf(TwinOf(2))->endpoints.front().host, "twin");
+  // Who goes takes nothing away from who stays.
+  twin.Stop();
+  first.Send(Key(2), raft::Heartbeat{.commit = Offset{5}, .round = 8});
+  EXPECT_TRUE(second.Wait([](const Node& self) { return self.messages.size() == 2; }));
+  EXPECT_EQ(first.IntroductionOf(Key(2))->endpoints.front().host, "second");
+  EXPECT_TRUE(first.lost.empty());
+}
+
+TEST(RaftTransport, AnotherProcessUnderTheSameIdIsFoundAndGoesOn) {
+  Node first(1, Cluster(1));
+  Node other(2, Cluster(1), {{NodeId{1}, first.address()}});
+  ASSERT_TRUE(first.WaitForConnection(2));
+  // Another directory, or a copy of the first one's.
+  for (const VoterKey& key : {TwinOf(1), Key(1)}) {
+    Node twin(key, Cluster(1));
+    const auto found = twin.FindTwin(first.address());
+    ASSERT_TRUE(found.has_value());
+    EXPECT_EQ(found->reason, Reason::kDuplicateVoter);
+    EXPECT_THAT(found->message, testing::HasSubstr("another process runs as node 1"));
+    EXPECT_THAT(found->message, testing::HasSubstr(Key(1).directory.ToString()));
+    EXPECT_THAT(found->message, testing::HasSubstr(first.address()));
+    EXPECT_FALSE(twin.FindTwin(twin.address()).has_value()) << "that is the process itself";
+    EXPECT_FALSE(twin.FindTwin(other.address()).has_value()) << "that is another node";
+  }
+  Node stranger(1, Cluster(2));
+  EXPECT_FALSE(stranger.FindTwin(first.address()).has_value()) << "that is another cluster";
+  EXPECT_TRUE(first.lost.empty());
+  EXPECT_EQ(first.connected, std::set<int32_t>{2});
+}
+
+TEST(RaftTransport, WhereNobodyAnswersThereIsNoOtherProcess) {
+  Node first(1, Cluster(1));
+  auto gone = std::make_unique<Node>(1, Cluster(1));
+  const std::string address = gone->address();
+  gone.reset();
+  EXPECT_FALSE(first.FindTwin(address).has_value());
 }
 
 }  // namespace

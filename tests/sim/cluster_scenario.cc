@@ -41,6 +41,7 @@ ClusterSwarm::ClusterSwarm(Random& random, const SimRun& run) {
   snapshot_record_bytes = static_cast<size_t>(LogUniform(random, 2000, 1 << 20));
   sessions.heartbeat_interval = milliseconds(LogUniform(random, 100, 1000));
   sessions.timeout = sessions.heartbeat_interval * random.Between(4, 12);
+  balance_interval = seconds(LogUniform(random, 1, 20));
   for (const uint64_t weight : {2, 2}) fault_weights.push_back(random.Chance(0.4) ? weight : 0);
   CHECK_EQ(fault_weights.size(), size_t{kFaultCount});
   LeaveOut(run);
@@ -61,6 +62,7 @@ ClusterSwarm ClusterSwarm::Soak(Random& random, const SimRun& run) {
   swarm.snapshot_record_bytes = static_cast<size_t>(LogUniform(random, 1 << 16, 1 << 20));
   swarm.sessions.heartbeat_interval = milliseconds(random.Between(1000, 2000));
   swarm.sessions.timeout = swarm.sessions.heartbeat_interval * random.Between(6, 12);
+  swarm.balance_interval = seconds(20);
   swarm.LeaveOut(run);
   return swarm;
 }
@@ -95,6 +97,9 @@ ClusterScenario::ClusterScenario(const SimRun& run, Kind kind)
   options.snapshot_record_bytes = swarm_.snapshot_record_bytes;
   options.behavior.broker_sessions = swarm_.sessions;
   options.behavior.default_partitions = 3;
+  options.behavior.static_configs["leader.imbalance.check.interval.seconds"] =
+      std::to_string(swarm_.balance_interval.count());
+  options.behavior.static_configs["leader.imbalance.per.broker.percentage"] = "0";
   options.peer = [this](NodeId id) -> Node& { return *nodes_[static_cast<size_t>(id.value - 1)]; };
   for (int id = 1; id <= swarm_.voter_count; ++id)
     options.raft.configured.push_back({{NodeId{id}, DirectoryId{}}, {}});
@@ -351,7 +356,24 @@ void ClusterScenario::CheckQuiet() {
   if (verdict_.failed()) return;
   if (!is_quiet) return verdict_.Fail("L6: the metadata change though nothing is wrong: ", version);
   if (nodes_.front()->leader() != leader)
-    verdict_.Fail("L6: leaders change though nothing is wrong");
+    return verdict_.Fail("L6: leaders change though nothing is wrong");
+  CheckPreferredLead(*NewestImage());
+}
+
+// The clock has brought leaders back to where they belong.
+void ClusterScenario::CheckPreferredLead(const MetadataImage& image) {
+  image.topics.VisitAll([&](const std::string& name, const TopicPtr& topic) {
+    topic->partitions.VisitAll([&](PartitionIndex index, const PartitionPtr& partition) {
+      const NodeId preferred = partition->replicas.front();
+      const BrokerImage* const broker = image.Broker(preferred);
+      const bool may_lead = partition->isr.Contains(preferred) && broker != nullptr &&
+                            broker->IsActive() && !broker->drained;
+      if (may_lead && partition->leader != preferred) {
+        verdict_.Fail("L7: partition ", index, " of ", name, " is led by broker ",
+                      partition->leader, ", though ", preferred, " is in sync");
+      }
+    });
+  });
 }
 
 SimReport RunClusterScenario(const SimRun& run) {

@@ -53,6 +53,7 @@ struct ClusterSwarm {
   int64_t segment_bytes = 1 << 20;
   size_t snapshot_record_bytes = 20u << 20;
   BrokerSessions::Options sessions;
+  std::chrono::seconds balance_interval{0};
 };
 
 // Controllers and brokers, their administrators, and faults of all kinds.
@@ -85,6 +86,7 @@ class ClusterScenario {
   // The leader of a partition says that all replicas that live are in sync, as its image has them.
   void GrowInSync();
   TopicPtr AnyTopic();
+  void DrainBroker(ControllerApi& api);
   // Gives a voter whose disk was exchanged its vote back, a step at a time.
   void ReplaceVoters();
 
@@ -107,6 +109,7 @@ class ClusterScenario {
   void CheckSettles(const char* when);
   void CheckDeadIsFenced();
   void CheckQuiet();
+  void CheckPreferredLead(const MetadataImage& image);
   std::string Describe() const;
 
   const SimRun run_;

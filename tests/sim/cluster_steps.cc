@@ -31,7 +31,7 @@ void ClusterScenario::Operate() {
   Node* const node = AnyReady();
   if (node == nullptr) return;
   ControllerApi& api = node->operations();
-  switch (PickWeighted(random_, {6, 3, 2, 3, 1, 2, 2, 2, 6})) {
+  switch (PickWeighted(random_, {6, 3, 2, 3, 1, 2, 2, 2, 6, 1})) {
     case 0:
       return CreateTopic(api);
     case 1:
@@ -48,6 +48,8 @@ void ClusterScenario::Operate() {
       return MoveSome(api);
     case 8:
       return GrowInSync();
+    case 9:
+      return DrainBroker(api);
     default:
       return FenceByHand(api);
   }
@@ -198,6 +200,14 @@ void ClusterScenario::GrowInSync() {
         if (altered.ok() && altered->at(0).outcome <= AlterOutcome::kNewLeaderElected)
           ++report_.counts["replicas in sync again"];
       });
+}
+
+void ClusterScenario::DrainBroker(ControllerApi& api) {
+  const NodeId node = Pick(random_, nodes_)->id();
+  const bool undoes = random_.Chance(0.5);
+  api.Run(gregor::DrainBroker{node, undoes}, [this](Result<std::vector<ElectedLeader>> led) {
+    if (led.ok()) ++report_.counts["drains"];
+  });
 }
 
 void ClusterScenario::ReplaceVoters() {
