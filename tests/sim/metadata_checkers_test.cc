@@ -11,6 +11,7 @@ namespace {
 
 using std::chrono::hours;
 using std::chrono::minutes;
+using std::chrono::seconds;
 
 constexpr NodeId kNode{1};
 
@@ -18,7 +19,10 @@ class QuorumCheckerTest : public testing::Test {
  protected:
   // Nodes whose logs and votes are durable, whatever they say.
   struct View final : QuorumView {
-    MonotonicTime Now() const override { return MonotonicTime(hours(1)); }
+    MonotonicTime now{hours(1)};
+    std::optional<raft::VotersAt> latest_voters;
+
+    MonotonicTime Now() const override { return now; }
     std::optional<Vote> DurableVote(NodeId) const override {
       Vote vote;
       vote.term = Term{9};
@@ -27,7 +31,9 @@ class QuorumCheckerTest : public testing::Test {
     Offset DurableEnd(const VoterKey&) const override { return Offset{100}; }
     Offset LogEnd(const VoterKey&) const override { return Offset{100}; }
     Term TermAt(const VoterKey&, Offset) const override { return Term{1}; }
-    std::optional<raft::VotersAt> VotersBefore(NodeId, Offset) const override { return {}; }
+    std::optional<raft::VotersAt> VotersBefore(NodeId, Offset) const override {
+      return latest_voters;
+    }
   };
 
   QuorumCheckerTest() { checker_.Watch(view_); }
@@ -91,6 +97,24 @@ TEST_F(QuorumCheckerTest, ASnapshotIsOfTheTermOfItsLastRecord) {
   Commit("a");
   checker_.OnSnapshot(kNode, {Offset{1}, Term{2}});
   ExpectFailure("S1");
+}
+
+TEST_F(QuorumCheckerTest, WhoHearsOfNoMajorityOfTheLatestVotersLeadsNoMore) {
+  Commit("a");
+  const Voter self{{kNode, DirectoryId{}}, {}}, other{{NodeId{2}, DirectoryId{}}, {}};
+  view_.latest_voters = {{Offset{1}, {{self, other}}}};
+  Say(Offset{1}, Term{1});
+  view_.now += seconds(2);
+  Say(Offset{1}, Term{1});
+  EXPECT_EQ(verdict_.what(), "");
+  // It has removed the other one, which need not be committed.
+  view_.now += seconds(1);
+  view_.latest_voters = {{Offset{2}, {{self}}}};
+  Say(Offset{1}, Term{1});
+  EXPECT_EQ(verdict_.what(), "");
+  view_.latest_voters = {{Offset{2}, {{self, other}}}};
+  Say(Offset{1}, Term{1});
+  EXPECT_EQ(verdict_.what().substr(0, 3), "R16");
 }
 
 class ClusterCheckerTest : public testing::Test {

@@ -115,11 +115,15 @@ void QuorumChecker::CheckLeader(const raft::Message& message, Speaker& speaker) 
   }
   // As long as nothing is committed there may be no voters yet.
   if (end_ == Offset{0} || now - speaker.leads_since <= silence_max_) return;
-  const auto silent = std::count_if(voters_.begin(), voters_.end(), [&](const Voter& voter) {
+  // A majority of the voters in force: of the latest in the leader's log, committed or not, as no
+  // others elect and commit (thesis §4.1). Who has removed the only other voter needs nobody.
+  const auto latest = view_->VotersBefore(node, Offset{INT64_MAX});
+  const std::vector<Voter>& voters = latest.has_value() ? latest->voters.voters : voters_;
+  const auto silent = std::count_if(voters.begin(), voters.end(), [&](const Voter& voter) {
     const NodeId other = voter.key.node;
     return other != node && now - heard_[{node, other}] > silence_max_;
   });
-  if (2 * static_cast<size_t>(silent) >= voters_.size())
+  if (2 * static_cast<size_t>(silent) >= voters.size())
     verdict_.Fail("R16: node ", node, " leads on in term ", message.term,
                   ", and hears of no majority");
 }
