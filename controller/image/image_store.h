@@ -22,8 +22,9 @@ class ImageStore {
   // The stored image; nullptr where there is none yet. Fails with kStorageError where what is there
   // is damaged or incomplete, kDiskFull.
   virtual Result<ImagePtr> Load() = 0;
-  // Makes the changes and notes the position, in one step: a crash leaves all of it or nothing. A
-  // killed process loses nothing; a power loss may take back the last writes, each as a whole.
+  // Makes the changes and notes the position, in one step: a crash leaves all of it or nothing, and
+  // may take back the last writes, each as a whole. Durable when the store is closed, or an
+  // implementation finds that replaying what was written since would take too long.
   // Fails with kStorageError, kDiskFull; later writes may fail then, too. REQUIRES: Load() or
   // Reset() came before.
   virtual Result<void> Write(const std::vector<RowChange>& changes,
@@ -32,8 +33,8 @@ class ImageStore {
   virtual Result<void> Reset() = 0;
 };
 
-// RocksDB in the folder `path`, which is made by the first write. `files` must be the machine's
-// file system.
+// RocksDB in the folder `path`, which is made by the first write. One that the process did not
+// survive opening is damaged. `files` must be the machine's file system.
 std::unique_ptr<ImageStore> NewRocksDbStore(FileSystem& files, std::string path);
 
 // The same in memory, for tests and simulations; what it holds outlives the process that uses it.

@@ -16,6 +16,14 @@ namespace {
 // In front of all rows: a StoredPosition.
 const std::string kPositionKey(1, '\0');
 constexpr char kDamagedSuffix[] = ".damaged";
+// Beside the folder while it is opened and read.
+constexpr char kOpeningSuffix[] = ".opening";
+// RocksDB's name for its write-ahead logs.
+constexpr char kWalSuffix[] = ".log";
+// What is written since the last flush is lost with the process: so much has to be replayed of the
+// metadata log then. Both take well under a second.
+constexpr size_t kUnflushedBytesMax = 1 << 20;
+constexpr int64_t kUnflushedRecordsMax = 50'000;
 
 // RocksDB's own messages: warnings go to the log, the rest nowhere.
 class QuietLogger final : public rocksdb::Logger {
@@ -30,14 +38,14 @@ class QuietLogger final : public rocksdb::Logger {
 };
 
 // A few megabytes, written seldom, read once: small buffers, no cache, no files of its own beside
-// those that it needs.
-rocksdb::Options MakeOptions() {
+// those that it needs. One column family, so that a flush is of whole writes. Closing flushes.
+rocksdb::Options MakeOptions(bool may_be_new) {
   rocksdb::Options options;
   options.info_log = std::make_shared<QuietLogger>();
-  options.create_if_missing = true;
+  options.create_if_missing = may_be_new;
   options.write_buffer_size = 1 << 20;
   options.max_write_buffer_number = 2;
-  options.max_total_wal_size = 8 << 20;
+  options.avoid_flush_during_shutdown = false;
   options.max_open_files = 64;
   options.max_file_opening_threads = 1;
   options.max_background_jobs = 2;
@@ -64,8 +72,109 @@ class RocksDbStore final : public ImageStore {
 
   Result<ImagePtr> Load() override {
     ASSIGN_OR_RETURN(const bool exists, files_.Exists(path_));
-    if (!exists) return ImagePtr();
-    RETURN_IF_ERROR(Open());
+    if (!exists) {
+      RETURN_IF_ERROR(UnmarkOpening());  // of one that was set aside
+      return ImagePtr();
+    }
+    ASSIGN_OR_RETURN(const bool was_opening, files_.Exists(opening_));
+    if (was_opening) return Damaged("the process ended last time while it was being opened");
+    RETURN_IF_ERROR(MarkOpening());
+    auto image = OpenAndRead();
+    RETURN_IF_ERROR(UnmarkOpening());
+    return image;
+  }
+
+  Result<void> Write(const std::vector<RowChange>& changes,
+                     const ImagePosition& position) override {
+    RETURN_IF_ERROR(Open(/*may_be_new=*/true));
+    int64_t row_count = row_count_;
+    rocksdb::WriteBatch batch(0, 0, 8, 0);
+    for (const RowChange& change : changes) {
+      RETURN_IF_ERROR(Check(change.record.has_value() ? batch.Put(change.key, *change.record)
+                                                      : batch.Delete(change.key)));
+      row_count += (change.record.has_value() ? 1 : 0) - (change.replaces ? 1 : 0);
+    }
+    pb::StoredPosition stored;
+    stored.set_end_offset(position.version.value);
+    stored.set_term(position.term.value);
+    stored.set_last_timestamp_ms(position.timestamp.value);
+    stored.set_row_count(row_count);
+    RETURN_IF_ERROR(Check(batch.Put(kPositionKey, stored.SerializeAsString())));
+    // No log of RocksDB's own: the metadata log has it all, and a log is one more file that can be
+    // damaged.
+    rocksdb::WriteOptions write;
+    write.disableWAL = true;
+    RETURN_IF_ERROR(Check(db_->Write(write, &batch)));
+    row_count_ = row_count;
+    unflushed_bytes_ += batch.GetDataSize();
+    const bool is_flush_due = unflushed_bytes_ >= kUnflushedBytesMax ||
+                              position.version - flushed_end_ >= kUnflushedRecordsMax;
+    return is_flush_due ? Flush(position.version) : Result<void>();
+  }
+
+  Result<void> Reset() override {
+    db_.reset();
+    row_count_ = 0;
+    unflushed_bytes_ = 0;
+    flushed_end_ = Offset{0};
+    ASSIGN_OR_RETURN(const bool exists, files_.Exists(path_));
+    if (exists) {
+      // One is enough to look at.
+      RETURN_IF_ERROR(RemoveTree(files_, path_ + kDamagedSuffix));
+      RETURN_IF_ERROR(files_.Rename(path_, path_ + kDamagedSuffix));
+      RETURN_IF_ERROR(files_.SyncDirectory(ParentPath(path_)));
+    }
+    return UnmarkOpening();
+  }
+
+ private:
+  Error Damaged(const std::string& what) const {
+    return Error(Reason::kStorageError, "image store " + path_ + ": " + what).With("path", path_);
+  }
+  Result<void> Check(const rocksdb::Status& status) const {
+    if (status.ok()) return {};
+    Error error = Damaged(status.ToString());
+    if (status.IsNoSpace()) error.reason = Reason::kDiskFull;
+    return error;
+  }
+
+  Result<void> Open(bool may_be_new) {
+    if (db_ != nullptr) return {};
+    RETURN_IF_ERROR(files_.MakeDirectory(path_));
+    rocksdb::DB* db = nullptr;
+    RETURN_IF_ERROR(Check(rocksdb::DB::Open(MakeOptions(may_be_new), path_, &db)));
+    db_.reset(db);
+    return {};
+  }
+
+  // Damage can end the process inside of RocksDB, which checks itself by assertions. Whoever finds
+  // the mark does not open the folder again: the next start would end in the same way.
+  Result<void> MarkOpening() {
+    RETURN_IF_ERROR(files_.Open(opening_, OpenMode::kCreate));
+    return files_.SyncDirectory(ParentPath(opening_));
+  }
+  Result<void> UnmarkOpening() {
+    ASSIGN_OR_RETURN(const bool exists, files_.Exists(opening_));
+    if (!exists) return {};
+    RETURN_IF_ERROR(files_.Remove(opening_));
+    return files_.SyncDirectory(ParentPath(opening_));
+  }
+
+  // Nothing is written to them (see Write()), so what one has is damage, or an earlier release's.
+  // RocksDB does not take every damage of one well; and without them it has what was flushed, which
+  // is of whole writes.
+  Result<void> RemoveWals() {
+    ASSIGN_OR_RETURN(const auto entries, files_.List(path_));
+    for (const DirectoryEntry& entry : entries) {
+      if (entry.name.ends_with(kWalSuffix))
+        RETURN_IF_ERROR(files_.Remove(JoinPath(path_, entry.name)));
+    }
+    return {};
+  }
+
+  Result<ImagePtr> OpenAndRead() {
+    RETURN_IF_ERROR(RemoveWals());
+    RETURN_IF_ERROR(Open(/*may_be_new=*/false));
     rocksdb::ReadOptions read;
     read.fill_cache = false;
     read.verify_checksums = true;
@@ -89,55 +198,11 @@ class RocksDbStore final : public ImageStore {
     return loader.Finish(position);
   }
 
-  Result<void> Write(const std::vector<RowChange>& changes,
-                     const ImagePosition& position) override {
-    RETURN_IF_ERROR(Open());
-    int64_t row_count = row_count_;
-    rocksdb::WriteBatch batch(0, 0, 8, 0);
-    for (const RowChange& change : changes) {
-      RETURN_IF_ERROR(Check(change.record.has_value() ? batch.Put(change.key, *change.record)
-                                                      : batch.Delete(change.key)));
-      row_count += (change.record.has_value() ? 1 : 0) - (change.replaces ? 1 : 0);
-    }
-    pb::StoredPosition stored;
-    stored.set_end_offset(position.version.value);
-    stored.set_term(position.term.value);
-    stored.set_last_timestamp_ms(position.timestamp.value);
-    stored.set_row_count(row_count);
-    RETURN_IF_ERROR(Check(batch.Put(kPositionKey, stored.SerializeAsString())));
-    RETURN_IF_ERROR(Check(db_->Write(rocksdb::WriteOptions(), &batch)));
-    row_count_ = row_count;
-    return {};
-  }
-
-  Result<void> Reset() override {
-    db_.reset();
-    row_count_ = 0;
-    ASSIGN_OR_RETURN(const bool exists, files_.Exists(path_));
-    if (!exists) return {};
-    // One is enough to look at.
-    RETURN_IF_ERROR(RemoveTree(files_, path_ + kDamagedSuffix));
-    RETURN_IF_ERROR(files_.Rename(path_, path_ + kDamagedSuffix));
-    return files_.SyncDirectory(ParentPath(path_));
-  }
-
- private:
-  Error Damaged(const std::string& what) const {
-    return Error(Reason::kStorageError, "image store " + path_ + ": " + what).With("path", path_);
-  }
-  Result<void> Check(const rocksdb::Status& status) const {
-    if (status.ok()) return {};
-    Error error = Damaged(status.ToString());
-    if (status.IsNoSpace()) error.reason = Reason::kDiskFull;
-    return error;
-  }
-
-  Result<void> Open() {
-    if (db_ != nullptr) return {};
-    RETURN_IF_ERROR(files_.MakeDirectory(path_));
-    rocksdb::DB* db = nullptr;
-    RETURN_IF_ERROR(Check(rocksdb::DB::Open(MakeOptions(), path_, &db)));
-    db_.reset(db);
+  // What was written up to `end` is durable.
+  Result<void> Flush(Offset end) {
+    RETURN_IF_ERROR(Check(db_->Flush(rocksdb::FlushOptions())));
+    unflushed_bytes_ = 0;
+    flushed_end_ = end;
     return {};
   }
 
@@ -148,14 +213,18 @@ class RocksDbStore final : public ImageStore {
         stored.end_offset() < 0)
       return Damaged("it does not say where in the log it stands");
     row_count_ = stored.row_count();
+    flushed_end_ = Offset{stored.end_offset()};
     return ImagePosition{Offset{stored.end_offset()}, LeaderEpoch{stored.term()},
                          Timestamp{stored.last_timestamp_ms()}};
   }
 
   FileSystem& files_;
   const std::string path_;
+  const std::string opening_ = path_ + kOpeningSuffix;
   std::unique_ptr<rocksdb::DB> db_;
   int64_t row_count_ = 0;  // set by Load()
+  size_t unflushed_bytes_ = 0;
+  Offset flushed_end_{0};  // position of the last write that was flushed
 };
 
 }  // namespace

@@ -18,7 +18,7 @@ KINDS = {
     "RocksDB: table": "metadata/image/*.sst",
     "RocksDB: manifest": "metadata/image/MANIFEST-*",
     "RocksDB: current": "metadata/image/CURRENT",
-    "RocksDB: log": "metadata/image/*.log",
+    "RocksDB: options": "metadata/image/OPTIONS-*",
     "identity of the node": "meta.properties",
     "identity of a log directory": "topics/meta.properties",
 }
