@@ -261,24 +261,70 @@ void LargeToSnapshot(benchmark::State& state) {
 }
 BENCHMARK(LargeToSnapshot)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
 
+// A store in a folder of its own.
+class StoreFolder {
+ public:
+  StoreFolder() {
+    std::string path = "/tmp/metadata-bench-XXXXXX";
+    CHECK(mkdtemp(path.data()) != nullptr);
+    folder_ = path;
+  }
+  ~StoreFolder() { CHECK(RemoveTree(*files_, folder_).ok()); }
+  std::unique_ptr<ImageStore> Open() { return NewRocksDbStore(*files_, folder_ + "/image"); }
+  std::unique_ptr<ImageStore> OpenNew(const MetadataImage& image) {
+    auto store = Open();
+    CHECK(store->Load().ok());
+    CHECK(store->Write(DiffRows(nullptr, image), PositionOf(image)).ok());
+    return store;
+  }
+
+ private:
+  std::unique_ptr<FileSystem> files_ = NewPosixFileSystem(1);
+  std::string folder_;
+};
+
 // A restart from the store.
 void LargeFromStore(benchmark::State& state) {
-  const auto files = NewPosixFileSystem(1);
-  std::string folder = "/tmp/metadata-bench-XXXXXX";
-  CHECK(mkdtemp(folder.data()) != nullptr);
-  const ImagePtr image = LargeImage(state.range(0));
-  {
-    const auto store = NewRocksDbStore(*files, folder + "/image");
-    CHECK(store->Load().ok());
-    CHECK(store->Write(DiffRows(nullptr, *image), PositionOf(*image)).ok());
-  }
-  for (auto _ : state) {
-    const auto store = NewRocksDbStore(*files, folder + "/image");
-    CHECK(*store->Load() != nullptr);
-  }
-  CHECK(RemoveTree(*files, folder).ok());
+  StoreFolder folder;
+  folder.OpenNew(*LargeImage(state.range(0)));
+  for (auto _ : state) CHECK(*folder.Open()->Load() != nullptr);
 }
 BENCHMARK(LargeFromStore)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
+
+// A store that is begun, on a background thread; that it is closed is part of it.
+void LargeToStore(benchmark::State& state) {
+  const ImagePtr image = LargeImage(state.range(0));
+  for (auto _ : state) {
+    StoreFolder folder;
+    folder.OpenNew(*image);
+  }
+}
+BENCHMARK(LargeToStore)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// What the store of 200 000 partitions gets each second while so many of them change.
+void ChangesToStore(benchmark::State& state) {
+  ImagePtr image = LargeImage(200'000);
+  const auto changes = PlanFence(NodeId{1}, *image, ControllerOptions());
+  const auto each = static_cast<ptrdiff_t>(state.range(0));
+  StoreFolder folder;
+  const auto store = folder.OpenNew(*image);
+  auto next = changes.begin();
+  for (auto _ : state) {
+    state.PauseTiming();
+    CHECK(changes.end() - next >= each);
+    const ImagePtr before = image;
+    Apply({next, next + each}, image);
+    next += each;
+    state.ResumeTiming();
+    CHECK(store->Write(DiffRows(before.get(), *image), PositionOf(*image)).ok());
+  }
+}
+BENCHMARK(ChangesToStore)
+    ->Arg(1)
+    ->Arg(100)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->Iterations(300);
 
 // A broker is lost: what the active controller decides, and what every node applies.
 void LargeFence(benchmark::State& state) {
