@@ -187,6 +187,16 @@ void ClusterChecker::OnCreated(const std::string& name, const TopicImage& topic)
     verdict_.Fail("C7: the answer for topic ", name, " shows another one");
 }
 
+// Others may be registered: a stranger that was let in with the log directory of a disk that is
+// gone is fenced as nobody speaks for it, and stays so.
+void ClusterChecker::CheckAlive(const MetadataImage& image, const std::vector<NodeId>& alive) {
+  for (const NodeId node : alive) {
+    const BrokerImage* const broker = image.Broker(node);
+    if (broker != nullptr && broker->fenced && !broker->fenced_by_hand)
+      verdict_.Fail("C12: broker ", node, " lives, and is fenced");
+  }
+}
+
 void ClusterChecker::OnNotCreated(const std::string& name) {
   const auto known = topics_.find(name);
   if (known != topics_.end()) known->second.is_refused = true;

@@ -24,6 +24,8 @@ class ClusterChecker {
   void OnImage(NodeId node, const MetadataDelta& delta, Offset commit);
   // How much the node's image is, as rows.
   size_t ImageBytes(NodeId node) const;
+  // C12: of the brokers that live nobody is fenced, but by hand.
+  void CheckAlive(const MetadataImage& image, const std::vector<NodeId>& alive);
   // C10.
   void OnProducerIds(const ProducerIdBlock& block);
 

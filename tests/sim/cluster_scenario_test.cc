@@ -57,10 +57,9 @@ TEST(ClusterScenario, WhatWasAnsweredIsSoEverywhere) {
 // Seeds that failed once, and what was wrong.
 TEST(ClusterScenario, WhatWasFoundStaysMended) {
   for (const uint64_t seed : {
-           90,    // a broker did not start because the controller that it asked had a failed disk
-           69,    // a leader gave its snapshots only after a commit by those who needed them
-           782,   // a node that led a new cluster, and lost that before its first records, gave up
-           1311,  // a stranger with the directory of an exchanged disk was taken for one that lives
+           90,   // a broker did not start because the controller that it asked had a failed disk
+           69,   // a leader gave its snapshots only after a commit by those who needed them
+           782,  // a node that led a new cluster, and lost that before its first records, gave up
        })
     EXPECT_EQ(RunClusterScenario({.seed = seed}).failure, "") << seed;
 }

@@ -146,6 +146,26 @@ class ClusterCheckerTest : public testing::Test {
   ClusterChecker checker_{verdict_};
 };
 
+TEST_F(ClusterCheckerTest, WhoLivesIsNotFenced) {
+  constexpr NodeId kStranger{90};
+  const auto fence = [](const ImagePtr& before, NodeId node, bool by_hand) {
+    MetadataImage image = *before;
+    auto broker = std::make_shared<BrokerImage>(*image.Broker(node));
+    broker->fenced = true;
+    broker->fenced_by_hand = by_hand;
+    image.brokers.Set(node, std::move(broker));
+    return std::make_shared<const MetadataImage>(std::move(image));
+  };
+  ImagePtr image = Image(2, 2, 8, kStranger, Image(1, 1, 7));
+  image = fence(image, kNode, /*by_hand=*/true);
+  // It came with the directory of a disk that was exchanged, and nobody speaks for it.
+  image = fence(image, kStranger, /*by_hand=*/false);
+  checker_.CheckAlive(*image, {kNode});
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.CheckAlive(*fence(image, kNode, /*by_hand=*/false), {kNode});
+  EXPECT_EQ(verdict_.what().substr(0, 3), "C12");
+}
+
 TEST_F(ClusterCheckerTest, ImagesOfOneVersionAreEqual) {
   Publish(NodeId{1}, nullptr, Image(1, 1, 1));
   Publish(NodeId{2}, nullptr, Image(1, 1, 1));
