@@ -137,7 +137,9 @@ Result<void> Admin::SendToLeaders(const std::string& topic, const std::vector<in
             all.begin() + static_cast<ptrdiff_t>(begin),
             all.begin() + static_cast<ptrdiff_t>(std::min(all.size(), begin + items_max)));
         const auto sent = send(some, *channel, left());
-        if (!sent.ok() && !IsUnreachable(sent.error())) return sent.error();
+        const bool is_gone = !sent.ok() && (IsUnreachable(sent.error()) ||
+                                            sent.error().reason == Reason::kServerDraining);
+        if (!sent.ok() && !is_gone) return sent.error();
         for (size_t i = 0; i < some.size(); ++i) {
           const auto& error = sent.ok() ? (*sent)[i] : std::optional<Error>(sent.error());
           if (!error.has_value()) continue;

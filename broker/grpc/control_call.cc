@@ -14,12 +14,12 @@ void ControlCall::OnRequest(const Bytes& message) {
 
 void ControlCall::Handle(const Bytes& message) {
   ListenAgain();
-  if (!IsOver()) method_.handle(message, *this);
-}
-
-Error ControlCall::Expired() const {
-  Error error(Reason::kCommitTimedOut, "the broker has not answered in time");
-  return method_.writes ? std::move(error).With("outcome", "UNKNOWN") : error;
+  if (IsOver()) return;
+  if (method_.writes && door().drain->begun()) {
+    return Fail(Error(Reason::kServerDraining, "the broker stops: try another one")
+                    .With("outcome", "NOT_APPLIED"));
+  }
+  method_.handle(message, *this);
 }
 
 void ControlMethods::Serve(const std::shared_ptr<Door>& door) {

@@ -25,7 +25,8 @@ struct ControlMethod {
                      grpc::ServerCompletionQueue*, void* tag)>
       ask;
   std::function<void(const Bytes& message, ControlCall&)> handle;
-  // Whether it changes something: a call that runs out of time then has the outcome UNKNOWN.
+  // Whether it changes something: a call without an answer then has the outcome UNKNOWN, and none
+  // is begun while the server stops.
   bool writes;
   UnaryMetrics metrics;
 };
@@ -59,7 +60,7 @@ class ControlCall final : public HotUnary {
   }
   void OnRequest(const Bytes& message) override;
   void OnGone() override { Drop(); }
-  Error Expired() const override;
+  bool MayHaveWritten() const override { return method_.writes; }
   void Handle(const Bytes& message);  // Thread: the control loop
 
   ControlMethod& method_;

@@ -36,10 +36,27 @@ void Door::Watch() {
 
 void Door::Tick() {
   const MonotonicTime now = SystemClock().Now();
-  while (!endless.empty() && endless.front()->arrived() + options.call_timeout <= now) {
-    endless.front()->Expire();
+  while (!endless.empty()) {
+    const auto oldest = endless.front().lock();
+    if (oldest == nullptr) {  // the broker dropped it
+      endless.pop_front();
+      continue;
+    }
+    if (oldest->arrived() + options.call_timeout > now) break;
+    oldest->Expire();
   }
   for (HotStream* const stream : streams) stream->OnTick(now);
+}
+
+void Door::BreakOff() {
+  std::vector<std::shared_ptr<HotUnary>> open;
+  for (const auto* const list : {&endless, &bounded}) {
+    for (const auto& each : *list) {
+      if (auto call = each.lock()) open.push_back(std::move(call));
+    }
+  }
+  for (const auto& call : open) call->BreakOff();
+  for (HotStream* const stream : streams) stream->BreakOff();
 }
 
 std::shared_ptr<ByteGate> Door::ConnectionOf(const std::string& peer) {

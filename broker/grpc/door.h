@@ -72,11 +72,14 @@ struct Door {
   // metadata. At once where the caller is there already, else after what was posted before; dropped
   // once the queue is closed. Thread: any.
   void OnControl(Task work);
+  // Ends all calls that are open, as nobody will answer them any more. Thread: the queue's.
+  void BreakOff();
   // Thread: main, after the queue was closed.
   void StopLoops();
 
-  // Of the queue's thread: unary calls without a deadline, oldest first; streams.
-  std::list<HotUnary*> endless;
+  // Of the queue's thread: open unary calls without a deadline and with one, oldest first; streams.
+  std::list<std::weak_ptr<HotUnary>> endless;
+  std::list<std::weak_ptr<HotUnary>> bounded;
   std::unordered_set<HotStream*> streams;
 
  private:

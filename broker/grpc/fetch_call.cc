@@ -38,9 +38,7 @@ class FetchCall final : public HotUnary {
   }
   void OnGone() override { cancelled_->store(true, std::memory_order_relaxed); }
   void OnFinished() override;
-  Error Expired() const override {
-    return Error(Reason::kCommitTimedOut, "the broker has not answered in time");
-  }
+  bool MayHaveWritten() const override { return false; }
 
   void OnRequest(const Bytes& message) override {
     if (auto taken = Take(message); !taken.ok()) return Fail(taken.error());

@@ -30,6 +30,7 @@ class CheckCall final : public HotUnary {
   std::shared_ptr<HotUnary> Another() override {
     return std::make_shared<CheckCall>(shared_door(), service_, metrics_);
   }
+  bool MayHaveWritten() const override { return false; }
   void OnRequest(const Bytes& message) override {
     HealthCheckRequest request;
     if (auto parsed = ParseMessage(message, request); !parsed.ok()) return Fail(parsed.error());

@@ -41,10 +41,11 @@ void HotUnary::OnAccepted(bool ok) {
   if (!ok) return done_.Forget();  // the server shuts down; it says so of this tag only
   if (!listens_later_) ListenAgain();
   arrived_ = SystemClock().Now();
-  is_endless_ = IsEndless(context_.raw_deadline());
-  if (is_endless_) endless_ = door_->endless.insert(door_->endless.end(), this);
+  const bool is_endless = IsEndless(context_.raw_deadline());
+  list_ = is_endless ? &door_->endless : &door_->bounded;
+  place_ = list_->insert(list_->end(), weak_from_this());
   deadline_ =
-      arrived_ + (is_endless_ ? door_->options.call_timeout : TimeUntil(context_.raw_deadline()));
+      arrived_ + (is_endless ? door_->options.call_timeout : TimeUntil(context_.raw_deadline()));
   Bytes message;
   metrics_.received_bytes.Add(request_.Length());
   if (!TakeMessage(request_, &message))
@@ -61,19 +62,25 @@ bool HotUnary::IsOver() {
   return answered_.load();
 }
 
-Error HotUnary::Expired() const {
-  return Error(Reason::kCommitTimedOut, "the broker has not answered in time")
-      .With("outcome", "UNKNOWN");
-}
-
 void HotUnary::Expire() {
-  StopWatching();
-  Fail(Expired());
+  LeaveList();
+  FailUnanswered(Reason::kCommitTimedOut, "the broker has not answered in time");
 }
 
-void HotUnary::StopWatching() {
-  if (!std::exchange(is_endless_, false)) return;
-  door_->endless.erase(endless_);
+void HotUnary::BreakOff() {
+  FailUnanswered(Reason::kServerDraining,
+                 MayHaveWritten() ? "the broker stops before it has answered; whether it was done "
+                                    "is not known: look, then retry at another one"
+                                  : "the broker stops: try another one");
+}
+
+void HotUnary::FailUnanswered(Reason reason, const std::string& message) {
+  Error error(reason, message);
+  Fail(MayHaveWritten() ? std::move(error).With("outcome", "UNKNOWN") : error);
+}
+
+void HotUnary::LeaveList() {
+  if (auto* const list = std::exchange(list_, nullptr); list != nullptr) list->erase(place_);
 }
 
 void HotUnary::Reply(const grpc::ByteBuffer& answer) {
@@ -102,7 +109,7 @@ void HotUnary::FinishWith(const grpc::Status& status) {
 }
 
 void HotUnary::OnFinished(bool ok) {
-  StopWatching();
+  LeaveList();
   metrics_.latency.Observe(SystemClock().Now() - arrived_);
   metrics_.calls.Ended(ok ? code_ : grpc::CANCELLED);
   OnFinished();

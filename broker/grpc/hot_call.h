@@ -36,6 +36,8 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
   void Listen();
   // The broker has not answered in time.
   void Expire();
+  // The broker stops, and will not answer any more.
+  void BreakOff();
   MonotonicTime arrived() const { return arrived_; }
 
  protected:
@@ -50,8 +52,8 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
   virtual void OnRequest(const Bytes& message) = 0;
   // The caller waits no longer, whether answered or not. Only where `notify_gone` was set.
   virtual void OnGone() {}
-  // What an answer that did not come in time means.
-  virtual Error Expired() const;
+  // Whether something may have been done where no answer comes.
+  virtual bool MayHaveWritten() const { return true; }
 
   // `notify_gone` costs an event per call. REQUIRES: called by the constructor.
   void SetNotifyGone() { notify_gone_ = true; }
@@ -84,7 +86,8 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
   void OnAccepted(bool ok);
   void OnDone(bool ok);
   void OnFinished(bool ok);
-  void StopWatching();
+  void LeaveList();
+  void FailUnanswered(Reason reason, const std::string& message);
   void FinishWith(const grpc::Status& status);
 
   const std::shared_ptr<Door> door_;  // first: goes last
@@ -96,8 +99,8 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
   bool listens_later_ = false;
   MonotonicTime arrived_;
   MonotonicTime deadline_;
-  std::list<HotUnary*>::iterator endless_;
-  bool is_endless_ = false;
+  std::list<std::weak_ptr<HotUnary>>* list_ = nullptr;  // of the door
+  std::list<std::weak_ptr<HotUnary>>::iterator place_;
   std::atomic<bool> answered_{false};
   grpc::StatusCode code_ = grpc::OK;
   Operation<HotUnary> accept_{&HotUnary::OnAccepted};

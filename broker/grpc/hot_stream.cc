@@ -54,6 +54,11 @@ void HotStream::OnTick(MonotonicTime now) {
   if (auto sign = SignOfLife(); sign.Valid()) Send(std::move(sign));
 }
 
+void HotStream::BreakOff() {
+  End(Error(Reason::kServerDraining,
+            "the broker stops: go on at another one; what it has not answered may have been done"));
+}
+
 void HotStream::Queue(grpc::ByteBuffer message, size_t charge) {
   const MutexLock lock(mutex_);
   if (!broken_ && !end_.has_value()) unsent_.push_back({std::move(message), charge});

@@ -38,6 +38,8 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   // Called every so often: sends a sign of life where nothing was sent for long, and cuts off a
   // peer that takes nothing.
   void OnTick(MonotonicTime now);
+  // The broker stops, and will not answer any more.
+  void BreakOff();
 
  protected:
   HotStream(std::shared_ptr<Door> door, StreamMetrics& metrics)

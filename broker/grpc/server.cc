@@ -132,6 +132,8 @@ class RunningServer final : public GrpcServer {
   void Shutdown(Duration grace) override {
     if (port_ == 0 || std::exchange(shut_down_, true)) return;
     health_->Shutdown();
+    // Early enough for the clients to hear of it.
+    door_->queue.After(3 * grace / 4, [door = door_.get()] { door->BreakOff(); });
     door_->queue.server()->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                                  gpr_time_from_nanos(grace.count(), GPR_TIMESPAN)));
     door_->queue.Close();

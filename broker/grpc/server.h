@@ -53,10 +53,12 @@ class GrpcServer {
   virtual uint16_t port() const = 0;
   // Begins to answer. Once.
   virtual void Serve() = 0;
-  // Health says NOT_SERVING, and streams are told to close.
+  // Health says NOT_SERVING, streams are told to close, and calls that would change something are
+  // refused with kServerDraining.
   virtual void Drain() = 0;
-  // Waits up to `grace` for running calls to end, then breaks them off; returns when no call is
-  // left. What the broker answers after that is dropped.
+  // Waits up to `grace` for running calls to end; those that have not after three quarters of it
+  // end with kServerDraining. Returns when no call is left. What the broker answers after that is
+  // dropped.
   virtual void Shutdown(Duration grace) = 0;
 };
 

@@ -447,9 +447,11 @@ TEST_F(FetchStreamTest, ServerEndsWithReadsThatTheBrokerNeverAnswers) {
   Credit(1 << 20);
   Add(1, 1);
   while (broker_.reads() == 0) std::this_thread::yield();
-  server_->Shutdown(std::chrono::milliseconds(10));
+  server_->Shutdown(std::chrono::seconds(1));
   server_.reset();
-  EXPECT_FALSE(stream_->Finish().ok());
+  const grpc::Status status = stream_->Finish();
+  EXPECT_EQ(status.error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(ReasonOf(status), Reason::kServerDraining);
 }
 
 }  // namespace

@@ -434,9 +434,11 @@ TEST_F(ProduceStreamTest, ServerEndsWithFramesThatTheBrokerNeverAnswers) {
   broker_.DropEverything();
   ASSERT_TRUE(Send(NewFrame("x")));
   broker_.Run([] {});
-  server_->Shutdown(std::chrono::milliseconds(10));
+  server_->Shutdown(std::chrono::seconds(1));
   server_.reset();
-  EXPECT_FALSE(stream_->Finish().ok());
+  const grpc::Status status = stream_->Finish();
+  EXPECT_EQ(status.error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(DoorTest::ReasonOf(status), Reason::kServerDraining);
 }
 
 }  // namespace

@@ -292,10 +292,11 @@ TEST_F(ReadStreamTest, ServerEndsWithReadsThatTheBrokerNeverAnswers) {
   broker_.DropEverything();
   Open(RequestOf({}));
   while (broker_.reads() == 0) std::this_thread::yield();
-  server_->Shutdown(std::chrono::milliseconds(10));
+  server_->Shutdown(std::chrono::seconds(1));
   server_.reset();
   EXPECT_TRUE(ReadAll().empty());
-  EXPECT_FALSE(status_.ok());
+  EXPECT_EQ(status_.error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(ReasonOf(status_), Reason::kServerDraining);
 }
 
 }  // namespace

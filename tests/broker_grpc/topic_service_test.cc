@@ -434,6 +434,39 @@ TEST_F(TopicServiceTest, ACallThatIsGivenUpEndsAtOnceAndIsCounted) {
   broker_.Release();
 }
 
+TEST_F(TopicServiceTest, AStopTellsCallersWhatBecameOfTheirCalls) {
+  broker_.hold = true;
+  std::thread caller([this] {
+    v1::CreateTopicRequest request;
+    v1::CreateTopicResponse response;
+    request.set_topic("orders");
+    const auto context = NewContext();
+    const auto status = stub_->CreateTopic(context.get(), request, &response);
+    EXPECT_EQ(status.error_code(), grpc::UNAVAILABLE);
+    EXPECT_EQ(ReasonOf(status), Reason::kServerDraining);
+    EXPECT_EQ(Trailer(*context, "x-gregor-outcome"), "UNKNOWN");
+    EXPECT_THAT(status.error_message(), HasSubstr("whether it was done is not known"));
+  });
+  WaitForMetric(
+      "gregor_grpc_received_bytes_total{method=\"gregor.v1.TopicService/CreateTopic\"} 8");
+  v1::GetTopicRequest read;
+  v1::GetTopicResponse topic;
+  read.set_topic("none");
+  EXPECT_EQ(Get(read, topic).error_code(), grpc::NOT_FOUND);
+  ASSERT_EQ(broker_.creates.size(), 1u);
+  server_->Drain();
+  // What would change something goes elsewhere at once, what is only read is answered.
+  v1::CreateTopicRequest late;
+  late.set_topic("late");
+  EXPECT_EQ(ReasonOf(Create(late)), Reason::kServerDraining);
+  EXPECT_EQ(Trailer(*context_, "x-gregor-outcome"), "NOT_APPLIED");
+  EXPECT_EQ(Get(read, topic).error_code(), grpc::NOT_FOUND);
+  server_->Shutdown(std::chrono::seconds(2));
+  caller.join();
+  EXPECT_EQ(broker_.creates.size(), 1u);
+  broker_.Release();
+}
+
 TEST_F(TopicServiceTest, CallsThatWaitForTheirAnswerKeepNoOthersWaiting) {
   broker_.hold = true;
   constexpr int kCalls = 30;

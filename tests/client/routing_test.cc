@@ -280,6 +280,33 @@ TEST_F(Routing, AdminCallsPassOverNodesThatDoNotAnswer) {
   EXPECT_TRUE(Admin(addresses).CreateTopic(request).ok());
 }
 
+// What was certainly not begun is asked of the next node, what may have been is the caller's
+// matter.
+TEST_F(Routing, ANodeThatStopsIsPassedOverWhereThatIsSafe) {
+  const Admin admin(AllAddresses());
+  v1::CreateTopicRequest request;
+  request.set_topic("new");
+  request.set_partitions(1);
+  const auto stops = [](v1::WriteOutcome::Outcome outcome) {
+    return MakeStatus(Reason::kServerDraining, "the broker stops", outcome);
+  };
+  first_.FailCalls("CreateTopic", stops(v1::WriteOutcome::OUTCOME_UNKNOWN), 1);
+  const auto unknown = admin.CreateTopic(request);
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().reason, Reason::kServerDraining);
+  EXPECT_TRUE(IsRetriable(unknown.error()));
+  EXPECT_EQ(DetailOf(unknown.error(), "outcome"), "UNKNOWN");
+  EXPECT_EQ(first_.CallCount("CreateTopic"), 1);
+  first_.FailCalls("CreateTopic", stops(v1::WriteOutcome::OUTCOME_NOT_APPLIED), 1);
+  EXPECT_TRUE(admin.CreateTopic(request).ok());
+  EXPECT_EQ(first_.CallCount("CreateTopic"), 3);
+  // Reads, and items that may be sent again.
+  first_.FailCalls("GetTopic", stops(v1::WriteOutcome::OUTCOME_UNKNOWN), 1);
+  EXPECT_EQ(*admin.PartitionCount("orders"), 6);
+  first_.FailCalls("ListOffsets", stops(v1::WriteOutcome::OUTCOME_UNKNOWN), 1);
+  EXPECT_TRUE(admin.FindOffsets("orders", {0, 1}, AtAnchor(v1::Position::ANCHOR_LATEST)).ok());
+}
+
 TEST_F(Routing, OffsetsAndDeletionsAreAskedOfTheLeaders) {
   const auto producer = NewProducer(first_.address());
   Send(*producer, 0, 63);
