@@ -10,6 +10,9 @@ namespace {
 
 // Between two tries to register, and to be let go.
 constexpr Duration kAskAgain = std::chrono::milliseconds(50);
+// A controller that does not answer for so many heartbeats may be cut off: whoever leads then is
+// asked.
+constexpr int kPatience = 2;
 
 }  // namespace
 
@@ -75,7 +78,7 @@ void ControllerSession::Beat() {
   beat.metadata_offset = options_.image()->version;
   beat.wants_to_stop = static_cast<bool>(may_stop_);
   OperationContext context;
-  context.timeout = options_.session_timeout / 2;
+  context.timeout = std::min(options_.session_timeout / 2, kPatience * options_.heartbeat_interval);
   options_.controller->Run(
       beat,
       [this, alive = alive_](Result<BrokerStatus> status) {
@@ -105,8 +108,10 @@ void ControllerSession::OnStatus(Result<BrokerStatus> status) {
   }
   if (may_stop_ && options_.loop->clock().Now() >= stop_at_) return EndStop();
   if (must_register_) return Register();
-  // One that was fenced by mistake comes back as soon as its image has reached that.
-  const bool is_urgent = may_stop_ || (status.ok() && status->fenced);
+  // One that was fenced by mistake comes back as soon as its image has reached that. Of what was
+  // asked of a controller that is lost, nothing may have got there.
+  const bool is_lost = !status.ok() && OperationOutcome(status.error()) == "UNKNOWN";
+  const bool is_urgent = may_stop_ || is_lost || (status.ok() && status->fenced);
   After(is_urgent ? std::min(kAskAgain, options_.heartbeat_interval) : options_.heartbeat_interval,
         &ControllerSession::Beat);
 }

@@ -29,7 +29,9 @@ grpc::ChannelArguments ChannelOptions() {
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // A node that is gone without a word is noticed before somebody asks it.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  // One that is cut off while calls are on their way, after this: the quorum has another leader
+  // then.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 2'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   return arguments;
