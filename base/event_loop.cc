@@ -17,6 +17,10 @@
 namespace gregor {
 namespace {
 
+// So long at most do tasks run before timers that are due get their turn (or one task, which takes
+// as long as it does): what a timer decides, such as that a leader is lost, is not decided late.
+constexpr Duration kBurst = std::chrono::milliseconds(5);
+
 // Posts go through a queue of our own, so that a burst costs one wake-up of Asio, not one
 // allocation and wake-up per task.
 class ThreadLoop final : public EventLoop {
@@ -31,6 +35,7 @@ class ThreadLoop final : public EventLoop {
   ~ThreadLoop() override {
     context_.stop();
     thread_.join();
+    burst_.clear();
   }
 
   void Post(const char* name, Task task) override {
@@ -70,25 +75,30 @@ class ThreadLoop final : public EventLoop {
   const Clock& clock() const override { return SystemClock(); }
 
  private:
+  // Runs what was posted, for so long at most: then timers get their turn.
   void Drain() {
-    std::vector<Task> tasks;
-    {
+    if (next_ == burst_.size()) {
+      burst_.clear();
+      next_ = 0;
       MutexLock lock(mutex_);
-      tasks.swap(queue_);
+      burst_.swap(queue_);
       draining_ = true;
     }
-    for (Task& task : tasks) {
-      if (context_.stopped()) break;
+    const MonotonicTime end = clock().Now() + kBurst;
+    while (next_ < burst_.size()) {
+      if (context_.stopped()) return;
+      Task task = std::move(burst_[next_++]);
       task();
       task = nullptr;
+      if (clock().Now() >= end) break;
     }
-    bool more;
-    {
+    bool more = next_ < burst_.size();
+    if (!more) {
       MutexLock lock(mutex_);
       draining_ = false;
       more = !queue_.empty();
     }
-    // Through Asio again, so that timers get their turn between two bursts.
+    // Through Asio again, which looks at the timers before.
     if (more) boost::asio::post(context_, [this] { Drain(); });
   }
 
@@ -118,6 +128,8 @@ class ThreadLoop final : public EventLoop {
 
   boost::asio::io_context context_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::vector<Task> burst_;  // what runs now, from next_ on; the loop's
+  size_t next_ = 0;
   Mutex mutex_;
   std::vector<Task> queue_ TS_GUARDED_BY(mutex_);
   bool draining_ TS_GUARDED_BY(mutex_) = false;

@@ -63,6 +63,7 @@ Result<std::unique_ptr<Controller>> Controller::OpenAndWait(Options options,
 ControllerImpl::ControllerImpl(Options options)
     : options_(std::move(options)),
       image_(std::make_shared<const MetadataImage>()),
+      turns_(*options_.loop),
       sessions_(options_.behavior.broker_sessions) {}
 
 ControllerImpl::~ControllerImpl() {

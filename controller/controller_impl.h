@@ -14,6 +14,7 @@
 #include "controller/controller.h"
 #include "controller/format.h"
 #include "controller/image_keeper.h"
+#include "controller/operation_turns.h"
 #include "controller/operations.h"
 #include "raft/host/metadata_log.h"
 
@@ -80,7 +81,10 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void EndInstall(const Result<void>& result);
 
   // --- controller_operations.cc
-  void Take(MetadataOperation operation, bool is_full, OperationDone done);
+  // Nobody waits for the answer after `deadline`.
+  void Take(const MetadataOperation& operation, MonotonicTime deadline, OperationDone done);
+  std::optional<Error> WhyNotNow(MonotonicTime deadline) const;
+  Error TooManyWait() const;
   // Writes what was planned, and answers when it is committed.
   void Settle(Result<Planned> plan, bool validate_only, OperationDone done);
   // Applies `records` to the speculative image and appends them. The delta's image is the new one.
@@ -134,6 +138,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   std::optional<Term> leading_;
   int64_t producer_ids_from_ = 0;  // of the term
   ImagePtr speculative_;           // with everything appended, while leading
+  OperationTurns turns_;
   CommitQueue waiting_;
   BrokerSessions sessions_;
   std::set<NodeId> lost_;  // nodes to which there was a connection

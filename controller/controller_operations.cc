@@ -5,7 +5,7 @@
 
 namespace gregor {
 
-void ControllerImpl::Execute(MetadataOperation operation, const OperationContext&,
+void ControllerImpl::Execute(MetadataOperation operation, const OperationContext& context,
                              OperationDone done) {
   const bool is_full = queued_count_.fetch_add(1) >= options_.behavior.operations_queued_max;
   OperationDone counted = [this, alive = alive_,
@@ -14,26 +14,33 @@ void ControllerImpl::Execute(MetadataOperation operation, const OperationContext
     done(std::move(answer));
   };
   const char* const event = std::visit([](const auto& each) { return each.kName; }, operation);
+  const MonotonicTime deadline = options_.loop->clock().Now() + context.timeout;
   options_.loop->Post(event, [this, alive = alive_, operation = std::move(operation), is_full,
-                              done = std::move(counted)]() mutable {
-    if (*alive) Take(std::move(operation), is_full, std::move(done));
+                              deadline, done = std::move(counted)]() mutable {
+    if (!*alive) return;
+    if (is_full) return done(TooManyWait());
+    // A heartbeat says who lives: it waits for nobody.
+    if (std::holds_alternative<BrokerHeartbeat>(operation)) {
+      Take(operation, deadline, std::move(done));
+      return;
+    }
+    turns_.Add(
+        [this, operation = std::move(operation), deadline, done = std::move(done)]() mutable {
+          return Take(operation, deadline, std::move(done));
+        });
   });
 }
 
-void ControllerImpl::Take(MetadataOperation operation, bool is_full, OperationDone done) {
-  if (is_full) {
-    return done(Error(Reason::kQuotaExceeded,
-                      std::to_string(options_.behavior.operations_queued_max) +
-                          " operations wait for the controller already: retry more slowly")
-                    .With("outcome", "NOT_APPLIED"));
-  }
-  if (const auto failed = failure()) return done(*failed);
-  if (!leading_.has_value()) {
-    return done(Error(Reason::kNotController, closing_ ? "the node stops: try another one"
-                                                       : "the metadata quorum has no leader "
-                                                         "here: retry")
-                    .With("outcome", "NOT_APPLIED"));
-  }
+Error ControllerImpl::TooManyWait() const {
+  return Error(Reason::kQuotaExceeded,
+               std::to_string(options_.behavior.operations_queued_max) +
+                   " operations wait for the controller already: retry more slowly")
+      .With("outcome", "NOT_APPLIED");
+}
+
+void ControllerImpl::Take(const MetadataOperation& operation, MonotonicTime deadline,
+                          OperationDone done) {
+  if (const auto refused = WhyNotNow(deadline)) return done(*refused);
   const PlanContext context{*speculative_,
                             options_.behavior,
                             options_.random,
@@ -43,6 +50,22 @@ void ControllerImpl::Take(MetadataOperation operation, bool is_full, OperationDo
   std::visit(
       [&](const auto& each) { Settle(Plan(each, context), IsValidateOnly(each), std::move(done)); },
       operation);
+}
+
+std::optional<Error> ControllerImpl::WhyNotNow(MonotonicTime deadline) const {
+  if (const auto failed = failure()) return failed;
+  if (!leading_.has_value()) {
+    return Error(Reason::kNotController, closing_ ? "the node stops: try another one"
+                                                  : "the metadata quorum has no leader "
+                                                    "here: retry")
+        .With("outcome", "NOT_APPLIED");
+  }
+  if (options_.loop->clock().Now() >= deadline) {
+    return Error(Reason::kNotController,
+                 "the active controller has too much to do: retry more slowly")
+        .With("outcome", "NOT_APPLIED");
+  }
+  return std::nullopt;
 }
 
 void ControllerImpl::Settle(Result<Planned> plan, bool validate_only, OperationDone done) {

@@ -174,6 +174,25 @@ TEST(EventLoop, TimersGetTheirTurnWhileTasksNeverEnd) {
   stop = true;
 }
 
+TEST(EventLoop, ATimerThatIsDueDoesNotWaitForTheEndOfABurst) {
+  auto loop = NewThreadLoop("test");
+  std::atomic<int> done = 0, at_timer = -1;
+  std::promise<void> ended;
+  loop->Post("begin", [&] {
+    loop->After(std::chrono::milliseconds(1), "timer", [&] { at_timer = done.load(); });
+    for (int i = 0; i < 100; ++i) {
+      loop->Post("task", [&] {
+        const MonotonicTime end = loop->clock().Now() + std::chrono::milliseconds(1);
+        while (loop->clock().Now() < end) continue;
+        if (++done == 100) ended.set_value();
+      });
+    }
+  });
+  ended.get_future().wait();
+  EXPECT_GE(at_timer, 0);
+  EXPECT_LT(at_timer, 50);
+}
+
 TEST(EventLoop, IsDestroyedWithTasksAndTimersLeftAndDestroysThem) {
   const auto held = std::make_shared<int>(0);
   for (int round = 0; round < 20; ++round) {
