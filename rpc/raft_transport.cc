@@ -28,6 +28,12 @@ grpc::ChannelArguments ChannelOptions() {
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // A connection that its other end has given up without a word that arrived is noticed, also where
+  // this end only listens.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   return arguments;
 }
 
@@ -156,14 +162,15 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     int up_count = 0;          // streams for control
   };
 
-  // Its own lines first, then those that the node has called on; until `visit` returns false.
+  // Its own lines first, then those that the node has called on, the latest before what may be a
+  // dead one; until `visit` returns false.
   template <typename Visit>
   static void VisitLinks(const Peer& peer, Visit visit) {
     for (const Line& line : peer.lines) {
       if (line.is_up && !visit(line)) return;
     }
-    for (const Link& link : peer.called) {
-      if (!visit(link)) return;
+    for (auto link = peer.called.rbegin(); link != peer.called.rend(); ++link) {
+      if (!visit(*link)) return;
     }
   }
 
@@ -343,6 +350,8 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
       std::erase_if(state.called, [&](const Link& each) { return each.stream.get() == stream; });
       for (Line& line : state.lines) {
         if (line.stream.get() != stream) continue;
+        // What cut one has cut both, and bulk, which only listens here, would not notice soon.
+        if (!line.is_bulk && line.is_up && state.lines[1].is_up) state.lines[1].stream->Cancel();
         Redial(node, line, status);
       }
     }

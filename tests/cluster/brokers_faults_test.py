@@ -114,6 +114,22 @@ def test_a_broker_that_is_lost_together_with_the_active_controller_is_fenced_in_
         assert seconds < SESSION_SECONDS + LATE_SECONDS, found
 
 
+def test_a_broker_that_was_cut_off_for_a_while_follows_as_soon_as_it_is_heard(start, network):  # noqa: F811
+    quorum = start(1, broker=SHORT_SESSION)
+    leader, broker = quorum.leader(), quorum.nodes[3]
+    network.isolate(broker.place)
+    eventually(lambda: broker.number not in leader.brokers(), seconds=SESSION_SECONDS + LATE_SECONDS)
+    create(leader, "meanwhile", [[leader.number]])
+    # What is sent to it and not acknowledged ends each connection there, and this one, which only listens, does not hear of it.
+    connections = ("ss", "-Htn", "state", "established", "sport", "=", f":{leader.place.ports['internal']}", "and", "dst", broker.place.host)
+    eventually(lambda: leader.place.run(*connections) == "", seconds=30)
+    network.heal()
+    eventually(lambda: broker.number in leader.brokers(), seconds=5)
+    version = leader.metric("gregor_metadata_version")
+    eventually(lambda: broker.metric("gregor_metadata_version") >= version, seconds=2)
+    metadata_checks.conclude(quorum, [metadata_checks.Operation("create", "meanwhile", 1, 0.0, acknowledged=True)])
+
+
 def longest_pause(load):
     """Seconds between two acknowledgements of admin calls."""
     ends = sorted(operation.ended for operation in load.acknowledged)
