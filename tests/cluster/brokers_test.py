@@ -94,8 +94,7 @@ def test_a_broker_that_was_killed_is_soon_fenced_and_hidden_and_comes_back(quoru
 def test_what_only_a_lost_broker_has_is_served_by_nobody_until_it_is_back(quorum):
     first, _, third = quorum.nodes
     await_brokers(first, [1, 2, 3])
-    for number in range(6):
-        first.create(f"topic-{number}")
+    first.create("numbers", partitions=6)
     held = {number: broker.leads for number, broker in states(first).items()}
     assert sum(held.values()) == 6 and held[3] > 0, held
     assert first.metric("gregor_partitions_without_leader") == 0
@@ -126,8 +125,7 @@ def test_a_fence_by_hand_stays_over_a_restart(quorum):
 def test_a_fence_that_takes_partitions_away_is_confirmed(quorum):
     first, _, third = quorum.nodes
     await_brokers(first, [1, 2, 3])
-    for number in range(6):
-        first.create(f"topic-{number}")
+    first.create("numbers", partitions=6)
     refused = gregor(first, "broker", "fence", "3", code=2)
     assert "--yes" in refused.stderr and "nothing was done" in refused.stderr
     assert served_by(first) == [1, 2, 3]
@@ -200,8 +198,7 @@ def test_only_a_dead_broker_without_replicas_is_forgotten(quorum):
     with fails("INVALID_ARGUMENT") as refused:
         unregister(first, 3)
     assert "is running" in refused.error.details()
-    for number in range(6):
-        first.create(f"topic-{number}")
+    first.create("numbers", partitions=6)
     third.kill()
     await_brokers(first, [1, 2])
     with fails("INVALID_ARGUMENT") as refused:

@@ -167,8 +167,11 @@ def test_a_second_node_with_the_id_of_another_changes_nothing(quorum, network, t
         original.start()
     else:
         format_all([double], quorum.cluster_id)
+    # It would find the other one, and not go on.
+    network.cut(double.place, original.place)
     try:
         double.launch()
+        eventually(lambda: network.hears(leader.place, double.place), seconds=20)
         with AdminLoad(quorum.nodes, count=2) as load:
             end = time.monotonic() + ELECTION_SECONDS
             while time.monotonic() < end:
@@ -176,6 +179,7 @@ def test_a_second_node_with_the_id_of_another_changes_nothing(quorum, network, t
                 time.sleep(0.1)
             load.await_acknowledged(20)
         assert load.problems == []
+        assert double.process.poll() is None
         assert network.hears(leader.place, double.place)  # nothing else kept it away
     finally:
         double.end()
