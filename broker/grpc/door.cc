@@ -45,7 +45,7 @@ void Door::Tick() {
     if (oldest->arrived() + options.call_timeout > now) break;
     oldest->Expire();
   }
-  for (HotStream* const stream : streams) stream->OnTick(now);
+  for (const auto& stream : LivingStreams()) stream->OnTick(now);
 }
 
 void Door::BreakOff() {
@@ -56,7 +56,18 @@ void Door::BreakOff() {
     }
   }
   for (const auto& call : open) call->BreakOff();
-  for (HotStream* const stream : streams) stream->BreakOff();
+  for (const auto& stream : LivingStreams()) stream->BreakOff();
+}
+
+std::vector<std::shared_ptr<HotStream>> Door::LivingStreams() {
+  std::vector<std::shared_ptr<HotStream>> living;
+  std::erase_if(streams, [&](const auto& entry) {
+    auto stream = entry.second.lock();
+    if (stream == nullptr) return true;
+    living.push_back(std::move(stream));
+    return false;
+  });
+  return living;
 }
 
 std::shared_ptr<ByteGate> Door::ConnectionOf(const std::string& peer) {

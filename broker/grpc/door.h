@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "base/budget.h"
@@ -80,10 +79,12 @@ struct Door {
   // Of the queue's thread: open unary calls without a deadline and with one, oldest first; streams.
   std::list<std::weak_ptr<HotUnary>> endless;
   std::list<std::weak_ptr<HotUnary>> bounded;
-  std::unordered_set<HotStream*> streams;
+  std::unordered_map<HotStream*, std::weak_ptr<HotStream>> streams;
 
  private:
   void Tick();
+  // Some may have gone without an end: the broker dropped what they waited for.
+  std::vector<std::shared_ptr<HotStream>> LivingStreams();
 
   std::unique_ptr<EventLoop> decode_loop_;
   std::unique_ptr<EventLoop> control_loop_;

@@ -35,7 +35,7 @@ void HotStream::OnAccepted(bool ok) {
   Another()->Listen();
   metrics_.open.Add(1);
   last_sent_.store(SystemClock().Now(), std::memory_order_relaxed);
-  door_->streams.insert(this);
+  door_->streams.insert_or_assign(this, weak_from_this());
   drain_watch_ = door_->drain->Watch([weak = weak_from_this()](Duration close_in) {
     if (const auto stream = weak.lock()) stream->OnDrain(close_in);
   });
