@@ -3,50 +3,21 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "tests/base/hand_loop.h"
+
 namespace gregor {
 namespace {
-
-// Runs what is posted in order, in a time of the test's own.
-class ManualLoop final : public EventLoop {
- public:
-  void Post(const char*, Task task) override { tasks_.push_back(std::move(task)); }
-  TimerId After(Duration, const char*, Task) override { return {}; }
-  void Cancel(TimerId) override {}
-  bool InLoop() const override { return true; }
-  const Clock& clock() const override { return clock_; }
-
-  void RunOne() {
-    Task task = std::move(tasks_.front());
-    tasks_.pop_front();
-    task();
-  }
-  void RunAll() {
-    while (!tasks_.empty()) RunOne();
-  }
-  void Pass(Duration time) { clock_.now += time; }
-
- private:
-  struct ManualClock final : Clock {
-    MonotonicTime now{std::chrono::seconds(1)};
-    MonotonicTime Now() const override { return now; }
-    Timestamp WallNow() const override { return Timestamp(0); }
-  };
-
-  ManualClock clock_;
-  std::deque<Task> tasks_;
-};
 
 class OperationTurnsTest : public testing::Test {
  protected:
   OperationTurns::Work Note(const std::string& name, Duration takes) {
     return [this, name, takes] {
       events_.push_back(name);
-      loop_.Pass(takes);
+      loop_.hand_clock.now += takes;
     };
   }
   void Post(const std::string& name) {
@@ -56,7 +27,7 @@ class OperationTurnsTest : public testing::Test {
   static constexpr Duration kShort = std::chrono::microseconds(10);
   static constexpr Duration kLong = std::chrono::milliseconds(300);
 
-  ManualLoop loop_;
+  HandLoop loop_;
   OperationTurns turns_{loop_};
   std::vector<std::string> events_;
 };

@@ -2,33 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <vector>
+#include "tests/base/hand_loop.h"
 
 namespace gregor {
 namespace {
-
-class HandClock final : public Clock {
- public:
-  MonotonicTime Now() const override { return MonotonicTime(now); }
-  Timestamp WallNow() const override { return Timestamp{0}; }
-  Duration now{0};
-};
-
-// Runs what was posted when it is told to.
-class HandLoop final : public EventLoop {
- public:
-  void Post(const char*, Task task) override { tasks.push_back(std::move(task)); }
-  TimerId After(Duration, const char*, Task) override { return {}; }
-  void Cancel(TimerId) override {}
-  bool InLoop() const override { return false; }
-  const Clock& clock() const override { return hand_clock; }
-  void RunAll() {
-    for (Task& task : std::exchange(tasks, {})) task();
-  }
-
-  HandClock hand_clock;
-  std::vector<Task> tasks;
-};
 
 TEST(LoopProbe, TellsHowLongTheTaskOfTheLastCallWaited) {
   HandLoop loop;
