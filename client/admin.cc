@@ -315,6 +315,11 @@ Result<v1::DrainBrokerResponse> Admin::DrainBroker(int32_t broker, bool cancel) 
   return Write<v1::DrainBrokerResponse>(std::string(kCluster) + "DrainBroker", request);
 }
 
+Result<v1::UpdateFeaturesResponse> Admin::UpdateFeatures(
+    const v1::UpdateFeaturesRequest& request) const {
+  return Write<v1::UpdateFeaturesResponse>(std::string(kCluster) + "UpdateFeatures", request);
+}
+
 Result<void> Admin::UnregisterBroker(int32_t broker) const {
   v1::UnregisterBrokerRequest request;
   request.set_broker_id(broker);

@@ -73,6 +73,8 @@ class Admin {
   Result<void> SetBrokerFence(int32_t broker, bool fenced) const;
   // Lets others lead what the broker leads; or (`cancel`) no more.
   Result<v1::DrainBrokerResponse> DrainBroker(int32_t broker, bool cancel) const;
+  // Changes the level at which the cluster's metadata are written.
+  Result<v1::UpdateFeaturesResponse> UpdateFeatures(const v1::UpdateFeaturesRequest& request) const;
   // Forgets a broker that does not run and has no replicas.
   Result<void> UnregisterBroker(int32_t broker) const;
   // The directories with their sums, without replicas; of one topic, or (empty) of all.

@@ -37,11 +37,12 @@ Result<void> CheckBroker(const BrokerImage& broker, const MetadataImage& image) 
     }
   });
   if (taken.has_value()) return *taken;
-  if (broker.feature_level_min < 1 || broker.feature_level_min > image.feature_level ||
-      broker.feature_level_max < image.feature_level) {
+  if (broker.feature_level_min < 1 || !broker.SupportsLevel(image.feature_level)) {
     return refuse("it supports feature levels " + std::to_string(broker.feature_level_min) +
                   " to " + std::to_string(broker.feature_level_max) + ", and the cluster is at " +
-                  std::to_string(image.feature_level));
+                  std::to_string(image.feature_level) +
+                  ": run a version that supports it, or change the level with `gregor cluster "
+                  "features`");
   }
   return {};
 }

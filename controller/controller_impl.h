@@ -113,6 +113,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void Publish(const MetadataDelta& delta, size_t record_bytes);
   void Resign(const Error& error);
   // nullptr: before and after its life.
+  Result<void> CheckVoterLevel(NodeId node) const;
   MetadataLog* UsableLog() const { return closing_ || failure() ? nullptr : log_.get(); }
   void ExportSnapshots();
   void NoteSnapshot(Offset end, uint64_t size_bytes);

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "controller/controller_impl.h"
+#include "controller/image/feature_needs.h"
 
 namespace gregor {
 
@@ -46,7 +47,8 @@ void ControllerImpl::Take(const MetadataOperation& operation, MonotonicTime dead
                             options_.random,
                             sessions_,
                             options_.loop->clock().Now(),
-                            producer_ids_from_};
+                            producer_ids_from_,
+                            [this] { return quorum(); }};
   std::visit(
       [&](const auto& each) { Settle(Plan(each, context), IsValidateOnly(each), std::move(done)); },
       operation);
@@ -72,6 +74,10 @@ void ControllerImpl::Settle(Result<Planned> plan, bool validate_only, OperationD
   const Offset base = log_->end_offset();
   Result<OperationAnswer> answer = OperationAnswer();
   std::optional<MetadataDelta> delta;
+  if (plan.ok()) {
+    const auto checked = CheckLevels(plan->records, speculative_->feature_level);
+    if (!checked.ok()) plan = checked.error();
+  }
   if (!plan.ok()) {
     answer = std::move(plan).error();
   } else if (plan->records.empty()) {

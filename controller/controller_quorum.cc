@@ -14,13 +14,44 @@ Error NotHere() {
 }  // namespace
 
 QuorumStatus ControllerImpl::quorum() const {
-  return log_ == nullptr ? QuorumStatus() : log_->quorum();
+  QuorumStatus status = log_ == nullptr ? QuorumStatus() : log_->quorum();
+  for (auto* const members : {&status.voters, &status.observers}) {
+    for (QuorumMember& member : *members) {
+      if (member.key.node != options_.behavior.node_id ||
+          member.key.directory != found_->identity.directory_id)
+        continue;
+      member.feature_level_min = kFeatureLevelMin;
+      member.feature_level_max = kFeatureLevel;
+    }
+  }
+  return status;
 }
 
 void ControllerImpl::AddVoter(Voter voter, MetadataLog::Changed changed) {
-  if (MetadataLog* const log = UsableLog())
+  if (MetadataLog* const log = UsableLog()) {
+    const auto supports = CheckVoterLevel(voter.key.node);
+    if (!supports.ok()) return changed(supports);
     return log->AddVoter(std::move(voter), std::move(changed));
+  }
   changed(NotHere());
+}
+
+// A voter that cannot read the metadata could not keep them.
+Result<void> ControllerImpl::CheckVoterLevel(NodeId node) const {
+  const int32_t level = speculative_ != nullptr ? speculative_->feature_level : 0;
+  const auto status = quorum();
+  for (const QuorumMember& observer : status.observers) {
+    const int32_t min = observer.feature_level_min, max = observer.feature_level_max;
+    if (observer.key.node != node || level == 0 || max == 0 || (min <= level && level <= max))
+      continue;
+    return Error(Reason::kUnsupportedVersion,
+                 "node " + std::to_string(node.value) + " supports feature levels " +
+                     std::to_string(min) + " to " + std::to_string(max) +
+                     ", and the cluster is at " + std::to_string(level) +
+                     ": run a version there that supports it")
+        .With("outcome", "NOT_APPLIED");
+  }
+  return {};
 }
 
 void ControllerImpl::RemoveVoter(VoterKey voter, MetadataLog::Changed changed) {

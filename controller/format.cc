@@ -86,9 +86,10 @@ Result<bool> IsUnformatted(FileSystem& files, const std::string& data_dir) {
 }
 
 Result<std::string> EncodeBootstrap(const NodeIdentity& identity,
-                                    const std::array<uint8_t, 16>& request_id_key) {
+                                    const std::array<uint8_t, 16>& request_id_key,
+                                    int32_t feature_level) {
   pb::MetadataRecord level, cluster;
-  level.mutable_feature_level()->set_level(kFeatureLevel);
+  level.mutable_feature_level()->set_level(feature_level);
   cluster.mutable_cluster()->set_cluster_id(ToBytes(identity.cluster_id.bytes));
   cluster.mutable_cluster()->set_request_id_key(ToBytes(request_id_key));
   Replay replay(nullptr);
@@ -146,7 +147,8 @@ Result<NodeIdentity> FormatDirectory(FileSystem& files, const std::string& data_
   identity.directory_id = random.NewUuid<DirectoryId>();
   std::array<uint8_t, 16> key = options.request_id_key;
   if (key == std::array<uint8_t, 16>{}) key = Random::SecretBytes();
-  ASSIGN_OR_RETURN(const std::string bootstrap, EncodeBootstrap(identity, key));
+  ASSIGN_OR_RETURN(const std::string bootstrap,
+                   EncodeBootstrap(identity, key, options.feature_level));
   const std::string meta = EncodeIdentity(identity);
   const std::string log = MetadataLogPath(MetadataPath(data_dir));
   RETURN_IF_ERROR(files.MakeDirectory(log));

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "base/types.h"
+#include "controller/image/feature_level.h"
 #include "storage/file_system.h"
 
 namespace gregor {
@@ -39,6 +40,8 @@ struct FormatOptions {
   ClusterId cluster_id;  // zero: a new one
   // Key of the ids made of request_ids (secret). Zero: random, from the operating system.
   std::array<uint8_t, 16> request_id_key{};
+  // That the cluster begins with. REQUIRES: kFeatureLevelMin to kFeatureLevel.
+  int32_t feature_level = kFeatureLevel;
 };
 
 // Prepares an empty (or missing) directory for its first start: identity, and the cluster's first

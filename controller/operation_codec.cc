@@ -115,6 +115,10 @@ struct Encoder {
   void operator()(const UnregisterBroker& operation) {
     request.mutable_unregister_broker()->set_node_id(operation.broker.value);
   }
+  void operator()(const UpdateFeatures& operation) {
+    request.mutable_update_features()->set_level(operation.level);
+    request.mutable_update_features()->set_validate_only(operation.validate_only);
+  }
   template <typename PartitionOperation>
   void operator()(const PartitionOperation& operation) {
     EncodePartitionOperation(operation, request);
@@ -465,6 +469,9 @@ Result<MetadataOperation> DecodeOperation(const pb::OperationRequest& request) {
       return ReadPartitions(request.reassign_partitions());
     case pb::OperationRequest::kDrainBroker:
       return ReadPartitions(request.drain_broker());
+    case pb::OperationRequest::kUpdateFeatures:
+      return MetadataOperation(UpdateFeatures{request.update_features().level(),
+                                              request.update_features().validate_only()});
     case pb::OperationRequest::OPERATION_NOT_SET:
       break;
   }

@@ -9,6 +9,7 @@
 #include "controller/controller.h"
 #include "controller/image/operation.h"
 #include "controller/image/records.h"
+#include "raft/host/quorum_status.h"
 
 namespace gregor {
 
@@ -24,6 +25,8 @@ struct PlanContext {
   MonotonicTime now;
   // Producer ids are given from here on, as far as that leaves ids enough.
   int64_t producer_ids_from = 0;
+  // The quorum as it is. Unset: there is none.
+  std::function<QuorumStatus()> quorum = {};
 };
 
 struct Planned {
@@ -46,6 +49,7 @@ Result<Planned> Plan(const AlterPartitions& operation, const PlanContext& contex
 Result<Planned> Plan(const ElectLeaders& operation, const PlanContext& context);
 Result<Planned> Plan(const ReassignPartitions& operation, const PlanContext& context);
 Result<Planned> Plan(const DrainBroker& operation, const PlanContext& context);
+Result<Planned> Plan(const UpdateFeatures& operation, const PlanContext& context);
 
 // Fences a broker that is not heard of any more. No records where it is fenced already, or not
 // registered.

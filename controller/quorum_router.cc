@@ -34,6 +34,8 @@ DescribedMember Decode(const pb::QuorumResponse::Member& member) {
   if (member.has_heard_ms_ago()) out.heard_ago = std::chrono::milliseconds(member.heard_ms_ago());
   if (member.has_caught_up_ms_ago())
     out.caught_up_ago = std::chrono::milliseconds(member.caught_up_ms_ago());
+  out.feature_level_min = member.feature_level_min();
+  out.feature_level_max = member.feature_level_max();
   return out;
 }
 

@@ -29,6 +29,8 @@ void Encode(const QuorumMember& member, QuorumResponse::Member& out) {
     out.set_heard_ms_ago(duration_cast<milliseconds>(*member.heard_ago).count());
   if (member.caught_up_ago.has_value())
     out.set_caught_up_ms_ago(duration_cast<milliseconds>(*member.caught_up_ago).count());
+  out.set_feature_level_min(member.feature_level_min);
+  out.set_feature_level_max(member.feature_level_max);
 }
 
 void Encode(const QuorumStatus& status, QuorumResponse::Description& out) {

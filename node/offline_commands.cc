@@ -225,11 +225,10 @@ Result<bool> IsFormatted(FileSystem& files, const Settings& settings, const Form
   return true;
 }
 
-Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id, bool if_needed,
-                        bool as_json) {
+Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id,
+                        FormatOptions options, bool if_needed, bool as_json) {
   ASSIGN_OR_RETURN(Settings settings, flags.MakeSettings());
   settings.from_file = false;  // nothing needs to be there yet
-  FormatOptions options;
   options.node_id = settings.node_id;
   if (!cluster_id.empty()) {
     const auto id = ClusterId::Parse(cluster_id);
@@ -275,13 +274,21 @@ void AddClusterCommands(CLI::App& app, const std::string& output_format, int& ex
   const auto if_needed = std::make_shared<bool>(false);
   format->add_flag("--if-needed", *if_needed,
                    "Do nothing where the data directory is this node's and this cluster's already");
+  const auto options = std::make_shared<FormatOptions>();
+  format
+      ->add_option("--feature-level", options->feature_level,
+                   "Feature level that a new cluster begins with, for nodes of older versions")
+      ->type_name("LEVEL")
+      ->capture_default_str()
+      ->check(CLI::Range(kFeatureLevelMin, kFeatureLevel));
   flags->AddTo(*format);
   format->footer(
       "Give it the settings file and the flags that `gregor server` gets: node_id, data_dir and "
       "log_dirs say what is formatted.\n"
       "Exit codes: 0 done, 1 refused or failed, 2 bad settings.");
   format->callback([=, &output_format, &exit_code] {
-    exit_code = Report(FormatNode(*flags, *cluster_id, *if_needed, output_format == "json"));
+    exit_code =
+        Report(FormatNode(*flags, *cluster_id, *options, *if_needed, output_format == "json"));
   });
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "controller/image/feature_level.h"
 #include "controller/operation_server.h"
 #include "node/link_security.h"
 #include "node/waiting.h"
@@ -66,7 +67,9 @@ class RunningLinks final : public QuorumLinks {
     listens_ = {settings.listen_internal.host, server_->port()};
     const HostPort shown = AdvertisedInternal(settings, listens_);
     transport_->SetIntroduction({.endpoints = {{"internal", shown.host, shown.port}},
-                                 .may_vote = settings.roles.controller});
+                                 .may_vote = settings.roles.controller,
+                                 .feature_level_min = kFeatureLevelMin,
+                                 .feature_level_max = kFeatureLevel});
     return CheckAlone(settings, incarnation, *credentials);
   }
 

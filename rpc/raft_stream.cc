@@ -230,6 +230,8 @@ Wire RaftHello(const RaftSelf& self, NodeId to, bool is_bulk) {
   hello.set_kind(is_bulk ? Wire::Hello::KIND_BULK : Wire::Hello::KIND_CONTROL);
   hello.set_incarnation(IdBytes(self.incarnation));
   hello.set_may_vote(self.introduction.may_vote);
+  hello.set_feature_level_min(self.introduction.feature_level_min);
+  hello.set_feature_level_max(self.introduction.feature_level_max);
   for (const VoterEndpoint& endpoint : self.introduction.endpoints) {
     auto& out = *hello.add_endpoints();
     out.set_listener(endpoint.listener);
@@ -268,6 +270,8 @@ Result<RaftPeer> ReadRaftHello(const Wire& message, const RaftSelf& reader) {
                      ", with the metadata directory " + reader.key.directory.ToString());
   }
   peer.introduction.may_vote = hello.may_vote();
+  peer.introduction.feature_level_min = hello.feature_level_min();
+  peer.introduction.feature_level_max = hello.feature_level_max();
   for (const auto& endpoint : hello.endpoints()) {
     if (endpoint.port() == 0 || endpoint.port() > UINT16_MAX) continue;
     peer.introduction.endpoints.push_back(

@@ -75,8 +75,9 @@ Result<std::string> FillPage(const MetadataImage& image, const PartitionCounts& 
 
 // What all brokers can read.
 void FillFeature(const MetadataImage& image, v1::Feature& feature) {
-  feature.set_name("metadata");
-  feature.set_max_supported(INT32_MAX);
+  feature.set_name(kMetadataFeature);
+  feature.set_min_supported(kFeatureLevelMin);
+  feature.set_max_supported(kFeatureLevel);
   image.brokers.VisitAll([&](NodeId, const auto& broker) {
     feature.set_min_supported(std::max(feature.min_supported(), broker->feature_level_min));
     feature.set_max_supported(std::min(feature.max_supported(), broker->feature_level_max));
@@ -109,6 +110,21 @@ void RunPlain(BrokerApi& broker, Op operation, Reply<Response> reply) {
   broker.controller().Run(std::move(operation), std::move(done), context);
 }
 
+// The one feature that can be changed is the level of the metadata.
+Result<UpdateFeatures> ToOperation(const v1::UpdateFeaturesRequest& request) {
+  if (request.features_size() != 1) {
+    return Error(Reason::kInvalidArgument, "features must name the one that there is, \"" +
+                                               std::string(kMetadataFeature) +
+                                               "\", with the level that shall be finalized");
+  }
+  const v1::Feature& feature = request.features(0);
+  if (feature.name() == kMetadataFeature)
+    return UpdateFeatures{feature.finalized(), request.validate_only()};
+  return Error(Reason::kInvalidArgument, "there is no feature \"" + feature.name() +
+                                             "\": the one that there is is \"" + kMetadataFeature +
+                                             "\"");
+}
+
 }  // namespace
 
 Result<v1::DescribeClusterResponse> DescribedCluster(const BrokerApi& broker,
@@ -135,6 +151,22 @@ void FenceBroker(BrokerApi& broker, const v1::SetBrokerFenceRequest& request,
 void ForgetBroker(BrokerApi& broker, const v1::UnregisterBrokerRequest& request,
                   Reply<v1::UnregisterBrokerResponse> reply) {
   RunPlain(broker, UnregisterBroker{NodeId{request.broker_id()}}, std::move(reply));
+}
+
+void ChangeFeatures(BrokerApi& broker, const v1::UpdateFeaturesRequest& request,
+                    Reply<v1::UpdateFeaturesResponse> reply) {
+  auto operation = ToOperation(request);
+  if (!operation.ok()) return reply(std::move(operation).error());
+  const OperationContext context = reply.operation_context();
+  auto done = [&broker, reply = std::move(reply)](Result<void> result) mutable {
+    if (!result.ok()) return reply(std::move(result).error());
+    auto image = ImageOf(broker);
+    if (!image.ok()) return reply(std::move(image).error());
+    v1::UpdateFeaturesResponse response;
+    FillFeature(**image, *response.add_features());
+    reply(std::move(response));
+  };
+  broker.controller().Run(*std::move(operation), std::move(done), context);
 }
 
 }  // namespace gregor

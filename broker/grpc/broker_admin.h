@@ -8,8 +8,8 @@
 
 namespace gregor {
 
-// ClusterService's calls that are about brokers: which there are, and in what state. Thread: the
-// control loop.
+// ClusterService's calls that are about brokers: which there are, in what state, and what all of
+// them support. Thread: the control loop.
 
 // `controller_id`: where the active controller is.
 Result<v1::DescribeClusterResponse> DescribedCluster(const BrokerApi& broker,
@@ -20,6 +20,8 @@ void FenceBroker(BrokerApi& broker, const v1::SetBrokerFenceRequest& request,
                  Reply<v1::SetBrokerFenceResponse> reply);
 void ForgetBroker(BrokerApi& broker, const v1::UnregisterBrokerRequest& request,
                   Reply<v1::UnregisterBrokerResponse> reply);
+void ChangeFeatures(BrokerApi& broker, const v1::UpdateFeaturesRequest& request,
+                    Reply<v1::UpdateFeaturesResponse> reply);
 
 }  // namespace gregor
 

@@ -138,9 +138,9 @@ using ClusterMethods =
           ClusterApi::WithRawMethod_SetBrokerFence, ClusterApi::WithRawMethod_UnregisterBroker,
           ClusterApi::WithRawMethod_DrainBroker, ClusterApi::WithRawMethod_ReassignPartitions,
           ClusterApi::WithRawMethod_ListReassignments, ClusterApi::WithRawMethod_ElectLeaders,
+          ClusterApi::WithRawMethod_UpdateFeatures,
           // Not served yet.
-          ClusterApi::WithGenericMethod_DecommissionBroker,
-          ClusterApi::WithGenericMethod_UpdateFeatures>;
+          ClusterApi::WithGenericMethod_DecommissionBroker>;
 
 // Thread: main; what handles calls: the control loop.
 class ClusterService final : public ClusterMethods, public DoorService {
@@ -171,6 +171,7 @@ class ClusterService final : public ClusterMethods, public DoorService {
     methods_.Add(kWrite, "ElectLeaders", this, &Self::RequestElectLeaders, &Self::Elect);
     methods_.Add(kWrite, "ReassignPartitions", this, &Self::RequestReassignPartitions,
                  &Self::Reassign);
+    methods_.Add(kWrite, "UpdateFeatures", this, &Self::RequestUpdateFeatures, &Self::Features);
     methods_.Add(kRead, "ListReassignments", this, &Self::RequestListReassignments,
                  &Self::Reassignments);
   }
@@ -208,6 +209,9 @@ class ClusterService final : public ClusterMethods, public DoorService {
   void Reassign(const v1::ReassignPartitionsRequest& request,
                 Reply<v1::ReassignPartitionsResponse> reply) {
     BeginReassignments(broker_, request, std::move(reply));
+  }
+  void Features(const v1::UpdateFeaturesRequest& request, Reply<v1::UpdateFeaturesResponse> reply) {
+    ChangeFeatures(broker_, request, std::move(reply));
   }
   Result<v1::ListReassignmentsResponse> Reassignments(
       const v1::ListReassignmentsRequest& request) const {

@@ -22,6 +22,8 @@ void Fill(const DescribedMember& member, Member& out) {
   out.set_match_index(member.match.value_or(Offset{-1}).value);
   out.set_last_contact_ms_ago(Milliseconds(member.heard_ago));
   out.set_last_caught_up_ms_ago(Milliseconds(member.caught_up_ago));
+  out.set_feature_level_min(member.feature_level_min);
+  out.set_feature_level_max(member.feature_level_max);
   if (!member.endpoint.has_value()) return;
   out.mutable_endpoint()->set_host(member.endpoint->host);
   out.mutable_endpoint()->set_port(member.endpoint->port);

@@ -3,6 +3,7 @@
 
 #include "client/admin.h"
 #include "client/cli/brokers.h"
+#include "client/cli/features.h"
 #include "client/cli/help.h"
 #include "client/cli/output.h"
 #include "client/cli/partitions.h"
@@ -97,6 +98,8 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
   dirs->add_option("--topic", *dirs_topic, "Count only this topic")->type_name("NAME");
   AddExamples(*dirs, {"gregor cluster log-dirs", "gregor cluster log-dirs --topic orders"});
   OnCommand(*dirs, global, [&global, dirs_topic] { return DescribeLogDirs(global, *dirs_topic); });
+
+  AddFeatureCommands(*cluster, global);
 
   CLI::App* const offsets =
       app.add_subcommand("offsets", "Show the first and the next offset of each partition");

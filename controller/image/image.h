@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "controller/image/feature_level.h"
 #include "controller/image/persistent_map.h"
 #include "controller/image/shared_list.h"
 
@@ -38,12 +39,15 @@ struct BrokerImage {
   bool in_controlled_shutdown = false;        // it hands over what it leads, and joins no ISR
   Offset changed_at{0};                       // of the record that last registered or changed it
   // Feature levels that it supports.
-  int32_t feature_level_min = 1;
-  int32_t feature_level_max = 1;
+  int32_t feature_level_min = kFeatureLevelMin;
+  int32_t feature_level_max = kFeatureLevel;
   // Whether it may lead, and join an ISR.
   bool IsActive() const { return !fenced && !in_controlled_shutdown; }
   // Whether what lies in this log directory is there; zero: of a replica that has no place yet.
   bool HasDirectory(const DirectoryId& directory) const;
+  bool SupportsLevel(int32_t level) const {
+    return feature_level_min <= level && level <= feature_level_max;
+  }
   friend bool operator==(const BrokerImage&, const BrokerImage&) = default;
 };
 

@@ -158,10 +158,21 @@ struct AllocateProducerIds {
   int64_t count = 0;
 };
 
+// Changes the feature level that the cluster's metadata are written at. Fails with
+// kFeatureUpdateFailed (a node does not support it, or is not connected; or metadata need more: the
+// message names them), kInvalidArgument.
+struct UpdateFeatures {
+  using Answer = void;
+  static constexpr char kName[] = "update_features";
+
+  int32_t level = 0;
+  bool validate_only = false;
+};
+
 using MetadataOperation =
     std::variant<CreateTopic, DeleteTopic, AddPartitions, AlterConfigs, RegisterBroker,
                  AllocateProducerIds, BrokerHeartbeat, SetBrokerFence, UnregisterBroker,
-                 AlterPartitions, ElectLeaders, ReassignPartitions, DrainBroker>;
+                 AlterPartitions, ElectLeaders, ReassignPartitions, DrainBroker, UpdateFeatures>;
 
 // The answer of any operation; one without an answer has monostate.
 using OperationAnswer =

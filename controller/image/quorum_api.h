@@ -19,6 +19,8 @@ struct DescribedMember {
   std::optional<Offset> match;            // how far it has the leader's log, durably
   std::optional<Duration> heard_ago;      // by the leader
   std::optional<Duration> caught_up_ago;  // since it had everything that was committed
+  int32_t feature_level_min = 0;          // that it supports; 0: not known
+  int32_t feature_level_max = 0;
 };
 
 // The metadata quorum. Without a leader it is as the node that was asked knows it.

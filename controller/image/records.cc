@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 namespace gregor {
 namespace {
@@ -129,6 +130,31 @@ Result<pb::MetadataRecord> ParseRecord(std::string_view bytes) {
                "a metadata record (type " + std::to_string(record.record_case()) +
                    ") that this version does not know wholly: a newer version wrote it, which must "
                    "be used");
+}
+
+int32_t FeatureLevelOf(const pb::MetadataRecord& record) {
+  // The numbers of record types rise: with each level begin some more.
+  struct Level {
+    int first_number;
+    int32_t level;
+  };
+  constexpr Level kLevels[] = {{1, 1}, {14, 2}};
+  static_assert(kLevels[std::size(kLevels) - 1].level == kFeatureLevel);
+  CHECK(record.record_case() != pb::MetadataRecord::RECORD_NOT_SET);
+  int32_t level = 0;
+  for (const Level& each : kLevels) {
+    if (record.record_case() >= each.first_number) level = each.level;
+  }
+  return level;
+}
+
+std::string RecordTypeName(const pb::MetadataRecord& record) {
+  const FieldDescriptor* const field =
+      pb::MetadataRecord::descriptor()->FindFieldByNumber(record.record_case());
+  if (field == nullptr) return "unknown";
+  std::string name = field->name();
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
 }
 
 std::string SerializeRecord(const pb::MetadataRecord& record) {

@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "controller/image/feature_level.h"
 #include "gregor/internal/v1/metadata.pb.h"
 
 namespace gregor {
@@ -14,8 +15,10 @@ namespace pb = internal::v1;
 
 // Metadata records as bytes (docs/formats.md). Thread: any.
 
-// The newest feature level whose records this version reads and writes.
-inline constexpr int32_t kFeatureLevel = 1;
+// From which feature level on records of this type may be written. REQUIRES: a record is set.
+int32_t FeatureLevelOf(const pb::MetadataRecord& record);
+// What records of this type are about, for people: "register broker".
+std::string RecordTypeName(const pb::MetadataRecord& record);
 
 // Fails with kStorageError where the bytes are not one record in canonical form, or have a type or
 // field that this version does not know: it never skips one.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "controller/image/feature_needs.h"
+
 namespace gregor {
 namespace {
 
@@ -60,6 +62,12 @@ Result<void> Replay::Apply(Offset offset, const pb::MetadataRecord& record) {
 Result<void> Replay::Dispatch(Offset offset, const pb::MetadataRecord& record) {
   if (record.has_feature_level()) return Apply(record.feature_level());
   if (now_.feature_level == 0) return Contradiction("the feature level does not come first");
+  if (record.record_case() != pb::MetadataRecord::RECORD_NOT_SET &&
+      FeatureLevelOf(record) > now_.feature_level) {
+    return Contradiction("a record of feature level " + std::to_string(FeatureLevelOf(record)) +
+                         " (" + RecordTypeName(record) + "), and the cluster is at " +
+                         std::to_string(now_.feature_level));
+  }
   switch (record.record_case()) {
     case pb::MetadataRecord::kCluster:
       return Apply(record.cluster());
@@ -93,12 +101,23 @@ Result<void> Replay::Dispatch(Offset offset, const pb::MetadataRecord& record) {
 }
 
 Result<void> Replay::Apply(const pb::FeatureLevelRecord& record) {
-  if (record.level() < 1 || record.level() > kFeatureLevel) {
-    return Contradiction("it begins feature level " + std::to_string(record.level()) +
-                         ", and this version supports 1 to " + std::to_string(kFeatureLevel) +
-                         ": use a newer one");
+  const int32_t level = record.level();
+  if (level < kFeatureLevelMin || level > kFeatureLevel) {
+    return Contradiction("it begins feature level " + std::to_string(level) +
+                         ", and this version supports " + std::to_string(kFeatureLevelMin) +
+                         " to " + std::to_string(kFeatureLevel) + ": use a newer one");
   }
-  now_.feature_level = record.level();
+  // What a snapshot at that level could not say must not be there.
+  bool is_supported = true;
+  now_.brokers.VisitAll([&](NodeId, const auto& broker) {
+    is_supported = is_supported && broker->SupportsLevel(level);
+  });
+  if (!is_supported) return Contradiction("a level that a registered broker does not support");
+  if (level < now_.feature_level) {
+    const std::string needs = WhatNeedsMore(now_, level);
+    if (!needs.empty()) return Contradiction("it lowers the feature level below that of " + needs);
+  }
+  now_.feature_level = level;
   return {};
 }
 

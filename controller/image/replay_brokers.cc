@@ -37,8 +37,7 @@ Result<BrokerImage> RegisteredBroker(Offset offset, const pb::RegisterBrokerReco
 
 Result<void> Replay::Apply(Offset offset, const pb::RegisterBrokerRecord& record) {
   ASSIGN_OR_RETURN(BrokerImage broker, RegisteredBroker(offset, record));
-  if (broker.feature_level_min > now_.feature_level ||
-      broker.feature_level_max < now_.feature_level)
+  if (!broker.SupportsLevel(now_.feature_level))
     return Contradiction("a broker that does not support the cluster's feature level");
   now_.brokers.Set(broker.id, std::make_shared<const BrokerImage>(broker));
   brokers_changed_ = true;

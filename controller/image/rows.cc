@@ -232,7 +232,7 @@ Result<void> VisitTopicRows(const TopicImage& topic, const RowVisitor& visit) {
   return {};
 }
 
-Result<void> VisitRows(const MetadataImage& image, const RowVisitor& visit) {
+Result<void> VisitRowsBesideTopics(const MetadataImage& image, const RowVisitor& visit) {
   if (image.feature_level == 0) return {};
   RETURN_IF_ERROR(visit(Key(Kind::kFeatureLevel), FeatureLevelRecord(image)));
   if (!image.cluster_id.IsZero()) RETURN_IF_ERROR(visit(Key(Kind::kCluster), ClusterRecord(image)));
@@ -247,6 +247,11 @@ Result<void> VisitRows(const MetadataImage& image, const RowVisitor& visit) {
     if (result.ok())
       result = visit(NodeKey(Kind::kBrokerConfig, node), BrokerConfigRecord(node, *configs));
   });
+  return result;
+}
+
+Result<void> VisitRows(const MetadataImage& image, const RowVisitor& visit) {
+  Result<void> result = VisitRowsBesideTopics(image, visit);
   image.topic_names.VisitAll([&](const TopicId&, const std::string& name) {
     if (result.ok()) result = VisitTopicRows(*image.Topic(name), visit);
   });

@@ -27,6 +27,9 @@ using RowVisitor = std::function<Result<void>(std::string_view key, const std::s
 // Calls `visit` for each row of the image, in order, until it fails. The version is not in it.
 Result<void> VisitRows(const MetadataImage& image, const RowVisitor& visit);
 
+// The same without topics.
+Result<void> VisitRowsBesideTopics(const MetadataImage& image, const RowVisitor& visit);
+
 // The same for one topic: its record, its configs if it has any, its partitions.
 Result<void> VisitTopicRows(const TopicImage& topic, const RowVisitor& visit);
 

@@ -25,6 +25,9 @@ struct QuorumMember {
   std::optional<Offset> match;           // its log is the leader's, durably, up to here
   std::optional<Duration> heard_ago;
   std::optional<Duration> caught_up_ago;  // since it had everything that was committed
+  // Feature levels that it supports, as it says where it is connected; 0: not known.
+  int32_t feature_level_min = 0;
+  int32_t feature_level_max = 0;
 };
 
 // The quorum as one node knows it.

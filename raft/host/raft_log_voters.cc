@@ -33,7 +33,12 @@ QuorumStatus RaftLog::quorum() const {
   const raft::Leadership* const leadership = core_->leadership();
   const MonotonicTime now = Now();
   const auto describe = [&](const VoterKey& key, std::vector<VoterEndpoint> endpoints) {
-    QuorumMember member{key, std::move(endpoints), {}, {}, {}};
+    QuorumMember member{key, std::move(endpoints), {}, {}, {}, 0, 0};
+    if (options_.transport != nullptr) {
+      const auto said = options_.transport->IntroductionOf(key);
+      if (said.has_value()) member.feature_level_min = said->feature_level_min;
+      if (said.has_value()) member.feature_level_max = said->feature_level_max;
+    }
     if (leadership == nullptr) return member;
     if (key == options_.raft.self) {
       member.match = core_->log().durable();

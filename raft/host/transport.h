@@ -51,10 +51,13 @@ class RaftTransport {
   // What answers those of the others; none: nothing does.
   using RangeReader = std::function<void(Offset from, LogRangeRead read)>;
   virtual void SetRangeReader(RangeReader reader) = 0;
-  // What a connected node says of itself: where others reach it, and whether it may be a voter.
+  // What a connected node says of itself: where others reach it, whether it may be a voter, and
+  // which feature levels of the metadata it supports (0: it does not say).
   struct Introduction {
     std::vector<VoterEndpoint> endpoints;
     bool may_vote = false;
+    int32_t feature_level_min = 0;
+    int32_t feature_level_max = 0;
   };
   virtual std::optional<Introduction> IntroductionOf(const VoterKey& node) const = 0;
 };

@@ -130,7 +130,7 @@ TEST_F(ClusterServiceTest, DescribesTheClusterWithWhatAllBrokersCanRead) {
   ASSERT_EQ(response.features_size(), 1);
   EXPECT_EQ(response.features(0).name(), "metadata");
   EXPECT_EQ(response.features(0).min_supported(), 1);
-  EXPECT_EQ(response.features(0).max_supported(), 1);
+  EXPECT_EQ(response.features(0).max_supported(), kFeatureLevel);
   EXPECT_EQ(response.features(0).finalized(), 1);
   request.set_include_fenced(true);
   ASSERT_TRUE(stub_->DescribeCluster(NewContext().get(), request, &response).ok());
@@ -317,6 +317,34 @@ TEST_F(ClusterServiceTest, SaysWhichBrokersDidNotAnswer) {
   EXPECT_THAT(dirs_.unreachable(), ElementsAre(2));
   dirs_request_.set_broker_ids(0, 3);
   EXPECT_EQ(ReasonOf(DescribeLogDirs()), Reason::kBrokerIdNotRegistered);
+}
+
+TEST_F(ClusterServiceTest, TheFeatureLevelIsChangedAndTold) {
+  v1::UpdateFeaturesRequest request;
+  v1::UpdateFeaturesResponse response;
+  request.add_features()->set_name("metadata");
+  request.mutable_features(0)->set_finalized(2);
+  request.set_validate_only(true);
+  ASSERT_TRUE(stub_->UpdateFeatures(NewContext().get(), request, &response).ok());
+  ASSERT_EQ(broker_.updates.size(), 1u);
+  EXPECT_EQ(broker_.updates[0].level, 2);
+  EXPECT_TRUE(broker_.updates[0].validate_only);
+  ASSERT_EQ(response.features_size(), 1);
+  EXPECT_EQ(response.features(0).name(), "metadata");
+  EXPECT_EQ(response.features(0).finalized(), 1);
+  EXPECT_EQ(response.features(0).max_supported(), kFeatureLevel);
+  broker_.error = Error(Reason::kFeatureUpdateFailed, "broker 2 supports 1");
+  EXPECT_EQ(ReasonOf(stub_->UpdateFeatures(NewContext().get(), request, &response)),
+            Reason::kFeatureUpdateFailed);
+  broker_.error.reset();
+  // There is one feature.
+  request.mutable_features(0)->set_name("kraft.version");
+  EXPECT_EQ(ReasonOf(stub_->UpdateFeatures(NewContext().get(), request, &response)),
+            Reason::kInvalidArgument);
+  request.clear_features();
+  EXPECT_EQ(ReasonOf(stub_->UpdateFeatures(NewContext().get(), request, &response)),
+            Reason::kInvalidArgument);
+  EXPECT_EQ(broker_.updates.size(), 2u);
 }
 
 TEST_F(ClusterServiceTest, WhatIsNotServedYetIsUnimplemented) {

@@ -139,6 +139,7 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   std::vector<SetBrokerFence> fences;
   std::vector<UnregisterBroker> unregisters;
   std::vector<DrainBroker> drains;
+  std::vector<UpdateFeatures> updates;
   std::optional<Error> error;         // of every operation
   std::vector<Result<void>> altered;  // results of Alter(), from the front
   std::vector<LogDirUsage> log_dirs;
@@ -281,6 +282,10 @@ class FakeBroker : public BrokerApi, public ControllerApi {
       results.resize(size);
       return results;
     });
+  }
+  void Answer(const UpdateFeatures& operation, OperationDone done) {
+    updates.push_back(operation);
+    AnswerWith(std::move(done), [] { return std::monostate(); });
   }
   template <typename Op>
   void Answer(const Op&, OperationDone) {

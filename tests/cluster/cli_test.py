@@ -365,7 +365,7 @@ def test_the_cluster_is_described(node, gregor):
     document = json.loads(gregor("--output", "json", "cluster", "describe").stdout)
     assert len(document["cluster_id"]) == 22
     assert [broker["address"] for broker in document["brokers"]] == [node.grpc]
-    assert (document["controller"], document["feature_level"]) == (1, 1)
+    assert (document["controller"], document["feature_level"]) == (1, 2)
     assert (document["topics"], document["partitions"], document["without_leader"]) == (1, 1, 0)
     assert node.grpc in gregor("cluster", "describe").stdout
     (directory,) = json.loads(gregor("cluster", "log-dirs", "--output", "json").stdout)

@@ -40,8 +40,8 @@ class Member(Node):
         lines += [f"{name}: {value}" for name, value in settings.items()]
         self.config.write_text("\n".join(lines) + "\n")
 
-    def format(self, cluster_id):
-        formatted = command("cluster", "format", "--config", str(self.config), "--cluster-id", cluster_id)
+    def format(self, cluster_id, *options):
+        formatted = command("cluster", "format", "--config", str(self.config), "--cluster-id", cluster_id, *options)
         assert formatted.returncode == 0, formatted.stderr
 
     def launch(self):

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -35,6 +36,7 @@ class ClusterImage {
   }
 
   ControllerOptions options;
+  std::function<QuorumStatus()> quorum;
   const ImagePtr& image() const { return image_; }
   Random& random() { return random_; }
 
@@ -52,7 +54,7 @@ class ClusterImage {
   // Plans and commits an operation.
   template <typename Op>
   Result<typename Op::Answer> Run(const Op& operation) {
-    const PlanContext context{*image_, options, random_, sessions_, MonotonicTime{}};
+    const PlanContext context{*image_, options, random_, sessions_, MonotonicTime{}, 0, quorum};
     auto planned = Plan(operation, context);
     if (!planned.ok()) return std::move(planned).error();
     const Offset base = image_->version;

@@ -18,7 +18,7 @@ TEST(Controller, ANewClusterHasItsIdAndKey) {
   const auto identity = ReadIdentity(node.files(), ControllerHarness::kDataDir);
   EXPECT_EQ(node.image()->cluster_id, (*identity)->cluster_id);
   EXPECT_EQ(node.image()->request_id_key[0], 7);
-  EXPECT_EQ(node.image()->feature_level, 1);
+  EXPECT_EQ(node.image()->feature_level, kFeatureLevel);
 }
 
 TEST(Controller, ATopicIsThereWhenItsCreationIsAnswered) {

@@ -127,7 +127,7 @@ class FakeController final : public Controller {
   }
   void AddVoter(Voter voter, MetadataLog::Changed changed) override {
     if (const auto refused = RefusedChange()) return changed(*refused);
-    voters.push_back({voter.key, voter.endpoints, {}, {}, {}});
+    voters.push_back({voter.key, voter.endpoints, {}, {}, {}, 0, 0});
     changed({});
   }
   void RemoveVoter(VoterKey voter, MetadataLog::Changed changed) override {

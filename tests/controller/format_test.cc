@@ -34,6 +34,16 @@ TEST(Format, AFormattedDirectoryIsRead) {
   ASSERT_TRUE(bootstrap.ok());
   EXPECT_EQ((*bootstrap)->cluster_id, formatted->cluster_id);
   EXPECT_EQ((*bootstrap)->request_id_key[5], 9);
+  EXPECT_EQ((*bootstrap)->feature_level, kFeatureLevel);
+}
+
+TEST(Format, AnOlderFeatureLevelIsTaken) {
+  SimFileSystem files(1, nullptr);
+  Random random(1);
+  FormatOptions options = Options();
+  options.feature_level = 1;
+  ASSERT_TRUE(FormatDirectory(files, kDir, options, random).ok());
+  EXPECT_EQ((*ReadSnapshot(files, BootstrapPath(kDir)))->feature_level, 1);
 }
 
 TEST(Format, KeysAndIdsDifferFromClusterToCluster) {

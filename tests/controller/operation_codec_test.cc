@@ -196,6 +196,9 @@ TEST(OperationCodec, WhatIsSaidOfBrokersArrivesAsItWas) {
   EXPECT_EQ(sent(DrainBroker{NodeId{5}, true}).broker, NodeId{5});
   EXPECT_TRUE(sent(DrainBroker{NodeId{5}, true}).undo);
   EXPECT_FALSE(sent(DrainBroker{NodeId{5}, false}).undo);
+  EXPECT_EQ(sent(UpdateFeatures{2, true}).level, 2);
+  EXPECT_TRUE(sent(UpdateFeatures{2, true}).validate_only);
+  EXPECT_FALSE(sent(UpdateFeatures{1, false}).validate_only);
   EXPECT_TRUE(sent(RegisterBroker{FakeController::MakeBroker(4), true}).stopped_cleanly);
 }
 

@@ -248,7 +248,7 @@ TEST_F(OperationsTest, TextThatCouldNotBeReadAgainIsRefused) {
   ExpectRefused(node_.Await<BrokerEpoch>([&](auto done) {
     node_.controller().Run(RegisterBroker{broker}, std::move(done));
   }),
-                Reason::kInvalidArgument, "supports feature levels 0 to 1");
+                Reason::kInvalidArgument, "supports feature levels 0 to 2");
   EXPECT_TRUE(node_.Create("after").ok());
   node_.Kill();
   EXPECT_TRUE(node_.Open());

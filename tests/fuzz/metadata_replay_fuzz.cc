@@ -77,7 +77,7 @@ class Script {
 
   void Run() {
     pb::MetadataRecord level, cluster;
-    level.mutable_feature_level()->set_level(1);
+    level.mutable_feature_level()->set_level(kFeatureLevel);
     cluster.mutable_cluster()->set_cluster_id(Id(1));
     cluster.mutable_cluster()->set_request_id_key(Id(2));
     Apply({level, cluster});

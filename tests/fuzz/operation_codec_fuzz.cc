@@ -50,6 +50,8 @@ MetadataOperation OperationOf(uint8_t kind) {
       return SetBrokerFence();
     case 8:
       return DrainBroker();
+    case 9:
+      return UpdateFeatures();
     default:
       return UnregisterBroker();
   }

@@ -366,14 +366,19 @@ TEST(RaftTransport, AVoterThatHasCalledBeforeIsCalledToo) {
   EXPECT_TRUE(second.Wait([](const Node& self) { return self.connected_count[1] == 2; }));
 }
 
-TEST(RaftTransport, ANodeSaysWhereItIsReachedAndWhetherItMayVote) {
+TEST(RaftTransport, ANodeSaysWhereItIsReachedWhetherItMayVoteAndWhatItSupports) {
   Node first(1, Cluster(1));
   Node second(2, Cluster(1), {{NodeId{1}, first.address()}}, NodeCredentials::Insecure(),
-              {.endpoints = {{"internal", "example.org", 9093}}, .may_vote = true});
+              {.endpoints = {{"internal", "example.org", 9093}},
+               .may_vote = true,
+               .feature_level_min = 1,
+               .feature_level_max = 7});
   ASSERT_TRUE(first.WaitForConnection(2));
   const auto said = first.IntroductionOf(Key(2));
   ASSERT_TRUE(said.has_value());
   EXPECT_TRUE(said->may_vote);
+  EXPECT_EQ(said->feature_level_min, 1);
+  EXPECT_EQ(said->feature_level_max, 7);
   EXPECT_THAT(said->endpoints, ElementsAre(VoterEndpoint{"internal", "example.org", 9093}));
   // Of another directory, and of one that is gone, nothing is known.
   VoterKey other = Key(2);

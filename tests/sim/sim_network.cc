@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "base/check.h"
+#include "controller/image/feature_level.h"
 
 namespace gregor {
 
@@ -25,7 +26,13 @@ class SimNetwork::End final : public RaftTransport {
     network_.FetchRange(node_, node, from, std::move(fetched));
   }
   void SetRangeReader(RangeReader reader) override { range_reader_ = std::move(reader); }
-  std::optional<Introduction> IntroductionOf(const VoterKey&) const override { return {}; }
+  std::optional<Introduction> IntroductionOf(const VoterKey& node) const override {
+    if (!network_.IsConnected(node_, node.node)) return {};
+    return Introduction{.endpoints = {},
+                        .may_vote = true,
+                        .feature_level_min = kFeatureLevelMin,
+                        .feature_level_max = kFeatureLevel};
+  }
 
   const RangeReader& range_reader() const { return range_reader_; }
   Receiver* receiver() const { return receiver_; }

@@ -49,6 +49,11 @@ class SimNetwork {
   std::unique_ptr<RaftTransport> Attach(NodeId node, EventLoop& loop);
 
   bool IsCut(NodeId from, NodeId to) const { return cuts_.count({from, to}) != 0; }
+  // Whether both nodes are there, and can talk to each other.
+  bool IsConnected(NodeId one, NodeId other) const {
+    return ends_.count(one) != 0 && ends_.count(other) != 0 && !IsCut(one, other) &&
+           !IsCut(other, one);
+  }
   // `noticed`: the nodes learn that the connection is gone.
   void Cut(NodeId from, NodeId to, bool noticed);
   // Cuts a node off from all others, both ways or one, as `random` has it.

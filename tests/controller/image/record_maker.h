@@ -21,7 +21,7 @@ class RecordMaker {
   const ClusterId& cluster_id() const { return cluster_id_; }
   TopicId NewTopicId() { return random_.NewUuid<TopicId>(); }
 
-  pb::MetadataRecord FeatureLevel(int32_t level = 1) {
+  pb::MetadataRecord FeatureLevel(int32_t level = kFeatureLevel) {
     pb::MetadataRecord record;
     record.mutable_feature_level()->set_level(level);
     return record;
@@ -81,8 +81,8 @@ class RecordMaker {
     listener->set_port(9094);
     broker->add_directories(ToBytes(directory_.bytes));
     broker->set_version("test");
-    broker->set_feature_level_min(1);
-    broker->set_feature_level_max(1);
+    broker->set_feature_level_min(kFeatureLevelMin);
+    broker->set_feature_level_max(kFeatureLevel);
     return record;
   }
   pb::MetadataRecord BrokerRestarted(int32_t node) {

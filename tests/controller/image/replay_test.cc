@@ -40,7 +40,7 @@ class ReplayTest : public testing::Test {
 };
 
 TEST_F(ReplayTest, TheFirstRecordsNameTheCluster) {
-  EXPECT_EQ(image_->feature_level, 1);
+  EXPECT_EQ(image_->feature_level, kFeatureLevel);
   EXPECT_EQ(image_->cluster_id, make_.cluster_id());
   EXPECT_EQ(image_->request_id_key[0], 0x11);
   EXPECT_EQ(PositionOf(*image_), (ImagePosition{Offset{2}, LeaderEpoch{1}, Timestamp{5}}));
@@ -198,7 +198,8 @@ TEST_F(ReplayTest, RecordsThatContradictTheOnesBeforeAreRefused) {
   EXPECT_THAT(Refusal(make_.TopicConfig(unknown, {}, {})), HasSubstr("there is no topic"));
   EXPECT_THAT(Refusal(make_.BrokerRestarted(9)), HasSubstr("broker 9 is not registered"));
   EXPECT_THAT(Refusal(make_.Cluster()), HasSubstr("has its id already"));
-  EXPECT_THAT(Refusal(make_.FeatureLevel(2)), HasSubstr("use a newer one"));
+  EXPECT_THAT(Refusal(make_.FeatureLevel(kFeatureLevel + 1)), HasSubstr("use a newer one"));
+  EXPECT_THAT(Refusal(make_.FeatureLevel(0)), HasSubstr("use a newer one"));
   auto bad = make_.Partitions(id, 2, 1);
   bad.mutable_partitions()->mutable_partitions(0)->set_leader(7);
   EXPECT_THAT(Refusal(bad), HasSubstr("a leader that is not in sync"));
@@ -220,6 +221,27 @@ TEST_F(ReplayTest, NothingComesBeforeTheFeatureLevel) {
   const auto applied = replay.Apply(Offset{0}, make_.Cluster());
   ASSERT_FALSE(applied.ok());
   EXPECT_THAT(applied.error().message, HasSubstr("feature level does not come first"));
+}
+
+TEST_F(ReplayTest, TheFeatureLevelGoesUpAndDownWhereEveryBrokerSupportsIt) {
+  Commit({make_.FeatureLevel(1), make_.Broker(1)});
+  EXPECT_EQ(image_->feature_level, 1);
+  auto old = make_.Broker(2);
+  old.mutable_register_broker()->set_feature_level_max(1);
+  Commit({old});
+  EXPECT_THAT(Refusal(make_.FeatureLevel(2)), HasSubstr("a registered broker does not support"));
+  Commit({make_.Broker(2), make_.FeatureLevel(2)});
+  EXPECT_EQ(image_->feature_level, 2);
+  EXPECT_THAT(Refusal(old), HasSubstr("does not support the cluster's feature level"));
+}
+
+TEST(Records, TheLevelOfARecordIsThatOfItsNumber) {
+  RecordMaker make;
+  const TopicId id = make.NewTopicId();
+  for (const auto& record : {make.FeatureLevel(), make.Cluster(), make.Topic("t", id),
+                             make.Partitions(id, 0, 1), make.ProducerIds(5)})
+    EXPECT_EQ(FeatureLevelOf(record), 1) << RecordTypeName(record);
+  EXPECT_EQ(RecordTypeName(make.ProducerIds(5)), "producer ids");
 }
 
 TEST(Records, UnknownFieldsAndTypesAreNeverSkipped) {
