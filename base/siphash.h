@@ -14,6 +14,7 @@ namespace gregor {
 // Thread: its owner's.
 class SipHash {
  public:
+  static_assert(std::endian::native == std::endian::little);  // words are read as they lie
   explicit SipHash(const std::array<uint8_t, 16>& key) {
     uint64_t k0, k1;
     std::memcpy(&k0, key.data(), 8);
@@ -25,6 +26,11 @@ class SipHash {
   }
 
   void Add(std::string_view data) {
+    for (; (size_ & 7) == 0 && data.size() >= 8; data.remove_prefix(8)) {
+      std::memcpy(&word_, data.data(), 8);
+      size_ += 8;
+      Absorb();
+    }
     for (const char byte : data) {
       word_ |= static_cast<uint64_t>(static_cast<uint8_t>(byte)) << (8 * (size_ & 7));
       if ((++size_ & 7) == 0) Absorb();
@@ -32,6 +38,11 @@ class SipHash {
   }
   // The 8 bytes of `number`, least significant first: also what separates fields.
   void Add(uint64_t number) {
+    if ((size_ & 7) == 0) {
+      word_ = number;
+      size_ += 8;
+      return Absorb();
+    }
     for (int shift = 0; shift < 64; shift += 8) {
       word_ |= ((number >> shift) & 0xff) << (8 * (size_ & 7));
       if ((++size_ & 7) == 0) Absorb();

@@ -9,6 +9,9 @@ namespace gregor {
 inline constexpr int32_t kFeatureLevelMin = 1;
 inline constexpr int32_t kFeatureLevel = 2;
 
+// From which level on state hashes are written.
+inline constexpr int32_t kStateHashLevel = 2;
+
 // The feature's name, for clients.
 inline constexpr char kMetadataFeature[] = "metadata";
 

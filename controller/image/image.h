@@ -107,6 +107,8 @@ class MetadataImage {
   // Dynamic broker configs: by node id, and under NodeId{-1} the cluster-wide ones.
   PersistentMap<NodeId, std::shared_ptr<const ConfigMap>> broker_configs;
   int64_t partition_count = 0;
+  // Of all the above but version, term and timestamp (docs/formats.md, "State hash").
+  uint64_t state_hash = 0;
 
   // nullptr if there is none.
   TopicPtr Topic(std::string_view name) const;
@@ -119,6 +121,14 @@ using ImagePtr = std::shared_ptr<const MetadataImage>;
 // transactions, and the metadata.
 bool IsInternalTopic(std::string_view name);
 
+// What a state hash record said of the state before it, and what it is here.
+struct StateHashCheck {
+  Offset offset{0};  // of the record
+  uint64_t expected = 0;
+  uint64_t actual = 0;
+  bool matches() const { return expected == actual; }
+};
+
 // What changed from one image to the next, for those who act on the difference. Deleted and
 // re-created under one name: both lists.
 struct MetadataDelta {
@@ -130,6 +140,8 @@ struct MetadataDelta {
   std::vector<TopicPtr> changed;
   bool broker_configs_changed = false;
   bool brokers_changed = false;
+  // Of the last state hash record that could be checked: it stood in front of all changes.
+  std::optional<StateHashCheck> hash_check;
 };
 
 }  // namespace gregor

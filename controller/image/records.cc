@@ -60,6 +60,8 @@ class Printer {
       case FieldDescriptor::CPPTYPE_INT64:
         return std::to_string(reflection.GetInt64(message, &field));
       case FieldDescriptor::CPPTYPE_UINT64:
+        if (field.full_name() == "gregor.internal.v1.StateHashRecord.hash")
+          return QuoteJson(StateHashText(reflection.GetUInt64(message, &field)));
         return std::to_string(reflection.GetUInt64(message, &field));
       case FieldDescriptor::CPPTYPE_BOOL:
         return reflection.GetBool(message, &field) ? "true" : "false";
@@ -164,6 +166,12 @@ std::string SerializeRecord(const pb::MetadataRecord& record) {
 
 std::string DescribeRecord(const pb::MetadataRecord& record, bool as_json) {
   return Printer(as_json).Print(record);
+}
+
+std::string StateHashText(uint64_t hash) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
 }
 
 std::string QuoteJson(std::string_view text) {

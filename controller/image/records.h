@@ -38,6 +38,9 @@ std::string ToBytes(const std::array<uint8_t, kSize>& bytes) {
   return std::string(bytes.begin(), bytes.end());
 }
 
+// A state hash for people: 16 hexadecimal digits.
+std::string StateHashText(uint64_t hash);
+
 // A record on one line: JSON, or (with bare names) for people. Ids are shown as elsewhere, secrets
 // as
 // "<secret>". Numbers, texts and lists that are zero or empty are left out.

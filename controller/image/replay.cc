@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "controller/image/feature_needs.h"
+#include "controller/image/rows.h"
 
 namespace gregor {
 namespace {
@@ -34,7 +35,9 @@ Result<std::shared_ptr<const ConfigMap>> ChangeConfigs(const ConfigMap& configs,
 }  // namespace
 
 ImagePosition PositionOf(const MetadataImage& image) {
-  return {image.version, image.last_term, image.last_timestamp};
+  ImagePosition position{image.version, image.last_term, image.last_timestamp};
+  if (image.feature_level >= kStateHashLevel) position.state_hash = image.state_hash;
+  return position;
 }
 
 Replay::Replay(ImagePtr base)
@@ -53,6 +56,7 @@ Result<void> Replay::Apply(Offset offset, std::string_view bytes) {
 
 Result<void> Replay::Apply(Offset offset, const pb::MetadataRecord& record) {
   auto applied = Dispatch(offset, record);
+  has_changes_ = has_changes_ || !(record.has_state_hash() || record.has_no_op());
   if (applied.ok()) return applied;
   return Error(Reason::kStorageError,
                "metadata record " + std::to_string(offset.value) +
@@ -93,6 +97,8 @@ Result<void> Replay::Dispatch(Offset offset, const pb::MetadataRecord& record) {
       return Apply(record.producer_ids());
     case pb::MetadataRecord::kNoOp:
       return {};
+    case pb::MetadataRecord::kStateHash:
+      return Apply(offset, record.state_hash());
     case pb::MetadataRecord::kFeatureLevel:
     case pb::MetadataRecord::RECORD_NOT_SET:
       break;
@@ -185,6 +191,14 @@ Result<void> Replay::Apply(const pb::ProducerIdsRecord& record) {
   return {};
 }
 
+Result<void> Replay::Apply(Offset offset, const pb::StateHashRecord& record) {
+  if (record.offset() != offset.value)
+    return Contradiction("a state hash of offset " + std::to_string(record.offset()));
+  // That another state is here is to be said, and no reason to end.
+  if (!has_changes_) hash_check_ = {offset, record.hash(), base_->state_hash};
+  return {};
+}
+
 const TopicImage* Replay::Topic(const TopicId& id) const {
   const auto changed = changed_.find(id);
   if (changed != changed_.end()) return changed->second.get();
@@ -251,6 +265,8 @@ MetadataDelta Replay::Finish(const ImagePosition& position) {
   now_.version = position.version;
   now_.last_term = position.term;
   now_.last_timestamp = position.timestamp;
+  now_.state_hash = ChangedStateHash(*base_, now_);
+  delta.hash_check = hash_check_;
   delta.before = has_base_ ? base_ : nullptr;
   delta.after = std::make_shared<const MetadataImage>(std::move(now_));
   delta.brokers_changed = brokers_changed_;

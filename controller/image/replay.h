@@ -21,6 +21,8 @@ struct ImagePosition {
   Offset version{0};  // after the last record
   LeaderEpoch term{-1};
   Timestamp timestamp{-1};
+  // Of the image there; nullopt: not said, as before feature level 2.
+  std::optional<uint64_t> state_hash = std::nullopt;
   friend bool operator==(const ImagePosition&, const ImagePosition&) = default;
 };
 ImagePosition PositionOf(const MetadataImage& image);
@@ -46,7 +48,8 @@ class Replay {
   // A topic as it is so far. nullptr if there is none.
   const TopicImage* Topic(const TopicId& id) const;
 
-  // The image of everything applied. `before` of the delta is the base. Once.
+  // The image of everything applied, with its state hash; that of `position` is not looked at.
+  // `before` of the delta is the base. Once.
   MetadataDelta Finish(const ImagePosition& position);
 
  private:
@@ -63,6 +66,7 @@ class Replay {
   Result<void> Apply(Offset offset, const pb::BrokerChangeRecord& record);
   Result<void> Apply(const pb::UnregisterBrokerRecord& record);
   Result<void> Apply(const pb::ProducerIdsRecord& record);
+  Result<void> Apply(Offset offset, const pb::StateHashRecord& record);
 
   bool HasName(const std::string& name) const;
   // The topic, to be changed. Fails if there is none.
@@ -92,6 +96,8 @@ class Replay {
   Sharing<DirectoryId> directories_;
   bool brokers_changed_ = false;
   bool broker_configs_changed_ = false;
+  bool has_changes_ = false;  // a record was applied that may change something
+  std::optional<StateHashCheck> hash_check_;
 };
 
 }  // namespace gregor

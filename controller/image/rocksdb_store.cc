@@ -99,6 +99,7 @@ class RocksDbStore final : public ImageStore {
     stored.set_term(position.term.value);
     stored.set_last_timestamp_ms(position.timestamp.value);
     stored.set_row_count(row_count);
+    if (position.state_hash.has_value()) stored.set_state_hash(*position.state_hash);
     RETURN_IF_ERROR(Check(batch.Put(kPositionKey, stored.SerializeAsString())));
     // No log of RocksDB's own: the metadata log has it all, and a log is one more file that can be
     // damaged.
@@ -195,7 +196,8 @@ class RocksDbStore final : public ImageStore {
       return Damaged("it has " + std::to_string(loader.row_count()) + " of " +
                      std::to_string(row_count_) + " rows");
     }
-    return loader.Finish(position);
+    auto image = loader.Finish(position);
+    return image.ok() ? std::move(image) : Damaged(image.error().message);
   }
 
   // What was written up to `end` is durable.
@@ -214,8 +216,10 @@ class RocksDbStore final : public ImageStore {
       return Damaged("it does not say where in the log it stands");
     row_count_ = stored.row_count();
     flushed_end_ = Offset{stored.end_offset()};
-    return ImagePosition{Offset{stored.end_offset()}, LeaderEpoch{stored.term()},
-                         Timestamp{stored.last_timestamp_ms()}};
+    ImagePosition position{Offset{stored.end_offset()}, LeaderEpoch{stored.term()},
+                           Timestamp{stored.last_timestamp_ms()}};
+    if (stored.has_state_hash()) position.state_hash = stored.state_hash();
+    return position;
   }
 
   FileSystem& files_;

@@ -1,7 +1,9 @@
 #include "controller/image/rows.h"
 
+#include <array>
 #include <set>
 
+#include "base/siphash.h"
 #include "storage/encoding.h"
 
 namespace gregor {
@@ -95,89 +97,186 @@ int32_t PartitionRows(const TopicImage& topic) {
   return (topic.partition_count() + kPartitionsPerRow - 1) / kPartitionsPerRow;
 }
 
+// Tells of the objects that two images do not have in common.
+//   Row(key, before, after, make): one row; nullptr: it is not there; make(*after) is its record.
+//   Partitions(before, after): a topic's, one of which may be nullptr.
+template <typename Sink>
 class Differ {
  public:
-  Differ(const MetadataImage& before, const MetadataImage& after)
-      : before_(before), after_(after) {}
+  Differ(const MetadataImage& before, const MetadataImage& after, Sink& sink)
+      : before_(before), after_(after), sink_(sink) {}
 
-  std::vector<RowChange> Run() {
-    const bool was_formatted = before_.feature_level != 0;
+  void Run() {
     if (before_.feature_level != after_.feature_level)
-      Put(Key(Kind::kFeatureLevel), FeatureLevelRecord(after_), was_formatted);
+      Single(Kind::kFeatureLevel, before_.feature_level != 0, FeatureLevelRecord);
     if (before_.cluster_id != after_.cluster_id)
-      Put(Key(Kind::kCluster), ClusterRecord(after_), !before_.cluster_id.IsZero());
+      Single(Kind::kCluster, !before_.cluster_id.IsZero(), ClusterRecord);
     if (before_.next_producer_id != after_.next_producer_id)
-      Put(Key(Kind::kProducerIds), ProducerIdsRecord(after_), before_.next_producer_id != 0);
+      Single(Kind::kProducerIds, before_.next_producer_id != 0, ProducerIdsRecord);
     decltype(after_.brokers)::VisitChanges(
         before_.brokers, after_.brokers, [&](NodeId node, const auto* old, const auto* now) {
           if (old != nullptr && now != nullptr && **old == **now) return;
-          Change(NodeKey(Kind::kBroker, node), old != nullptr, now == nullptr,
-                 [&] { return SerializeRecord(MakeBrokerRecord(**now, true)); });
+          sink_.Row(NodeKey(Kind::kBroker, node), old, now, [](const auto& broker) {
+            return SerializeRecord(MakeBrokerRecord(*broker, true));
+          });
         });
     decltype(after_.broker_configs)::VisitChanges(
         before_.broker_configs, after_.broker_configs,
         [&](NodeId node, const auto* old, const auto* now) {
           if (old != nullptr && now != nullptr && **old == **now) return;
-          Change(NodeKey(Kind::kBrokerConfig, node), old != nullptr, now == nullptr,
-                 [&] { return BrokerConfigRecord(node, **now); });
+          sink_.Row(NodeKey(Kind::kBrokerConfig, node), old, now,
+                    [&](const auto& configs) { return BrokerConfigRecord(node, *configs); });
         });
     decltype(after_.topics)::VisitChanges(
         before_.topics, after_.topics,
         [&](const std::string&, const TopicPtr* old, const TopicPtr* now) {
-          DiffTopics(old == nullptr ? nullptr : old->get(), now == nullptr ? nullptr : now->get());
+          Topics(old == nullptr ? nullptr : old->get(), now == nullptr ? nullptr : now->get());
         });
-    return std::move(changes_);
   }
 
  private:
-  void Put(std::string key, std::string record, bool replaces) {
-    changes_.push_back({std::move(key), std::move(record), replaces});
-  }
-  template <typename MakeRecord>
-  void Change(std::string key, bool was_there, bool is_gone, MakeRecord make) {
-    if (!is_gone) return Put(std::move(key), make(), was_there);
-    if (was_there) changes_.push_back({std::move(key), std::nullopt, true});
+  // A row of the image itself, which does not go any more.
+  template <typename Make>
+  void Single(Kind kind, bool was_there, Make make) {
+    sink_.Row(Key(kind), was_there ? &before_ : nullptr, &after_, make);
   }
 
-  void DiffTopics(const TopicImage* old, const TopicImage* now) {
+  void Topics(const TopicImage* old, const TopicImage* now) {
     if (old == now) return;
-    if (old != nullptr && now != nullptr && old->id == now->id) return DiffTopic(*old, *now);
-    if (old != nullptr) {
-      CHECK(VisitTopicRows(*old, [&](std::string_view key, const std::string&) {
-              changes_.push_back({std::string(key), std::nullopt, true});
-              return Result<void>();
-            }).ok());
-    }
-    if (now != nullptr) {
-      CHECK(VisitTopicRows(*now, [&](std::string_view key, const std::string& record) {
-              Put(std::string(key), record, false);
-              return Result<void>();
-            }).ok());
-    }
+    if (old != nullptr && now != nullptr && old->id == now->id) return Topic(old, now);
+    if (old != nullptr) Topic(old, nullptr);
+    if (now != nullptr) Topic(nullptr, now);
   }
 
-  void DiffTopic(const TopicImage& old, const TopicImage& now) {
-    if (old.configs != now.configs && *old.configs != *now.configs) {
-      Change(TopicKey(now.id, TopicPart::kConfig), !old.configs->empty(), now.configs->empty(),
-             [&] { return TopicConfigRecord(now); });
-    }
-    std::set<int32_t> rows;
-    decltype(now.partitions)::VisitChanges(
-        old.partitions, now.partitions,
-        [&](PartitionIndex index, const PartitionPtr* was, const PartitionPtr* is) {
-          const bool same = was != nullptr && is != nullptr && (*was == *is || **was == **is);
-          if (!same) rows.insert(rows.end(), index.value / kPartitionsPerRow);
-        });
-    for (const int32_t row : rows) {
-      Change(PartitionsKey(now.id, row), row < PartitionRows(old), row >= PartitionRows(now),
-             [&] { return PartitionsRecord(now, row); });
-    }
+  // Of one id.
+  void Topic(const TopicImage* old, const TopicImage* now) {
+    const TopicId& id = (now != nullptr ? now : old)->id;
+    if (old == nullptr || now == nullptr)
+      sink_.Row(TopicKey(id, TopicPart::kTopic), old, now, TopicRecord);
+    const auto* const old_configs = old != nullptr && !old->configs->empty() ? old : nullptr;
+    const auto* const now_configs = now != nullptr && !now->configs->empty() ? now : nullptr;
+    const bool same = old_configs != nullptr && now_configs != nullptr &&
+                      (old->configs == now->configs || *old->configs == *now->configs);
+    if (!same && (old_configs != nullptr || now_configs != nullptr))
+      sink_.Row(TopicKey(id, TopicPart::kConfig), old_configs, now_configs, TopicConfigRecord);
+    sink_.Partitions(old, now);
   }
 
   const MetadataImage& before_;
   const MetadataImage& after_;
-  std::vector<RowChange> changes_;
+  Sink& sink_;
 };
+
+// Calls visit(index, before, after) for the partitions that differ.
+template <typename Visit>
+void VisitPartitions(const TopicImage* old, const TopicImage* now, Visit visit) {
+  using Partitions = decltype(TopicImage::partitions);
+  static const auto* const kNone = new Partitions();
+  Partitions::VisitChanges(
+      old == nullptr ? *kNone : old->partitions, now == nullptr ? *kNone : now->partitions,
+      [&](PartitionIndex index, const PartitionPtr* was, const PartitionPtr* is) {
+        const bool same = was != nullptr && is != nullptr && (*was == *is || **was == **is);
+        if (!same) visit(index, was, is);
+      });
+}
+
+// What differs, as changes of rows.
+class RowChanges {
+ public:
+  template <typename Value, typename Make>
+  void Row(std::string key, const Value* old, const Value* now, Make make) {
+    changes.push_back({std::move(key), std::nullopt, old != nullptr});
+    if (now != nullptr) changes.back().record = make(*now);
+  }
+  void Partitions(const TopicImage* old, const TopicImage* now) {
+    const TopicId& id = (now != nullptr ? now : old)->id;
+    std::set<int32_t> rows;
+    VisitPartitions(old, now, [&](PartitionIndex index, const auto*, const auto*) {
+      rows.insert(rows.end(), index.value / kPartitionsPerRow);
+    });
+    for (const int32_t row : rows) {
+      const auto part_of = [&](const TopicImage* topic) {
+        return topic != nullptr && row < PartitionRows(*topic) ? topic : nullptr;
+      };
+      Row(PartitionsKey(id, row), part_of(old), part_of(now),
+          [&](const TopicImage& topic) { return PartitionsRecord(topic, row); });
+    }
+  }
+
+  std::vector<RowChange> changes;
+};
+
+// What differs, as a change of the state hash: the sum of the hashes of all objects. An object is a
+// row, and each partition by itself, so that a change costs what has changed.
+class HashChanges {
+ public:
+  explicit HashChanges(uint64_t hash) : hash_(hash) {}
+
+  template <typename Value, typename Make>
+  void Row(const std::string& key, const Value* old, const Value* now, Make make) {
+    if (old != nullptr) hash_ -= OfRow(key, make(*old));
+    if (now != nullptr) hash_ += OfRow(key, make(*now));
+  }
+  void Partitions(const TopicImage* old, const TopicImage* now) {
+    const TopicId& id = (now != nullptr ? now : old)->id;
+    VisitPartitions(old, now, [&](PartitionIndex, const auto* was, const auto* is) {
+      if (was != nullptr) hash_ -= OfPartition(id, **was);
+      if (is != nullptr) hash_ += OfPartition(id, **is);
+    });
+  }
+  uint64_t hash() const { return hash_; }
+
+ private:
+  static SipHash NewHash() {
+    // Known to all: whoever may write metadata has no need to make up states of one hash.
+    constexpr std::array<uint8_t, 16> kKey = {'g', 'r', 'e', 'g', 'o', 'r', ' ', 's',
+                                              't', 'a', 't', 'e', ' ', 'h', 's', 'h'};
+    return SipHash(kKey);
+  }
+  static void Add(SipHash& hash, int64_t number) { hash.Add(static_cast<uint64_t>(number)); }
+  static void Add(SipHash& hash, const SharedList<NodeId>& nodes) {
+    Add(hash, static_cast<int64_t>(nodes.size()));
+    for (const NodeId node : nodes) Add(hash, node.value);
+  }
+  template <typename Id>
+  static void AddId(SipHash& hash, const Id& id) {
+    hash.Add({reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()});
+  }
+
+  static uint64_t OfRow(const std::string& key, const std::string& record) {
+    SipHash hash = NewHash();
+    Add(hash, static_cast<int64_t>(key.size()));
+    hash.Add(key);
+    hash.Add(record);
+    return hash.Finish();
+  }
+  // In the order of the numbers of PartitionsRecord.Partition. No key of a row has the size 0.
+  static uint64_t OfPartition(const TopicId& topic, const PartitionImage& partition) {
+    SipHash hash = NewHash();
+    Add(hash, 0);
+    AddId(hash, topic);
+    Add(hash, partition.index.value);
+    Add(hash, partition.replicas);
+    Add(hash, static_cast<int64_t>(partition.directories.size()));
+    for (const DirectoryId& id : partition.directories) AddId(hash, id);
+    Add(hash, partition.isr);
+    Add(hash, partition.leader.value);
+    Add(hash, partition.leader_epoch.value);
+    Add(hash, partition.partition_epoch.value);
+    Add(hash, partition.eligible);
+    Add(hash, partition.adding);
+    Add(hash, partition.removing);
+    Add(hash, partition.recovering ? 1 : 0);
+    return hash.Finish();
+  }
+
+  uint64_t hash_;
+};
+
+const MetadataImage& NoImage() {
+  static const auto* const kNothing = new MetadataImage();
+  return *kNothing;
+}
 
 }  // namespace
 
@@ -259,8 +358,23 @@ Result<void> VisitRows(const MetadataImage& image, const RowVisitor& visit) {
 }
 
 std::vector<RowChange> DiffRows(const MetadataImage* before, const MetadataImage& after) {
-  static const auto* const kNothing = new MetadataImage();
-  return Differ(before == nullptr ? *kNothing : *before, after).Run();
+  RowChanges sink;
+  Differ(before == nullptr ? NoImage() : *before, after, sink).Run();
+  return std::move(sink.changes);
+}
+
+uint64_t StateHashOf(const MetadataImage& image) {
+  HashChanges sink(0);
+  Differ(NoImage(), image, sink).Run();
+  return sink.hash();
+}
+
+uint64_t ChangedStateHash(const MetadataImage& before, const MetadataImage& after) {
+  // Another level may mean another encoding.
+  if (before.feature_level != after.feature_level) return StateHashOf(after);
+  HashChanges sink(before.state_hash);
+  Differ(before, after, sink).Run();
+  return sink.hash();
 }
 
 Result<void> ImageLoader::Add(std::string_view key, std::string_view record) {
@@ -269,6 +383,14 @@ Result<void> ImageLoader::Add(std::string_view key, std::string_view record) {
   last_key_ = key;
   ++row_count_;
   return replay_.Apply(Offset{0}, record);
+}
+
+Result<ImagePtr> ImageLoader::Finish(const ImagePosition& position) {
+  ImagePtr image = replay_.Finish(position).after;
+  if (!position.state_hash.has_value() || *position.state_hash == image->state_hash) return image;
+  return Error(Reason::kStorageError, "the rows make a state with the hash " +
+                                          StateHashText(image->state_hash) + ", and it should be " +
+                                          StateHashText(*position.state_hash));
 }
 
 }  // namespace gregor

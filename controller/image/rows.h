@@ -44,6 +44,11 @@ struct RowChange {
 // What makes the rows of `after` of those of `before` (nullptr: none). Keys are distinct.
 std::vector<RowChange> DiffRows(const MetadataImage* before, const MetadataImage& after);
 
+// The state hash of an image, made anew (docs/formats.md, "State hash").
+uint64_t StateHashOf(const MetadataImage& image);
+// That of `after`, from that of `before`: takes time in proportion to what is different.
+uint64_t ChangedStateHash(const MetadataImage& before, const MetadataImage& after);
+
 // Makes an image of rows, which come in order. Fails with kStorageError where they contradict each
 // other.
 class ImageLoader {
@@ -51,8 +56,8 @@ class ImageLoader {
   ImageLoader() : replay_(nullptr) {}
   Result<void> Add(std::string_view key, std::string_view record);
   int64_t row_count() const { return row_count_; }
-  // Once.
-  ImagePtr Finish(const ImagePosition& position) { return replay_.Finish(position).after; }
+  // Once. Fails with kStorageError where they make another state than that of `position`.
+  Result<ImagePtr> Finish(const ImagePosition& position);
 
  private:
   Replay replay_;

@@ -41,6 +41,8 @@ class Writer {
     header.set_term(image.last_term.value);
     header.set_last_timestamp_ms(image.last_timestamp.value);
     header.set_cluster_id(ToBytes(image.cluster_id.bytes));
+    const auto state_hash = PositionOf(image).state_hash;
+    if (state_hash.has_value()) header.set_state_hash(*state_hash);
     RETURN_IF_ERROR(Add(frame));
     int64_t rows = 0;
     RETURN_IF_ERROR(VisitRows(image, [&](std::string_view key, const std::string& record) {
@@ -105,8 +107,12 @@ class Reader {
       return Damaged("the footer does not match the rows");
     ASSIGN_OR_RETURN(const bool ended, AtEnd());
     if (!ended) return Damaged("something follows the footer");
-    ImagePtr image = loader.Finish({Offset{header.end_offset()}, LeaderEpoch{header.term()},
-                                    Timestamp{header.last_timestamp_ms()}});
+    ImagePosition position{Offset{header.end_offset()}, LeaderEpoch{header.term()},
+                           Timestamp{header.last_timestamp_ms()}};
+    if (header.has_state_hash()) position.state_hash = header.state_hash();
+    auto finished = loader.Finish(position);
+    if (!finished.ok()) return Damaged(finished.error().message);
+    ImagePtr image = *std::move(finished);
     if (header.end_offset() < 0 || ToBytes(image->cluster_id.bytes) != header.cluster_id())
       return Damaged("the header does not match the rows");
     return image;

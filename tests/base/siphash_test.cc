@@ -34,5 +34,17 @@ TEST(SipHash, DoesNotDependOnHowTheInputIsCut) {
   EXPECT_EQ(whole.Finish(), pieces.Finish());
 }
 
+TEST(SipHash, ANumberIsItsBytesWhereverItStands) {
+  const uint64_t number = 0x0102030405060708;
+  const std::string bytes = {8, 7, 6, 5, 4, 3, 2, 1};
+  for (size_t before = 0; before < 20; ++before) {
+    SipHash as_number(CountingKey()), as_bytes(CountingKey());
+    as_number.Add(std::string(before, 'x'));
+    as_number.Add(number);
+    as_bytes.Add(std::string(before, 'x') + bytes);
+    EXPECT_EQ(as_number.Finish(), as_bytes.Finish()) << before;
+  }
+}
+
 }  // namespace
 }  // namespace gregor

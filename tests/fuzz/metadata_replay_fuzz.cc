@@ -37,7 +37,10 @@ void CheckImage(const MetadataImage* before, const MetadataImage& after) {
     const auto added = loader.Add(key, record);
     CHECK(added.ok()) << added.error();
   }
-  const ImagePtr loaded = loader.Finish(PositionOf(after));
+  const auto finished = loader.Finish(PositionOf(after));
+  CHECK(finished.ok()) << finished.error();
+  const ImagePtr loaded = *finished;
+  CHECK_EQ(loaded->state_hash, after.state_hash);
   CHECK(RowsOf(*loaded) == rows);
   CHECK_EQ(loaded->partition_count, after.partition_count);
   Rows changed = before == nullptr ? Rows() : RowsOf(*before);

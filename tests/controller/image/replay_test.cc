@@ -242,6 +242,9 @@ TEST(Records, TheLevelOfARecordIsThatOfItsNumber) {
                              make.Partitions(id, 0, 1), make.ProducerIds(5)})
     EXPECT_EQ(FeatureLevelOf(record), 1) << RecordTypeName(record);
   EXPECT_EQ(RecordTypeName(make.ProducerIds(5)), "producer ids");
+  pb::MetadataRecord hash;
+  hash.mutable_state_hash();
+  EXPECT_EQ(FeatureLevelOf(hash), 2);
 }
 
 TEST(Records, UnknownFieldsAndTypesAreNeverSkipped) {

@@ -38,7 +38,9 @@ ImagePtr Load(const Rows& rows, const ImagePosition& position) {
     const auto added = loader.Add(key, record);
     EXPECT_TRUE(added.ok()) << added.error();
   }
-  return loader.Finish(position);
+  auto image = loader.Finish(position);
+  EXPECT_TRUE(image.ok());
+  return image.ok() ? *image : nullptr;
 }
 
 TEST(Rows, NothingHasNoRows) {
