@@ -140,6 +140,10 @@ void ControllerImpl::LoadImage() {
     NoteSnapshot(file.end_offset, file.size_bytes);
   };
   ExportSnapshots();
+  keeper.on_damaged = [this](const ImagePtr& image, uint64_t actual) {
+    OnDamagedImage(image, actual);
+  };
+  ExportState();
   keeper.on_trimmable = [this](Offset offset) { log_->TrimBefore(offset); };
   keeper_ = std::make_unique<ImageKeeper>(std::move(keeper));
   keeper_->Load([this](const ImagePosition& position) { return FitsLog(position); },
@@ -175,6 +179,7 @@ Result<void> ControllerImpl::FollowLog(ImagePtr loaded) {
                        ". Restore the directory from a backup");
   }
   if (loaded != nullptr) std::atomic_store(&image_, std::move(loaded));
+  state_->hash = image_->state_hash;
   committed_ = image_->version;
   if (options_.snapshots != nullptr) {
     options_.snapshots->SetReader([this, alive = alive_](Offset end_min, auto read) {
@@ -186,18 +191,25 @@ Result<void> ControllerImpl::FollowLog(ImagePtr loaded) {
   return {};
 }
 
+Result<MetadataDelta> ControllerImpl::Replayed(const ImagePtr& image,
+                                               const CommittedRecords& batch) {
+  Replay replay(image);
+  for (size_t i = 0; i < batch.records.size(); ++i)
+    RETURN_IF_ERROR(replay.Apply(batch.base_offset + static_cast<int64_t>(i), batch.records[i]));
+  return replay.Finish({batch.next_offset(), LeaderEpoch{batch.term.value}, batch.appended});
+}
+
 void ControllerImpl::OnCommitted(CommittedRecords batch) {
+  if (healing_.has_value() && healing_->image != nullptr) return ReplayAgain(batch);
+  // It came again for a healing that has ended.
+  if (!leading_.has_value() && batch.next_offset() <= image_->version) return;
   committed_ = batch.next_offset();
   size_t bytes = 0;
   for (const std::string& record : batch.records) bytes += record.size();
   if (leading_.has_value()) return AnswerCommitted(committed_, bytes);
-  Replay replay(image_);
-  for (size_t i = 0; i < batch.records.size(); ++i) {
-    const auto applied =
-        replay.Apply(batch.base_offset + static_cast<int64_t>(i), batch.records[i]);
-    if (!applied.ok()) return Resign(Refused(options_.data_dir, applied.error().message));
-  }
-  Publish(replay.Finish({committed_, LeaderEpoch{batch.term.value}, batch.appended}), bytes);
+  const auto delta = Replayed(image_, batch);
+  if (!delta.ok()) return Resign(Refused(options_.data_dir, delta.error().message));
+  Publish(*delta, bytes);
   EndFollowing();
 }
 
@@ -213,6 +225,7 @@ void ControllerImpl::AnswerCommitted(Offset committed, size_t record_bytes) {
 
 void ControllerImpl::Publish(const MetadataDelta& delta, size_t record_bytes) {
   std::atomic_store(&image_, delta.after);
+  state_->hash = delta.after->state_hash;
   // What happened before this node was there is no news.
   if (delta.brokers_changed && delta.before != nullptr && !opened_) {
     for (const std::string& line : BrokerNews(*delta.before, *delta.after)) LOG(INFO) << line;
@@ -223,6 +236,7 @@ void ControllerImpl::Publish(const MetadataDelta& delta, size_t record_bytes) {
     if (const auto observer = observers_[i].lock()) observer->call(delta);
   }
   keeper_->OnImage(delta.after, record_bytes);
+  if (delta.hash_check.has_value()) OnHashCheck(*delta.hash_check);
 }
 
 void ControllerImpl::OnLeader(const QuorumLeader& leader) {
@@ -235,11 +249,21 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
                          .With("outcome", "UNKNOWN");
   leader_ = leader;
   waiting_.FailAll(lost);
-  if (leader.leader != options_.behavior.node_id) return EndFollowing();
+  if (leader.leader != options_.behavior.node_id) {
+    if (state_->differs && !healing_.has_value() && !is_healed_from_leader_) HealFromOwn();
+    return EndFollowing();
+  }
   leading_ = leader.term;
   if (!raft::IsMutant(19) || speculative_ == nullptr) speculative_ = image_;
   WatchBrokers();
   WatchLeaders();
+  WatchHash();
+  if (healing_.has_value()) {
+    DropHealing(/*is_right=*/false);
+    options_.loop->Post("controller.hand_over", [this, alive = alive_] {
+      if (*alive && leading_.has_value() && !failure()) HandOverDamaged();
+    });
+  }
   producer_ids_from_ =
       image_->next_producer_id +
       kProducerIdBlock * static_cast<int64_t>(options_.random.Below(kProducerIdBlocksSkippedMax));

@@ -37,6 +37,8 @@ struct ControllerOptions {
   // Of the node's settings file, by broker config name: what topics have where nothing else is set.
   ConfigMap static_configs;
   BrokerSessions::Options broker_sessions;
+  // How often the active controller writes what hash the state has, if anything has changed.
+  Duration hash_interval = std::chrono::seconds(10);
 };
 
 // The node's copy of the cluster's metadata, and (where it leads the quorum, which on a single node

@@ -74,6 +74,8 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
 
   // --- controller_snapshots.cc
   void OnFetched(Result<TravellingSnapshot> fetched);
+  // Reads a snapshot that came. `checked` only while this node runs.
+  void CheckFetched(TravellingSnapshot fetched, UniqueFunction<void(Result<ImagePtr>)> checked);
   void InstallImage(ImagePtr image, const raft::SnapshotId& id,
                     std::optional<raft::VotersAt> voters, uint64_t size_bytes);
   // For SnapshotSource::SetReader().
@@ -115,6 +117,29 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // nullptr: before and after its life.
   Result<void> CheckVoterLevel(NodeId node) const;
   MetadataLog* UsableLog() const { return closing_ || failure() ? nullptr : log_.get(); }
+  // --- controller_state.cc
+  // Writes the state's hash, again and again while this node leads.
+  void WatchHash();
+  void WriteHashAfter(Duration delay);
+  void WriteHash();
+  void OnHashCheck(const StateHashCheck& check);
+  void OnDamagedImage(const ImagePtr& image, uint64_t actual);
+  void HandOverDamaged();
+  void HealFromOwn();
+  void HealFromLeader();
+  void FetchState();
+  void FetchStateLater();
+  void ReplayFrom(ImagePtr base);
+  void ReplayAgain(const CommittedRecords& batch);
+  void EndHealing(bool is_made);
+  void DropHealing(bool is_right);
+  bool IsHealing(uint64_t number) const {
+    return healing_.has_value() && healing_->number == number;
+  }
+  void ExportState();
+
+  // The image with a batch of the log.
+  static Result<MetadataDelta> Replayed(const ImagePtr& image, const CommittedRecords& batch);
   void ExportSnapshots();
   void NoteSnapshot(Offset end, uint64_t size_bytes);
   void CloseNow(UniqueFunction<void(Result<void>)> done);
@@ -133,6 +158,30 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
     std::atomic<int64_t> bytes{0};
   };
   const std::shared_ptr<SnapshotNumbers> snapshot_ = std::make_shared<SnapshotNumbers>();
+
+  // Of the state, by its hash; any thread.
+  struct StateNumbers {
+    std::atomic<uint64_t> hash{0};
+    std::atomic<int64_t> checked{0};  // after the last record that was compared
+    std::atomic<int64_t> mismatches{0};
+    std::atomic<bool> differs{false};
+  };
+  const std::shared_ptr<StateNumbers> state_ = std::make_shared<StateNumbers>();
+  // A state that is made again, as this node's is wrong.
+  struct Healing {
+    enum class From { kOwn, kLeader };  // snapshot and log; the leader's snapshot, and the log
+    From from;
+    uint64_t number;     // of all
+    ImagePtr image;      // as far as it is made; nullptr: its beginning is awaited
+    Offset until{0};     // here it takes the place of what is served
+    bool agrees = true;  // with the last record that it was compared with
+  };
+  std::optional<Healing> healing_;
+  uint64_t healings_ = 0;
+  // The last one began with the leader's snapshot, and no record has agreed since.
+  bool is_healed_from_leader_ = false;
+  Offset hashed_{0};  // after the last hash that this leader wrote
+  std::optional<TimerId> hash_timer_;
 
   ImagePtr image_;       // committed; std::atomic_load / atomic_store; any thread
   Offset committed_{0};  // end of what OnCommitted() has seen

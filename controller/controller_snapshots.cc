@@ -17,24 +17,33 @@ void ControllerImpl::OnSnapshotOffered(NodeId leader, const raft::SnapshotId& sn
   });
 }
 
-// Every byte is checked before anything of it counts.
 void ControllerImpl::OnFetched(Result<TravellingSnapshot> fetched) {
   if (!fetched.ok()) return EndInstall(fetched.error());
   const uint64_t size = fetched->bytes.size();
+  const raft::SnapshotId id = fetched->id;
+  auto voters = fetched->voters;
+  CheckFetched(*std::move(fetched),
+               [this, id, size, voters = std::move(voters)](Result<ImagePtr> image) mutable {
+                 if (!image.ok()) return EndInstall(image.error());
+                 InstallImage(*std::move(image), id, std::move(voters), size);
+               });
+}
+
+// Every byte is checked before anything of it counts.
+void ControllerImpl::CheckFetched(TravellingSnapshot fetched,
+                                  UniqueFunction<void(Result<ImagePtr>)> checked) {
   options_.disk->Submit(
       Lane::kBackground, "controller.check_snapshot", *options_.loop,
-      [bytes = std::move(fetched->bytes)] { return DecodeSnapshot(bytes); },
-      [this, alive = alive_, id = fetched->id, size,
-       voters = std::move(fetched->voters)](Result<ImagePtr> image) mutable {
+      [bytes = std::move(fetched.bytes)] { return DecodeSnapshot(bytes); },
+      [this, alive = alive_, id = fetched.id,
+       checked = std::move(checked)](Result<ImagePtr> image) mutable {
         if (!*alive) return;
-        if (!image.ok()) return EndInstall(image.error());
+        if (!image.ok()) return checked(std::move(image));
         const ImagePosition position = PositionOf(**image);
         const bool is_right = position.version == id.end && position.term.value == id.term.value &&
                               (*image)->cluster_id == found_->identity.cluster_id;
-        if (!is_right)
-          return EndInstall(
-              Error(Reason::kStorageError, "the snapshot is another one than it says"));
-        InstallImage(*std::move(image), id, std::move(voters), size);
+        if (is_right) return checked(std::move(image));
+        checked(Error(Reason::kStorageError, "the snapshot is another one than it says"));
       });
 }
 
@@ -48,6 +57,7 @@ void ControllerImpl::InstallImage(ImagePtr image, const raft::SnapshotId& id,
         if (!installed.ok()) return EndInstall(installed.error());
         if (*installed) {
           committed_ = image->version;
+          DropHealing(/*is_right=*/true);
           NoteSnapshot(committed_, size_bytes);
           Publish(DiffImages(image_, image), 0);
           EndFollowing();
@@ -65,9 +75,12 @@ void ControllerImpl::EndInstall(const Result<void>& result) {
 void ControllerImpl::ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) {
   keeper_->ReadNewest([this, alive = alive_, end_min, read = std::move(read)](auto newest) mutable {
     if (!*alive) return;
+    const bool is_enough = newest.ok() && newest->first.end_offset >= end_min;
+    // Who asks the leader comes again.
+    if (!is_enough && leading_.has_value()) keeper_->WriteSoon();
     if (!newest.ok()) return read(std::move(newest).error());
     const auto& [file, bytes] = *newest;
-    if (file.end_offset < end_min) {
+    if (!is_enough) {
       return read(Error(
           Reason::kLeaderNotAvailable,
           "the newest metadata snapshot ends at offset " + std::to_string(file.end_offset.value)));

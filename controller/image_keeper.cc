@@ -133,7 +133,52 @@ void ImageKeeper::LoadSnapshot(size_t number, Fits fits,
       });
 }
 
+void ImageKeeper::WhenIdle(Task task) {
+  CHECK(!idle_);
+  idle_ = std::move(task);
+  RunIdle();
+}
+
+void ImageKeeper::RunIdle() {
+  if (idle_ && !storing_ && !snapshotting_) std::exchange(idle_, {})();
+}
+
+void ImageKeeper::LoadAgain(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done) {
+  suspended_ = true;
+  if (reloading_)
+    return done(Error(Reason::kStorageError, "the image's files are being read already"));
+  reloading_ = true;
+  auto loaded = [this, done = std::move(done)](Result<ImagePtr> image) mutable {
+    reloading_ = false;
+    done(std::move(image));
+  };
+  WhenIdle([this, fits = std::move(fits), loaded = std::move(loaded)]() mutable {
+    latest_ = waiting_ = durable_ = stored_ = nullptr;
+    if (store_ == nullptr)
+      return LoadSnapshot(snapshots_.size(), std::move(fits), std::move(loaded));
+    options_.disk->Submit(
+        Lane::kBackground, "image.reset", *options_.loop,
+        [store = store_] { return store->Reset(); },
+        [this, alive = alive_, fits = std::move(fits),
+         loaded = std::move(loaded)](Result<void> reset) mutable {
+          if (!*alive) return;
+          LOG_IF(ERROR, !reset.ok())
+              << "The node goes on without an image store: " << reset.error();
+          if (!reset.ok()) DropStore({});
+          LoadSnapshot(snapshots_.size(), std::move(fits), std::move(loaded));
+        });
+  });
+}
+
+void ImageKeeper::Resume() { suspended_ = false; }
+
+void ImageKeeper::WriteSoon() {
+  if (snapshotting_ || closing_ || suspended_ || durable_ == nullptr) return;
+  if (snapshots_.empty() || snapshots_.back().end_offset < durable_->version) WriteSnapshotNow();
+}
+
 void ImageKeeper::OnImage(ImagePtr image, size_t record_bytes) {
+  if (suspended_ || reloading_) return;
   latest_ = std::move(image);
   bytes_since_snapshot_ += record_bytes;
   FollowDurable();
@@ -164,13 +209,13 @@ void ImageKeeper::DropStore(Task done) {
 }
 
 void ImageKeeper::ScheduleStore() {
-  if (store_ == nullptr || store_scheduled_ || storing_ || closing_) return;
+  if (store_ == nullptr || store_scheduled_ || storing_ || closing_ || suspended_) return;
   if (latest_ == stored_ || latest_ == nullptr) return;
   store_scheduled_ = true;
   options_.loop->After(options_.store_delay, "image.store", [this, alive = alive_] {
     if (!*alive) return;
     store_scheduled_ = false;
-    if (storing_ || closing_) return;
+    if (storing_ || closing_ || suspended_ || reloading_) return;
     FollowDurable();
     if (durable_ == stored_) return ScheduleStore();
     WriteStore({});
@@ -194,12 +239,13 @@ void ImageKeeper::WriteStore(Task done) {
         if (!result.ok()) DropStore({});
         ScheduleStore();
         if (done) done();
-        if (closed_) Close(std::exchange(closed_, {}));
+        if (closed_) return Close(std::exchange(closed_, {}));
+        RunIdle();
       });
 }
 
 bool ImageKeeper::SnapshotIsDue() const {
-  if (snapshotting_ || closing_ || durable_ == nullptr) return false;
+  if (snapshotting_ || closing_ || suspended_ || durable_ == nullptr) return false;
   if (bytes_since_snapshot_ >= options_.snapshot_record_bytes) return true;
   const Offset last = snapshots_.empty() ? Offset{0} : snapshots_.back().end_offset;
   const auto records = static_cast<size_t>(
@@ -218,11 +264,16 @@ void ImageKeeper::WriteSnapshotNow() {
     Result<void> written;
     bool older_is_whole = false;
     uint64_t size_bytes = 0;
+    uint64_t state_hash = 0;
   };
   options_.disk->Submit(
       Lane::kBackground, "image.snapshot", *options_.loop,
       [files = &options_.disk->files(), path = PathOf(file), older, image = durable_] {
         Outcome outcome{files->MakeDirectory(ParentPath(path))};
+        // What is damaged in memory must not be kept.
+        outcome.state_hash = StateHashOf(*image);
+        if (outcome.state_hash != image->state_hash)
+          outcome.written = Error(Reason::kStorageError, "the image is damaged");
         if (outcome.written.ok()) outcome.written = WriteSnapshot(*files, path, *image);
         if (outcome.written.ok()) outcome.size_bytes = SizeOf(*files, path);
         if (!outcome.written.ok() || older.empty()) return outcome;
@@ -232,13 +283,16 @@ void ImageKeeper::WriteSnapshotNow() {
         if (!read.ok()) SetAside(*files, older, read.error().message);
         return outcome;
       },
-      [this, alive = alive_, file](const Outcome& outcome) mutable {
+      [this, alive = alive_, file, image = durable_](const Outcome& outcome) mutable {
         if (!*alive) return;
         snapshotting_ = false;
         file.size_bytes = outcome.size_bytes;
-        if (outcome.written.ok()) return OnSnapshot(file, outcome.older_is_whole);
-        LOG(ERROR) << "The metadata snapshot could not be written, so the log is kept: "
-                   << outcome.written.error();
+        if (outcome.written.ok()) OnSnapshot(file, outcome.older_is_whole);
+        LOG_IF(ERROR, !outcome.written.ok())
+            << "The metadata snapshot could not be written, so the log is kept: "
+            << outcome.written.error();
+        if (outcome.state_hash != image->state_hash) options_.on_damaged(image, outcome.state_hash);
+        RunIdle();
       });
 }
 
@@ -275,6 +329,28 @@ void ImageKeeper::Keep(ImagePtr image, UniqueFunction<void(Result<void>)> done) 
         snapshots_.push_back(file);
         done({});
       });
+}
+
+void ImageKeeper::Replace(ImagePtr image, UniqueFunction<void(Result<void>)> done) {
+  const ImagePosition position = PositionOf(*image);
+  const std::string name = SnapshotFileName(position);
+  std::vector<std::string> others;
+  for (const SnapshotFile& file : snapshots_) {
+    if (file.name != name) others.push_back(PathOf(file));
+  }
+  Keep(std::move(image), [this, alive = alive_, others = std::move(others),
+                          done = std::move(done)](Result<void> kept) mutable {
+    if (!*alive) return;
+    if (!kept.ok()) return done(std::move(kept));
+    snapshots_.erase(snapshots_.begin(), snapshots_.end() - 1);
+    options_.on_snapshot(snapshots_.back());
+    options_.disk->Submit(Lane::kBackground, "image.set_aside",
+                          [files = &options_.disk->files(), others = std::move(others)] {
+                            for (const std::string& path : others)
+                              SetAside(*files, path, "it may be of a wrong state");
+                          });
+    done({});
+  });
 }
 
 void ImageKeeper::ReadNewest(

@@ -36,6 +36,8 @@ class ImageKeeper {
     std::function<void(const SnapshotFile&)> on_snapshot;
     // Records before the offset are in a snapshot, and in the one before it: the log may drop them.
     std::function<void(Offset)> on_trimmable;
+    // The image does not have the hash that it says, but `actual`: no snapshot was made of it.
+    std::function<void(const ImagePtr& image, uint64_t actual)> on_damaged;
   };
   // Whether an image that stands there fits the log. An error ends the loading: nothing may be
   // served then.
@@ -52,6 +54,15 @@ class ImageKeeper {
   void OnImage(ImagePtr image, size_t record_bytes);
   // Keeps an image that came from another node as the newest snapshot. `done` when it is durable.
   void Keep(ImagePtr image, UniqueFunction<void(Result<void>)> done);
+  // The image is wrong: sets the store aside, and loads the newest snapshot that is whole and
+  // `fits`; nullptr if there is none. Nothing is kept of any image until Resume(). Fails with
+  // kStorageError, also while another one runs. REQUIRES: Load() has ended.
+  void LoadAgain(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done);
+  void Resume();
+  // The same as Keep(), for a node whose own snapshots may be wrong: they are set aside.
+  void Replace(ImagePtr image, UniqueFunction<void(Result<void>)> done);
+  // Begins to write a snapshot of the newest image, unless there is one, or one is being written.
+  void WriteSoon();
   // Reads the newest snapshot. Fails with kLeaderNotAvailable where there is none.
   void ReadNewest(UniqueFunction<void(Result<std::pair<SnapshotFile, std::string>>)> done);
   // Brings the store up to date and closes it. Nothing may be called afterwards.
@@ -60,6 +71,9 @@ class ImageKeeper {
  private:
   void LoadSnapshot(size_t number, Fits fits, UniqueFunction<void(Result<ImagePtr>)> done);
   void DropStore(Task done);
+  // Runs `task` once no job of this writes.
+  void WhenIdle(Task task);
+  void RunIdle();
   void FollowDurable();
   void ScheduleStore();
   void WriteStore(Task done);
@@ -82,6 +96,9 @@ class ImageKeeper {
   size_t bytes_since_snapshot_ = 0;
   Offset snapshot_tried_{0};
   bool snapshotting_ = false;
+  bool suspended_ = false;  // from LoadAgain() to Resume()
+  bool reloading_ = false;  // LoadAgain() runs
+  Task idle_;               // of WhenIdle()
   bool closing_ = false;
   Task closed_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

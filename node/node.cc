@@ -153,6 +153,7 @@ class RunningNode final : public Node {
     options.behavior.message_bytes_limit = settings_.message_bytes_limit;
     options.behavior.static_configs = settings_.configs;
     options.snapshot_record_bytes = settings_.quorum_snapshot_bytes;
+    options.behavior.hash_interval = settings_.quorum_hash_interval;
     options.segment_bytes = static_cast<int64_t>(settings_.quorum_segment_bytes);
     options.behavior.broker_sessions.timeout = settings_.broker_session_timeout;
     options.behavior.broker_sessions.heartbeat_interval = settings_.broker_heartbeat;

@@ -72,6 +72,7 @@ struct Settings {
   Duration quorum_election_timeout = std::chrono::seconds(1);
   uint64_t quorum_snapshot_bytes = 20u << 20;
   uint64_t quorum_segment_bytes = 16u << 20;
+  Duration quorum_hash_interval = std::chrono::seconds(10);
   Duration broker_heartbeat = std::chrono::milliseconds(500);
   Duration broker_session_timeout = std::chrono::seconds(6);
   int64_t event_loops = 0;  // 0: cores - 1, at least one

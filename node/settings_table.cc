@@ -231,6 +231,11 @@ const SettingSpec kSettings[] = {
     {"quorum.segment_bytes", "", "bytes", "64 KiB to 1 GiB", "16 MiB",
      "Size of the metadata log's segments: it is trimmed by whole ones.",
      SetBytes<&Settings::quorum_segment_bytes, 64u << 10, 1u << 30>},
+    {"quorum.hash_interval", "", "time", "100ms to 1h", "10s",
+     "How often the active controller writes the hash of its state of the metadata, if anything "
+     "has "
+     "changed; each node compares its own.",
+     SetDuration<&Settings::quorum_hash_interval, 100, 3'600'000>},
     {"broker.heartbeat", "", "time", "50ms to 10s", "500ms",
      "How often a broker tells the active controller that it is alive. The same on all nodes.",
      SetDuration<&Settings::broker_heartbeat, 50, 10'000>},

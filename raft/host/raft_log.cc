@@ -171,6 +171,13 @@ void RaftLog::Start(Offset from, Listener& listener) {
   });
 }
 
+void RaftLog::DeliverAgain(Offset from) {
+  if (!is_running()) return;
+  CHECK(from >= start_offset() && from <= delivery_->delivered()) << from;
+  delivery_->SkipTo(from);
+  delivery_->UpTo(core_->log().commit());
+}
+
 // What was recovered has its mark, too, before anything of it is acknowledged: it came with a group
 // before this one at the latest (ADR 0018).
 void RaftLog::AwaitMark() {

@@ -48,6 +48,7 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   Result<void> Adopt(std::unique_ptr<Log> log);
 
   void Start(Offset from, Listener& listener) override;
+  void DeliverAgain(Offset from) override;
   Offset start_offset() const override { return store_->log().ends().log_start; }
   Offset end_offset() const override { return store_->end(); }
   Offset durable_offset() const override {

@@ -1,0 +1,229 @@
+// ControllerImpl: whether this node's state is the one that the records make, and what is done
+// where it is not (docs/adr/0017-state-hash.md).
+#include <algorithm>
+#include <utility>
+
+#include "controller/controller_impl.h"
+#include "controller/image/image_diff.h"
+#include "controller/image/snapshot.h"
+
+namespace gregor {
+namespace {
+
+// A new active controller says soon what it has.
+constexpr Duration kFirstHashAfter = std::chrono::seconds(1);
+constexpr Duration kFetchAgainAfter = std::chrono::seconds(1);
+// What a number of Prometheus' holds exactly.
+constexpr uint64_t kShownBits = (uint64_t{1} << 48) - 1;
+
+}  // namespace
+
+void ControllerImpl::WatchHash() {
+  hashed_ = Offset{0};
+  if (hash_timer_.has_value()) options_.loop->Cancel(*hash_timer_);
+  WriteHashAfter(std::min(kFirstHashAfter, options_.behavior.hash_interval));
+}
+
+void ControllerImpl::WriteHashAfter(Duration delay) {
+  hash_timer_ = options_.loop->After(delay, "controller.state_hash", [this, alive = alive_] {
+    if (!*alive) return;
+    hash_timer_.reset();
+    if (!leading_.has_value()) return;
+    WriteHash();
+    WriteHashAfter(options_.behavior.hash_interval);
+  });
+}
+
+void ControllerImpl::WriteHash() {
+  const MetadataImage& image = *speculative_;
+  if (image.feature_level < kStateHashLevel || image.version == hashed_ || failure()) return;
+  pb::MetadataRecord record;
+  // Control batches may lie between the image's last record and the next one.
+  record.mutable_state_hash()->set_offset(log_->end_offset().value);
+  record.mutable_state_hash()->set_hash(image.state_hash);
+  Settle(Planned{{record}, [](const MetadataImage&, Offset) { return std::monostate(); }}, false,
+         [](Result<OperationAnswer> answer) {
+           LOG_IF(WARNING, !answer.ok())
+               << "The state's hash could not be written: " << answer.error();
+         });
+  hashed_ = speculative_->version;
+}
+
+void ControllerImpl::OnHashCheck(const StateHashCheck& check) {
+  state_->checked = check.offset.value + 1;
+  if (check.matches()) {
+    LOG_IF(INFO, state_->differs && !healing_.has_value())
+        << "The state of the metadata agrees with the active controller's again, at offset "
+        << check.offset;
+    if (!healing_.has_value()) state_->differs = false;
+    is_healed_from_leader_ = false;
+    return;
+  }
+  ++state_->mismatches;
+  if (healing_.has_value()) return;  // it is known
+  const bool was_known = state_->differs.exchange(true);
+  if (is_healed_from_leader_) {
+    LOG_IF(ERROR, !was_known)
+        << "The state of the metadata differs from the active controller's again, at offset "
+        << check.offset << " (" << StateHashText(check.actual) << " here, "
+        << StateHashText(check.expected) << " there), although it was made of its snapshot: "
+        << "nothing more is done, and this node serves on. Do the nodes run different versions?";
+    return;
+  }
+  LOG(ERROR) << "The state of the metadata differs from the active controller's at offset "
+             << check.offset << " (" << StateHashText(check.actual) << " here, "
+             << StateHashText(check.expected)
+             << " there): it is made again of the newest snapshot and the log; until then this "
+                "node serves what it has";
+  HealFromOwn();
+}
+
+// What is kept in memory is not what its hash says.
+void ControllerImpl::OnDamagedImage(const ImagePtr& image, uint64_t actual) {
+  ++state_->mismatches;
+  const bool was_known = state_->differs.exchange(true);
+  if (was_known) return;
+  LOG(ERROR) << "The state of the metadata at offset " << image->version << " is damaged: its hash "
+             << "is " << StateHashText(actual) << " instead of " << StateHashText(image->state_hash)
+             << ". No snapshot is made of it, and it is made again";
+  if (leading_.has_value()) return HandOverDamaged();
+  if (!healing_.has_value()) HealFromOwn();
+}
+
+// Whoever leads says what is right: that is not for a node whose state is wrong.
+void ControllerImpl::HandOverDamaged() {
+  log_->Transfer(std::nullopt, [](Result<NodeId> led) {
+    LOG_IF(ERROR, !led.ok()) << "No other node could take over from this active controller, whose "
+                                "state of the metadata is damaged ("
+                             << led.error() << "): restart it, which makes its state again";
+  });
+}
+
+void ControllerImpl::HealFromOwn() {
+  healing_ = Healing{Healing::From::kOwn, ++healings_, nullptr, Offset{0}, true};
+  keeper_->LoadAgain(
+      [this](const ImagePosition& position) -> Result<bool> {
+        return position.version >= log_->start_offset() && position.version <= committed_;
+      },
+      [this, alive = alive_, number = healings_](Result<ImagePtr> loaded) {
+        if (!*alive || !IsHealing(number)) return;
+        const bool is_whole =
+            loaded.ok() && (*loaded != nullptr || log_->start_offset() == Offset{0});
+        if (!is_whole) return HealFromLeader();
+        ReplayFrom(*loaded != nullptr ? *loaded : std::make_shared<const MetadataImage>());
+      });
+}
+
+void ControllerImpl::HealFromLeader() {
+  LOG(ERROR) << "What this node's own snapshots and log make of the metadata differs from the "
+                "active controller's, too: a snapshot of that is fetched";
+  healing_ = Healing{Healing::From::kLeader, ++healings_, nullptr, Offset{0}, true};
+  FetchState();
+}
+
+void ControllerImpl::FetchState() {
+  const NodeId leader = this->leader().leader;
+  if (options_.snapshots == nullptr || closing_) return EndHealing(false);
+  if (leader.value < 0 || leader == options_.behavior.node_id) return FetchStateLater();
+  options_.snapshots->Fetch(
+      leader, std::max(log_->start_offset(), Offset{1}),
+      [this, alive = alive_, number = healings_](Result<TravellingSnapshot> fetched) {
+        if (!*alive || !IsHealing(number)) return;
+        if (!fetched.ok()) return FetchStateLater();
+        CheckFetched(*std::move(fetched), [this, number](Result<ImagePtr> image) {
+          if (!IsHealing(number)) return;
+          // One that is ahead of this node is of use a little later.
+          const bool fits = image.ok() && (*image)->version >= log_->start_offset() &&
+                            (*image)->version <= committed_;
+          if (!fits) return FetchStateLater();
+          keeper_->Replace(*image, [this, number, image = *image](Result<void> kept) {
+            LOG_IF(ERROR, !kept.ok()) << "The snapshot is not kept: " << kept.error();
+            if (IsHealing(number)) ReplayFrom(image);
+          });
+        });
+      });
+}
+
+void ControllerImpl::FetchStateLater() {
+  options_.loop->After(kFetchAgainAfter, "controller.fetch_state",
+                       [this, alive = alive_, number = healings_] {
+                         if (*alive && IsHealing(number)) FetchState();
+                       });
+}
+
+// What the log has behind `base` comes again.
+void ControllerImpl::ReplayFrom(ImagePtr base) {
+  if (closing_ || failure()) return;
+  healing_->image = std::move(base);
+  healing_->until = std::max(committed_, image_->version);
+  if (healing_->image->version >= healing_->until) return EndHealing(true);
+  log_->DeliverAgain(healing_->image->version);
+}
+
+void ControllerImpl::ReplayAgain(const CommittedRecords& batch) {
+  committed_ = std::max(committed_, batch.next_offset());
+  auto delta = Replayed(healing_->image, batch);
+  LOG_IF(ERROR, !delta.ok()) << "The metadata cannot be made again: " << delta.error();
+  const bool disagrees =
+      !delta.ok() || (delta->hash_check.has_value() && !delta->hash_check->matches());
+  if (disagrees && healing_->from == Healing::From::kOwn) return HealFromLeader();
+  if (!delta.ok()) return EndHealing(false);
+  if (disagrees) ++state_->mismatches;
+  healing_->agrees = !disagrees;
+  healing_->image = delta->after;
+  if (healing_->image->version >= healing_->until) EndHealing(true);
+}
+
+// `is_made`: what was made takes the place of what is served.
+void ControllerImpl::EndHealing(bool is_made) {
+  const Healing ended = *std::exchange(healing_, std::nullopt);
+  if (!is_made) {  // and nothing is kept of it
+    LOG(ERROR) << "This node serves on with a state of the metadata that is known to be wrong: "
+                  "restart it, or replace its data directory";
+    return;
+  }
+  keeper_->Resume();
+  is_healed_from_leader_ = ended.from == Healing::From::kLeader;
+  state_->differs = !ended.agrees;
+  LOG_IF(INFO, ended.agrees) << "The state of the metadata was made again up to offset "
+                             << ended.image->version << ", from "
+                             << (is_healed_from_leader_ ? "the active controller's snapshot"
+                                                        : "this node's own files");
+  LOG_IF(ERROR, !ended.agrees)
+      << "The state of the metadata differs from the active controller's, although it was made "
+         "of its snapshot: this node serves on. Do the nodes run different versions?";
+  Publish(DiffImages(image_, ended.image), 0);
+  EndFollowing();
+}
+
+// Another image takes the place of what was to be healed.
+void ControllerImpl::DropHealing(bool is_right) {
+  if (!healing_.has_value()) return;
+  healing_.reset();
+  keeper_->Resume();
+  if (is_right) state_->differs = false;
+}
+
+void ControllerImpl::ExportState() {
+  if (options_.metrics == nullptr) return;
+  const auto add = [&](Metrics::Kind kind, const char* name, const char* help, auto value) {
+    options_.metrics->AddCallback(kind, name, help, {}, [numbers = state_, value] {
+      return static_cast<double>(value(*numbers));
+    });
+  };
+  add(Metrics::Kind::kGauge, "gregor_metadata_state_hash",
+      "The lower 48 bits of the hash of the node's state of the metadata: the same on all nodes "
+      "with the same gregor_metadata_version.",
+      [](const StateNumbers& numbers) { return numbers.hash.load() & kShownBits; });
+  add(Metrics::Kind::kGauge, "gregor_metadata_state_differs",
+      "1 while the node's state of the metadata is known to differ from the active controller's.",
+      [](const StateNumbers& numbers) { return numbers.differs.load() ? 1 : 0; });
+  add(Metrics::Kind::kGauge, "gregor_metadata_hash_offset",
+      "Offset after the last state hash record with which the node compared its state.",
+      [](const StateNumbers& numbers) { return numbers.checked.load(); });
+  add(Metrics::Kind::kCounter, "gregor_metadata_hash_mismatches_total",
+      "How often the node's state of the metadata did not have the hash that it should have.",
+      [](const StateNumbers& numbers) { return numbers.mismatches.load(); });
+}
+
+}  // namespace gregor
