@@ -81,7 +81,8 @@ Result<std::string> EditList(const ConfigSpec& spec, const ConfigOp& op, std::st
   return JoinConfigList(elements);
 }
 
-Result<void> ApplyOp(const ConfigOp& op, bool is_topic, ConfigMap& configs) {
+Result<void> ApplyOp(const ConfigOp& op, const Resource& resource, ConfigMap& configs) {
+  const bool is_topic = resource.topic.has_value();
   const ConfigSpec* const spec = is_topic ? FindTopicConfig(op.name) : FindBrokerConfig(op.name);
   const auto current = configs.find(op.name);
   if (op.kind == ConfigOpKind::kDelete && current != configs.end()) {
@@ -94,6 +95,11 @@ Result<void> ApplyOp(const ConfigOp& op, bool is_topic, ConfigMap& configs) {
                                              " config; `gregor config describe` lists them");
   }
   if (op.kind == ConfigOpKind::kDelete) return {};
+  if (!is_topic && resource.broker.value >= 0 && spec->of_cluster) {
+    return Error(Reason::kInvalidConfig,
+                 op.name + " is the cluster's: it is set for all brokers, not for one of them")
+        .With("config", op.name);
+  }
   std::string value = op.value;
   if (op.kind != ConfigOpKind::kSet) {
     ASSIGN_OR_RETURN(value, EditList(*spec, op,
@@ -127,7 +133,7 @@ Result<void> ApplyAlteration(const AlterConfig& alteration, const MetadataImage&
       return Error(Reason::kInvalidArgument,
                    "config " + ShowText(op.name) + " is changed twice in one alteration");
     }
-    RETURN_IF_ERROR(ApplyOp(op, resource.topic.has_value(), after));
+    RETURN_IF_ERROR(ApplyOp(op, resource, after));
   }
   RETURN_IF_ERROR(resource.topic.has_value() ? CheckNewConfigs(after, options)
                                              : CheckBrokerConfigs(after, options));

@@ -407,6 +407,7 @@ void ControllerImpl::CloseNow(UniqueFunction<void(Result<void>)> done) {
                            "the node stops; whether the operation took "
                            "place is not known: look, then retry")
                          .With("outcome", "UNKNOWN"));
+    turns_.RunAll();
     auto end = [this, done = std::move(done)](Result<void> closed) mutable {
       // Not inside of the log's call. What comes later finds nothing to do.
       options_.loop->Post("controller.closed",

@@ -5,20 +5,28 @@
 #include "controller/image/feature_needs.h"
 
 namespace gregor {
+namespace {
+
+Error NodeStops() {
+  return Error(Reason::kNotController, "the node stops: try another one")
+      .With("outcome", "NOT_APPLIED");
+}
+
+}  // namespace
 
 void ControllerImpl::Execute(MetadataOperation operation, const OperationContext& context,
                              OperationDone done) {
   const bool is_full = queued_count_.fetch_add(1) >= options_.behavior.operations_queued_max;
   OperationDone counted = [this, alive = alive_,
                            done = std::move(done)](Result<OperationAnswer> answer) mutable {
-    queued_count_.fetch_sub(1);
+    if (*alive) queued_count_.fetch_sub(1);
     done(std::move(answer));
   };
   const char* const event = std::visit([](const auto& each) { return each.kName; }, operation);
   const MonotonicTime deadline = options_.loop->clock().Now() + context.timeout;
   options_.loop->Post(event, [this, alive = alive_, operation = std::move(operation), is_full,
                               deadline, done = std::move(counted)]() mutable {
-    if (!*alive) return;
+    if (!*alive) return done(NodeStops());
     if (is_full) return done(TooManyWait());
     // A heartbeat says who lives: it waits for nobody.
     if (std::holds_alternative<BrokerHeartbeat>(operation)) {
@@ -57,9 +65,8 @@ void ControllerImpl::Take(const MetadataOperation& operation, MonotonicTime dead
 std::optional<Error> ControllerImpl::WhyNotNow(MonotonicTime deadline) const {
   if (const auto failed = failure()) return failed;
   if (!leading_.has_value()) {
-    return Error(Reason::kNotController, closing_ ? "the node stops: try another one"
-                                                  : "the metadata quorum has no leader "
-                                                    "here: retry")
+    if (closing_) return NodeStops();
+    return Error(Reason::kNotController, "the metadata quorum has no leader here: retry")
         .With("outcome", "NOT_APPLIED");
   }
   if (options_.loop->clock().Now() >= deadline) {

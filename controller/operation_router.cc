@@ -22,6 +22,14 @@ bool MayBeTriedAgain(const Error& error) {
   return error.reason == Reason::kNotController && OperationOutcome(error) == "NOT_APPLIED";
 }
 
+Error Stops(bool may_be_applied) {
+  return Error(Reason::kNotController,
+               may_be_applied ? "the node stops; whether the operation took place is not known: "
+                                "look, then retry"
+                              : "the node stops: try another one")
+      .With("outcome", may_be_applied ? "UNKNOWN" : "NOT_APPLIED");
+}
+
 }  // namespace
 
 OperationRouter::OperationRouter(Options options)
@@ -52,7 +60,8 @@ void OperationRouter::Execute(MetadataOperation operation, const OperationContex
   entry.done = std::move(done);
   options_.loop->Post("controller.operation",
                       [this, alive = alive_, is_full, entry = std::move(entry)]() mutable {
-                        if (*alive) Take(std::move(entry), is_full);
+                        if (*alive) return Take(std::move(entry), is_full);
+                        entry.done(Stops(false));
                       });
 }
 
@@ -253,11 +262,7 @@ void OperationRouter::Close(Task done) {
     waiting_count_.Add(-static_cast<int64_t>(entries_.size()));
     for (auto& [id, entry] : std::exchange(entries_, {})) {
       const bool is_untouched = entry.state == State::kWaiting;
-      entry.done(Error(Reason::kNotController,
-                       is_untouched ? "the node stops: try another one"
-                                    : "the node stops; whether the operation took place is not "
-                                      "known: look, then retry")
-                     .With("outcome", is_untouched ? "NOT_APPLIED" : "UNKNOWN"));
+      entry.done(Stops(!is_untouched));
     }
     done();
   });

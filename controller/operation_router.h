@@ -45,8 +45,8 @@ class OperationRouter final : public ControllerApi {
   void Execute(MetadataOperation operation, const OperationContext& context,
                OperationDone done) override;
 
-  // Answers what waits with kNotController; nothing may be asked afterwards. `done` runs on the
-  // loop. Thread: any.
+  // Answers what waits, and what is asked afterwards, with kNotController. `done` runs on the loop.
+  // Thread: any.
   void Close(Task done);
 
  private:

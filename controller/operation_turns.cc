@@ -19,6 +19,10 @@ void OperationTurns::Add(Work work) {
   }
 }
 
+void OperationTurns::RunAll() {
+  for (Work& work : std::exchange(waiting_, {})) work();
+}
+
 void OperationTurns::Run(Work work) {
   const MonotonicTime began = loop_.clock().Now();
   work();

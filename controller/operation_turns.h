@@ -22,6 +22,8 @@ class OperationTurns {
 
   // Runs `work` at once, or after the others where some wait. Not run at all if this goes before.
   void Add(Work work);
+  // Runs all that waits, in one go.
+  void RunAll();
 
  private:
   void Run(Work work);

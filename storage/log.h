@@ -85,6 +85,8 @@ class Log {
     LeaderEpoch epoch_max{INT32_MAX};
     // Whether offsets may be missing in what is appended: a replica of a log that was compacted.
     bool gaps_allowed = false;
+    // What one can do, other than restoring its files, about a log that is refused.
+    std::string way_out = "delete the topic to give it up";
     int64_t producer_id_expiration_ms = 24 * 3600 * 1000LL;
     size_t producer_ids_max = 100000;
     ProducerBudget* producer_budget = nullptr;  // outlives the log; nullptr: no bound

@@ -25,6 +25,7 @@ RecoveryOptions RecoveryOptionsOf(const Log::Options& options, Timestamp now) {
   recovery.index_interval_bytes = options.config.index_interval_bytes;
   recovery.epoch_max = options.epoch_max;
   recovery.gaps_allowed = options.gaps_allowed;
+  recovery.way_out = options.way_out;
   recovery.now = now;
   return recovery;
 }

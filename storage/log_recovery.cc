@@ -56,8 +56,8 @@ Error LogRecovery::Damaged(const std::string& what) const {
   return Error(Reason::kStorageError, folder_ + ": " + what +
                                           ". Records that were acknowledged are damaged or "
                                           "missing, so this log is not served; "
-                                          "its files are left as they are. Restore them, or "
-                                          "delete the topic to give it up")
+                                          "its files are left as they are. Restore them, or " +
+                                          options_.way_out)
       .With("path", folder_);
 }
 
@@ -69,7 +69,8 @@ Error LogRecovery::Ahead(LeaderEpoch epoch) const {
                    std::to_string(options_.epoch_max.value) +
                    ". The metadata are older than the log, as after a restore from a backup, so "
                    "this log is not served; its files are left as they are. Restore newer "
-                   "metadata, or delete the topic to give it up")
+                   "metadata, or " +
+                   options_.way_out)
       .With("path", folder_);
 }
 

@@ -2,6 +2,7 @@
 #define GREGOR_STORAGE_LOG_RECOVERY_H_
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "storage/epoch_cache.h"
@@ -36,6 +37,7 @@ struct RecoveryOptions {
   // Whether offsets may be missing in what was appended last (a follower of a compacted log).
   bool gaps_allowed = false;
   LeaderEpoch epoch_max{INT32_MAX};  // a log with a later one is refused
+  std::string way_out;               // of a log that is refused (Log::Options)
   Timestamp now{0};
   std::optional<SyncedMark> mark;  // instead of the one that the journal had at the start
 };

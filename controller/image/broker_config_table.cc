@@ -42,20 +42,20 @@ constexpr ConfigSpec Secret(ConfigSpec spec) {
 
 constexpr ConfigSpec kOwnConfigs[] = {
     List("advertised.listeners", "", "Addresses that clients are told (setting advertise.*)."),
-    BooleanConfig("auto.leader.rebalance.enable", "true", "",
-                  "Whether the first of a partition's replicas leads again by itself once it is in "
-                  "sync. The cluster's: not of single brokers."),
+    OfCluster(BooleanConfig("auto.leader.rebalance.enable", "true", "",
+                            "Whether the first of a partition's replicas leads again by itself "
+                            "once it is in sync. The cluster's: not of single brokers.")),
     Int("background.threads", "10", 1, "Threads for background work."),
     List("cordoned.log.dirs", "", "Log directories that get no new partitions."),
     Long("follower.replication.throttled.rate", kConfigLongMax, 0,
          "Bytes a second of throttled replication that a follower takes."),
-    LongConfig(
+    OfCluster(LongConfig(
         "leader.imbalance.check.interval.seconds", "300", "at least 1", 1, "",
-        "How often the controller looks for partitions that others lead (s). The cluster's."),
-    NumberConfig("leader.imbalance.per.broker.percentage", ConfigType::kInt, "10", "0 to 100", 0,
-                 100, "",
-                 "How many of the partitions that prefer a broker as their leader others may lead "
-                 "(per cent). The cluster's."),
+        "How often the controller looks for partitions that others lead (s). The cluster's.")),
+    OfCluster(NumberConfig("leader.imbalance.per.broker.percentage", ConfigType::kInt, "10",
+                           "0 to 100", 0, 100, "",
+                           "How many of the partitions that prefer a broker as their leader others "
+                           "may lead (per cent). The cluster's.")),
     Long("leader.replication.throttled.rate", kConfigLongMax, 0,
          "Bytes a second of throttled replication that a leader gives."),
     Text("listener.security.protocol.map", "", "Security protocol of each listener."),
@@ -137,10 +137,10 @@ constexpr ConfigSpec kOwnConfigs[] = {
     Text("ssl.truststore.type", "JKS", "Format of that file."),
     Boolean("transaction.partition.verification.enable", "true",
             "Whether a partition's part in a transaction is verified."),
-    LongConfig("unclean.leader.election.interval.ms", "300000", "at least 100", 100, "",
-               "How often the controller looks for partitions without a leader that "
-               "unclean.leader.election.enable allows one that may lack records (ms). The "
-               "cluster's."),
+    OfCluster(LongConfig("unclean.leader.election.interval.ms", "300000", "at least 100", 100, "",
+                         "How often the controller looks for partitions without a leader that "
+                         "unclean.leader.election.enable allows one that may lack records (ms). "
+                         "The cluster's.")),
 };
 
 std::vector<ConfigSpec> MakeBrokerConfigs() {

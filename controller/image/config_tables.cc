@@ -80,8 +80,8 @@ constexpr ConfigSpec kTopicConfigs[] = {
     LongConfig("min.compaction.lag.ms", "0", "at least 0, at most max.compaction.lag.ms", 0,
                "log.cleaner.min.compaction.lag.ms",
                "A record is not compacted before it is so old (ms)."),
-    IntConfig("min.insync.replicas", "1", "at least 1", 1, "min.insync.replicas",
-              "acks=all is refused while fewer replicas are in sync."),
+    OfCluster(IntConfig("min.insync.replicas", "1", "at least 1", 1, "min.insync.replicas",
+                        "acks=all is refused while fewer replicas are in sync.")),
     BooleanConfig("preallocate", "false", "log.preallocate",
                   "Whether a segment's file gets its full size when it is made."),
     NotYet(LongConfig("remote.copy.lag.bytes", "0", "at least -1", -1, "log.remote.copy.lag.bytes",
@@ -106,9 +106,10 @@ constexpr ConfigSpec kTopicConfigs[] = {
                "begin a segment at once."),
     LongConfig("segment.ms", "604800000", "at least 1", 1, "log.roll.ms",
                "A segment ends once it is so old (ms)."),
-    BooleanConfig("unclean.leader.election.enable", "false", "unclean.leader.election.enable",
-                  "Whether a replica that was not in sync may lead if no other is left, at "
-                  "the cost of lost records."),
+    OfCluster(BooleanConfig("unclean.leader.election.enable", "false",
+                            "unclean.leader.election.enable",
+                            "Whether a replica that was not in sync may lead if no other is left, "
+                            "at the cost of lost records.")),
 };
 
 template <size_t kCount>

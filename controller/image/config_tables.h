@@ -64,6 +64,12 @@ constexpr ConfigSpec NotYet(ConfigSpec spec) {
   return spec;
 }
 
+// Of all brokers together.
+constexpr ConfigSpec OfCluster(ConfigSpec spec) {
+  spec.of_cluster = true;
+  return spec;
+}
+
 }  // namespace gregor
 
 #endif  // GREGOR_CONTROLLER_IMAGE_CONFIG_TABLES_H_

@@ -43,6 +43,8 @@ struct ConfigSpec {
   std::span<const std::string_view> choices = {};
   // Passwords and keys: never shown.
   bool sensitive = false;
+  // As a broker config it is of all brokers together: a single one cannot have it set.
+  bool of_cluster = false;
 
   bool has_effect() const { return effect == ConfigEffect::kYes; }
 };

@@ -126,6 +126,7 @@ Log::Options MetadataLogOptions(const RaftLogOptions& options) {
   log.config.segment_ms = LogConfig::kNever;
   log.config.cleanup_delete = false;
   log.recovery_batch_bytes_max = options.batch_bytes_max;
+  log.way_out = "replace the controller (docs/operations.md)";
   return log;
 }
 

@@ -457,6 +457,10 @@ TEST_F(Router, ClosedItAnswersWhatWaits) {
   }
   EXPECT_EQ(OperationOutcome(untouched->answer->error()), "NOT_APPLIED");
   EXPECT_EQ(OperationOutcome(sent->answer->error()), "UNKNOWN");
+  const auto after = BeginCreate("after");
+  scheduler_.RunFor(milliseconds(5));
+  ASSERT_TRUE(after->answer.has_value()) << "who is asked too late says so";
+  EXPECT_EQ(OperationOutcome(after->answer->error()), "NOT_APPLIED");
   router_.reset();
   scheduler_.RunFor(seconds(5));
 }

@@ -51,6 +51,14 @@ TEST_F(OperationTurnsTest, AfterALongOneEverythingElseThatIsThereHasItsTurn) {
                                                "later"}));
 }
 
+TEST_F(OperationTurnsTest, AtTheEndWhatWaitsRunsAtOnce) {
+  for (const char* name : {"first", "second", "third"}) turns_.Add(Note(name, kLong));
+  turns_.RunAll();
+  EXPECT_EQ(events_, (std::vector<std::string>{"first", "second", "third"}));
+  loop_.RunAll();
+  EXPECT_EQ(events_.size(), 3u);
+}
+
 TEST_F(OperationTurnsTest, ABurstOfShortOnesYieldsToo) {
   for (int i = 0; i < 10'000; ++i) turns_.Add(Note("short", kShort));
   Post("heartbeat");

@@ -223,6 +223,25 @@ TEST_F(OperationsTest, ConfigsOfBrokersAreChecked) {
   EXPECT_EQ((*node_.image()->broker_configs.Find(NodeId{2}))->at("log.retention.ms"), "2");
 }
 
+TEST_F(OperationsTest, WhatIsTheClustersIsNotSetForOneBroker) {
+  const auto alter = [&](const std::string& broker, ConfigOp op) {
+    return node_.Alter({ConfigResourceType::kBroker, broker, {std::move(op)}});
+  };
+  for (const char* name : {"min.insync.replicas", "leader.imbalance.check.interval.seconds",
+                           "leader.imbalance.per.broker.percentage"}) {
+    ExpectRefused(alter("2", {name, ConfigOpKind::kSet, "3"}), Reason::kInvalidConfig,
+                  "is the cluster's");
+    EXPECT_TRUE(alter("", {name, ConfigOpKind::kSet, "3"}).ok()) << name;
+    // One that an earlier version took can go.
+    EXPECT_TRUE(alter("2", {name, ConfigOpKind::kDelete, ""}).ok()) << name;
+  }
+  for (const char* name : {"unclean.leader.election.enable", "auto.leader.rebalance.enable"}) {
+    ExpectRefused(alter("2", {name, ConfigOpKind::kSet, "true"}), Reason::kInvalidConfig,
+                  "is the cluster's");
+  }
+  EXPECT_EQ(node_.image()->broker_configs.Find(NodeId{2}), nullptr);
+}
+
 TEST_F(OperationsTest, ADirectoryBelongsToOneBroker) {
   BrokerImage copy = node_.Broker(1);
   copy.id = NodeId{4};

@@ -138,6 +138,7 @@ TEST(Log, AFlippedBitBelowTheSyncedMarkIsNeverCutAway) {
     EXPECT_FALSE(harness.Start()) << position;
     EXPECT_EQ(harness.error()->reason, Reason::kStorageError);
     EXPECT_THAT(harness.error()->message, HasSubstr("not served"));
+    EXPECT_THAT(harness.error()->message, HasSubstr("Restore them, or delete the topic"));
     harness.Kill();
     // The files are as they were: with the bit put right everything is there.
     ASSERT_TRUE(harness.files().FlipBit(harness.Path(0), static_cast<uint64_t>(position), 3));
