@@ -30,7 +30,10 @@ struct ControllerOptions {
   int64_t topics_max = 1'000'000;
   int64_t partitions_max = 2'000'000;  // of the cluster
   int32_t partitions_per_operation_max = 100'000;
-  size_t record_batch_bytes_max = 32u << 20;  // what one operation may write
+  size_t record_batch_bytes_max = 32u << 20;  // largest batch of the metadata log
+  // An operation that writes more is written as a metadata transaction, in batches of about so
+  // much (one record at least), since feature level 2; before it is one batch whatever it writes.
+  size_t transaction_batch_bytes = 256u << 10;
   size_t operations_queued_max =
       10'000;  // further ones fail with kQuotaExceeded, which is retriable
   size_t message_bytes_limit = 64u << 20;  // largest max.message.bytes that a topic may have

@@ -69,11 +69,12 @@ void ControllerImpl::Elect(Periodic& periodic, std::vector<pb::MetadataRecord> r
   if (records.empty()) return;
   Planned planned{std::move(records),
                   [](const MetadataImage&, Offset) { return std::monostate(); }};
-  Settle(std::move(planned), false, [&periodic, now](Result<OperationAnswer> answer) {
-    if (answer.ok()) return;
-    LOG(WARNING) << "Leaders could not be elected: " << answer.error();
-    periodic.last = now;
-  });
+  Settle("elect_by_clock", std::move(planned), false,
+         [&periodic, now](Result<OperationAnswer> answer) {
+           if (answer.ok()) return;
+           LOG(WARNING) << "Leaders could not be elected: " << answer.error();
+           periodic.last = now;
+         });
 }
 
 TimerId ControllerImpl::LookAgain(Duration left, const char* name, void (ControllerImpl::*look)()) {

@@ -13,6 +13,7 @@
 #include "controller/commit_queue.h"
 #include "controller/controller.h"
 #include "controller/format.h"
+#include "controller/image/log_replay.h"
 #include "controller/image_keeper.h"
 #include "controller/operation_turns.h"
 #include "controller/operations.h"
@@ -62,6 +63,10 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void EndLeading(const Error& error);
   void EndFollowing();
   void RemoveBootstrap();
+  // Applies what is committed where this node does not lead, and publishes what counts of it.
+  Result<void> Follow(const CommittedRecords& batch);
+  // The same of what was committed while this node led, and did not count yet.
+  Result<void> FollowLed();
   void EndOpening(const Result<void>& result);
 
   // MetadataLog::Listener
@@ -87,14 +92,31 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void Take(const MetadataOperation& operation, MonotonicTime deadline, OperationDone done);
   std::optional<Error> WhyNotNow(MonotonicTime deadline) const;
   Error TooManyWait() const;
-  // Writes what was planned, and answers when it is committed.
-  void Settle(Result<Planned> plan, bool validate_only, OperationDone done);
-  // Applies `records` to the speculative image and appends them. The delta's image is the new one.
-  Result<MetadataDelta> Append(const std::vector<pb::MetadataRecord>& records);
-  MetadataDelta Replayed(const std::vector<pb::MetadataRecord>& records) const;
+  // Writes what was planned by the operation `name`, and answers when it is committed.
+  void Settle(const char* name, Result<Planned> plan, bool validate_only, OperationDone done);
   // Fences brokers that are not heard of any more; again and again while this node leads.
   void WatchBrokers();
   void FenceSilent();
+
+  // --- controller_records.cc
+  // What was appended: `base` is the offset of the first record, and the delta's image the new one.
+  struct Appended {
+    Offset base{0};
+    MetadataDelta delta;
+  };
+  // Applies `records` to the speculative image and appends them, as a transaction where they are
+  // too much for one batch. Where it fails nothing of them will ever count.
+  Result<Appended> Append(const char* name, const std::vector<pb::MetadataRecord>& records);
+  // The batches that write `records`: several are a transaction. Fails where one would be too
+  // large, and where a record could not be read again.
+  Result<std::vector<std::vector<std::string>>> MakeBatches(
+      const char* name, const std::vector<pb::MetadataRecord>& records) const;
+  Result<AppendedRecords> AppendBatches(std::vector<std::vector<std::string>> batches);
+  MetadataDelta Replayed(const std::vector<pb::MetadataRecord>& records) const;
+  // Where the log ends inside of a transaction nobody will write its end any more: ends it by an
+  // abort. Nothing else may be appended before that.
+  Result<void> AbortTransaction();
+  void CountTransactions(const char* outcome, uint64_t count);
 
   // --- controller_elections.cc
   // What happens by the clock while this node leads.
@@ -111,7 +133,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
 
   void AnswerWhenCommitted(Offset end, std::optional<MetadataDelta> delta,
                            CommitQueue::Answer answer);
-  void AnswerCommitted(Offset committed, size_t record_bytes);
+  void AnswerCommitted(Offset committed);
   void Publish(const MetadataDelta& delta, size_t record_bytes);
   void Resign(const Error& error);
   // nullptr: before and after its life.
@@ -138,8 +160,8 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   }
   void ExportState();
 
-  // The image with a batch of the log.
-  static Result<MetadataDelta> Replayed(const ImagePtr& image, const CommittedRecords& batch);
+  // Applies a batch of the log.
+  Result<void> Apply(const CommittedRecords& batch, LogReplay& replay) const;
   void ExportSnapshots();
   void NoteSnapshot(Offset end, uint64_t size_bytes);
   void CloseNow(UniqueFunction<void(Result<void>)> done);
@@ -171,10 +193,11 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   struct Healing {
     enum class From { kOwn, kLeader };  // snapshot and log; the leader's snapshot, and the log
     From from;
-    uint64_t number;     // of all
-    ImagePtr image;      // as far as it is made; nullptr: its beginning is awaited
-    Offset until{0};     // here it takes the place of what is served
-    bool agrees = true;  // with the last record that it was compared with
+    uint64_t number;                  // of all
+    ImagePtr image;                   // as far as it is made; nullptr: its beginning is awaited
+    std::optional<LogReplay> replay;  // of what came behind `image`, while that is in a transaction
+    bool agrees = true;               // with the last record that it was compared with
+    bool is_behind = false;           // what is served could not follow meanwhile
   };
   std::optional<Healing> healing_;
   uint64_t healings_ = 0;
@@ -183,11 +206,20 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   Offset hashed_{0};  // after the last hash that this leader wrote
   std::optional<TimerId> hash_timer_;
 
-  ImagePtr image_;       // committed; std::atomic_load / atomic_store; any thread
-  Offset committed_{0};  // end of what OnCommitted() has seen
+  // What is committed and counts: never the inside of a transaction. std::atomic_load /
+  // atomic_store; any thread.
+  ImagePtr image_;
+  // End of what OnCommitted() has seen. `image_` lies behind it while a transaction is open.
+  Offset committed_{0};
+  // What is committed behind `image_`, which is the inside of a transaction: the replay of it, as
+  // far as this node did not lead; then batches that came while it leads, whose meaning it knows.
+  std::optional<LogReplay> following_;
+  size_t following_bytes_ = 0;
+  std::vector<CommittedRecords> led_;
   std::optional<Term> leading_;
-  int64_t producer_ids_from_ = 0;  // of the term
-  ImagePtr speculative_;           // with everything appended, while leading
+  int64_t producer_ids_from_ = 0;   // of the term
+  ImagePtr speculative_;            // with everything appended, while leading
+  bool is_in_transaction_ = false;  // at the log's end, while leading: see AbortTransaction()
   OperationTurns turns_;
   CommitQueue waiting_;
   BrokerSessions sessions_;

@@ -58,7 +58,9 @@ void ControllerImpl::Take(const MetadataOperation& operation, MonotonicTime dead
                             producer_ids_from_,
                             [this] { return quorum(); }};
   std::visit(
-      [&](const auto& each) { Settle(Plan(each, context), IsValidateOnly(each), std::move(done)); },
+      [&](const auto& each) {
+        Settle(each.kName, Plan(each, context), IsValidateOnly(each), std::move(done));
+      },
       operation);
 }
 
@@ -77,7 +79,8 @@ std::optional<Error> ControllerImpl::WhyNotNow(MonotonicTime deadline) const {
   return std::nullopt;
 }
 
-void ControllerImpl::Settle(Result<Planned> plan, bool validate_only, OperationDone done) {
+void ControllerImpl::Settle(const char* name, Result<Planned> plan, bool validate_only,
+                            OperationDone done) {
   const Offset base = log_->end_offset();
   Result<OperationAnswer> answer = OperationAnswer();
   std::optional<MetadataDelta> delta;
@@ -92,10 +95,10 @@ void ControllerImpl::Settle(Result<Planned> plan, bool validate_only, OperationD
   } else if (validate_only) {
     answer = plan->answer(*Replayed(plan->records).after, base);
   } else {
-    auto appended = Append(plan->records);
+    auto appended = Append(name, plan->records);
     if (appended.ok()) {
-      answer = plan->answer(*appended->after, base);
-      delta = *std::move(appended);
+      answer = plan->answer(*appended->delta.after, appended->base);
+      delta = std::move(appended->delta);
     } else {
       answer = std::move(appended).error();
     }
@@ -143,10 +146,11 @@ void ControllerImpl::FenceSilent() {
       continue;
     }
     LOG(WARNING) << "Broker " << node << " is not heard of any more: it is fenced";
-    Settle(std::move(planned), false, [node](Result<OperationAnswer> answer) {
-      LOG_IF(WARNING, !answer.ok())
-          << "Broker " << node << " could not be fenced: " << answer.error();
-    });
+    Settle("fence_silent_broker", std::move(planned), false,
+           [node](Result<OperationAnswer> answer) {
+             LOG_IF(WARNING, !answer.ok())
+                 << "Broker " << node << " could not be fenced: " << answer.error();
+           });
   }
   sessions_timer_ = options_.loop->After(options_.behavior.broker_sessions.heartbeat_interval / 4,
                                          "controller.sessions", [this, alive = alive_] {
@@ -158,43 +162,6 @@ void ControllerImpl::AnswerWhenCommitted(Offset end, std::optional<MetadataDelta
                                          CommitQueue::Answer answer) {
   if (waiting_.empty() && !delta.has_value()) return answer(nullptr);
   waiting_.Add({end, std::move(delta), std::move(answer)});
-}
-
-MetadataDelta ControllerImpl::Replayed(const std::vector<pb::MetadataRecord>& records) const {
-  Replay replay(speculative_);
-  Offset offset = log_->end_offset();
-  for (const pb::MetadataRecord& record : records) {
-    const auto applied = replay.Apply(offset, record);
-    CHECK(applied.ok()) << applied.error();
-    offset = offset + 1;
-  }
-  return replay.Finish({offset, speculative_->last_term, speculative_->last_timestamp});
-}
-
-Result<MetadataDelta> ControllerImpl::Append(const std::vector<pb::MetadataRecord>& records) {
-  Replay replay(speculative_);
-  Offset offset = log_->end_offset();
-  std::vector<std::string> serialized;
-  serialized.reserve(records.size());
-  for (const pb::MetadataRecord& record : records) {
-    serialized.push_back(SerializeRecord(record));
-    // What cannot be read again must not get into the log. Partitions have no text.
-    if (!record.has_partitions() && !ParseRecord(serialized.back()).ok()) {
-      return Error(Reason::kInvalidArgument,
-                   "the operation has text that is not UTF-8: names, racks and hosts must be")
-          .With("outcome", "NOT_APPLIED");
-    }
-    // The plan was made for this very image: it cannot contradict it.
-    const auto applied = replay.Apply(offset, record);
-    CHECK(applied.ok()) << applied.error();
-    offset = offset + 1;
-  }
-  ASSIGN_OR_RETURN(const AppendedRecords appended, log_->Append(*leading_, std::move(serialized)));
-  CHECK_EQ(appended.next_offset.value, offset.value);
-  MetadataDelta delta =
-      replay.Finish({appended.next_offset, LeaderEpoch{leading_->value}, appended.appended});
-  speculative_ = delta.after;
-  return delta;
 }
 
 }  // namespace gregor

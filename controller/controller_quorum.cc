@@ -72,6 +72,7 @@ void ControllerImpl::NoteSnapshot(Offset end, uint64_t size_bytes) {
 
 void ControllerImpl::ExportSnapshots() {
   if (options_.metrics == nullptr) return;
+  for (const char* const outcome : {"written", "aborted"}) CountTransactions(outcome, 0);
   const auto gauge = [&](const char* name, const char* help, auto value) {
     options_.metrics->AddCallback(Metrics::Kind::kGauge, name, help, {}, std::move(value));
   };

@@ -37,11 +37,13 @@ void ControllerImpl::WriteHashAfter(Duration delay) {
 void ControllerImpl::WriteHash() {
   const MetadataImage& image = *speculative_;
   if (image.feature_level < kStateHashLevel || image.version == hashed_ || failure()) return;
+  if (is_in_transaction_) return;  // an abort comes in front of the next record
   pb::MetadataRecord record;
   // Control batches may lie between the image's last record and the next one.
   record.mutable_state_hash()->set_offset(log_->end_offset().value);
   record.mutable_state_hash()->set_hash(image.state_hash);
-  Settle(Planned{{record}, [](const MetadataImage&, Offset) { return std::monostate(); }}, false,
+  Settle("state_hash",
+         Planned{{record}, [](const MetadataImage&, Offset) { return std::monostate(); }}, false,
          [](Result<OperationAnswer> answer) {
            LOG_IF(WARNING, !answer.ok())
                << "The state's hash could not be written: " << answer.error();
@@ -100,7 +102,7 @@ void ControllerImpl::HandOverDamaged() {
 }
 
 void ControllerImpl::HealFromOwn() {
-  healing_ = Healing{Healing::From::kOwn, ++healings_, nullptr, Offset{0}, true};
+  healing_ = Healing{Healing::From::kOwn, ++healings_, nullptr, {}};
   keeper_->LoadAgain(
       [this](const ImagePosition& position) -> Result<bool> {
         return position.version >= log_->start_offset() && position.version <= committed_;
@@ -117,7 +119,9 @@ void ControllerImpl::HealFromOwn() {
 void ControllerImpl::HealFromLeader() {
   LOG(ERROR) << "What this node's own snapshots and log make of the metadata differs from the "
                 "active controller's, too: a snapshot of that is fetched";
-  healing_ = Healing{Healing::From::kLeader, ++healings_, nullptr, Offset{0}, true};
+  const bool is_behind = healing_->is_behind;
+  healing_ = Healing{Healing::From::kLeader, ++healings_, nullptr, {}};
+  healing_->is_behind = is_behind;
   FetchState();
 }
 
@@ -155,23 +159,24 @@ void ControllerImpl::FetchStateLater() {
 void ControllerImpl::ReplayFrom(ImagePtr base) {
   if (closing_ || failure()) return;
   healing_->image = std::move(base);
-  healing_->until = std::max(committed_, image_->version);
-  if (healing_->image->version >= healing_->until) return EndHealing(true);
+  if (healing_->image->version >= committed_) return EndHealing(true);
   log_->DeliverAgain(healing_->image->version);
 }
 
 void ControllerImpl::ReplayAgain(const CommittedRecords& batch) {
-  committed_ = std::max(committed_, batch.next_offset());
-  auto delta = Replayed(healing_->image, batch);
-  LOG_IF(ERROR, !delta.ok()) << "The metadata cannot be made again: " << delta.error();
-  const bool disagrees =
-      !delta.ok() || (delta->hash_check.has_value() && !delta->hash_check->matches());
+  if (!healing_->replay.has_value()) healing_->replay.emplace(healing_->image);
+  const auto applied = Apply(batch, *healing_->replay);
+  LOG_IF(ERROR, !applied.ok()) << "The metadata cannot be made again: " << applied.error();
+  if (!applied.ok() && healing_->from == Healing::From::kOwn) return HealFromLeader();
+  if (!applied.ok()) return EndHealing(false);
+  if (healing_->replay->open_since().has_value()) return;
+  const MetadataDelta delta = std::exchange(healing_->replay, std::nullopt)->Finish();
+  const bool disagrees = delta.hash_check.has_value() && !delta.hash_check->matches();
   if (disagrees && healing_->from == Healing::From::kOwn) return HealFromLeader();
-  if (!delta.ok()) return EndHealing(false);
   if (disagrees) ++state_->mismatches;
-  healing_->agrees = !disagrees;
-  healing_->image = delta->after;
-  if (healing_->image->version >= healing_->until) EndHealing(true);
+  if (delta.hash_check.has_value()) healing_->agrees = !disagrees;
+  healing_->image = delta.after;
+  if (healing_->image->version >= std::max(committed_, batch.next_offset())) EndHealing(true);
 }
 
 // `is_made`: what was made takes the place of what is served.
@@ -180,8 +185,10 @@ void ControllerImpl::EndHealing(bool is_made) {
   if (!is_made) {  // and nothing is kept of it
     LOG(ERROR) << "This node serves on with a state of the metadata that is known to be wrong: "
                   "restart it, or replace its data directory";
+    if (ended.is_behind) Resign(Error(Reason::kStorageError, "its state moves no further"));
     return;
   }
+  committed_ = std::max(committed_, ended.image->version);
   keeper_->Resume();
   is_healed_from_leader_ = ended.from == Healing::From::kLeader;
   state_->differs = !ended.agrees;

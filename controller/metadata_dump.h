@@ -6,11 +6,10 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "controller/metadata_print.h"
 #include "storage/file_system.h"
 
 namespace gregor {
-
-enum class DumpFormat { kText, kJson };
 
 struct MetadataDumpOptions {
   DumpFormat format = DumpFormat::kText;
@@ -22,9 +21,9 @@ struct MetadataDumpOptions {
 };
 
 // Prints the metadata of a stopped node: reads the files as they are, changes nothing, and takes no
-// lock. The request_id key is shown as "<secret>". kJson: one document a line. Fails with
-// kStorageError where files are missing or damaged, after having printed what comes before that.
-// Thread: any that may block.
+// lock. Where `until` lies inside of a transaction the image is the one before that, and a line
+// says so. Fails with kStorageError where files are missing or damaged, after having printed what
+// comes before that. Thread: any that may block.
 Result<void> DumpMetadata(FileSystem& files, const std::string& data_dir,
                           const MetadataDumpOptions& options, std::ostream& out);
 

@@ -8,10 +8,11 @@
 #include <utility>
 
 #include "controller/format.h"
-#include "controller/metadata_dump.h"
 #include "node/command_group.h"
 #include "node/directories.h"
 #include "node/log_scan.h"
+#include "node/metadata_commands.h"
+#include "node/offline_report.h"
 #include "node/recover_command.h"
 #include "node/setting_flags.h"
 #include "storage/disk.h"
@@ -20,13 +21,6 @@ namespace gregor {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-int Report(const Result<void>& result) {
-  if (result.ok()) return 0;
-  std::cerr << "gregor: " << result.error().message << std::endl;
-  const Reason reason = result.error().reason;
-  return reason == Reason::kInvalidArgument || reason == Reason::kInvalidConfig ? 2 : 1;
-}
 
 // Bytes as they can be shown on a terminal.
 std::string Printable(std::string_view bytes) {
@@ -102,13 +96,6 @@ void PrintRecords(const RecordBatch& batch, bool as_json) {
   }
 }
 
-void WarnWhereInUse(const std::string& directory) {
-  const auto process = ProcessUsing(directory);
-  if (!process.has_value()) return;
-  std::cerr << "gregor: " << directory << " is in use by " << *process
-            << ": what a running node is just writing may look damaged" << std::endl;
-}
-
 // Scans every log below `directory`; `visit` gets the batches. The result is an error if anything
 // is wrong.
 Result<void> ScanAll(const std::string& directory, bool as_json, bool summaries,
@@ -155,7 +142,7 @@ void AddLogCommands(CLI::App& app, const std::string& output_format, int& exit_c
   dump->add_flag("--records", *records, "Print the records of each batch, too");
   dump->callback([=, &output_format, &exit_code] {
     const bool as_json = output_format == "json";
-    exit_code = Report(ScanAll(*directory, as_json, false, [&](const ScannedBatch& scanned) {
+    exit_code = ReportOffline(ScanAll(*directory, as_json, false, [&](const ScannedBatch& scanned) {
       PrintJsonOrLine(DescribeBatch(scanned), as_json);
       if (*records) PrintRecords(scanned.batch, as_json);
     }));
@@ -167,31 +154,8 @@ void AddLogCommands(CLI::App& app, const std::string& output_format, int& exit_c
       ->required();
   verify->footer("Exit codes: 0 all is well, 1 something is damaged or cannot be read.");
   verify->callback([=, &output_format, &exit_code] {
-    exit_code =
-        Report(ScanAll(*directory, output_format == "json", true, [](const ScannedBatch&) {}));
-  });
-}
-
-void AddMetadataCommands(CLI::App& app, const std::string& output_format, int& exit_code) {
-  CLI::App* const metadata =
-      app.add_subcommand("metadata", "Look at the metadata of a stopped node");
-  metadata->require_subcommand(1);
-  CLI::App* const dump =
-      metadata->add_subcommand("dump", "Print the metadata log's records and what they mean");
-  const auto directory = std::make_shared<std::string>();
-  const auto no_records = std::make_shared<bool>(false);
-  const auto until = std::make_shared<int64_t>(INT64_MAX);
-  dump->add_option("DIR", *directory, "The node's data directory")->required();
-  dump->add_flag("--image-only", *no_records, "Only the resulting topics, configs and brokers");
-  dump->add_option("--until", *until, "Stop before this offset of the metadata log")
-      ->type_name("OFFSET");
-  dump->callback([=, &output_format, &exit_code] {
-    MetadataDumpOptions options;
-    options.format = output_format == "json" ? DumpFormat::kJson : DumpFormat::kText;
-    options.records = !*no_records;
-    options.until = Offset{*until};
-    WarnWhereInUse(*directory);
-    exit_code = Report(DumpMetadata(*NewPosixFileSystem(1), *directory, options, std::cout));
+    exit_code = ReportOffline(
+        ScanAll(*directory, output_format == "json", true, [](const ScannedBatch&) {}));
   });
 }
 
@@ -287,8 +251,8 @@ void AddClusterCommands(CLI::App& app, const std::string& output_format, int& ex
       "log_dirs say what is formatted.\n"
       "Exit codes: 0 done, 1 refused or failed, 2 bad settings.");
   format->callback([=, &output_format, &exit_code] {
-    exit_code =
-        Report(FormatNode(*flags, *cluster_id, *options, *if_needed, output_format == "json"));
+    exit_code = ReportOffline(
+        FormatNode(*flags, *cluster_id, *options, *if_needed, output_format == "json"));
   });
 }
 

@@ -7,8 +7,9 @@
 namespace gregor {
 
 // Adds the commands that work on a stopped node's files: `gregor log dump|verify`, `gregor metadata
-// dump`, `gregor quorum recover`, and `gregor cluster new-id|format`, which prepares them. They run
-// when the command line is parsed; `exit_code` gets the result: 0 fine, 1 damaged or not readable.
+// dump|at|diff`, `gregor quorum recover`, and `gregor cluster new-id|format`, which prepares them.
+// They run when the command line is parsed; `exit_code` gets the result: 0 fine, 1 damaged or not
+// readable.
 // Thread: main.
 void AddOfflineCommands(CLI::App& app, const std::string& output_format, int& exit_code);
 

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <ctime>
 #include <map>
 #include <nlohmann/json.hpp>
+
+#include "base/time_text.h"
 
 namespace gregor {
 namespace {
@@ -57,46 +58,6 @@ void AppendJson(const std::string& topic, PartitionIndex partition, const Record
 }
 
 Error Bad(const std::string& message) { return Error(Reason::kInvalidArgument, message); }
-
-// ".250" as 250; nothing as 0. Takes it off `text`.
-bool TakeMilliseconds(std::string_view& text, int64_t* milliseconds) {
-  *milliseconds = 0;
-  if (!text.starts_with('.')) return true;
-  size_t digits = 0;
-  int64_t scale = 100;
-  for (text.remove_prefix(1); digits < text.size() && text[digits] >= '0' && text[digits] <= '9';
-       ++digits, scale /= 10)
-    *milliseconds += (text[digits] - '0') * scale;
-  text.remove_prefix(digits);
-  return digits > 0;
-}
-
-// "", "Z" or "+02:00" as seconds that local time is ahead.
-bool ParseZone(std::string_view text, int64_t* seconds) {
-  *seconds = 0;
-  if (text.empty() || text == "Z") return true;
-  int64_t hours = 0, minutes = 0;
-  if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' ||
-      !ParseWholeNumber(text.substr(1, 2), &hours) ||
-      !ParseWholeNumber(text.substr(4, 2), &minutes) || hours < 0 || minutes < 0)
-    return false;
-  *seconds = (text[0] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
-  return true;
-}
-
-// A time as in RFC 3339, or only its date; UTC without a zone. Milliseconds since 1970.
-bool ParseTime(const std::string& text, int64_t* milliseconds) {
-  std::tm time{};
-  const char* rest = strptime(text.c_str(), "%Y-%m-%d", &time);
-  if (rest == nullptr) return false;
-  if (*rest == 'T') rest = strptime(rest, "T%H:%M:%S", &time);
-  if (rest == nullptr) return false;
-  std::string_view left(rest);
-  int64_t fraction = 0, ahead = 0;
-  if (!TakeMilliseconds(left, &fraction) || !ParseZone(left, &ahead)) return false;
-  *milliseconds = (static_cast<int64_t>(timegm(&time)) - ahead) * 1000 + fraction;
-  return true;
-}
 
 // What \c stands for.
 Result<char> Escaped(char c) {
@@ -251,8 +212,9 @@ Result<FromArgument> ParseFrom(const std::string& text) {
   int64_t value = 0;
   if (text.starts_with("@")) {
     const std::string time = text.substr(1);
-    if (ParseWholeNumber(time, &value) || ParseTime(time, &value))
-      return FromArgument{FromArgument::Kind::kTime, value};
+    if (ParseWholeNumber(time, &value)) return FromArgument{FromArgument::Kind::kTime, value};
+    if (const auto parsed = ParseTime(time))
+      return FromArgument{FromArgument::Kind::kTime, parsed->value};
   } else if (ParseWholeNumber(text, &value)) {
     if (value >= 0) return FromArgument{FromArgument::Kind::kOffset, value};
     if (value > INT64_MIN) return FromArgument{FromArgument::Kind::kTail, -value};

@@ -30,6 +30,26 @@ class Printer {
     return text + "}";
   }
 
+  std::vector<std::pair<std::string, std::string>> Fields(const Message& message,
+                                                          bool with_defaults) const {
+    const auto& descriptor = *message.GetDescriptor();
+    const auto& reflection = *message.GetReflection();
+    std::vector<std::pair<std::string, std::string>> fields;
+    for (int i = 0; i < descriptor.field_count(); ++i) {
+      const FieldDescriptor& field = *descriptor.field(i);
+      if (field.is_repeated()) {
+        if (!with_defaults && reflection.FieldSize(message, &field) == 0) continue;
+        fields.emplace_back(field.name(), PrintList(message, field));
+        continue;
+      }
+      // What is zero is not "there", where there is no presence.
+      const bool may_default = with_defaults && !field.has_presence();
+      if (reflection.HasField(message, &field) || may_default)
+        fields.emplace_back(field.name(), PrintValue(message, field, -1));
+    }
+    return fields;
+  }
+
  private:
   std::string PrintList(const Message& message, const FieldDescriptor& field) const {
     std::string text = "[";
@@ -172,6 +192,11 @@ std::string StateHashText(uint64_t hash) {
   char text[17];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
   return text;
+}
+
+std::vector<std::pair<std::string, std::string>> DescribeFields(const Message& message,
+                                                                bool as_json, bool with_defaults) {
+  return Printer(as_json).Fields(message, with_defaults);
 }
 
 std::string QuoteJson(std::string_view text) {

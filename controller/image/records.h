@@ -3,6 +3,8 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "base/types.h"
@@ -45,6 +47,10 @@ std::string StateHashText(uint64_t hash);
 // as
 // "<secret>". Numbers, texts and lists that are zero or empty are left out.
 std::string DescribeRecord(const pb::MetadataRecord& record, bool as_json);
+// The fields of a message, in order, each as DescribeRecord() shows it: those that are set, or
+// `with_defaults` also what is zero or empty (but not what is absent).
+std::vector<std::pair<std::string, std::string>> DescribeFields(
+    const google::protobuf::Message& message, bool as_json, bool with_defaults);
 // `text` as a string of JSON, quotes included.
 std::string QuoteJson(std::string_view text);
 

@@ -99,6 +99,10 @@ Result<void> Replay::Dispatch(Offset offset, const pb::MetadataRecord& record) {
       return {};
     case pb::MetadataRecord::kStateHash:
       return Apply(offset, record.state_hash());
+    case pb::MetadataRecord::kBeginTransaction:
+    case pb::MetadataRecord::kEndTransaction:
+    case pb::MetadataRecord::kAbortTransaction:
+      return Contradiction("bounds of a transaction where none can be (LogReplay)");
     case pb::MetadataRecord::kFeatureLevel:
     case pb::MetadataRecord::RECORD_NOT_SET:
       break;

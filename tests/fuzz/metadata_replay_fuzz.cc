@@ -5,10 +5,12 @@
 // whose checksums are put right; 3 a vote file; 4 the value of a control record.
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/crc32c.h"
+#include "controller/image/log_replay.h"
 #include "controller/image/rows.h"
 #include "controller/image/snapshot.h"
 #include "raft/host/vote_file.h"
@@ -59,15 +61,19 @@ void CheckImage(const MetadataImage* before, const MetadataImage& after) {
 
 void RawRecords(std::string_view rest) {
   ImagePtr image;
-  Offset offset{0};
+  ImagePosition position{Offset{0}, LeaderEpoch{1}, Timestamp{1}};
+  std::optional<LogReplay> replay;
   while (true) {
     const auto size = TakeBigEndian<uint16_t>(&rest);
     if (!size.has_value() || *size > rest.size()) return;
-    Replay replay(image);
-    if (!replay.Apply(offset, rest.substr(0, *size)).ok()) return;
+    if (!replay.has_value()) replay.emplace(image);
+    position.version = position.version + 1;
+    if (!replay->Apply(position, rest.substr(0, *size)).ok()) return;
     rest.remove_prefix(*size);
-    offset = offset + 1;
-    const ImagePtr after = replay.Finish({offset, LeaderEpoch{1}, Timestamp{1}}).after;
+    // The inside of a transaction is no image.
+    if (replay->open_since().has_value()) continue;
+    const ImagePtr after = replay->Finish().after;
+    replay.reset();
     CheckImage(image.get(), *after);
     image = after;
   }

@@ -44,6 +44,8 @@ ClusterSwarm::ClusterSwarm(Random& random, const SimRun& run) {
   balance_interval = seconds(LogUniform(random, 1, 20));
   for (const uint64_t weight : {2, 2}) fault_weights.push_back(random.Chance(0.4) ? weight : 0);
   CHECK_EQ(fault_weights.size(), size_t{kFaultCount});
+  if (random.Chance(0.8))
+    transaction_batch_bytes = static_cast<size_t>(LogUniform(random, 300, 10'000));
   LeaveOut(run);
 }
 
@@ -96,6 +98,7 @@ ClusterScenario::ClusterScenario(const SimRun& run, Kind kind)
   options.segment_bytes = swarm_.segment_bytes;
   options.snapshot_record_bytes = swarm_.snapshot_record_bytes;
   options.behavior.broker_sessions = swarm_.sessions;
+  options.behavior.transaction_batch_bytes = swarm_.transaction_batch_bytes;
   options.behavior.default_partitions = 3;
   options.behavior.static_configs["leader.imbalance.check.interval.seconds"] =
       std::to_string(swarm_.balance_interval.count());

@@ -54,6 +54,8 @@ struct ClusterSwarm {
   size_t snapshot_record_bytes = 20u << 20;
   BrokerSessions::Options sessions;
   std::chrono::seconds balance_interval{0};
+  // So that what makes a topic, or elects many leaders, is a transaction.
+  size_t transaction_batch_bytes = 256u << 10;
 };
 
 // Controllers and brokers, their administrators, and faults of all kinds.

@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "controller/controller.h"
 #include "controller/format.h"
+#include "controller/metadata_dump.h"
 #include "tests/controller/controller_harness.h"
 #include "tests/sim/scheduler.h"
 #include "tests/sim/sim_disk.h"
@@ -20,8 +23,12 @@ constexpr char kDataDir[] = "/node";
 
 class Cluster {
  public:
-  explicit Cluster(uint64_t seed, int size = 3, size_t snapshot_record_bytes = 20u << 20)
-      : scheduler_(seed), network_(scheduler_), snapshot_record_bytes_(snapshot_record_bytes) {
+  explicit Cluster(uint64_t seed, int size = 3, size_t snapshot_record_bytes = 20u << 20,
+                   size_t transaction_batch_bytes = 256u << 10)
+      : scheduler_(seed),
+        network_(scheduler_),
+        snapshot_record_bytes_(snapshot_record_bytes),
+        transaction_batch_bytes_(transaction_batch_bytes) {
     cluster_ = scheduler_.random().NewUuid<ClusterId>();
     for (int id = 1; id <= size; ++id) {
       nodes_.push_back(std::make_unique<Node>(*this, NodeId{id}));
@@ -139,6 +146,8 @@ class Cluster {
   // Its disk is exchanged for a new one. REQUIRES: killed.
   void Wipe(int id) { nodes_[static_cast<size_t>(id - 1)]->Format(); }
   MonotonicTime Now() { return scheduler_.clock().Now(); }
+  Random& random() { return scheduler_.random(); }
+  SimFileSystem& disk(int id) { return *nodes_[static_cast<size_t>(id - 1)]->disk; }
   void RunFor(Duration duration) { scheduler_.RunFor(duration); }
 
  private:
@@ -173,6 +182,7 @@ class Cluster {
       options.disk = &process->disk;
       options.data_dir = kDataDir;
       options.behavior.node_id = id;
+      options.behavior.transaction_batch_bytes = cluster.transaction_batch_bytes_;
       for (size_t i = 1; i <= 3; ++i)
         options.raft.configured.push_back({{NodeId{static_cast<int32_t>(i)}, DirectoryId{}}, {}});
       options.transport = process->transport.get();
@@ -223,6 +233,7 @@ class Cluster {
   SimNetwork network_;
   ClusterId cluster_;
   const size_t snapshot_record_bytes_;
+  const size_t transaction_batch_bytes_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };
 
@@ -409,6 +420,52 @@ TEST(ControllerQuorum, ChangesThatCannotBeAreRefused) {
   EXPECT_EQ(status.leader.leader.value, leader);
   ASSERT_EQ(status.voters.size(), 3u);
   EXPECT_FALSE(status.voters[0].match.has_value());
+}
+
+bool HasAborted(SimFileSystem& disk) {
+  std::ostringstream out;
+  MetadataDumpOptions options;
+  options.image = false;
+  const auto dumped = DumpMetadata(disk, kDataDir, options, out);
+  EXPECT_TRUE(dumped.ok()) << dumped.error();
+  return out.str().find("abort_transaction") != std::string::npos;
+}
+
+TEST(ControllerQuorum, ALargeTopicWhoseLeaderIsKilledIsThereWholeOrNotAtAll) {
+  constexpr int32_t kPartitions = 5000;
+  int made = 0, aborted = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    Cluster cluster(seed, 3, 20u << 20, 300);
+    ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3}));
+    const int leader = cluster.WaitForLeader();
+    RegisterBroker registration;
+    registration.broker.id = NodeId{11};
+    registration.broker.incarnation[0] = 1;
+    registration.broker.directories = {cluster.random().NewUuid<DirectoryId>()};
+    const auto registered = cluster.Ask<BrokerEpoch>(
+        leader,
+        [&](Controller& controller, auto done) { controller.Run(registration, std::move(done)); });
+    ASSERT_TRUE(registered.ok()) << registered.error();
+    CreateTopic operation;
+    operation.name = "orders";
+    operation.partitions = kPartitions;
+    std::optional<Result<TopicPtr>> answer;
+    cluster.controller(leader).Run(operation, [&](auto topic) { answer = std::move(topic); });
+    cluster.RunFor(std::chrono::microseconds(cluster.random().Below(6000)));
+    const bool was_made = answer.has_value() && answer->ok();
+    cluster.Kill(leader);
+    ASSERT_TRUE(cluster.Set("1000"));
+    cluster.Start(leader);
+    ASSERT_TRUE(cluster.WaitForOpen({leader}));
+    ASSERT_TRUE(cluster.WaitForSameImages({1, 2, 3}));
+    const TopicPtr topic = cluster.controller(leader).image()->Topic("orders");
+    if (was_made) EXPECT_NE(topic, nullptr) << seed;
+    if (topic != nullptr) EXPECT_EQ(topic->partition_count(), kPartitions) << seed;
+    made += topic != nullptr ? 1 : 0;
+    aborted += HasAborted(cluster.disk(leader)) ? 1 : 0;
+  }
+  EXPECT_GT(made, 0);
+  EXPECT_GT(aborted, 0);
 }
 
 }  // namespace

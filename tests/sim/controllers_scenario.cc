@@ -75,8 +75,8 @@ std::string WithoutRows(const std::string& bytes, size_t count, bool hidden) {
 
 }  // namespace
 
-uint64_t MetadataChecker::ValueIn(const MetadataImage& image) {
-  const auto* const configs = image.broker_configs.Find(NodeId{-1});
+uint64_t MetadataChecker::ValueIn(const MetadataImage& image, NodeId broker) {
+  const auto* const configs = image.broker_configs.Find(broker);
   if (configs == nullptr) return 0;
   const auto setting = (*configs)->find(kSetting);
   return setting == (*configs)->end() ? 0 : std::stoull(setting->second);
@@ -91,6 +91,19 @@ void MetadataChecker::OnImage(NodeId node, const MetadataImage& image) {
   if (fell)
     verdict_.Fail("C7: at version ", image.version, " of node ", node, " the setting is ",
                   version.value, " and was ", std::prev(known)->second.value);
+  CheckWhole(node, image);
+}
+
+void MetadataChecker::CheckWhole(NodeId node, const MetadataImage& image) {
+  const uint64_t value = ValueIn(image);
+  const auto asked = asked_.find(value);
+  if (asked == asked_.end()) return;
+  for (const NodeId broker : asked->second) {
+    if (ValueIn(image, broker) != value)
+      return verdict_.Fail("C8: at version ", image.version, " of node ", node, " the setting is ",
+                           value, ", and ", ValueIn(image, broker), " for broker ", broker,
+                           ", though both were set in one step");
+  }
 }
 
 void MetadataChecker::OnChange(const MetadataDelta& delta, MonotonicTime now) {
@@ -192,6 +205,7 @@ void ControllersScenario::Node::Start() {
   options.snapshots = this;
   options.random = all_.random_.Fork();
   options.persistent_image = false;
+  options.behavior.transaction_batch_bytes = all_.transaction_batch_bytes_;
   options.snapshot_record_bytes = all_.snapshot_record_bytes_;
   options.segment_bytes = all_.segment_bytes_;
   Controller::Open(std::move(options), [this](Result<std::unique_ptr<Controller>> opened) {
@@ -273,6 +287,8 @@ ControllersScenario::ControllersScenario(const SimRun& run)
   snapshot_record_bytes_ = static_cast<size_t>(LogUniform(random_, 300, 20'000));
   segment_bytes_ = LogUniform(random_, 1000, 20'000);
   if (random_.Chance(0.4)) cuts_ = 0.5;
+  // Nearly every operation is a transaction, or those that write much.
+  transaction_batch_bytes_ = static_cast<size_t>(LogUniform(random_, 300, 1000));
   NetworkFaults& network = network_.faults();
   if (random_.Chance(0.4)) network.loss = random_.Fraction() * 0.1;
   if (random_.Chance(0.4)) network.duplicate = random_.Fraction() * 0.2;
@@ -354,7 +370,15 @@ void ControllersScenario::Ask(Node& node) {
     AlterConfig alteration;
     alteration.type = ConfigResourceType::kBroker;
     alteration.ops = {{MetadataChecker::kSetting, ConfigOpKind::kSet, std::to_string(value)}};
-    controller.Run(AlterConfigs{{alteration}, false},
+    AlterConfigs operation{{alteration}, false};
+    std::vector<NodeId> brokers;
+    for (const auto& [broker, epoch] : brokers_) {
+      alteration.name = std::to_string(broker.value);
+      operation.alterations.push_back(alteration);
+      brokers.push_back(broker);
+    }
+    checker_.OnAsked(value, std::move(brokers));
+    controller.Run(std::move(operation),
                    [this, &node, value](Result<std::vector<Result<void>>> altered) {
                      if (!altered.ok() || !altered->at(0).ok()) return;
                      ++report_.counts["operations"];

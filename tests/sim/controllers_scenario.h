@@ -20,8 +20,9 @@ namespace gregor {
 // What must hold of the cluster's metadata, as those see them who ask the controllers and who watch
 // the images (numbers of reference scenarios): images of one version are equal (C1), what is
 // answered is applied, and stays (C7, C11), no broker epoch and no producer id is given twice (C6,
-// C10), and brokers are given their time by whoever leads (C12). One setting is set to ever higher
-// values, so that the latest of two is known by its value. Thread: the simulation's.
+// C10), and brokers are given their time by whoever leads (C12), and no image has a part of an
+// operation (C8). One setting is set to ever higher values, so that the latest of two is known by
+// its value. Thread: the simulation's.
 class MetadataChecker {
  public:
   explicit MetadataChecker(Verdict& verdict) : verdict_(verdict) {}
@@ -32,13 +33,17 @@ class MetadataChecker {
   // A broker that said nothing of itself is fenced: not before a controller has led for as long as
   // it waits for brokers.
   void OnChange(const MetadataDelta& delta, MonotonicTime now);
+  // The setting is to be `value`, for the whole cluster and for each of `brokers`: in one step
+  // (C8).
+  void OnAsked(uint64_t value, std::vector<NodeId> brokers) { asked_[value] = std::move(brokers); }
   // The setting was set to `value`, says the node that serves `image`.
   void OnSet(NodeId node, uint64_t value, const MetadataImage& image);
   void OnBrokerEpoch(BrokerEpoch epoch);
   void OnProducerIds(const ProducerIdBlock& block);
 
   static constexpr char kSetting[] = "log.retention.ms";
-  static uint64_t ValueIn(const MetadataImage& image);
+  // Of the whole cluster, or of one broker.
+  static uint64_t ValueIn(const MetadataImage& image, NodeId broker = NodeId{-1});
   uint64_t answered() const { return answered_; }
   size_t version_count() const { return versions_.size(); }
 
@@ -47,8 +52,11 @@ class MetadataChecker {
     uint64_t hash = 0;
     uint64_t value = 0;
   };
+  void CheckWhole(NodeId node, const MetadataImage& image);
+
   Verdict& verdict_;
   std::map<Offset, Version> versions_;
+  std::map<uint64_t, std::vector<NodeId>> asked_;
   uint64_t answered_ = 0;  // the highest value
   std::map<Term, MonotonicTime> leads_since_;
   std::set<BrokerEpoch> epochs_;
@@ -93,6 +101,7 @@ class ControllersScenario {
   Duration duration_{0}, operation_interval_{0}, fault_interval_{0};
   size_t snapshot_record_bytes_ = 0;
   int64_t segment_bytes_ = 0;
+  size_t transaction_batch_bytes_ = 0;
   double cuts_ = 0;
   uint64_t last_value_ = 0;
   std::map<NodeId, BrokerEpoch> brokers_;  // as they were registered last

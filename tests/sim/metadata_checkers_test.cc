@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/sim/cluster_checkers.h"
+#include "tests/sim/controllers_scenario.h"
 #include "tests/sim/quorum_checkers.h"
 #include "tests/sim/soak_checker.h"
 
@@ -278,6 +279,46 @@ TEST_F(SoakCheckerTest, MemoryStaysWhatItWasAtFirst) {
 TEST_F(SoakCheckerTest, EventsDoNotPileUp) {
   checker_.OnProcess(MonotonicTime(hours(1)), 0, limits_.waiting_max + 1);
   EXPECT_EQ(verdict_.what().substr(0, 2), "M1");
+}
+
+class MetadataCheckerTest : public testing::Test {
+ protected:
+  // The setting of the whole cluster and of broker 11; 0: not set.
+  static MetadataImage Image(int64_t version, uint64_t all, uint64_t of_broker) {
+    MetadataImage image;
+    image.version = Offset{version};
+    const auto set = [&](NodeId node, uint64_t value) {
+      const ConfigMap configs{{MetadataChecker::kSetting, std::to_string(value)}};
+      if (value != 0) image.broker_configs.Set(node, std::make_shared<const ConfigMap>(configs));
+    };
+    set(NodeId{-1}, all);
+    set(NodeId{11}, of_broker);
+    return image;
+  }
+
+  Verdict verdict_;
+  MetadataChecker checker_{verdict_};
+};
+
+TEST_F(MetadataCheckerTest, WhatIsSetInOneStepIsSeenInOneStep) {
+  checker_.OnAsked(1, {});
+  checker_.OnAsked(2, {NodeId{11}});
+  checker_.OnAsked(3, {NodeId{11}});
+  checker_.OnImage(kNode, Image(1, 1, 0));
+  checker_.OnImage(kNode, Image(2, 2, 2));
+  checker_.OnImage(kNode, Image(5, 3, 3));
+  EXPECT_EQ(verdict_.what(), "");
+}
+
+TEST_F(MetadataCheckerTest, APartOfAnOperationIsSeen) {
+  for (const auto& [all, of_broker] : {std::pair(2, 0), std::pair(3, 2), std::pair(2, 3)}) {
+    verdict_ = Verdict();
+    MetadataChecker checker(verdict_);
+    checker.OnAsked(2, {NodeId{11}});
+    checker.OnAsked(3, {NodeId{11}});
+    checker.OnImage(kNode, Image(4, static_cast<uint64_t>(all), static_cast<uint64_t>(of_broker)));
+    EXPECT_EQ(verdict_.what().substr(0, 2), "C8") << all << " " << of_broker;
+  }
 }
 
 }  // namespace

@@ -72,7 +72,9 @@ constexpr MutantInfo kMutants[] = {
     {Mutant::kTrimmedTooEarly, "trimmed-too-early", "quorum", 16, 'a'},
     {Mutant::kFooterIgnored, "footer-ignored", "controllers", 17, 'a'},
     {Mutant::kAnsweredEarly, "answered-early", "controllers", 18, 'a'},
+    {Mutant::kTransactionShown, "transaction-shown", "controllers", 18, 'b'},
     {Mutant::kSpeculationKept, "speculation-kept", "controllers", 19, 'a'},
+    {Mutant::kTransactionShown, "transaction-shown", "cluster", 18, 'b'},
     {Mutant::kSessionsNotRenewed, "sessions-not-renewed", "cluster", 20, 'a'},
     {Mutant::kFencedInSync, "fenced-in-sync", "cluster", 22, 'a'},
 };

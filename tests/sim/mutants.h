@@ -69,6 +69,7 @@ enum class Mutant {
   kTrimmedTooEarly,       // the log is trimmed before the snapshot is durable (16)
   kFooterIgnored,         // a snapshot is read without a look at its footer (17)
   kAnsweredEarly,         // a controller answers before its records are committed (18)
+  kTransactionShown,      // what is inside of a transaction counts before its end (18b)
   kSpeculationKept,       // what was not committed is not dropped with the leadership (19)
   kSessionsNotRenewed,    // a new active controller gives brokers no time to be heard of (20)
   kFencedInSync,          // a broker that is fenced may be in sync (22)
