@@ -232,7 +232,8 @@ Result<void> ControllerImpl::Apply(const CommittedRecords& batch, LogReplay& rep
   for (const std::string& record : batch.records) {
     position.version = position.version + 1;
     const bool is_ignored = raft::IsMutant(18, 'b') && BoundsTransaction(record);
-    const auto applied = replay.Apply(position, is_ignored ? NoRecord() : record);
+    const auto applied =
+        is_ignored ? replay.Apply(position, NoRecord()) : replay.Apply(position, record);
     if (!applied.ok()) return Refused(options_.data_dir, applied.error().message);
   }
   return {};
@@ -432,6 +433,7 @@ std::shared_ptr<void> ControllerImpl::Watch(UniqueFunction<void(const MetadataDe
         image_->topics.VisitAll(
             [&](const std::string&, const TopicPtr& topic) { all.created.push_back(topic); });
         all.brokers_changed = all.broker_configs_changed = true;
+        all.acls_changed = all.users_changed = all.quotas_changed = true;
         observers_.push_back(weak);
         observer->call(all);
       });

@@ -5,9 +5,10 @@
 #include <utility>
 
 #include "controller/image/records.h"
-#include "controller/image/replay.h"
 #include "controller/image/rows.h"
 #include "controller/partition_codec.h"
+#include "controller/security_codec.h"
+#include "controller/topic_answer.h"
 
 namespace gregor {
 namespace {
@@ -119,9 +120,13 @@ struct Encoder {
     request.mutable_update_features()->set_level(operation.level);
     request.mutable_update_features()->set_validate_only(operation.validate_only);
   }
-  template <typename PartitionOperation>
-  void operator()(const PartitionOperation& operation) {
-    EncodePartitionOperation(operation, request);
+  template <typename Op>
+  void operator()(const Op& operation) {
+    if constexpr (requires { EncodeSecurityOperation(operation, request); }) {
+      EncodeSecurityOperation(operation, request);
+    } else {
+      EncodePartitionOperation(operation, request);
+    }
   }
 };
 
@@ -142,6 +147,7 @@ Result<void> CheckSize(const pb::OperationRequest& request) {
                      std::to_string(kOperationBytesMax) + ": do it in several steps")
         .With("outcome", "NOT_APPLIED");
   }
+  RETURN_IF_ERROR(CheckSecurityCounts(request));
   RETURN_IF_ERROR(CheckCount(request.create_topic().assignment_size(), "assigned partitions"));
   RETURN_IF_ERROR(CheckCount(request.create_topic().configs_size(), "configs"));
   RETURN_IF_ERROR(CheckCount(request.add_partitions().assignment_size(), "assigned partitions"));
@@ -257,44 +263,18 @@ MetadataOperation Read(const pb::BrokerHeartbeatOperation& message) {
 }
 
 template <typename Message>
-Result<MetadataOperation> ReadPartitions(const Message& message) {
+Result<MetadataOperation> ReadOther(const Message& message) {
   ASSIGN_OR_RETURN(auto operation, ReadOperation(message));
   return MetadataOperation(std::move(operation));
 }
 
 // --- answers ---
 
-// What stands for a topic's id in records of one that was only validated.
-TopicId IdOfNoTopic() {
-  TopicId id;
-  id.bytes.fill(0xff);
-  return id;
-}
-
-void EncodeTopic(const TopicImage& topic, pb::TopicAnswer& answer) {
-  if (topic.id.IsZero()) {
-    TopicImage named = topic;
-    named.id = IdOfNoTopic();
-    EncodeTopic(named, answer);
-    return answer.clear_topic_id();
-  }
-  answer.set_topic_id(ToBytes(topic.id.bytes));
-  size_t bytes = 0;
-  const auto added = VisitTopicRows(topic, [&](std::string_view, const std::string& record) {
-    bytes += record.size();
-    if (bytes > kAnswerRecordBytesMax)
-      return Result<void>(Error(Reason::kBatchTooLarge, "too many partitions"));
-    answer.add_records(record);
-    return Result<void>();
-  });
-  if (!added.ok()) answer.clear_records();
-}
-
 struct AnswerEncoder {
   pb::OperationResponse& response;
 
   void operator()(std::monostate) { response.mutable_done(); }
-  void operator()(const TopicPtr& topic) { EncodeTopic(*topic, *response.mutable_topic()); }
+  void operator()(const TopicPtr& topic) { EncodeTopicAnswer(*topic, *response.mutable_topic()); }
   void operator()(const std::vector<Result<void>>& results) {
     auto& all = *response.mutable_results();
     for (const Result<void>& result : results) {
@@ -317,54 +297,15 @@ struct AnswerEncoder {
   void operator()(const std::vector<ElectedLeader>& answer) {
     EncodePartitionAnswer(answer, *response.mutable_elected_leaders());
   }
+  void operator()(const std::vector<Acl>& answer) {
+    EncodeSecurityAnswer(answer, *response.mutable_acls());
+  }
 };
-
-Error NoAnswer(const std::string& what) {
-  return Error(Reason::kUnspecified, "the active controller's answer cannot be understood: " +
-                                         what + ". Whether the operation took place is not known")
-      .With("outcome", "UNKNOWN");
-}
-
-// The one topic that `records` make.
-Result<TopicPtr> ReplayTopic(const google::protobuf::RepeatedPtrField<std::string>& records) {
-  Replay replay(nullptr);
-  pb::MetadataRecord level;
-  level.mutable_feature_level()->set_level(kFeatureLevel);
-  RETURN_IF_ERROR(replay.Apply(Offset{0}, level));
-  for (const std::string& record : records) RETURN_IF_ERROR(replay.Apply(Offset{0}, record));
-  const MetadataDelta delta = replay.Finish({});
-  if (delta.created.size() == 1) return delta.created.front();
-  return Error(Reason::kStorageError,
-               "it shows " + std::to_string(delta.created.size()) + " topics instead of one");
-}
-
-Result<OperationAnswer> DecodeTopic(const pb::TopicAnswer& answer, const MetadataImage& image) {
-  TopicId id = IdOfNoTopic();
-  const bool is_there = !answer.topic_id().empty();
-  if (is_there && !ReadId(answer.topic_id(), &id)) return NoAnswer("a topic id that is none");
-  if (TopicPtr topic = is_there ? image.Topic(id) : nullptr) return OperationAnswer(topic);
-  if (answer.records().empty() && is_there) {
-    return Error(Reason::kUnknownTopicId,
-                 "the operation took place, but topic " + id.ToString() + " was deleted since");
-  }
-  if (answer.records().empty()) {
-    return Error(Reason::kBatchTooLarge,
-                 "the operation is valid, but the topic has too many partitions to be shown by a "
-                 "node that is not the active controller")
-        .With("outcome", "NOT_APPLIED");
-  }
-  auto replayed = ReplayTopic(answer.records());
-  if (!replayed.ok()) return NoAnswer(replayed.error().message);
-  if ((*replayed)->id != id) return NoAnswer("it shows another topic");
-  if (is_there) return OperationAnswer(*std::move(replayed));
-  auto shown = std::make_shared<TopicImage>(**replayed);
-  shown->id = TopicId{};
-  return OperationAnswer(TopicPtr(std::move(shown)));
-}
 
 // How many results an operation has whose answer is one for each item.
 size_t ItemCount(const AlterConfigs& operation) { return operation.alterations.size(); }
 size_t ItemCount(const ReassignPartitions& operation) { return operation.items.size(); }
+size_t ItemCount(const AlterQuotas& operation) { return operation.alterations.size(); }
 
 // Takes the answer that an operation of its kind has.
 struct AnswerDecoder {
@@ -378,7 +319,7 @@ struct AnswerDecoder {
     if constexpr (std::is_void_v<Answer>) {
       return Is(Case::kDone) ? Result<OperationAnswer>(OperationAnswer()) : Other();
     } else if constexpr (std::is_same_v<Answer, TopicPtr>) {
-      return Is(Case::kTopic) ? DecodeTopic(response.topic(), image) : Other();
+      return Is(Case::kTopic) ? DecodeTopicAnswer(response.topic(), image) : Other();
     } else if constexpr (std::is_same_v<Answer, std::vector<Result<void>>>) {
       return Is(Case::kResults) ? Results(ItemCount(operation)) : Other();
     } else if constexpr (std::is_same_v<Answer, BrokerEpoch>) {
@@ -396,6 +337,11 @@ struct AnswerDecoder {
     } else if constexpr (std::is_same_v<Answer, std::vector<ElectedLeader>>) {
       if (!Is(Case::kElectedLeaders)) return Other();
       return OperationAnswer(ReadAnswer(response.elected_leaders()));
+    } else if constexpr (std::is_same_v<Answer, std::vector<Acl>>) {
+      auto acls = ReadAnswer(response.acls());
+      return Is(Case::kAcls) && acls.has_value()
+                 ? Result<OperationAnswer>(OperationAnswer(*std::move(acls)))
+                 : Other();
     } else {
       return Is(Case::kProducerIds) ? ProducerIds(operation.count) : Other();
     }
@@ -462,16 +408,26 @@ Result<MetadataOperation> DecodeOperation(const pb::OperationRequest& request) {
     case pb::OperationRequest::kUnregisterBroker:
       return MetadataOperation(UnregisterBroker{NodeId{request.unregister_broker().node_id()}});
     case pb::OperationRequest::kAlterPartitions:
-      return ReadPartitions(request.alter_partitions());
+      return ReadOther(request.alter_partitions());
     case pb::OperationRequest::kElectLeaders:
-      return ReadPartitions(request.elect_leaders());
+      return ReadOther(request.elect_leaders());
     case pb::OperationRequest::kReassignPartitions:
-      return ReadPartitions(request.reassign_partitions());
+      return ReadOther(request.reassign_partitions());
     case pb::OperationRequest::kDrainBroker:
-      return ReadPartitions(request.drain_broker());
+      return ReadOther(request.drain_broker());
     case pb::OperationRequest::kUpdateFeatures:
       return MetadataOperation(UpdateFeatures{request.update_features().level(),
                                               request.update_features().validate_only()});
+    case pb::OperationRequest::kCreateAcls:
+      return ReadOther(request.create_acls());
+    case pb::OperationRequest::kDeleteAcls:
+      return ReadOther(request.delete_acls());
+    case pb::OperationRequest::kUpsertUser:
+      return ReadOther(request.upsert_user());
+    case pb::OperationRequest::kDeleteUser:
+      return ReadOther(request.delete_user());
+    case pb::OperationRequest::kAlterQuotas:
+      return ReadOther(request.alter_quotas());
     case pb::OperationRequest::OPERATION_NOT_SET:
       break;
   }

@@ -50,6 +50,11 @@ Result<Planned> Plan(const ElectLeaders& operation, const PlanContext& context);
 Result<Planned> Plan(const ReassignPartitions& operation, const PlanContext& context);
 Result<Planned> Plan(const DrainBroker& operation, const PlanContext& context);
 Result<Planned> Plan(const UpdateFeatures& operation, const PlanContext& context);
+Result<Planned> Plan(const CreateAcls& operation, const PlanContext& context);
+Result<Planned> Plan(const DeleteAcls& operation, const PlanContext& context);
+Result<Planned> Plan(const UpsertUser& operation, const PlanContext& context);
+Result<Planned> Plan(const DeleteUser& operation, const PlanContext& context);
+Result<Planned> Plan(const AlterQuotas& operation, const PlanContext& context);  // never fails
 
 // Fences a broker that is not heard of any more. No records where it is fenced already, or not
 // registered.

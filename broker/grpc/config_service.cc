@@ -7,6 +7,7 @@
 #include "broker/grpc/control_call.h"
 #include "broker/grpc/control_services.h"
 #include "broker/grpc/convert.h"
+#include "broker/grpc/quota_admin.h"
 #include "broker/grpc/service_stack.h"
 #include "broker/grpc/status.h"
 #include "gregor/v1/config.grpc.pb.h"
@@ -116,9 +117,8 @@ Result<AlterConfig> ToAlteration(const v1::AlterConfigsRequest::Alteration& alte
 using ConfigApi = v1::ConfigService;
 using ConfigMethods =
     Stack<ConfigApi::Service, ConfigApi::WithRawMethod_DescribeConfigs,
-          ConfigApi::WithRawMethod_AlterConfigs,
-          // Not served yet.
-          ConfigApi::WithGenericMethod_DescribeQuotas, ConfigApi::WithGenericMethod_AlterQuotas>;
+          ConfigApi::WithRawMethod_AlterConfigs, ConfigApi::WithRawMethod_DescribeQuotas,
+          ConfigApi::WithRawMethod_AlterQuotas>;
 
 // Thread: main; what handles calls: the control loop.
 class ConfigService final : public ConfigMethods, public DoorService {
@@ -130,6 +130,8 @@ class ConfigService final : public ConfigMethods, public DoorService {
     methods_.Add(Kind::kRead, "DescribeConfigs", this, &Self::RequestDescribeConfigs,
                  &Self::Describe);
     methods_.Add(Kind::kWrite, "AlterConfigs", this, &Self::RequestAlterConfigs, &Self::Alter);
+    methods_.Add(Kind::kRead, "DescribeQuotas", this, &Self::RequestDescribeQuotas, &Self::Quotas);
+    methods_.Add(Kind::kWrite, "AlterQuotas", this, &Self::RequestAlterQuotas, &Self::SetQuotas);
   }
   grpc::Service* service() override { return this; }
   void Serve(const std::shared_ptr<Door>& door) override { methods_.Serve(door); }
@@ -138,6 +140,12 @@ class ConfigService final : public ConfigMethods, public DoorService {
   Result<v1::DescribeConfigsResponse> Describe(const v1::DescribeConfigsRequest& request) const;
   Result<DescribedConfigs> DescribeOne(const v1::ConfigResource& resource) const;
   void Alter(const v1::AlterConfigsRequest& request, Reply<v1::AlterConfigsResponse> reply);
+  Result<v1::DescribeQuotasResponse> Quotas(const v1::DescribeQuotasRequest& request) const {
+    return DescribedQuotas(broker_, request);
+  }
+  void SetQuotas(const v1::AlterQuotasRequest& request, Reply<v1::AlterQuotasResponse> reply) {
+    ChangeQuotas(broker_, request, std::move(reply));
+  }
 
   BrokerApi& broker_;
   ControlMethods methods_;

@@ -1,11 +1,22 @@
 #include "broker/grpc/control_call.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace gregor {
 
 ControlCall::ControlCall(std::shared_ptr<Door> door, ControlMethod& method)
     : HotUnary(std::move(door), method.metrics), method_(method) {
   SetNotifyGone();
   SetListensLater();
+}
+
+bool IsLocalPeer(std::string_view peer) {
+  constexpr std::string_view kLocal[] = {"ipv4:127.",           "ipv6:[::1]:",
+                                         "ipv6:%5B::1%5D:",     "ipv6:[::ffff:127.",
+                                         "ipv6:%5B::ffff:127.", "unix:"};
+  return std::any_of(std::begin(kLocal), std::end(kLocal),
+                     [&](std::string_view prefix) { return peer.starts_with(prefix); });
 }
 
 void ControlCall::OnRequest(const Bytes& message) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -45,6 +46,7 @@ class ControlCall final : public HotUnary {
       self->Reply(SerializeMessage(response));
     });
   }
+  using HotUnary::peer;
   using HotUnary::TimeLeft;
   std::shared_ptr<ControlCall> Self() {
     return std::static_pointer_cast<ControlCall>(shared_from_this());
@@ -66,6 +68,9 @@ class ControlCall final : public HotUnary {
   ControlMethod& method_;
 };
 
+// Whether gRPC's name of a peer is an address of the machine's own.
+bool IsLocalPeer(std::string_view peer);
+
 // Answers a call; once, from any thread. A call that has ended meanwhile (the client went, the time
 // was up) takes no answer any more: it is dropped.
 template <typename Response>
@@ -74,6 +79,8 @@ class Reply {
   explicit Reply(std::shared_ptr<ControlCall> call) : call_(std::move(call)) {}
 
   void operator()(Result<Response> result) { call_->Answer(std::move(result)); }
+  // Whether the caller is on this machine: nobody else hears what it says.
+  bool is_local() const { return IsLocalPeer(call_->peer()); }
   // How long an answer will be of use.
   Duration time_left() const { return call_->TimeLeft(); }
   // Of an operation whose answer becomes this call's; it ends a little before the call does, so

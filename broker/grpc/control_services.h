@@ -12,6 +12,7 @@ namespace gregor {
 std::unique_ptr<DoorService> NewTopicService(Door& door);
 std::unique_ptr<DoorService> NewConfigService(Door& door);
 std::unique_ptr<DoorService> NewClusterService(Door& door);
+std::unique_ptr<DoorService> NewSecurityService(Door& door);
 
 }  // namespace gregor
 

@@ -20,6 +20,7 @@
 #include "broker/grpc/unknown_methods.h"
 #include "gregor/v1/cluster.grpc.pb.h"
 #include "gregor/v1/config.grpc.pb.h"
+#include "gregor/v1/security.grpc.pb.h"
 #include "gregor/v1/topic.grpc.pb.h"
 
 namespace gregor {
@@ -148,11 +149,13 @@ class RunningServer final : public GrpcServer {
     services.push_back(NewTopicService(*door_));
     services.push_back(NewConfigService(*door_));
     services.push_back(NewClusterService(*door_));
+    services.push_back(NewSecurityService(*door_));
     auto health = std::make_unique<HealthService>(
-        *door_, std::vector<std::string>{
-                    v1::ProduceService::service_full_name(), v1::FetchService::service_full_name(),
-                    v1::TopicService::service_full_name(), v1::ConfigService::service_full_name(),
-                    v1::ClusterService::service_full_name()});
+        *door_,
+        std::vector<std::string>{
+            v1::ProduceService::service_full_name(), v1::FetchService::service_full_name(),
+            v1::TopicService::service_full_name(), v1::ConfigService::service_full_name(),
+            v1::ClusterService::service_full_name(), v1::SecurityService::service_full_name()});
     health_ = health.get();
     services.push_back(std::move(health));
   }

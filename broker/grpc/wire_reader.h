@@ -117,9 +117,6 @@ bool ParseInside(WireReader& reader, Parse parse) {
 
 }  // namespace wire
 
-// Whether it is well-formed UTF-8, as Unicode 15 table 3-7 has it.
-bool IsUtf8(std::string_view text);
-
 }  // namespace gregor
 
 #endif  // GREGOR_BROKER_GRPC_WIRE_READER_H_

@@ -59,6 +59,9 @@ void AddClientCommands(CLI::App& app, GlobalOptions& global) {
   AddClusterCommands(app, global);
   AddQuorumCommands(app, global);
   AddBrokerCommands(app, global);
+  AddAclCommands(app, global);
+  AddUserCommands(app, global);
+  AddQuotaCommands(app, global);
   AddBenchCommands(app, global);
   AddCompletionCommand(app, global);
   AddHelpCommand(app, global);

@@ -12,6 +12,7 @@
 #include "base/types.h"
 #include "controller/image/feature_level.h"
 #include "controller/image/persistent_map.h"
+#include "controller/image/security_tables.h"
 #include "controller/image/shared_list.h"
 
 namespace gregor {
@@ -107,6 +108,9 @@ class MetadataImage {
   // Dynamic broker configs: by node id, and under NodeId{-1} the cluster-wide ones.
   PersistentMap<NodeId, std::shared_ptr<const ConfigMap>> broker_configs;
   int64_t partition_count = 0;
+  AclTable acls;
+  UserTable users;
+  QuotaTable quotas;
   // Of all the above but version, term and timestamp (docs/formats.md, "State hash").
   uint64_t state_hash = 0;
 
@@ -142,6 +146,9 @@ struct MetadataDelta {
   bool brokers_changed = false;
   // Of the last state hash record that could be checked: it stood in front of all changes.
   std::optional<StateHashCheck> hash_check;
+  bool acls_changed = false;
+  bool users_changed = false;
+  bool quotas_changed = false;
 };
 
 }  // namespace gregor

@@ -20,6 +20,7 @@ MetadataDelta DiffImages(ImagePtr before, ImagePtr after) {
     });
   }
   delta.broker_configs_changed = delta.brokers_changed = true;
+  delta.acls_changed = delta.users_changed = delta.quotas_changed = true;
   delta.before = std::move(before);
   delta.after = std::move(after);
   return delta;

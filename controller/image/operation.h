@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "controller/image/image.h"
 #include "controller/image/partition_operations.h"
+#include "controller/image/security_operations.h"
 
 namespace gregor {
 
@@ -172,12 +173,14 @@ struct UpdateFeatures {
 using MetadataOperation =
     std::variant<CreateTopic, DeleteTopic, AddPartitions, AlterConfigs, RegisterBroker,
                  AllocateProducerIds, BrokerHeartbeat, SetBrokerFence, UnregisterBroker,
-                 AlterPartitions, ElectLeaders, ReassignPartitions, DrainBroker, UpdateFeatures>;
+                 AlterPartitions, ElectLeaders, ReassignPartitions, DrainBroker, UpdateFeatures,
+                 CreateAcls, DeleteAcls, UpsertUser, DeleteUser, AlterQuotas>;
 
 // The answer of any operation; one without an answer has monostate.
 using OperationAnswer =
     std::variant<std::monostate, TopicPtr, std::vector<Result<void>>, BrokerEpoch, ProducerIdBlock,
-                 BrokerStatus, std::vector<AlteredPartition>, std::vector<ElectedLeader>>;
+                 BrokerStatus, std::vector<AlteredPartition>, std::vector<ElectedLeader>,
+                 std::vector<Acl>>;
 using OperationDone = UniqueFunction<void(Result<OperationAnswer>)>;
 
 // Who asks, and how long an answer is of use. One that does not come in time is kNotController with

@@ -4,6 +4,7 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <iterator>
 
@@ -83,6 +84,13 @@ class Printer {
         if (field.full_name() == "gregor.internal.v1.StateHashRecord.hash")
           return QuoteJson(StateHashText(reflection.GetUInt64(message, &field)));
         return std::to_string(reflection.GetUInt64(message, &field));
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        return PrintDouble(reflection.GetDouble(message, &field));
+      case FieldDescriptor::CPPTYPE_ENUM: {
+        const int value = reflection.GetEnumValue(message, &field);
+        const auto* const known = field.enum_type()->FindValueByNumber(value);
+        return QuoteJson(known == nullptr ? std::to_string(value) : known->name());
+      }
       case FieldDescriptor::CPPTYPE_BOOL:
         return reflection.GetBool(message, &field) ? "true" : "false";
       default:
@@ -90,8 +98,17 @@ class Printer {
     }
   }
 
+  // The shortest text that is this number again.
+  static std::string PrintDouble(double value) {
+    char text[32];
+    const auto end = std::to_chars(text, text + sizeof text, value);
+    return {text, end.ptr};
+  }
+
   static std::string PrintBytes(const FieldDescriptor& field, const std::string& bytes) {
-    if (field.name() == "request_id_key") return "<secret>";
+    for (const char* secret : {"request_id_key", "salt", "stored_key", "server_key"}) {
+      if (field.name() == secret) return "<secret>";
+    }
     DirectoryId id;
     return ReadId(bytes, &id) ? id.ToString() : "<" + std::to_string(bytes.size()) + " bytes>";
   }

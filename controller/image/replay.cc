@@ -43,7 +43,8 @@ ImagePosition PositionOf(const MetadataImage& image) {
 Replay::Replay(ImagePtr base)
     : base_(base != nullptr ? std::move(base) : std::make_shared<const MetadataImage>()),
       has_base_(base_->feature_level != 0),
-      now_(*base_) {}
+      now_(*base_),
+      security_(base_) {}
 
 Result<void> Replay::Apply(Offset offset, std::string_view bytes) {
   auto record = ParseRecord(bytes);
@@ -103,6 +104,16 @@ Result<void> Replay::Dispatch(Offset offset, const pb::MetadataRecord& record) {
     case pb::MetadataRecord::kEndTransaction:
     case pb::MetadataRecord::kAbortTransaction:
       return Contradiction("bounds of a transaction where none can be (LogReplay)");
+    case pb::MetadataRecord::kClientQuota:
+      return security_.Apply(record.client_quota());
+    case pb::MetadataRecord::kAcl:
+      return security_.Apply(record.acl());
+    case pb::MetadataRecord::kRemoveAcl:
+      return security_.Apply(record.remove_acl());
+    case pb::MetadataRecord::kUserCredential:
+      return security_.Apply(record.user_credential());
+    case pb::MetadataRecord::kRemoveUserCredential:
+      return security_.Apply(record.remove_user_credential());
     case pb::MetadataRecord::kFeatureLevel:
     case pb::MetadataRecord::RECORD_NOT_SET:
       break;
@@ -266,6 +277,7 @@ MetadataDelta Replay::Finish(const ImagePosition& position) {
   EndRun();
   MetadataDelta delta;
   FinishTopics(delta);
+  security_.Finish(now_, delta);
   now_.version = position.version;
   now_.last_term = position.term;
   now_.last_timestamp = position.timestamp;

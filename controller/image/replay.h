@@ -13,6 +13,7 @@
 #include "controller/image/image.h"
 #include "controller/image/records.h"
 #include "controller/image/replay_parts.h"
+#include "controller/image/replay_security.h"
 
 namespace gregor {
 
@@ -94,6 +95,7 @@ class Replay {
   } run_;
   Sharing<NodeId> nodes_;
   Sharing<DirectoryId> directories_;
+  SecurityReplay security_;
   bool brokers_changed_ = false;
   bool broker_configs_changed_ = false;
   bool has_changes_ = false;  // a record was applied that may change something

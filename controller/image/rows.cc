@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/siphash.h"
+#include "controller/image/security_records.h"
 #include "storage/encoding.h"
 
 namespace gregor {
@@ -16,6 +17,7 @@ enum class Kind : uint8_t {
   kProducerIds = 0x03,
   kBroker = 0x10,
   kBrokerConfig = 0x11,
+  // 0x12 to 0x14: security_records.cc
   kTopic = 0x20,
 };
 // Behind a topic's id.
@@ -126,6 +128,10 @@ class Differ {
           if (old != nullptr && now != nullptr && **old == **now) return;
           sink_.Row(NodeKey(Kind::kBrokerConfig, node), old, now,
                     [&](const auto& configs) { return BrokerConfigRecord(node, *configs); });
+        });
+    VisitSecurityChanges(
+        before_, after_, [&](std::string key, const LazyRow* old, const LazyRow* now) {
+          sink_.Row(std::move(key), old, now, [](const LazyRow& row) { return row(); });
         });
     decltype(after_.topics)::VisitChanges(
         before_.topics, after_.topics,
@@ -346,7 +352,8 @@ Result<void> VisitRowsBesideTopics(const MetadataImage& image, const RowVisitor&
     if (result.ok())
       result = visit(NodeKey(Kind::kBrokerConfig, node), BrokerConfigRecord(node, *configs));
   });
-  return result;
+  RETURN_IF_ERROR(result);
+  return VisitSecurityRows(image, visit);
 }
 
 Result<void> VisitRows(const MetadataImage& image, const RowVisitor& visit) {

@@ -140,6 +140,12 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   std::vector<UnregisterBroker> unregisters;
   std::vector<DrainBroker> drains;
   std::vector<UpdateFeatures> updates;
+  std::vector<CreateAcls> acl_creates;
+  std::vector<DeleteAcls> acl_deletes;
+  std::vector<Acl> acls_deleted;  // result of DeleteAcls
+  std::vector<UpsertUser> upserts;
+  std::vector<DeleteUser> user_deletes;
+  std::vector<AlterQuotas> quota_alters;
   std::optional<Error> error;         // of every operation
   std::vector<Result<void>> altered;  // results of Alter(), from the front
   std::vector<LogDirUsage> log_dirs;
@@ -286,6 +292,30 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   void Answer(const UpdateFeatures& operation, OperationDone done) {
     updates.push_back(operation);
     AnswerWith(std::move(done), [] { return std::monostate(); });
+  }
+  void Answer(const CreateAcls& operation, OperationDone done) {
+    acl_creates.push_back(operation);
+    AnswerWith(std::move(done), [] { return std::monostate(); });
+  }
+  void Answer(const DeleteAcls& operation, OperationDone done) {
+    acl_deletes.push_back(operation);
+    AnswerWith(std::move(done), [this] { return acls_deleted; });
+  }
+  void Answer(const UpsertUser& operation, OperationDone done) {
+    upserts.push_back(operation);
+    AnswerWith(std::move(done), [] { return std::monostate(); });
+  }
+  void Answer(const DeleteUser& operation, OperationDone done) {
+    user_deletes.push_back(operation);
+    AnswerWith(std::move(done), [] { return std::monostate(); });
+  }
+  void Answer(const AlterQuotas& operation, OperationDone done) {
+    quota_alters.push_back(operation);
+    AnswerWith(std::move(done), [this, size = operation.alterations.size()] {
+      auto results = std::exchange(altered, {});
+      results.resize(size);
+      return results;
+    });
   }
   template <typename Op>
   void Answer(const Op&, OperationDone) {

@@ -34,7 +34,7 @@ class HealthTest : public ControlTest {
 TEST_F(HealthTest, TheServerAndItsServicesServeUntilItDrains) {
   for (const char* name :
        {"", "gregor.v1.ProduceService", "gregor.v1.FetchService", "gregor.v1.TopicService",
-        "gregor.v1.ConfigService", "gregor.v1.ClusterService"}) {
+        "gregor.v1.ConfigService", "gregor.v1.ClusterService", "gregor.v1.SecurityService"}) {
     EXPECT_TRUE(Check(name).ok()) << name;
     EXPECT_EQ(response_.status(), HealthCheckResponse::SERVING) << name;
   }

@@ -4,6 +4,7 @@
 // length (16 bits) in front; 1 a script of records that make sense mostly; 2 a snapshot's frames,
 // whose checksums are put right; 3 a vote file; 4 the value of a control record.
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -105,7 +106,7 @@ class Script {
 
   pb::MetadataRecord Next() {
     pb::MetadataRecord record;
-    switch (Byte() % 10) {
+    switch (Byte() % 15) {
       case 0:
         record.mutable_topic()->set_topic_id(TopicId());
         record.mutable_topic()->set_name(std::string(1, static_cast<char>('a' + Byte() % 4)));
@@ -138,13 +139,63 @@ class Script {
         record.mutable_unregister_broker()->set_node_id(Node());
         record.mutable_unregister_broker()->set_broker_epoch(Byte());
         break;
-      default:
+      case 9:
         record.mutable_producer_ids()->set_next_producer_id(Byte() * int64_t{1000});
         record.mutable_producer_ids()->set_node_id(Node());
+        break;
+      case 10:
+        MakeAcl(*record.mutable_acl());
+        break;
+      case 11:
+        MakeAcl(*record.mutable_remove_acl()->mutable_acl());
+        break;
+      case 12:
+        MakeCredential(*record.mutable_user_credential());
+        break;
+      case 13:
+        record.mutable_remove_user_credential()->set_user(Name());
+        record.mutable_remove_user_credential()->set_mechanism(Kind<pb::ScramMechanism>(4));
+        break;
+      default:
+        MakeQuota(*record.mutable_client_quota());
     }
     return record;
   }
 
+  std::string Name() { return std::string(Byte() % 3, static_cast<char>('a' + Byte() % 3)); }
+  template <typename Enum>
+  Enum Kind(int count) {
+    return static_cast<Enum>(Byte() % count);
+  }
+
+  void MakeAcl(pb::AclRecord& record) {
+    record.set_resource(Kind<pb::AclRecord::Resource>(7));
+    record.set_pattern(Kind<pb::AclRecord::Pattern>(4));
+    record.set_name(Name());
+    record.set_principal(Name());
+    record.set_host(Name());
+    record.set_operation(Kind<pb::AclRecord::Operation>(13));
+    record.set_permission(Kind<pb::AclRecord::Permission>(4));
+  }
+  void MakeCredential(pb::UserCredentialRecord& record) {
+    record.set_user(Name());
+    record.set_mechanism(Kind<pb::ScramMechanism>(4));
+    record.set_salt(Name());
+    record.set_stored_key(Name());
+    record.set_server_key(Name());
+    record.set_iterations(Node());
+  }
+  void MakeQuota(pb::ClientQuotaRecord& record) {
+    if (Byte() % 2 == 0) record.set_user(Name());
+    if (Byte() % 2 == 0) record.set_client_id(Name());
+    if (Byte() % 2 == 0) record.set_ip(Name());
+    for (int count = Byte() % 3; count > 0; --count) {
+      auto& entry = *record.add_set();
+      entry.set_name(std::string(1, static_cast<char>('p' + Byte() % 3)));
+      entry.set_value(Byte() % 8 == 1 ? std::numeric_limits<double>::infinity() : Byte() / 3.0);
+    }
+    if (Byte() % 3 == 0) record.add_removed(std::string(1, static_cast<char>('p' + Byte() % 3)));
+  }
   void MakePartitions(pb::PartitionsRecord& record) {
     record.set_topic_id(TopicId());
     const int32_t first = Byte() % 160;

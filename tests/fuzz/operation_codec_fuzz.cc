@@ -31,7 +31,7 @@ void Request(std::string_view bytes) {
 }
 
 MetadataOperation OperationOf(uint8_t kind) {
-  switch (kind % 10) {
+  switch (kind % 15) {
     case 0:
       return CreateTopic();
     case 1:
@@ -52,8 +52,16 @@ MetadataOperation OperationOf(uint8_t kind) {
       return DrainBroker();
     case 9:
       return UpdateFeatures();
-    default:
+    case 10:
       return UnregisterBroker();
+    case 11:
+      return CreateAcls();
+    case 12:
+      return DeleteAcls();
+    case 13:
+      return UpsertUser();
+    default:
+      return AlterQuotas{std::vector<AlterQuota>(2), false};
   }
 }
 

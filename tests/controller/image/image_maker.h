@@ -24,6 +24,7 @@ class ImageMaker {
   // One random change.
   const ImagePtr& Step() {
     const auto choice = random_.Below(100);
+    if (random_.Chance(0.2)) return ChangeSecurity();
     const TopicPtr topic = RandomTopic();
     if (topic == nullptr || choice < 25) {
       CreateTopic("topic-" + std::to_string(++topic_number_),
@@ -54,6 +55,37 @@ class ImageMaker {
       const TopicId id = make_.NewTopicId();
       Commit(
           {make_.RemoveTopic(topic->id), make_.Topic(topic->name, id), make_.Partitions(id, 0, 2)});
+    }
+    return image_;
+  }
+
+  // A random change of rules, users or quotas.
+  const ImagePtr& ChangeSecurity() {
+    const std::string name(1 + random_.Below(3), static_cast<char>('a' + random_.Below(5)));
+    const auto acl = make_.Acl(name, "User:" + name.substr(0, 1));
+    const UserKey user{name, static_cast<ScramMechanism>(1 + random_.Below(2))};
+    QuotaEntity entity;
+    if (random_.Chance(0.7)) entity.user = name;
+    if (!entity.user.has_value() || random_.Chance(0.3)) entity.client_id = name.substr(1);
+    switch (random_.Below(6)) {
+      case 0:
+      case 1:
+        Commit({image_->acls.Find(*ReadAcl(acl.acl())) == nullptr
+                    ? acl
+                    : make_.RemoveAcl(*ReadAcl(acl.acl()))});
+        break;
+      case 2:
+        Commit({make_.Credential(user.user, user.mechanism)});
+        break;
+      case 3:
+        Commit({image_->users.Find(user) == nullptr ? make_.Credential(user.user, user.mechanism)
+                                                    : make_.RemoveCredential(user)});
+        break;
+      case 4:
+        Commit({make_.Quota(entity, {}, {"producer_byte_rate"})});
+        break;
+      default:
+        Commit({make_.Quota(entity, {{"producer_byte_rate", 1.0 + random_.Fraction()}}, {})});
     }
     return image_;
   }

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "controller/image/records.h"
+#include "controller/image/security_records.h"
 
 namespace gregor {
 
@@ -94,6 +95,42 @@ class RecordMaker {
     pb::MetadataRecord record;
     record.mutable_producer_ids()->set_next_producer_id(next);
     record.mutable_producer_ids()->set_node_id(-1);
+    return record;
+  }
+
+  // Reading from a topic.
+  pb::MetadataRecord Acl(const std::string& topic, const std::string& principal) {
+    pb::MetadataRecord record;
+    FillAcl(
+        gregor::Acl{
+            .name = topic, .principal = principal, .host = "*", .operation = AclOperation::kRead},
+        *record.mutable_acl());
+    return record;
+  }
+  pb::MetadataRecord RemoveAcl(const gregor::Acl& acl) {
+    pb::MetadataRecord record;
+    FillAcl(acl, *record.mutable_remove_acl()->mutable_acl());
+    return record;
+  }
+  pb::MetadataRecord Credential(const std::string& user, ScramMechanism mechanism) {
+    pb::MetadataRecord record;
+    const auto random = [this] { return ToBytes(random_.NewUuid<DirectoryId>().bytes); };
+    FillRecord(UserKey{user, mechanism}, ScramCredential{random(), random(), random(), 4096},
+               *record.mutable_user_credential());
+    return record;
+  }
+  pb::MetadataRecord RemoveCredential(const UserKey& key) {
+    pb::MetadataRecord record;
+    record.mutable_remove_user_credential()->set_user(key.user);
+    record.mutable_remove_user_credential()->set_mechanism(
+        static_cast<pb::ScramMechanism>(key.mechanism));
+    return record;
+  }
+  pb::MetadataRecord Quota(const QuotaEntity& entity, const QuotaValues& set,
+                           const std::vector<std::string>& removed) {
+    pb::MetadataRecord record;
+    FillRecord(entity, &set, *record.mutable_client_quota());
+    for (const std::string& name : removed) record.mutable_client_quota()->add_removed(name);
     return record;
   }
 

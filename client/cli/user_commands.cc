@@ -1,0 +1,202 @@
+// `gregor user`: users and their SCRAM credentials.
+#include <termios.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <utility>
+
+#include "base/scram.h"
+#include "client/cli/help.h"
+#include "client/cli/output.h"
+#include "client/security_admin.h"
+
+namespace gregor {
+namespace {
+
+constexpr char kNotEnforced[] =
+    "note: users are stored and listed, but nobody has to log in in this version";
+
+struct UserArguments {
+  std::string user;
+  std::string mechanism;
+  int32_t iterations = kScramIterationsDefault;
+  std::string password_file;
+};
+
+const std::pair<const char*, v1::ScramMechanism> kMechanisms[] = {
+    {"scram-sha-256", v1::SCRAM_MECHANISM_SHA_256}, {"scram-sha-512", v1::SCRAM_MECHANISM_SHA_512}};
+
+// REQUIRES: it is one of kMechanisms, or empty.
+v1::ScramMechanism MechanismOf(const std::string& word) {
+  for (const auto& [name, mechanism] : kMechanisms) {
+    if (word == name) return mechanism;
+  }
+  return v1::SCRAM_MECHANISM_UNSPECIFIED;
+}
+
+std::string WordOf(v1::ScramMechanism mechanism) {
+  for (const auto& [name, known] : kMechanisms) {
+    if (mechanism == known) return name;
+  }
+  return std::to_string(mechanism);
+}
+
+// What is typed is not shown while this lives.
+class NoEcho {
+ public:
+  NoEcho() {
+    if (tcgetattr(STDIN_FILENO, &before_) != 0) return;
+    termios silent = before_;
+    silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    is_set_ = tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent) == 0;
+  }
+  ~NoEcho() {
+    if (is_set_) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
+  }
+  NoEcho(const NoEcho&) = delete;
+  NoEcho& operator=(const NoEcho&) = delete;
+
+ private:
+  termios before_{};
+  bool is_set_ = false;
+};
+
+std::string Ask(const std::string& what) {
+  std::string answer;
+  std::cerr << what << ": " << std::flush;
+  {
+    const NoEcho no_echo;
+    std::getline(std::cin, answer);
+  }
+  std::cerr << std::endl;
+  return answer;
+}
+
+// The first line, whatever ends it.
+Result<std::string> FirstLine(std::istream& in, const std::string& what) {
+  std::string line;
+  if (!std::getline(in, line))
+    return Error(Reason::kInvalidArgument, what + " has no line with a password");
+  if (!line.empty() && line.back() == '\r') line.pop_back();
+  return line;
+}
+
+Result<std::string> ReadPassword(const UserArguments& arguments) {
+  const std::string& path = arguments.password_file;
+  if (!path.empty() && path != "-") {
+    std::ifstream file(path);
+    if (!file) return Error(Reason::kInvalidArgument, path + " cannot be read");
+    return FirstLine(file, path);
+  }
+  if (isatty(STDIN_FILENO) == 0) return FirstLine(std::cin, "the standard input");
+  const std::string password = Ask("Password of " + arguments.user);
+  if (Ask("Once more") == password) return password;
+  return Error(Reason::kInvalidArgument, "the two passwords differ: nothing was done");
+}
+
+void PrintDone(const GlobalOptions& global, const char* done, const std::string& user) {
+  if (global.output == "json") {
+    std::cout << Dump({{"user", user}, {"result", done}}, 2) << std::endl;
+  } else {
+    std::cout << done << " user " << user << std::endl;
+  }
+}
+
+Result<void> Set(GlobalOptions& global, const UserArguments& arguments) {
+  ASSIGN_OR_RETURN(const std::string password, ReadPassword(arguments));
+  RETURN_IF_ERROR(CheckScramPassword(password));
+  // The password stays here: what is sent is what a server keeps.
+  v1::UpsertUserRequest request;
+  request.set_user(arguments.user);
+  request.set_mechanism(MechanismOf(arguments.mechanism));
+  request.set_iterations(arguments.iterations);
+  const bool is_256 = request.mechanism() == v1::SCRAM_MECHANISM_SHA_256;
+  const ScramHash hash = is_256 ? ScramHash::kSha256 : ScramHash::kSha512;
+  auto& made = *request.mutable_keys();
+  made.set_salt(NewScramSalt());
+  const ScramKeys keys =
+      KeysOfSaltedPassword(hash, SaltPassword(hash, password, made.salt(), arguments.iterations));
+  made.set_stored_key(keys.stored_key);
+  made.set_server_key(keys.server_key);
+  RETURN_IF_ERROR(SecurityAdmin(global.server).UpsertUser(request));
+  PrintDone(global, "set", arguments.user);
+  std::cerr << kNotEnforced << std::endl;
+  return {};
+}
+
+Result<void> List(GlobalOptions& global, const UserArguments&) {
+  ASSIGN_OR_RETURN(const auto users, SecurityAdmin(global.server).ListUsers());
+  Json list = Json::array();
+  for (const auto& user : users) {
+    for (const auto& credential : user.credentials()) {
+      list.push_back({{"user", user.user()},
+                      {"mechanism", WordOf(credential.mechanism())},
+                      {"iterations", credential.iterations()}});
+    }
+  }
+  PrintList(global, list, {"user", "mechanism", "iterations"});
+  return {};
+}
+
+Result<void> Delete(GlobalOptions& global, const UserArguments& arguments) {
+  v1::DeleteUserRequest request;
+  request.set_user(arguments.user);
+  request.set_mechanism(MechanismOf(arguments.mechanism));
+  RETURN_IF_ERROR(SecurityAdmin(global.server).DeleteUser(request));
+  PrintDone(global, "deleted", arguments.user);
+  return {};
+}
+
+using Run = Result<void> (*)(GlobalOptions&, const UserArguments&);
+
+// Adds `gregor user NAME USER`.
+CLI::App* Add(CLI::App& group, GlobalOptions& global, const char* name, const char* help, Run run,
+              const std::shared_ptr<UserArguments>& arguments) {
+  CLI::App* const command = group.add_subcommand(name, help);
+  OnCommand(*command, global, [&global, arguments, run] { return run(global, *arguments); });
+  if (run == List) return command;
+  command->add_option("USER", arguments->user, "Name of the user")->required()->check(NotEmpty());
+  CLI::Option* const mechanism =
+      command->add_option("--mechanism", arguments->mechanism,
+                          run == Set ? "How the password is proven" : "Only this credential");
+  mechanism->check(CLI::IsMember({"scram-sha-256", "scram-sha-512"}))->type_name("MECHANISM");
+  if (run == Set) mechanism->default_val("scram-sha-512");
+  return command;
+}
+
+}  // namespace
+
+void AddUserCommands(CLI::App& app, GlobalOptions& global) {
+  CLI::App* const user = app.add_subcommand("user", "Set, list and delete users");
+  user->require_subcommand(1);
+  auto arguments = std::make_shared<UserArguments>();
+  CLI::App* command =
+      Add(*user, global, "set", "Make a user, or give it another password", Set, arguments);
+  command
+      ->add_option("--iterations", arguments->iterations,
+                   "How often the password is hashed: more make guessing slower")
+      ->check(Between(kScramIterationsMin, kScramIterationsMax))
+      ->type_name("COUNT")
+      ->capture_default_str();
+  command
+      ->add_option("--password-file", arguments->password_file,
+                   "Take the password from the first line of this file; -: of the standard input")
+      ->type_name("FILE");
+  AddExamples(*command,
+              {"gregor user set alice", "gregor user set etl --password-file /run/secrets/etl",
+               "pass show gregor/etl | gregor user set etl --mechanism scram-sha-256"},
+              "The password is asked for on a terminal, else it is the first line of the standard "
+              "input; it does not leave this machine. Users are stored, and nobody has to log in "
+              "yet in this version.");
+  arguments = std::make_shared<UserArguments>();
+  AddExamples(*Add(*user, global, "list", "List users and their credentials", List, arguments),
+              {"gregor user list"});
+  arguments = std::make_shared<UserArguments>();
+  AddExamples(
+      *Add(*user, global, "delete", "Delete a user, or one of its credentials", Delete, arguments),
+      {"gregor user delete alice", "gregor user delete etl --mechanism scram-sha-256"});
+}
+
+}  // namespace gregor
