@@ -33,12 +33,13 @@ class ControllerHarness {
  public:
   static constexpr char kDataDir[] = "/data";
 
-  explicit ControllerHarness(uint64_t seed)
+  explicit ControllerHarness(uint64_t seed, int32_t feature_level = kFeatureLevel)
       : scheduler_(seed), files_(seed, &scheduler_.trace()), random_(seed) {
     behavior.node_id = NodeId{1};
     behavior.broker_sessions.timeout = std::chrono::hours(1000);  // nobody speaks for the brokers
     FormatOptions format;
     format.request_id_key[0] = 7;
+    format.feature_level = feature_level;
     const auto formatted = FormatDirectory(files_, kDataDir, format, random_);
     EXPECT_TRUE(formatted.ok()) << formatted.error();
     directory_ = random_.NewUuid<DirectoryId>();

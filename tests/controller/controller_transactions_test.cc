@@ -9,6 +9,7 @@
 
 #include "controller/image/snapshot.h"
 #include "controller/metadata_dump.h"
+#include "controller/metadata_history.h"
 #include "raft/host/raft_log.h"
 #include "tests/controller/controller_harness.h"
 #include "tests/controller/image/record_maker.h"
@@ -262,6 +263,42 @@ TEST_F(ControllerTransactionsTest, SnapshotsAndTrimsAreNeverInsideOfOne) {
   EXPECT_GT(first_left, begins.front());  // the log was trimmed
 }
 
+// The state's hash is written all the time: never inside of one, and each one is right.
+TEST_F(ControllerTransactionsTest, StateHashesAreNeverInsideOfOne) {
+  node_.Kill();
+  RecordMaker make(7);
+  {
+    CutOffLeader leader(node_);
+    leader.Append({BeginRecord(), make.Topic("half", make.NewTopicId())});
+  }
+  node_.files().KillProcess();
+  node_.behavior.hash_interval = std::chrono::microseconds(50);
+  ASSERT_TRUE(node_.Open());
+  int checks = 0;
+  const auto watch = node_.controller().Watch([&](const MetadataDelta& delta) {
+    if (!delta.hash_check.has_value()) return;
+    ++checks;
+    EXPECT_TRUE(delta.hash_check->matches());
+  });
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(CreateLarge("orders" + std::to_string(i)).ok());
+  node_.Kill();
+  const std::string dump = DumpRecords(node_);
+  const auto begins = OffsetsOf("begin_transaction", dump);
+  std::vector<Offset> ends = OffsetsOf("end_transaction", dump);
+  for (const Offset abort : OffsetsOf("abort_transaction", dump)) ends.push_back(abort);
+  std::sort(ends.begin(), ends.end());
+  const auto hashes = OffsetsOf("state_hash", dump);
+  EXPECT_EQ(begins.size(), 11u);
+  ASSERT_EQ(ends.size(), begins.size());
+  EXPECT_GE(hashes.size(), begins.size());
+  EXPECT_GT(checks, 0);
+  for (const Offset hash : hashes) {
+    for (size_t i = 0; i < begins.size(); ++i)
+      EXPECT_TRUE(hash < begins[i] || hash > ends[i]) << hash << " " << begins[i] << " " << ends[i];
+  }
+  ASSERT_TRUE(node_.Open());
+}
+
 TEST_F(ControllerTransactionsTest, AKillAtAnyMomentLeavesAllOrNothing) {
   int made = 0, not_made = 0;
   for (int i = 0; i < 40; ++i) {
@@ -286,6 +323,62 @@ TEST_F(ControllerTransactionsTest, AKillAtAnyMomentLeavesAllOrNothing) {
   }
   EXPECT_GT(made, 0);
   EXPECT_GT(not_made, 0);
+}
+
+// The batch of the log that has the record at `offset`.
+BatchHeader BatchAt(ControllerHarness& node, Offset offset) {
+  const auto history = MetadataHistory::Open(node.files(), ControllerHarness::kDataDir);
+  EXPECT_TRUE(history.ok()) << history.error();
+  BatchHeader found;
+  EXPECT_TRUE(history
+                  ->VisitBatches(offset, offset + 1,
+                                 [&](const RecordBatch& batch) {
+                                   found = batch.header;
+                                   return Result<void>();
+                                 })
+                  .ok());
+  return found;
+}
+
+TEST(ControllerTransactionsAtLevelOne, ALargeOperationIsOneBatch) {
+  ControllerHarness node(52, 1);
+  node.behavior.transaction_batch_bytes = kBatchBytes;
+  ASSERT_TRUE(node.Start());
+  const auto made = node.Create("orders", kPartitions, {{"retention.ms", "77"}});
+  ASSERT_TRUE(made.ok()) << made.error();
+  EXPECT_EQ((*made)->partition_count(), kPartitions);
+  EXPECT_EQ(node.image()->feature_level, 1);
+  node.Kill();
+  const std::string dump = DumpRecords(node);
+  EXPECT_THAT(dump, Not(HasSubstr("_transaction")));
+  EXPECT_THAT(dump, Not(HasSubstr("state_hash")));
+  const auto topics = OffsetsOf("{topic:", dump);
+  ASSERT_EQ(topics.size(), 1u);
+  const BatchHeader batch = BatchAt(node, topics[0]);
+  EXPECT_EQ(batch.base_offset, topics[0]);
+  EXPECT_EQ(batch.next_offset() - batch.base_offset, 7);  // five times partitions, and configs
+  EXPECT_GT(batch.size(), 5 * kBatchBytes);
+}
+
+TEST(ControllerTransactionsAtLevelOne, WhatIsTooMuchForABatchIsRefusedUntilTheLevelIsRaised) {
+  ControllerHarness node(53, 1);
+  node.behavior.record_batch_bytes_max = 120'000;
+  ASSERT_TRUE(node.Start());
+  const auto refused = node.Create("orders", kPartitions);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, Reason::kBatchTooLarge);
+  EXPECT_EQ(node.image()->Topic("orders"), nullptr);
+  const auto raised = node.Await<void>([&](auto done) {
+    node.controller().Run(UpdateFeatures{2, false}, std::move(done));
+  });
+  ASSERT_TRUE(raised.ok()) << raised.error();
+  const auto made = node.Create("orders", kPartitions);
+  ASSERT_TRUE(made.ok()) << made.error();
+  EXPECT_EQ((*made)->partition_count(), kPartitions);
+  node.Kill();
+  EXPECT_EQ(OffsetsOf("begin_transaction", DumpRecords(node)).size(), 1u);
+  ASSERT_TRUE(node.Open());
+  EXPECT_EQ(node.image()->Topic("orders")->partition_count(), kPartitions);
 }
 
 }  // namespace

@@ -431,28 +431,40 @@ bool HasAborted(SimFileSystem& disk) {
   return out.str().find("abort_transaction") != std::string::npos;
 }
 
+constexpr int32_t kLargeTopic = 5000;  // partitions
+
+// A cluster with a broker, in which an operation that large is many batches, and who leads it.
+int StartForLarge(Cluster& cluster) {
+  EXPECT_TRUE(cluster.WaitForOpen({1, 2, 3}));
+  const int leader = cluster.WaitForLeader();
+  RegisterBroker registration;
+  registration.broker.id = NodeId{11};
+  registration.broker.incarnation[0] = 1;
+  registration.broker.directories = {cluster.random().NewUuid<DirectoryId>()};
+  const auto registered = cluster.Ask<BrokerEpoch>(leader, [&](Controller& controller, auto done) {
+    controller.Run(registration, std::move(done));
+  });
+  EXPECT_TRUE(registered.ok()) << registered.error();
+  return leader;
+}
+
+// Asks for a large topic, waits until it is in the middle of it, or done; whether it is.
+bool BeginLarge(Cluster& cluster, int leader, Duration wait_max) {
+  CreateTopic operation;
+  operation.name = "orders";
+  operation.partitions = kLargeTopic;
+  const auto is_made = std::make_shared<bool>(false);
+  cluster.controller(leader).Run(operation, [is_made](auto topic) { *is_made = topic.ok(); });
+  cluster.RunFor(Duration(cluster.random().Below(static_cast<uint64_t>(wait_max.count()))));
+  return *is_made;
+}
+
 TEST(ControllerQuorum, ALargeTopicWhoseLeaderIsKilledIsThereWholeOrNotAtAll) {
-  constexpr int32_t kPartitions = 5000;
   int made = 0, aborted = 0;
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     Cluster cluster(seed, 3, 20u << 20, 300);
-    ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3}));
-    const int leader = cluster.WaitForLeader();
-    RegisterBroker registration;
-    registration.broker.id = NodeId{11};
-    registration.broker.incarnation[0] = 1;
-    registration.broker.directories = {cluster.random().NewUuid<DirectoryId>()};
-    const auto registered = cluster.Ask<BrokerEpoch>(
-        leader,
-        [&](Controller& controller, auto done) { controller.Run(registration, std::move(done)); });
-    ASSERT_TRUE(registered.ok()) << registered.error();
-    CreateTopic operation;
-    operation.name = "orders";
-    operation.partitions = kPartitions;
-    std::optional<Result<TopicPtr>> answer;
-    cluster.controller(leader).Run(operation, [&](auto topic) { answer = std::move(topic); });
-    cluster.RunFor(std::chrono::microseconds(cluster.random().Below(6000)));
-    const bool was_made = answer.has_value() && answer->ok();
+    const int leader = StartForLarge(cluster);
+    const bool was_made = BeginLarge(cluster, leader, milliseconds(6));
     cluster.Kill(leader);
     ASSERT_TRUE(cluster.Set("1000"));
     cluster.Start(leader);
@@ -460,8 +472,32 @@ TEST(ControllerQuorum, ALargeTopicWhoseLeaderIsKilledIsThereWholeOrNotAtAll) {
     ASSERT_TRUE(cluster.WaitForSameImages({1, 2, 3}));
     const TopicPtr topic = cluster.controller(leader).image()->Topic("orders");
     if (was_made) EXPECT_NE(topic, nullptr) << seed;
-    if (topic != nullptr) EXPECT_EQ(topic->partition_count(), kPartitions) << seed;
+    if (topic != nullptr) EXPECT_EQ(topic->partition_count(), kLargeTopic) << seed;
     made += topic != nullptr ? 1 : 0;
+    aborted += HasAborted(cluster.disk(leader)) ? 1 : 0;
+  }
+  EXPECT_GT(made, 0);
+  EXPECT_GT(aborted, 0);
+}
+
+TEST(ControllerQuorum, NodesThatRestartInsideOfALargeOperationHaveItWholeOrNotAtAll) {
+  int made = 0, aborted = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    Cluster cluster(seed, 3, 20u << 20, 300);
+    const int leader = StartForLarge(cluster);
+    BeginLarge(cluster, leader, milliseconds(6));
+    // All of them, or one that follows.
+    const bool is_all = seed % 2 == 0;
+    const std::vector<int> killed = is_all ? std::vector{1, 2, 3} : std::vector{leader % 3 + 1};
+    for (const int id : killed) cluster.Kill(id);
+    for (const int id : killed) cluster.Start(id);
+    ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3}));
+    ASSERT_TRUE(cluster.Set("1000"));
+    ASSERT_TRUE(cluster.WaitForSameImages({1, 2, 3}));
+    const TopicPtr topic = cluster.controller(leader).image()->Topic("orders");
+    if (!is_all) EXPECT_NE(topic, nullptr) << seed;
+    if (topic != nullptr) EXPECT_EQ(topic->partition_count(), kLargeTopic) << seed;
+    made += is_all && topic != nullptr ? 1 : 0;
     aborted += HasAborted(cluster.disk(leader)) ? 1 : 0;
   }
   EXPECT_GT(made, 0);
