@@ -20,16 +20,16 @@ inline constexpr size_t kAclTextBytesMax = 512;
 
 // What is not set matches anything.
 struct AclFilter {
-  std::optional<AclResource> resource;
-  std::optional<AclPattern> pattern;
+  std::optional<AclResource> resource = {};
+  std::optional<AclPattern> pattern = {};
   // Every pattern that covers `name`: the name itself, "*", and what it begins with. REQUIRES:
   // `pattern` is not set.
   bool covers = false;
-  std::optional<std::string> name;
-  std::optional<std::string> principal;
-  std::optional<std::string> host;
-  std::optional<AclOperation> operation;
-  std::optional<AclPermission> permission;
+  std::optional<std::string> name = {};
+  std::optional<std::string> principal = {};
+  std::optional<std::string> host = {};
+  std::optional<AclOperation> operation = {};
+  std::optional<AclPermission> permission = {};
 };
 
 // The rule as it is kept: an address in the one way of writing it, no host as "*". Fails with

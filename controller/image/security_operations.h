@@ -34,7 +34,7 @@ struct CreateAcls {
   using Answer = void;
   static constexpr char kName[] = "create_acls";
 
-  std::vector<Acl> acls;
+  std::vector<Acl> acls = {};
 };
 
 // Removes the rules that one of the filters matches, and answers with them, in their order. Fails
@@ -43,7 +43,7 @@ struct DeleteAcls {
   using Answer = std::vector<Acl>;
   static constexpr char kName[] = "delete_acls";
 
-  std::vector<AclFilter> filters;
+  std::vector<AclFilter> filters = {};
   bool validate_only = false;
 };
 
@@ -53,8 +53,8 @@ struct UpsertUser {
   using Answer = void;
   static constexpr char kName[] = "upsert_user";
 
-  UserKey key;
-  ScramCredential credential;
+  UserKey key = {};
+  ScramCredential credential = {};
 };
 
 // Removes a user's credential, or (without mechanism) all of them. Fails with kUserNotFound.
@@ -62,14 +62,14 @@ struct DeleteUser {
   using Answer = void;
   static constexpr char kName[] = "delete_user";
 
-  std::string user;
-  std::optional<ScramMechanism> mechanism;
+  std::string user = {};
+  std::optional<ScramMechanism> mechanism = {};
 };
 
 struct AlterQuota {
-  QuotaEntity entity;
-  QuotaValues set;
-  std::vector<std::string> removed;
+  QuotaEntity entity = {};
+  QuotaValues set = {};
+  std::vector<std::string> removed = {};
 };
 
 // One result per alteration; each alteration is atomic. Items fail with kInvalidArgument,
@@ -78,7 +78,7 @@ struct AlterQuotas {
   using Answer = std::vector<Result<void>>;
   static constexpr char kName[] = "alter_quotas";
 
-  std::vector<AlterQuota> alterations;
+  std::vector<AlterQuota> alterations = {};
   bool validate_only = false;
 };
 

@@ -44,9 +44,9 @@ enum class AclPermission : uint8_t { kAllow = 1, kDeny = 2 };
 struct Acl {
   AclResource resource = AclResource::kTopic;
   AclPattern pattern = AclPattern::kLiteral;
-  std::string name;       // of the resource; "*" with kLiteral: any
-  std::string principal;  // "User:alice"; "User:*": everybody
-  std::string host;       // "*": anywhere; else an IP address as inet_ntop() writes it
+  std::string name = {};       // of the resource; "*" with kLiteral: any
+  std::string principal = {};  // "User:alice"; "User:*": everybody
+  std::string host = {};       // "*": anywhere; else an IP address as inet_ntop() writes it
   AclOperation operation = AclOperation::kAll;
   AclPermission permission = AclPermission::kAllow;
   friend auto operator<=>(const Acl&, const Acl&) = default;
@@ -57,16 +57,16 @@ using AclTable = PersistentMap<Acl, std::monostate>;
 enum class ScramMechanism : uint8_t { kSha256 = 1, kSha512 = 2 };
 
 struct UserKey {
-  std::string user;
+  std::string user = {};
   ScramMechanism mechanism = ScramMechanism::kSha512;
   friend auto operator<=>(const UserKey&, const UserKey&) = default;
 };
 
 // What a server keeps of a password: secret, but no password.
 struct ScramCredential {
-  std::string salt;
-  std::string stored_key;
-  std::string server_key;
+  std::string salt = {};
+  std::string stored_key = {};
+  std::string server_key = {};
   int32_t iterations = 0;
   friend bool operator==(const ScramCredential&, const ScramCredential&) = default;
 };
@@ -74,9 +74,9 @@ using UserTable = PersistentMap<UserKey, std::shared_ptr<const ScramCredential>>
 
 // Whom a quota is for; at least one is set. Empty text: everybody who has no quota of their own.
 struct QuotaEntity {
-  std::optional<std::string> user;
-  std::optional<std::string> client_id;
-  std::optional<std::string> ip;
+  std::optional<std::string> user = {};
+  std::optional<std::string> client_id = {};
+  std::optional<std::string> ip = {};
   friend auto operator<=>(const QuotaEntity&, const QuotaEntity&) = default;
 };
 using QuotaValues = std::map<std::string, double, std::less<>>;
