@@ -1,7 +1,9 @@
 // `gregor user`: users and their SCRAM credentials.
+#include <signal.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include <array>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -43,23 +45,41 @@ std::string WordOf(v1::ScramMechanism mechanism) {
   return std::to_string(mechanism);
 }
 
-// What is typed is not shown while this lives.
+// What is typed is not shown while this lives; one at a time. Whoever ends the command meanwhile
+// gets the terminal as it was.
 class NoEcho {
  public:
   NoEcho() {
     if (tcgetattr(STDIN_FILENO, &before_) != 0) return;
     termios silent = before_;
     silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-    is_set_ = tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent) == 0;
+    for (size_t i = 0; i < kSignals.size(); ++i) {
+      struct sigaction action {};
+      action.sa_handler = EndSeen;
+      action.sa_flags = static_cast<int>(SA_RESETHAND);
+      sigaction(kSignals[i], &action, &actions_[i]);
+    }
+    is_set_ = true;
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
   }
   ~NoEcho() {
-    if (is_set_) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
+    if (!is_set_) return;
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
+    for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &actions_[i], nullptr);
   }
   NoEcho(const NoEcho&) = delete;
   NoEcho& operator=(const NoEcho&) = delete;
 
  private:
-  termios before_{};
+  static constexpr std::array<int, 4> kSignals = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+  // Calls only what a signal may. The second signal ends the process, as the first one would have.
+  static void EndSeen(int signal_number) {
+    tcsetattr(STDIN_FILENO, TCSANOW, &before_);
+    raise(signal_number);
+  }
+
+  static inline termios before_{};  // a handler has no object
+  std::array<struct sigaction, kSignals.size()> actions_{};
   bool is_set_ = false;
 };
 
