@@ -11,39 +11,12 @@
 
 #include "base/crc32c.h"
 #include "tests/client/fake_server.h"
+#include "tests/client/run_command.h"
 
 namespace gregor {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-struct Ran {
-  int code = 0;
-  std::string out;
-  std::string err;
-};
-
-// Runs a command line as main() does.
-Ran RunCommand(std::vector<std::string> arguments) {
-  CLI::App app{"test", "gregor"};
-  app.require_subcommand(1);
-  app.fallthrough();
-  GlobalOptions global;
-  AddClientCommands(app, global);
-  std::reverse(arguments.begin(), arguments.end());
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  Ran ran;
-  try {
-    app.parse(arguments);
-    ran.code = global.exit_code;
-  } catch (const CLI::ParseError& error) {
-    ran.code = app.exit(error) == 0 ? 0 : kExitUsage;
-  }
-  ran.out = testing::internal::GetCapturedStdout();
-  ran.err = testing::internal::GetCapturedStderr();
-  return ran;
-}
 
 // The help of a command, with all commands below it.
 void CheckHelp(CLI::App& app, const std::string& path) {
