@@ -66,7 +66,7 @@ TEST_F(ReplaySecurityTest, ARuleThatThisVersionDoesNotKnowStopsIt) {
   record = make_.Acl("orders", "User:alice");
   record.mutable_acl()->clear_resource();
   EXPECT_THAT(Refusal(record), HasSubstr("does not know"));
-  for (const std::string bad : {std::string(), std::string("a\0b", 3), std::string("a\n")}) {
+  for (const std::string& bad : {std::string(), std::string("a\0b", 3), std::string("a\n")}) {
     record = make_.Acl(bad, "User:alice");
     EXPECT_THAT(Refusal(record), HasSubstr("without a valid name"));
   }
@@ -119,7 +119,8 @@ TEST_F(ReplaySecurityTest, ASnapshotHasAllOfIt) {
   EXPECT_NE((*again)->acls.Find(*ReadAcl(make_.Acl("orders", "User:alice").acl())), nullptr);
   const UserKey bob{"bob", ScramMechanism::kSha512};
   EXPECT_EQ(**(*again)->users.Find(bob), **image_->users.Find(bob));
-  EXPECT_EQ(**(*again)->quotas.Find({.ip = "::1"}), **image_->quotas.Find({.ip = "::1"}));
+  const QuotaEntity address{.ip = "::1"};
+  EXPECT_EQ(**(*again)->quotas.Find(address), **image_->quotas.Find(address));
   EXPECT_TRUE(DiffRows(image_.get(), **again).empty());
 }
 
