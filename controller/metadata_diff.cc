@@ -1,10 +1,12 @@
 #include "controller/metadata_diff.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <tuple>
 
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "controller/image/records.h"
 #include "controller/image/rows.h"
 
@@ -23,6 +25,26 @@ struct ObjectKey {
   friend bool operator<(const ObjectKey& a, const ObjectKey& b) { return a.Tie() < b.Tie(); }
 };
 using Objects = std::map<ObjectKey, Fields>;
+
+// Of an enum's value: "OPERATION_CLUSTER_ACTION" is "cluster_action".
+std::string LastWords(const std::string& name, std::string_view prefix) {
+  std::string words = name.starts_with(prefix) ? name.substr(prefix.size()) : name;
+  std::transform(words.begin(), words.end(), words.begin(), [](char letter) {
+    return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter + 32) : letter;
+  });
+  return words;
+}
+
+// What it says, as it is nothing else. The principal comes last, as it may be any text.
+std::string NameOf(const pb::AclRecord& acl) {
+  using pb::AclRecord;
+  return LastWords(AclRecord::Permission_Name(acl.permission()), "PERMISSION_") + " " +
+         LastWords(AclRecord::Operation_Name(acl.operation()), "OPERATION_") + " of " +
+         LastWords(AclRecord::Resource_Name(acl.resource()), "RESOURCE_") + " " +
+         QuoteJson(acl.name()) + " " +
+         LastWords(AclRecord::Pattern_Name(acl.pattern()), "PATTERN_") + " from " + acl.host() +
+         " for " + acl.principal();
+}
 
 ObjectKey ClusterKey() { return {0, "cluster", "", 0}; }
 
@@ -56,6 +78,13 @@ class Rows {
         return AddTopic(record.topic());
       case pb::MetadataRecord::kPartitions:
         return AddPartitions(record.partitions());
+      case pb::MetadataRecord::kAcl:
+        objects_[{5, "acl", NameOf(record.acl()), 0}];
+        return;
+      case pb::MetadataRecord::kUserCredential:
+        return AddCredential(record.user_credential());
+      case pb::MetadataRecord::kClientQuota:
+        return AddQuota(record.client_quota());
       default:
         return AddOther(key, record);
     }
@@ -80,7 +109,7 @@ class Rows {
   void AddConfig(const pb::ConfigRecord& record) {
     std::string name = "all brokers";
     if (record.has_topic_id()) {
-      name = "topic " + NameOf(record.topic_id());
+      name = "topic " + TopicName(record.topic_id());
     } else if (record.broker_id() >= 0) {
       name = "broker " + std::to_string(record.broker_id());
     }
@@ -102,11 +131,40 @@ class Rows {
   void AddPartitions(const pb::PartitionsRecord& record) {
     TopicId id;
     if (!ReadId(record.topic_id(), &id) || other_.Topic(id) == nullptr) return;
-    const std::string name = NameOf(record.topic_id());
+    const std::string name = TopicName(record.topic_id());
     for (const auto& partition : record.partitions()) {
       Fields fields = Describe(partition);
       std::erase_if(fields, [](const auto& field) { return field.first == "index"; });
       objects_[{4, "partition", name + "-", partition.index()}] = std::move(fields);
+    }
+  }
+
+  // What is secret shows only that it is another one.
+  void AddCredential(const pb::UserCredentialRecord& record) {
+    const std::string mechanism = pb::ScramMechanism_Name(record.mechanism());
+    Fields fields = Describe(record);
+    std::erase_if(fields, [](const auto& field) { return field.first != "iterations"; });
+    char mark[16];
+    const uint32_t crc =
+        Crc32c(0, {reinterpret_cast<const uint8_t*>(record.salt().data()), record.salt().size()});
+    std::snprintf(mark, sizeof mark, "\"<%08x>\"", crc);
+    fields.emplace_back("credential", mark);
+    objects_[{6, "user", record.user() + " " + LastWords(mechanism, "SCRAM_MECHANISM_"), 0}] =
+        std::move(fields);
+  }
+
+  void AddQuota(const pb::ClientQuotaRecord& record) {
+    std::string name;
+    const auto add = [&](const char* kind, const std::string& value) {
+      name += (name.empty() ? "" : ", ") + std::string(kind) + " " + QuoteJson(value);
+    };
+    if (record.has_user()) add("user", record.user());
+    if (record.has_client_id()) add("client_id", record.client_id());
+    if (record.has_ip()) add("ip", record.ip());
+    Fields& quota = objects_[{7, "quota", name, 0}];
+    for (const auto& entry : record.set()) {
+      for (const auto& [field, value] : Describe(entry))
+        if (field == "value") quota.emplace_back(entry.name(), value);
     }
   }
 
@@ -119,10 +177,10 @@ class Rows {
       const auto byte = static_cast<uint8_t>(letter);
       name += {kHex[byte >> 4], kHex[byte & 15]};
     }
-    objects_[{5, fields.empty() ? "record" : fields[0].first, name, 0}] = fields;
+    objects_[{8, fields.empty() ? "record" : fields[0].first, name, 0}] = fields;
   }
 
-  std::string NameOf(const std::string& topic_id) const {
+  std::string TopicName(const std::string& topic_id) const {
     TopicId id;
     const TopicPtr topic = ReadId(topic_id, &id) ? image_.Topic(id) : nullptr;
     return topic == nullptr ? id.ToString() : topic->name;

@@ -20,8 +20,10 @@ struct ObjectChange {
     std::optional<std::string> after;
   };
   Kind kind = Kind::kChanged;
-  std::string type;  // "cluster", "broker", "config", "topic", "partition", or a record's name
-  std::string name;  // of the object among those
+  // "cluster", "broker", "config", "topic", "partition", "acl", "user", "quota", or a record's
+  // name.
+  std::string type;
+  std::string name;           // of the object among those
   std::vector<Field> fields;  // that differ; of one that came or went: all that are set
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "controller/image/snapshot.h"
@@ -214,12 +215,52 @@ TEST(ParseMomentTest, MomentsAreOffsetsTimesAndTheEnd) {
     EXPECT_EQ(ParseMoment(text).error().reason, Reason::kInvalidArgument) << text;
 }
 
+const ObjectChange* Find(const std::vector<ObjectChange>& changes, const std::string& type) {
+  const auto found = std::find_if(changes.begin(), changes.end(),
+                                  [&](const ObjectChange& change) { return change.type == type; });
+  return found == changes.end() ? nullptr : &*found;
+}
+
+TEST(DiffObjectsTest, RulesUsersAndQuotasAreNamedAndSecretsAreNot) {
+  ImageMaker maker(8);
+  RecordMaker make(8);
+  const ImagePtr before = maker.image();
+  QuotaEntity entity;
+  entity.user = "alice";
+  entity.client_id = "";
+  auto credential = make.Credential("alice", ScramMechanism::kSha512);
+  maker.Commit({make.Acl("orders", "User:alice"), credential,
+                make.Quota(entity, {{"producer_byte_rate", 1024}}, {})});
+  const ImagePtr made = maker.image();
+  const auto added = DiffObjects(*before, *made, true);
+  ASSERT_EQ(added.size(), 3u);
+  EXPECT_THAT(added[0].name, ContainsRegex("^allow [a-z_]+ of topic \"orders\" literal from .* "
+                                           "for User:alice$"));
+  EXPECT_EQ(added[1].type + " " + added[1].name, "user alice sha_512");
+  EXPECT_EQ(added[2].type + " " + added[2].name, "quota user \"alice\", client_id \"\"");
+  ASSERT_EQ(added[2].fields.size(), 1u);
+  EXPECT_EQ(added[2].fields[0].name, "producer_byte_rate");
+  EXPECT_EQ(added[2].fields[0].after, "1024");
+  for (const auto& field : added[1].fields)
+    EXPECT_TRUE(field.name == "iterations" || field.name == "credential") << field.name;
+
+  // Another password is a change, whatever it is.
+  credential.mutable_user_credential()->mutable_salt()->at(0) ^= 1;
+  maker.Commit({credential});
+  const auto changed = DiffObjects(*made, *maker.image(), false);
+  ASSERT_EQ(changed.size(), 1u);
+  const ObjectChange* const user = Find(changed, "user");
+  ASSERT_TRUE(user != nullptr && user->fields.size() == 1);
+  EXPECT_EQ(user->fields[0].name, "credential");
+  EXPECT_NE(user->fields[0].before, user->fields[0].after);
+}
+
 // Whatever changes at random: the difference is empty where nothing differs only, and turns around.
 TEST(DiffObjectsTest, BothWaysNameTheSameObjects) {
   ImageMaker maker(7);
   ImagePtr before = maker.image();
   for (int i = 0; i < 300; ++i) {
-    const ImagePtr after = maker.Step();
+    const ImagePtr after = i % 2 == 0 ? maker.Step() : maker.ChangeSecurity();
     const auto there = DiffObjects(*before, *after, true);
     const auto back = DiffObjects(*after, *before, true);
     EXPECT_TRUE(DiffObjects(*after, *after, true).empty());
