@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "controller/operation_codec.h"
 #include "tests/controller/controller_harness.h"
 
 namespace gregor {
@@ -13,7 +14,9 @@ using testing::IsEmpty;
 // Rules, users and quotas by a controller, which starts again.
 class SecurityOperationsTest : public testing::Test {
  protected:
-  SecurityOperationsTest() : node_(1) { EXPECT_TRUE(node_.Start()); }
+  explicit SecurityOperationsTest(int32_t feature_level = kFeatureLevel) : node_(1, feature_level) {
+    EXPECT_TRUE(node_.Start());
+  }
 
   template <typename Op>
   Result<typename Op::Answer> Run(Op operation) {
@@ -177,6 +180,43 @@ TEST_F(SecurityOperationsTest, AllOfItIsThereAfterARestart) {
     EXPECT_EQ(after, before);
     EXPECT_EQ(node_.image()->acls.size(), 1u);
   }
+}
+
+// A cluster that was made before there were rules, users and quotas.
+class SecurityAtLevel1Test : public SecurityOperationsTest {
+ protected:
+  SecurityAtLevel1Test() : SecurityOperationsTest(1) {}
+  template <typename T>
+  static void ExpectTooLow(const Result<T>& result) {
+    ExpectRefused(result, Reason::kUnsupportedVersion, "raise the level with `gregor cluster");
+    if (result.ok()) return;
+    EXPECT_EQ(OperationOutcome(result.error()), "NOT_APPLIED");
+  }
+};
+
+TEST_F(SecurityAtLevel1Test, OperationsAreRefusedUntilTheLevelIsRaised) {
+  const AlterQuota quota{.entity = {.user = "alice"}, .set = {{"request_percentage", 50}}};
+  const Offset before = end();
+  ExpectTooLow(Run(CreateAcls{{Reading("orders")}}));
+  ExpectTooLow(Run(NewUser("alice")));
+  ExpectTooLow(Run(AlterQuotas{.alterations = {quota}}));
+  ExpectTooLow(Run(AlterQuotas{.alterations = {quota}, .validate_only = true}));
+  // There is nothing to remove.
+  EXPECT_THAT(*Run(DeleteAcls{.filters = {{}}}), IsEmpty());
+  ExpectRefused(Run(DeleteUser{"alice", std::nullopt}), Reason::kUserNotFound, "no user");
+  EXPECT_EQ(end(), before);
+
+  ASSERT_TRUE(Run(UpdateFeatures{2, false}).ok());
+  ASSERT_TRUE(Run(CreateAcls{{Reading("orders"), Reading("stock")}}).ok());
+  ASSERT_TRUE(Run(NewUser("alice")).ok());
+  ASSERT_TRUE(Alter(quota).ok());
+  ExpectRefused(Run(UpdateFeatures{1, false}), Reason::kFeatureUpdateFailed,
+                "acl (2), client quota (1), user credential (1)");
+  EXPECT_EQ(Run(DeleteAcls{.filters = {{}}})->size(), 2u);
+  ASSERT_TRUE(Run(DeleteUser{"alice", std::nullopt}).ok());
+  ASSERT_TRUE(Alter({.entity = quota.entity, .removed = {"request_percentage"}}).ok());
+  ASSERT_TRUE(Run(UpdateFeatures{1, false}).ok());
+  ExpectTooLow(Run(CreateAcls{{Reading("orders")}}));
 }
 
 }  // namespace

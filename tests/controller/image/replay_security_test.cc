@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <set>
 
 #include "controller/image/replay.h"
 #include "controller/image/snapshot.h"
@@ -122,6 +123,31 @@ TEST_F(ReplaySecurityTest, ASnapshotHasAllOfIt) {
   const QuotaEntity address{.ip = "::1"};
   EXPECT_EQ(**(*again)->quotas.Find(address), **image_->quotas.Find(address));
   EXPECT_TRUE(DiffRows(image_.get(), **again).empty());
+  EXPECT_EQ((*again)->state_hash, image_->state_hash);
+  EXPECT_EQ(StateHashOf(**again), image_->state_hash);
+}
+
+TEST_F(ReplaySecurityTest, TheStateHashKnowsAllOfItAndComesBack) {
+  const UserKey bob{"bob", ScramMechanism::kSha512};
+  const QuotaEntity etl{.client_id = "etl"};
+  const auto acl = make_.Acl("orders", "User:alice");
+  std::vector<uint64_t> hashes = {image_->state_hash};
+  const auto commit = [&](const pb::MetadataRecord& record) {
+    Commit({record});
+    EXPECT_EQ(image_->state_hash, StateHashOf(*image_));
+    hashes.push_back(image_->state_hash);
+  };
+  commit(acl);
+  commit(make_.Credential("bob", ScramMechanism::kSha512));
+  commit(make_.Credential("bob", ScramMechanism::kSha512));
+  commit(make_.Quota(etl, {{"request_percentage", 1}}, {}));
+  commit(make_.Quota(etl, {{"request_percentage", 2}}, {}));
+  EXPECT_EQ(std::set<uint64_t>(hashes.begin(), hashes.end()).size(), 6u);
+  commit(make_.Quota(etl, {}, {"request_percentage"}));
+  commit(make_.RemoveCredential(bob));
+  EXPECT_EQ(hashes.back(), hashes[1]);
+  commit(make_.RemoveAcl(*ReadAcl(acl.acl())));
+  EXPECT_EQ(hashes.back(), hashes[0]);
 }
 
 TEST_F(ReplaySecurityTest, ARecordIsDescribedWithoutItsSecrets) {
