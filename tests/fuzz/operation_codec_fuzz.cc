@@ -31,7 +31,7 @@ void Request(std::string_view bytes) {
 }
 
 MetadataOperation OperationOf(uint8_t kind) {
-  switch (kind % 15) {
+  switch (kind % 16) {
     case 0:
       return CreateTopic();
     case 1:
@@ -60,6 +60,8 @@ MetadataOperation OperationOf(uint8_t kind) {
       return DeleteAcls();
     case 13:
       return UpsertUser();
+    case 14:
+      return DeleteUser();
     default:
       return AlterQuotas{std::vector<AlterQuota>(2), false};
   }
