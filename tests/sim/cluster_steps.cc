@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "tests/sim/cluster_scenario.h"
+#include "tests/sim/security_client.h"
 #include "tests/sim/swarm.h"
 
 namespace gregor {
@@ -31,7 +32,7 @@ void ClusterScenario::Operate() {
   Node* const node = AnyReady();
   if (node == nullptr) return;
   ControllerApi& api = node->operations();
-  switch (PickWeighted(random_, {6, 3, 2, 3, 1, 2, 2, 2, 6, 1})) {
+  switch (PickWeighted(random_, {6, 3, 2, 3, 1, 2, 2, 2, 6, 1, 2})) {
     case 0:
       return CreateTopic(api);
     case 1:
@@ -50,6 +51,8 @@ void ClusterScenario::Operate() {
       return GrowInSync();
     case 9:
       return DrainBroker(api);
+    case 10:
+      return ChangeSecurity(api, random_, [this] { ++report_.counts["security changes"]; });
     default:
       return FenceByHand(api);
   }
