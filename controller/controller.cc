@@ -217,12 +217,12 @@ void ControllerImpl::OnCommitted(CommittedRecords batch) {
     led_.push_back(std::move(batch));
     return AnswerCommitted(committed_);
   }
-  if (healing_.has_value() && healing_->is_behind) return;
+  if (healing_.has_value() && healing_->behind.has_value()) return;
   if (const auto followed = Follow(batch); !followed.ok()) {
     if (!healing_.has_value()) return Resign(followed.error());
     // A wrong state contradicts records that are right: what is made of them takes its place.
     LOG(ERROR) << "The state that is known to be wrong moves no further: " << followed.error();
-    healing_->is_behind = true;
+    healing_->behind = followed.error();
   }
   EndFollowing();
 }
@@ -279,13 +279,15 @@ void ControllerImpl::Publish(const MetadataDelta& delta, size_t record_bytes) {
   for (size_t i = 0; i < observers_.size(); ++i) {
     if (const auto observer = observers_[i].lock()) observer->call(delta);
   }
-  keeper_->OnImage(delta.after, record_bytes);
+  // First: of a state that is wrong nothing is kept.
   if (delta.hash_check.has_value()) OnHashCheck(*delta.hash_check);
+  keeper_->OnImage(delta.after, record_bytes);
 }
 
 void ControllerImpl::OnLeader(const QuorumLeader& leader) {
   LogLeader(leader);
   leading_.reset();
+  elected_.reset();
   if (!raft::IsMutant(19)) speculative_ = nullptr;
   const Error lost = Error(Reason::kNotController,
                            "this node no longer leads the metadata quorum; whether the operation "
@@ -295,12 +297,16 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
   waiting_.FailAll(lost);
   if (const auto followed = FollowLed(); !followed.ok()) return Resign(followed.error());
   if (leader.leader != options_.behavior.node_id) {
-    if (state_->differs && !healing_.has_value() && !is_healed_from_leader_) HealFromOwn();
+    if (state_->differs && !healing_.has_value() && !is_healed_from_leader_)
+      HealFromOwn(committed_);
     return EndFollowing();
   }
-  if (healing_.has_value() && healing_->is_behind)
-    return Resign(Refused(options_.data_dir, "its state is damaged, and it is to lead"));
-  leading_ = leader.term;
+  if (healing_.has_value()) return LeadOnceHealed(leader.term);
+  Lead(leader.term);
+}
+
+void ControllerImpl::Lead(Term term) {
+  leading_ = term;
   if (!raft::IsMutant(19) || speculative_ == nullptr) speculative_ = image_;
   is_in_transaction_ = following_.has_value();
   if (const auto aborted = AbortTransaction(); !aborted.ok())
@@ -308,12 +314,6 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
   WatchBrokers();
   WatchLeaders();
   WatchHash();
-  if (healing_.has_value()) {
-    DropHealing(/*is_right=*/false);
-    options_.loop->Post("controller.hand_over", [this, alive = alive_] {
-      if (*alive && leading_.has_value() && !failure()) HandOverDamaged();
-    });
-  }
   producer_ids_from_ =
       image_->next_producer_id +
       kProducerIdBlock * static_cast<int64_t>(options_.random.Below(kProducerIdBlocksSkippedMax));
@@ -411,6 +411,7 @@ void ControllerImpl::Resign(const Error& error) {
   }
   LOG(ERROR) << "The metadata of this node cannot change until the next start: " << error;
   leading_.reset();
+  elected_.reset();
   leader_ = QuorumLeader{};
   speculative_ = nullptr;
   waiting_.FailAll(Error(error).With("outcome", "UNKNOWN"));
@@ -454,6 +455,7 @@ void ControllerImpl::CloseNow(UniqueFunction<void(Result<void>)> done) {
   options_.loop->Post("controller.close_now", [this, done = std::move(done)]() mutable {
     if (options_.snapshots != nullptr) options_.snapshots->SetReader({});
     leading_.reset();
+    elected_.reset();
     leader_ = QuorumLeader{};
     waiting_.FailAll(Error(Reason::kNotController,
                            "the node stops; whether the operation took "

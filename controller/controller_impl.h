@@ -72,6 +72,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // MetadataLog::Listener
   void OnCommitted(CommittedRecords batch) override;
   void OnLeader(const QuorumLeader& leader) override;
+  void Lead(Term term);
   void LogLeader(const QuorumLeader& leader) const;
   void OnConnection(NodeId node, bool is_there) override;
   void OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) override;
@@ -147,14 +148,20 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void OnHashCheck(const StateHashCheck& check);
   void OnDamagedImage(const ImagePtr& image, uint64_t actual);
   void HandOverDamaged();
-  void HealFromOwn();
+  // What is of this node's own up to `right_until` is believed, for the time being.
+  void HealFromOwn(Offset right_until);
   void HealFromLeader();
   void FetchState();
   void FetchStateLater();
   void ReplayFrom(ImagePtr base);
   void ReplayAgain(const CommittedRecords& batch);
-  void EndHealing(bool is_made);
-  void DropHealing(bool is_right);
+  void EndHealing();
+  void GiveUpHealing();
+  void DropHealing();
+  // Elected while its state is made again.
+  void LeadOnceHealed(Term term);
+  void HandOverUnhealed(Term term);
+  void LeadSoon();
   bool IsHealing(uint64_t number) const {
     return healing_.has_value() && healing_->number == number;
   }
@@ -196,8 +203,9 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
     uint64_t number;                  // of all
     ImagePtr image;                   // as far as it is made; nullptr: its beginning is awaited
     std::optional<LogReplay> replay;  // of what came behind `image`, while that is in a transaction
-    bool agrees = true;               // with the last record that it was compared with
-    bool is_behind = false;           // what is served could not follow meanwhile
+    std::optional<bool> agrees;       // with the last record that it was compared with
+    std::optional<Error> behind;      // why what is served could not follow meanwhile
+    int hand_overs = 0;               // that were tried, as it was elected
   };
   std::optional<Healing> healing_;
   uint64_t healings_ = 0;
@@ -217,6 +225,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   size_t following_bytes_ = 0;
   std::vector<CommittedRecords> led_;
   std::optional<Term> leading_;
+  std::optional<Term> elected_;     // in which it is to lead once its state is made again
   int64_t producer_ids_from_ = 0;   // of the term
   ImagePtr speculative_;            // with everything appended, while leading
   bool is_in_transaction_ = false;  // at the log's end, while leading: see AbortTransaction()

@@ -57,7 +57,7 @@ void ControllerImpl::InstallImage(ImagePtr image, const raft::SnapshotId& id,
         if (!installed.ok()) return EndInstall(installed.error());
         if (*installed) {
           committed_ = image->version;
-          DropHealing(/*is_right=*/true);
+          DropHealing();
           NoteSnapshot(committed_, size_bytes);
           Publish(DiffImages(image_, image), 0);
           EndFollowing();

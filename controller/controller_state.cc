@@ -6,6 +6,7 @@
 #include "controller/controller_impl.h"
 #include "controller/image/image_diff.h"
 #include "controller/image/snapshot.h"
+#include "raft/core/mutant.h"
 
 namespace gregor {
 namespace {
@@ -13,6 +14,8 @@ namespace {
 // A new active controller says soon what it has.
 constexpr Duration kFirstHashAfter = std::chrono::seconds(1);
 constexpr Duration kFetchAgainAfter = std::chrono::seconds(1);
+// How often a node whose state is made again tries to hand over before it leads with what it has.
+constexpr int kHandOversMax = 5;
 // What a number of Prometheus' holds exactly.
 constexpr uint64_t kShownBits = (uint64_t{1} << 48) - 1;
 
@@ -54,13 +57,15 @@ void ControllerImpl::WriteHash() {
 void ControllerImpl::OnHashCheck(const StateHashCheck& check) {
   state_->checked = check.offset.value + 1;
   if (check.matches()) {
-    LOG_IF(INFO, state_->differs && !healing_.has_value())
+    if (leading_.has_value() || healing_.has_value()) return;  // its own word; or more is known
+    LOG_IF(INFO, state_->differs)
         << "The state of the metadata agrees with the active controller's again, at offset "
         << check.offset;
-    if (!healing_.has_value()) state_->differs = false;
+    state_->differs = false;
     is_healed_from_leader_ = false;
     return;
   }
+  if (raft::IsMutant(21)) return;
   ++state_->mismatches;
   if (healing_.has_value()) return;  // it is known
   const bool was_known = state_->differs.exchange(true);
@@ -77,23 +82,24 @@ void ControllerImpl::OnHashCheck(const StateHashCheck& check) {
              << StateHashText(check.expected)
              << " there): it is made again of the newest snapshot and the log; until then this "
                 "node serves what it has";
-  HealFromOwn();
+  HealFromOwn(check.offset);
 }
 
 // What is kept in memory is not what its hash says.
 void ControllerImpl::OnDamagedImage(const ImagePtr& image, uint64_t actual) {
   ++state_->mismatches;
   const bool was_known = state_->differs.exchange(true);
-  if (was_known) return;
-  LOG(ERROR) << "The state of the metadata at offset " << image->version << " is damaged: its hash "
-             << "is " << StateHashText(actual) << " instead of " << StateHashText(image->state_hash)
-             << ". No snapshot is made of it, and it is made again";
+  LOG_IF(ERROR, !was_known) << "The state of the metadata at offset " << image->version
+                            << " is damaged: its hash is " << StateHashText(actual)
+                            << " instead of " << StateHashText(image->state_hash)
+                            << ". No snapshot is made of it, and it is made again";
   if (leading_.has_value()) return HandOverDamaged();
-  if (!healing_.has_value()) HealFromOwn();
+  if (!healing_.has_value()) HealFromOwn(committed_);
 }
 
 // Whoever leads says what is right: that is not for a node whose state is wrong.
 void ControllerImpl::HandOverDamaged() {
+  if (UsableLog() == nullptr) return;
   log_->Transfer(std::nullopt, [](Result<NodeId> led) {
     LOG_IF(ERROR, !led.ok()) << "No other node could take over from this active controller, whose "
                                 "state of the metadata is damaged ("
@@ -101,11 +107,12 @@ void ControllerImpl::HandOverDamaged() {
   });
 }
 
-void ControllerImpl::HealFromOwn() {
-  healing_ = Healing{Healing::From::kOwn, ++healings_, nullptr, {}};
+void ControllerImpl::HealFromOwn(Offset right_until) {
+  healing_.emplace(Healing{Healing::From::kOwn, ++healings_, nullptr, {}, {}, {}, 0});
   keeper_->LoadAgain(
+      right_until,
       [this](const ImagePosition& position) -> Result<bool> {
-        return position.version >= log_->start_offset() && position.version <= committed_;
+        return position.version >= log_->start_offset();
       },
       [this, alive = alive_, number = healings_](Result<ImagePtr> loaded) {
         if (!*alive || !IsHealing(number)) return;
@@ -119,15 +126,18 @@ void ControllerImpl::HealFromOwn() {
 void ControllerImpl::HealFromLeader() {
   LOG(ERROR) << "What this node's own snapshots and log make of the metadata differs from the "
                 "active controller's, too: a snapshot of that is fetched";
-  const bool is_behind = healing_->is_behind;
-  healing_ = Healing{Healing::From::kLeader, ++healings_, nullptr, {}};
-  healing_->is_behind = is_behind;
+  healing_->from = Healing::From::kLeader;
+  healing_->number = ++healings_;
+  healing_->image = nullptr;
+  healing_->replay.reset();
+  healing_->agrees.reset();
   FetchState();
 }
 
 void ControllerImpl::FetchState() {
   const NodeId leader = this->leader().leader;
-  if (options_.snapshots == nullptr || closing_) return EndHealing(false);
+  if (closing_ || failure()) return;
+  if (options_.snapshots == nullptr) return GiveUpHealing();
   if (leader.value < 0 || leader == options_.behavior.node_id) return FetchStateLater();
   options_.snapshots->Fetch(
       leader, std::max(log_->start_offset(), Offset{1}),
@@ -136,6 +146,9 @@ void ControllerImpl::FetchState() {
         if (!fetched.ok()) return FetchStateLater();
         CheckFetched(*std::move(fetched), [this, number](Result<ImagePtr> image) {
           if (!IsHealing(number)) return;
+          LOG_IF(WARNING, !image.ok())
+              << "The active controller's snapshot is of no use: " << image.error()
+              << "; it is fetched again";
           // One that is ahead of this node is of use a little later.
           const bool fits = image.ok() && (*image)->version >= log_->start_offset() &&
                             (*image)->version <= committed_;
@@ -155,60 +168,115 @@ void ControllerImpl::FetchStateLater() {
                        });
 }
 
-// What the log has behind `base` comes again.
+// What the log has behind `base` comes again. Posted: this may be inside of the log's call.
 void ControllerImpl::ReplayFrom(ImagePtr base) {
-  if (closing_ || failure()) return;
-  healing_->image = std::move(base);
-  if (healing_->image->version >= committed_) return EndHealing(true);
-  log_->DeliverAgain(healing_->image->version);
+  options_.loop->Post("controller.replay_again",
+                      [this, alive = alive_, number = healings_, base = std::move(base)]() mutable {
+                        if (!*alive || !IsHealing(number) || closing_ || failure()) return;
+                        if (base->version < log_->start_offset())
+                          return HealFromLeader();  // trimmed meanwhile
+                        const Offset from = base->version;
+                        healing_->image = std::move(base);
+                        if (from >= committed_) return EndHealing();
+                        log_->DeliverAgain(from);
+                      });
 }
 
 void ControllerImpl::ReplayAgain(const CommittedRecords& batch) {
+  CHECK(batch.base_offset >= healing_->image->version) << batch.base_offset;
+  const auto give_up = [this] {
+    return healing_->from == Healing::From::kOwn ? HealFromLeader() : GiveUpHealing();
+  };
   if (!healing_->replay.has_value()) healing_->replay.emplace(healing_->image);
-  const auto applied = Apply(batch, *healing_->replay);
-  LOG_IF(ERROR, !applied.ok()) << "The metadata cannot be made again: " << applied.error();
-  if (!applied.ok() && healing_->from == Healing::From::kOwn) return HealFromLeader();
-  if (!applied.ok()) return EndHealing(false);
-  if (healing_->replay->open_since().has_value()) return;
-  const MetadataDelta delta = std::exchange(healing_->replay, std::nullopt)->Finish();
-  const bool disagrees = delta.hash_check.has_value() && !delta.hash_check->matches();
-  if (disagrees && healing_->from == Healing::From::kOwn) return HealFromLeader();
-  if (disagrees) ++state_->mismatches;
-  if (delta.hash_check.has_value()) healing_->agrees = !disagrees;
-  healing_->image = delta.after;
-  if (healing_->image->version >= std::max(committed_, batch.next_offset())) EndHealing(true);
+  if (const auto applied = Apply(batch, *healing_->replay); !applied.ok()) {
+    LOG(ERROR) << "The metadata cannot be made again: " << applied.error();
+    return give_up();
+  }
+  if (!healing_->replay->open_since().has_value()) {
+    const MetadataDelta delta = healing_->replay->Finish();
+    healing_->replay.reset();
+    healing_->image = delta.after;
+    if (delta.hash_check.has_value()) {
+      healing_->agrees = delta.hash_check->matches();
+      if (!*healing_->agrees) ++state_->mismatches;
+      if (!*healing_->agrees && healing_->from == Healing::From::kOwn) return HealFromLeader();
+    }
+  }
+  if (batch.next_offset() < committed_) return;
+  committed_ = batch.next_offset();
+  EndHealing();
 }
 
-// `is_made`: what was made takes the place of what is served.
-void ControllerImpl::EndHealing(bool is_made) {
-  const Healing ended = *std::exchange(healing_, std::nullopt);
-  if (!is_made) {  // and nothing is kept of it
-    LOG(ERROR) << "This node serves on with a state of the metadata that is known to be wrong: "
-                  "restart it, or replace its data directory";
-    if (ended.is_behind) Resign(Error(Reason::kStorageError, "its state moves no further"));
-    return;
-  }
-  committed_ = std::max(committed_, ended.image->version);
-  keeper_->Resume();
-  is_healed_from_leader_ = ended.from == Healing::From::kLeader;
-  state_->differs = !ended.agrees;
-  LOG_IF(INFO, ended.agrees) << "The state of the metadata was made again up to offset "
-                             << ended.image->version << ", from "
-                             << (is_healed_from_leader_ ? "the active controller's snapshot"
-                                                        : "this node's own files");
-  LOG_IF(ERROR, !ended.agrees)
+// What was made takes the place of what is served.
+void ControllerImpl::EndHealing() {
+  Healing ended = *std::exchange(healing_, std::nullopt);
+  const bool is_from_leader = ended.from == Healing::From::kLeader;
+  const bool differs = !ended.agrees.value_or(true);
+  keeper_->Resume(/*is_healed=*/true);
+  is_healed_from_leader_ = is_from_leader && !ended.agrees.value_or(false);
+  state_->differs = differs;
+  LOG_IF(INFO, !differs) << "The state of the metadata was made again up to offset "
+                         << ended.image->version << ", from "
+                         << (is_from_leader ? "the active controller's snapshot"
+                                            : "this node's own files");
+  LOG_IF(ERROR, differs)
       << "The state of the metadata differs from the active controller's, although it was made "
          "of its snapshot: this node serves on. Do the nodes run different versions?";
   Publish(DiffImages(image_, ended.image), 0);
+  following_ = std::move(ended.replay);  // it may be inside of a transaction
   EndFollowing();
+  LeadSoon();
 }
 
-// Another image takes the place of what was to be healed.
-void ControllerImpl::DropHealing(bool is_right) {
+// Nothing is kept of what is served.
+void ControllerImpl::GiveUpHealing() {
+  const Healing ended = *std::exchange(healing_, std::nullopt);
+  LOG(ERROR) << "This node serves on with a state of the metadata that is known to be wrong: "
+                "restart it, or replace its data directory";
+  if (ended.behind.has_value()) return Resign(*ended.behind);
+  LeadSoon();
+}
+
+void ControllerImpl::LeadSoon() {
+  if (!elected_.has_value()) return;
+  // Not inside of the log's call.
+  options_.loop->Post("controller.lead", [this, alive = alive_, term = *elected_] {
+    if (!*alive || elected_ != term || healing_.has_value() || UsableLog() == nullptr) return;
+    elected_.reset();
+    leader_ = QuorumLeader{options_.behavior.node_id, term};
+    Lead(term);
+  });
+}
+
+// Another image, which is right, takes the place of what was to be healed.
+void ControllerImpl::DropHealing() {
   if (!healing_.has_value()) return;
   healing_.reset();
-  keeper_->Resume();
-  if (is_right) state_->differs = false;
+  keeper_->Resume(/*is_healed=*/false);
+  state_->differs = false;
+}
+
+void ControllerImpl::LeadOnceHealed(Term term) {
+  LOG(ERROR) << "This node was elected while its state of the metadata is made again: it hands "
+                "over, or leads once that is done";
+  elected_ = term;
+  leader_ = QuorumLeader{NodeId{-1}, term};
+  // Not inside of the log's call.
+  options_.loop->Post("controller.hand_over", [this, alive = alive_, term] {
+    if (*alive) HandOverUnhealed(term);
+  });
+}
+
+void ControllerImpl::HandOverUnhealed(Term term) {
+  if (elected_ != term || !healing_.has_value() || UsableLog() == nullptr) return;
+  // Where nobody else can lead either, a state that may be wrong is better than none.
+  if (++healing_->hand_overs > kHandOversMax) return GiveUpHealing();
+  log_->Transfer(std::nullopt, [this, alive = alive_, term](const Result<NodeId>& led) {
+    if (!*alive || led.ok()) return;
+    options_.loop->After(kFetchAgainAfter, "controller.hand_over", [this, alive, term] {
+      if (*alive) HandOverUnhealed(term);
+    });
+  });
 }
 
 void ControllerImpl::ExportState() {

@@ -143,7 +143,8 @@ void ImageKeeper::RunIdle() {
   if (idle_ && !storing_ && !snapshotting_) std::exchange(idle_, {})();
 }
 
-void ImageKeeper::LoadAgain(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done) {
+void ImageKeeper::LoadAgain(Offset right_until, Fits fits,
+                            UniqueFunction<void(Result<ImagePtr>)> done) {
   suspended_ = true;
   if (reloading_)
     return done(Error(Reason::kStorageError, "the image's files are being read already"));
@@ -152,8 +153,12 @@ void ImageKeeper::LoadAgain(Fits fits, UniqueFunction<void(Result<ImagePtr>)> do
     reloading_ = false;
     done(std::move(image));
   };
-  WhenIdle([this, fits = std::move(fits), loaded = std::move(loaded)]() mutable {
+  WhenIdle([this, right_until, fits = std::move(fits), loaded = std::move(loaded)]() mutable {
     latest_ = waiting_ = durable_ = stored_ = nullptr;
+    while (!snapshots_.empty() && snapshots_.back().end_offset > right_until) {
+      suspects_.push_back(std::move(snapshots_.back()));
+      snapshots_.pop_back();
+    }
     if (store_ == nullptr)
       return LoadSnapshot(snapshots_.size(), std::move(fits), std::move(loaded));
     options_.disk->Submit(
@@ -170,7 +175,21 @@ void ImageKeeper::LoadAgain(Fits fits, UniqueFunction<void(Result<ImagePtr>)> do
   });
 }
 
-void ImageKeeper::Resume() { suspended_ = false; }
+void ImageKeeper::Resume(bool is_healed) {
+  suspended_ = false;
+  std::vector<std::string> paths;
+  for (const SnapshotFile& file : std::exchange(suspects_, {})) paths.push_back(PathOf(file));
+  if (is_healed) SetAsideSnapshots(std::move(paths));
+}
+
+void ImageKeeper::SetAsideSnapshots(std::vector<std::string> paths) {
+  if (paths.empty()) return;
+  options_.disk->Submit(Lane::kBackground, "image.set_aside",
+                        [files = &options_.disk->files(), paths = std::move(paths)] {
+                          for (const std::string& path : paths)
+                            SetAside(*files, path, "it may be of a wrong state");
+                        });
+}
 
 void ImageKeeper::WriteSoon() {
   if (snapshotting_ || closing_ || suspended_ || durable_ == nullptr) return;
@@ -335,20 +354,19 @@ void ImageKeeper::Replace(ImagePtr image, UniqueFunction<void(Result<void>)> don
   const ImagePosition position = PositionOf(*image);
   const std::string name = SnapshotFileName(position);
   std::vector<std::string> others;
-  for (const SnapshotFile& file : snapshots_) {
-    if (file.name != name) others.push_back(PathOf(file));
+  for (const auto* const files : {&snapshots_, &suspects_}) {
+    for (const SnapshotFile& file : *files) {
+      if (file.name != name) others.push_back(PathOf(file));
+    }
   }
   Keep(std::move(image), [this, alive = alive_, others = std::move(others),
                           done = std::move(done)](Result<void> kept) mutable {
     if (!*alive) return;
     if (!kept.ok()) return done(std::move(kept));
     snapshots_.erase(snapshots_.begin(), snapshots_.end() - 1);
+    suspects_.clear();
     options_.on_snapshot(snapshots_.back());
-    options_.disk->Submit(Lane::kBackground, "image.set_aside",
-                          [files = &options_.disk->files(), others = std::move(others)] {
-                            for (const std::string& path : others)
-                              SetAside(*files, path, "it may be of a wrong state");
-                          });
+    SetAsideSnapshots(std::move(others));
     done({});
   });
 }

@@ -54,11 +54,14 @@ class ImageKeeper {
   void OnImage(ImagePtr image, size_t record_bytes);
   // Keeps an image that came from another node as the newest snapshot. `done` when it is durable.
   void Keep(ImagePtr image, UniqueFunction<void(Result<void>)> done);
-  // The image is wrong: sets the store aside, and loads the newest snapshot that is whole and
-  // `fits`; nullptr if there is none. Nothing is kept of any image until Resume(). Fails with
-  // kStorageError, also while another one runs. REQUIRES: Load() has ended.
-  void LoadAgain(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done);
-  void Resume();
+  // The image is wrong, at the latest behind `right_until`: sets the store aside, and loads the
+  // newest snapshot up to there that is whole and `fits`; nullptr if there is none. Nothing is kept
+  // of any image until Resume(). Fails with kStorageError, also while another one runs.
+  // REQUIRES: Load() has ended.
+  void LoadAgain(Offset right_until, Fits fits, UniqueFunction<void(Result<ImagePtr>)> done);
+  // `is_healed`: what LoadAgain() gave was right, and snapshots of later offsets are set aside.
+  // They stay until then, as a start is better served with them than with nothing.
+  void Resume(bool is_healed);
   // The same as Keep(), for a node whose own snapshots may be wrong: they are set aside.
   void Replace(ImagePtr image, UniqueFunction<void(Result<void>)> done);
   // Begins to write a snapshot of the newest image, unless there is one, or one is being written.
@@ -71,6 +74,8 @@ class ImageKeeper {
  private:
   void LoadSnapshot(size_t number, Fits fits, UniqueFunction<void(Result<ImagePtr>)> done);
   void DropStore(Task done);
+  // What may be of a wrong state.
+  void SetAsideSnapshots(std::vector<std::string> paths);
   // Runs `task` once no job of this writes.
   void WhenIdle(Task task);
   void RunIdle();
@@ -92,6 +97,7 @@ class ImageKeeper {
   bool store_scheduled_ = false;
   bool storing_ = false;
   std::vector<SnapshotFile> snapshots_;  // oldest first
+  std::vector<SnapshotFile> suspects_;   // of which LoadAgain() made nothing
   // Since the last snapshot, or the last attempt.
   size_t bytes_since_snapshot_ = 0;
   Offset snapshot_tried_{0};

@@ -174,7 +174,7 @@ void RaftLog::Start(Offset from, Listener& listener) {
 
 void RaftLog::DeliverAgain(Offset from) {
   if (!is_running()) return;
-  CHECK(from >= start_offset() && from <= delivery_->delivered()) << from;
+  CHECK(from >= start_offset() && from <= core_->log().commit()) << from;
   delivery_->SkipTo(from);
   delivery_->UpTo(core_->log().commit());
 }
