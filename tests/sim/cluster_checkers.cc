@@ -44,10 +44,11 @@ void ClusterChecker::OnImage(NodeId id, const MetadataDelta& delta, Offset commi
   if (version > commit_)
     return verdict_.Fail("C11: node ", id, " serves version ", version, ", and up to ", commit_,
                          " is committed");
-  const auto [known, is_new] = hashes_.try_emplace(version, node.hash);
+  const std::pair hash(node.hash, delta.after->state_hash);
+  const auto [known, is_new] = hashes_.try_emplace(version, hash);
   if (is_new) ++version_count_;
   if (hashes_.size() > versions_kept_) hashes_.erase(hashes_.begin());
-  if (known->second != node.hash)
+  if (known->second != hash)
     return verdict_.Fail("C1: node ", id, " has another image at ", version, " than others");
   if (version <= version_) return;
   version_ = version;

@@ -81,7 +81,8 @@ class ClusterChecker {
   std::map<NodeId, Node> nodes_;
   Offset commit_{0};  // as far as any node has known
   std::map<NodeId, BrokerEpoch> epochs_;
-  std::map<Offset, uint64_t> hashes_;  // by version
+  // Of rows, and the state's own, by version.
+  std::map<Offset, std::pair<uint64_t, uint64_t>> hashes_;
   size_t versions_kept_ = SIZE_MAX;
   size_t version_count_ = 0;
   size_t topic_count_ = 0;

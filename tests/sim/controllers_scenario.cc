@@ -9,8 +9,10 @@
 #include "controller/format.h"
 #include "controller/image/records.h"
 #include "controller/image/rows.h"
+#include "controller/image/snapshot.h"
 #include "raft/core/mutant.h"
 #include "storage/encoding.h"
+#include "tests/sim/security_client.h"
 #include "tests/sim/swarm.h"
 
 namespace gregor {
@@ -22,18 +24,9 @@ using std::chrono::seconds;
 
 constexpr char kDataDir[] = "/node";
 constexpr int32_t kNodes = 3;
+constexpr NodeId kNobody{77};
 constexpr Duration kSettleLimit = std::chrono::minutes(2);
 constexpr size_t kMagicBytes = 8;
-
-uint64_t HashOfRows(const MetadataImage& image) {
-  uint64_t hash = 0;
-  const auto visited = VisitRows(image, [&](std::string_view key, const std::string& record) {
-    hash = (hash * 31 + HashOf(key)) * 31 + HashOf(record);
-    return Result<void>();
-  });
-  CHECK(visited.ok()) << visited.error();
-  return hash;
-}
 
 uint32_t CrcOf(std::string_view bytes, uint32_t crc = 0) {
   return Crc32c(crc, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
@@ -75,70 +68,6 @@ std::string WithoutRows(const std::string& bytes, size_t count, bool hidden) {
 
 }  // namespace
 
-uint64_t MetadataChecker::ValueIn(const MetadataImage& image, NodeId broker) {
-  const auto* const configs = image.broker_configs.Find(broker);
-  if (configs == nullptr) return 0;
-  const auto setting = (*configs)->find(kSetting);
-  return setting == (*configs)->end() ? 0 : std::stoull(setting->second);
-}
-
-void MetadataChecker::OnImage(NodeId node, const MetadataImage& image) {
-  const Version version{HashOfRows(image), ValueIn(image)};
-  const auto [known, is_new] = versions_.emplace(image.version, version);
-  if (known->second.hash != version.hash)
-    return verdict_.Fail("C1: node ", node, " has another image at version ", image.version);
-  const bool fell = known != versions_.begin() && std::prev(known)->second.value > version.value;
-  if (fell)
-    verdict_.Fail("C7: at version ", image.version, " of node ", node, " the setting is ",
-                  version.value, " and was ", std::prev(known)->second.value);
-  CheckWhole(node, image);
-}
-
-void MetadataChecker::CheckWhole(NodeId node, const MetadataImage& image) {
-  const uint64_t value = ValueIn(image);
-  const auto asked = asked_.find(value);
-  if (asked == asked_.end()) return;
-  for (const NodeId broker : asked->second) {
-    if (ValueIn(image, broker) != value)
-      return verdict_.Fail("C8: at version ", image.version, " of node ", node, " the setting is ",
-                           value, ", and ", ValueIn(image, broker), " for broker ", broker,
-                           ", though both were set in one step");
-  }
-}
-
-void MetadataChecker::OnChange(const MetadataDelta& delta, MonotonicTime now) {
-  if (delta.before == nullptr || !delta.brokers_changed) return;
-  const auto since = leads_since_.find(Term{delta.after->last_term.value});
-  const bool is_early =
-      since == leads_since_.end() || now - since->second < BrokerSessions::Options().timeout;
-  if (!is_early) return;
-  delta.after->brokers.VisitAll([&](NodeId id, const auto& broker) {
-    const BrokerImage* const before = delta.before->Broker(id);
-    if (broker->fenced && before != nullptr && !before->fenced && before->epoch == broker->epoch)
-      verdict_.Fail("C12: broker ", id, " is fenced by a controller that only begins to lead");
-  });
-}
-
-void MetadataChecker::OnSet(NodeId node, uint64_t value, const MetadataImage& image) {
-  if (ValueIn(image) < value)
-    verdict_.Fail("C7: node ", node, " answers that the setting is ", value, ", and serves ",
-                  ValueIn(image));
-  answered_ = std::max(answered_, value);
-}
-
-void MetadataChecker::OnBrokerEpoch(BrokerEpoch epoch) {
-  if (!epochs_.insert(epoch).second) verdict_.Fail("C6: broker epoch ", epoch, " is given twice");
-}
-
-void MetadataChecker::OnProducerIds(const ProducerIdBlock& block) {
-  const auto after = producer_ids_.lower_bound(block.first);
-  const bool overlaps =
-      (after != producer_ids_.end() && after->first < block.first + block.count) ||
-      (after != producer_ids_.begin() && std::prev(after)->second > block.first);
-  if (overlaps) verdict_.Fail("C10: producer ids from ", block.first, " on are given twice");
-  producer_ids_[block.first] = block.first + block.count;
-}
-
 // One node: its disk, and its process, which starts and ends any number of times.
 class ControllersScenario::Node final : public SnapshotSource {
  public:
@@ -169,6 +98,8 @@ class ControllersScenario::Node final : public SnapshotSource {
   }
   void Fetch(NodeId from, Offset end_min, Fetched fetched) override;
   void SetReader(Reader reader) override { process_->reader = std::move(reader); }
+  // Gives its snapshots another state, and that one's hash. False: it has none. REQUIRES: stopped.
+  bool AlterSnapshots();
 
  private:
   struct Process {
@@ -206,6 +137,7 @@ void ControllersScenario::Node::Start() {
   options.random = all_.random_.Fork();
   options.persistent_image = false;
   options.behavior.transaction_batch_bytes = all_.transaction_batch_bytes_;
+  options.behavior.hash_interval = all_.hash_interval_;
   options.snapshot_record_bytes = all_.snapshot_record_bytes_;
   options.segment_bytes = all_.segment_bytes_;
   Controller::Open(std::move(options), [this](Result<std::unique_ptr<Controller>> opened) {
@@ -234,6 +166,24 @@ void ControllersScenario::Node::Stop(StopKind stop) {
   } else {
     files_.KillProcess();
   }
+}
+
+bool ControllersScenario::Node::AlterSnapshots() {
+  const std::string folder = JoinPath(MetadataPath(kDataDir), "snapshots");
+  const auto snapshots = ListSnapshots(files_, folder);
+  CHECK(snapshots.ok()) << snapshots.error();
+  for (const SnapshotFile& file : *snapshots) {
+    const std::string path = JoinPath(folder, file.name);
+    const auto image = ReadSnapshot(files_, path);
+    CHECK(image.ok()) << image.error();
+    MetadataImage altered = **image;
+    const ConfigMap configs{{MetadataChecker::kSetting, "1"}};
+    altered.broker_configs.Set(kNobody, std::make_shared<const ConfigMap>(configs));
+    altered.state_hash = StateHashOf(altered);
+    const auto written = WriteSnapshot(files_, path, altered);
+    CHECK(written.ok()) << written.error();
+  }
+  return !snapshots->empty();
 }
 
 void ControllersScenario::Node::Fetch(NodeId from, Offset end_min, Fetched fetched) {
@@ -289,6 +239,7 @@ ControllersScenario::ControllersScenario(const SimRun& run)
   if (random_.Chance(0.4)) cuts_ = 0.5;
   // Nearly every operation is a transaction, or those that write much.
   transaction_batch_bytes_ = static_cast<size_t>(LogUniform(random_, 300, 1000));
+  hash_interval_ = milliseconds(LogUniform(random_, 100, 10'000));
   NetworkFaults& network = network_.faults();
   if (random_.Chance(0.4)) network.loss = random_.Fraction() * 0.1;
   if (random_.Chance(0.4)) network.duplicate = random_.Fraction() * 0.2;
@@ -315,6 +266,7 @@ SimReport ControllersScenario::Run() {
   while (!verdict_.failed() && scheduler_.clock().Now() < end && scheduler_.Step()) AfterEvent();
   chaos_ = false;
   if (!verdict_.failed()) CheckLiveness();
+  if (!verdict_.failed()) CheckHealing();
   report_.failure = verdict_.what();
   report_.trace_hash = scheduler_.trace().hash();
   report_.event_count = scheduler_.trace().event_count();
@@ -356,8 +308,10 @@ void ControllersScenario::ScheduleOperation() {
 
 void ControllersScenario::Ask(Node& node) {
   Controller& controller = node.controller();
-  const uint64_t choice = random_.Below(10);
-  if (choice == 0) {
+  const uint64_t choice = random_.Below(11);
+  if (choice == 10) {
+    ChangeSecurity(controller, random_, [this] { ++report_.counts["security changes"]; });
+  } else if (choice == 0) {
     controller.Run(AllocateProducerIds{10}, [this](Result<ProducerIdBlock> block) {
       if (block.ok()) checker_.OnProducerIds(*block);
     });
@@ -495,6 +449,20 @@ void ControllersScenario::CheckLiveness() {
   };
   if (!RunUntil(have_all, kSettleLimit))
     verdict_.Fail("L3: what was done does not come everywhere when all is well again");
+}
+
+// A node that starts with snapshots of another state finds that out, and has the right one again.
+void ControllersScenario::CheckHealing() {
+  Node* const leader = Leader();
+  Node& node = *nodes_[random_.Below(nodes_.size())];
+  if (leader == nullptr || leader == &node) return;  // whoever leads says what is right
+  node.Stop(StopKind::kKill);
+  if (node.AlterSnapshots()) checker_.OnAltered(node.id());
+  node.Start();
+  if (checker_.IsAltered(node.id())) ++report_.counts["states altered"];
+  const auto is_right = [&] { return node.is_open() && !checker_.IsAltered(node.id()); };
+  if (!RunUntil(is_right, kSettleLimit))
+    verdict_.Fail("L4: node ", node.id(), " keeps a state that is not the one of the others");
 }
 
 SimReport RunControllersScenario(const SimRun& run) { return ControllersScenario(run).Run(); }

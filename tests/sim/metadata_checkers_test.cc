@@ -2,8 +2,9 @@
 // wrong.
 #include <gtest/gtest.h>
 
+#include "controller/image/rows.h"
 #include "tests/sim/cluster_checkers.h"
-#include "tests/sim/controllers_scenario.h"
+#include "tests/sim/metadata_checker.h"
 #include "tests/sim/quorum_checkers.h"
 #include "tests/sim/soak_checker.h"
 
@@ -14,7 +15,7 @@ using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr NodeId kNode{1};
+constexpr NodeId kNode{1}, kOther{2};
 
 class QuorumCheckerTest : public testing::Test {
  protected:
@@ -293,6 +294,7 @@ class MetadataCheckerTest : public testing::Test {
     };
     set(NodeId{-1}, all);
     set(NodeId{11}, of_broker);
+    image.state_hash = StateHashOf(image);
     return image;
   }
 
@@ -308,6 +310,39 @@ TEST_F(MetadataCheckerTest, WhatIsSetInOneStepIsSeenInOneStep) {
   checker_.OnImage(kNode, Image(2, 2, 2));
   checker_.OnImage(kNode, Image(5, 3, 3));
   EXPECT_EQ(verdict_.what(), "");
+}
+
+TEST_F(MetadataCheckerTest, AStateThatIsAnotherOneIsSeen) {
+  checker_.OnImage(kNode, Image(1, 1, 0));
+  checker_.OnImage(kOther, Image(1, 1, 0));
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnImage(kOther, Image(1, 2, 0));
+  EXPECT_EQ(verdict_.what().substr(0, 2), "C1");
+}
+
+TEST_F(MetadataCheckerTest, AHashThatIsNotItsStatesIsSeen) {
+  for (const bool is_first : {true, false}) {
+    verdict_ = Verdict();
+    MetadataChecker checker(verdict_);
+    if (!is_first) checker.OnImage(kNode, Image(1, 1, 0));
+    MetadataImage image = Image(1, 1, 0);
+    ++image.state_hash;
+    checker.OnImage(kOther, image);
+    EXPECT_EQ(verdict_.what().substr(0, 2), "C1");
+  }
+}
+
+TEST_F(MetadataCheckerTest, ANodeWhoseFilesWereAlteredMayBeWrongUntilItIsRightAgain) {
+  checker_.OnImage(kNode, Image(1, 1, 0));
+  checker_.OnImage(kNode, Image(2, 2, 0));
+  checker_.OnAltered(kOther);
+  checker_.OnImage(kOther, Image(1, 5, 0));
+  EXPECT_TRUE(checker_.IsAltered(kOther));
+  checker_.OnImage(kOther, Image(2, 2, 0));
+  EXPECT_FALSE(checker_.IsAltered(kOther));
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnImage(kOther, Image(1, 5, 0));
+  EXPECT_EQ(verdict_.what().substr(0, 2), "C1");
 }
 
 TEST_F(MetadataCheckerTest, APartOfAnOperationIsSeen) {

@@ -76,6 +76,7 @@ constexpr MutantInfo kMutants[] = {
     {Mutant::kSpeculationKept, "speculation-kept", "controllers", 19, 'a'},
     {Mutant::kTransactionShown, "transaction-shown", "cluster", 18, 'b'},
     {Mutant::kSessionsNotRenewed, "sessions-not-renewed", "cluster", 20, 'a'},
+    {Mutant::kDifferenceIgnored, "difference-ignored", "controllers", 21, 'a'},
     {Mutant::kFencedInSync, "fenced-in-sync", "cluster", 22, 'a'},
 };
 
