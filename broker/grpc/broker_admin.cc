@@ -8,6 +8,7 @@
 
 #include "broker/grpc/convert.h"
 #include "broker/grpc/page_token.h"
+#include "controller/image/records.h"
 
 namespace gregor {
 namespace {
@@ -90,6 +91,7 @@ void FillSums(const MetadataImage& image, const PartitionCounts& counts,
   int64_t fenced = 0;
   image.brokers.VisitAll([&](NodeId, const auto& broker) { fenced += broker->fenced; });
   sums.set_metadata_version(image.version.value);
+  sums.set_metadata_hash(StateHashText(image.state_hash));
   sums.set_brokers(static_cast<int64_t>(image.brokers.size()));
   sums.set_brokers_fenced(fenced);
   sums.set_topics(static_cast<int64_t>(image.topics.size()));

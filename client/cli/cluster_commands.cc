@@ -25,6 +25,7 @@ Result<void> DescribeCluster(GlobalOptions& global) {
                {"controller", cluster.controller_id()},
                {"feature_level", FeatureLevelOf(cluster)},
                {"metadata_version", sums.metadata_version()},
+               {"metadata_hash", sums.metadata_hash()},
                {"topics", sums.topics()},
                {"partitions", sums.partitions()},
                {"without_leader", sums.partitions_without_leader()},

@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 
+#include "controller/image/records.h"
 #include "gregor/v1/cluster.grpc.pb.h"
 #include "tests/broker_grpc/control_harness.h"
 
@@ -173,6 +174,7 @@ TEST_F(ClusterServiceTest, DescribesWhatBrokersHoldAndInWhatStateTheyAre) {
   EXPECT_EQ(third.replicas(), 1);
   EXPECT_EQ(third.leads(), 0);
   EXPECT_EQ(response.sums().metadata_version(), broker_.image()->version.value);
+  EXPECT_EQ(response.sums().metadata_hash(), StateHashText(broker_.image()->state_hash));
   EXPECT_EQ(response.sums().brokers(), 3);
   EXPECT_EQ(response.sums().brokers_fenced(), 2);
   EXPECT_EQ(response.sums().topics(), 1);
