@@ -351,6 +351,55 @@ void LargeReplayOfFence(benchmark::State& state) {
 }
 BENCHMARK(LargeReplayOfFence)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
 
+// A broker starts again that led a tenth of so many: its epochs rise in one record.
+std::vector<pb::MetadataRecord> PlanRestart(const ImagePtr& image) {
+  Random random(8);
+  const ControllerOptions options;
+  BrokerSessions sessions(options.broker_sessions);
+  RegisterBroker registration{*image->Broker(NodeId{1})};
+  registration.broker.incarnation = random.NewUuid<DirectoryId>().bytes;
+  auto planned = Plan(registration, PlanContext{*image, options, random, sessions, {}});
+  CHECK(planned.ok()) << planned.error();
+  return planned->records;
+}
+
+void LargeReplayOfRestart(benchmark::State& state) {
+  const ImagePtr image = LargeImage(state.range(0));
+  const auto planned = PlanRestart(image);
+  for (auto _ : state) {
+    ImagePtr after = image;
+    Apply(planned, after);
+    benchmark::DoNotOptimize(after);
+  }
+}
+BENCHMARK(LargeReplayOfRestart)->Arg(100'000)->Unit(benchmark::kMillisecond);
+
+// What of the above is the state hash: of all, as after reading a snapshot or a store; and of what
+// a lost broker, or one that starts again, changes.
+void LargeStateHash(benchmark::State& state) {
+  const ImagePtr image = LargeImage(state.range(0));
+  for (auto _ : state) benchmark::DoNotOptimize(StateHashOf(*image));
+}
+BENCHMARK(LargeStateHash)->Arg(200'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
+
+void MeasureChangedHash(benchmark::State& state, const ImagePtr& image,
+                        const std::vector<pb::MetadataRecord>& records) {
+  ImagePtr after = image;
+  Apply(records, after);
+  for (auto _ : state) benchmark::DoNotOptimize(ChangedStateHash(*image, *after));
+  CHECK_EQ(ChangedStateHash(*image, *after), StateHashOf(*after));
+}
+void LargeHashOfFence(benchmark::State& state) {
+  const ImagePtr image = LargeImage(state.range(0));
+  MeasureChangedHash(state, image, PlanFence(NodeId{1}, *image, ControllerOptions()));
+}
+BENCHMARK(LargeHashOfFence)->Arg(200'000)->Unit(benchmark::kMillisecond);
+void LargeHashOfRestart(benchmark::State& state) {
+  const ImagePtr image = LargeImage(state.range(0));
+  MeasureChangedHash(state, image, PlanRestart(image));
+}
+BENCHMARK(LargeHashOfRestart)->Arg(100'000)->Unit(benchmark::kMillisecond);
+
 // What metrics and DescribeCluster cost where the image has changed.
 void LargeCount(benchmark::State& state) {
   const ImagePtr image = LargeImage(state.range(0));
