@@ -52,7 +52,7 @@ std::optional<Timestamp> ParseTime(const std::string& text) {
   return Timestamp{(static_cast<int64_t>(timegm(&time)) - ahead) * 1000 + fraction};
 }
 
-std::string ShowTime(Timestamp time) {
+std::string TimeText(Timestamp time) {
   std::time_t seconds = time.value / 1000;
   int64_t fraction = time.value % 1000;
   if (fraction < 0) {

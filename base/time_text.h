@@ -13,7 +13,7 @@ namespace gregor {
 // A time as in RFC 3339, or only its date; UTC without a zone. nullopt: it is none.
 std::optional<Timestamp> ParseTime(const std::string& text);
 // "2026-01-31T12:00:00.000Z".
-std::string ShowTime(Timestamp time);
+std::string TimeText(Timestamp time);
 
 }  // namespace gregor
 

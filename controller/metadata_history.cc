@@ -22,7 +22,7 @@ std::optional<int64_t> ParseNumber(std::string_view text) {
 
 std::string Show(const MetadataMoment& moment) {
   if (moment.offset.has_value()) return "offset " + std::to_string(moment.offset->value);
-  return moment.time.has_value() ? "the time " + ShowTime(*moment.time) : "the end";
+  return moment.time.has_value() ? "the time " + TimeText(*moment.time) : "the end";
 }
 
 // Whether `position` is not after the moment.
@@ -126,7 +126,7 @@ Result<MetadataState> MetadataHistory::OfSnapshot(const MetadataMoment& moment) 
                                                   : !IsBefore(PositionOf(*snapshot_), moment);
   if (!is_other) return MetadataState{snapshot_, {}};
   return OutOfRange("the snapshot is of offset " + std::to_string(snapshot_->version.value) +
-                    ", written " + ShowTime(snapshot_->last_timestamp) + ", and knows nothing of " +
+                    ", written " + TimeText(snapshot_->last_timestamp) + ", and knows nothing of " +
                     Show(moment));
 }
 
@@ -146,7 +146,7 @@ Result<MetadataState> MetadataHistory::At(const MetadataMoment& moment) const {
     if (!later.has_value()) return std::move(base).error();
     return OutOfRange(Show(moment) + " lies before what is left: the earliest state is that of " +
                       "offset " + std::to_string(later->version.value) + ", written " +
-                      ShowTime(later->timestamp));
+                      TimeText(later->timestamp));
   }
   WalkTo walk(*std::move(base), moment);
   RETURN_IF_ERROR(log_->Walk([&](const RecordBatch& batch) { return walk.OnBatch(batch); }));

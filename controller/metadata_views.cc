@@ -23,7 +23,7 @@ Result<ImagePtr> Look(const MetadataHistory& history, const MetadataMoment& mome
 }
 
 std::string Position(const MetadataImage& image, bool as_json) {
-  const std::string time = ShowTime(image.last_timestamp);
+  const std::string time = TimeText(image.last_timestamp);
   if (as_json) {
     return "{\"offset\":" + std::to_string(image.version.value) +
            ",\"term\":" + std::to_string(image.last_term.value) +
