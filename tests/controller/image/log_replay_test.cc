@@ -94,7 +94,8 @@ TEST_F(LogReplayTest, ATransactionCountsWithItsEndAndNotBefore) {
   EXPECT_EQ(delta.before, image_);
   ASSERT_EQ(delta.created.size(), 1u);
   EXPECT_EQ(delta.created[0]->partition_count(), 7);
-  EXPECT_EQ(PositionOf(*delta.after), (ImagePosition{Offset{7}, LeaderEpoch{1}, Timestamp{70}}));
+  EXPECT_EQ(PositionOf(*delta.after),
+            (ImagePosition{Offset{7}, LeaderEpoch{1}, Timestamp{70}, delta.after->state_hash}));
 }
 
 TEST_F(LogReplayTest, AnAbortedTransactionNeverCounts) {
