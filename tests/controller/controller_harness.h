@@ -51,6 +51,7 @@ class ControllerHarness {
   int64_t segment_bytes = 16 << 10;
   // With an image store in memory, which a power loss sets back.
   bool has_store = true;
+  Metrics* metrics = nullptr;  // outlives this
 
   // Opens the controller. False where it refuses; see error().
   bool Open() {
@@ -67,6 +68,7 @@ class ControllerHarness {
     if (has_store) options.image_store = NewMemoryStore(store_);
     options.snapshot_record_bytes = snapshot_record_bytes;
     options.segment_bytes = segment_bytes;
+    options.metrics = metrics;
     auto opened = Await<std::unique_ptr<Controller>>(
         [&](auto done) { Controller::Open(std::move(options), std::move(done)); });
     if (!opened.ok()) {

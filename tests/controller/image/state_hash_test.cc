@@ -43,7 +43,9 @@ TEST(StateHash, OneThatIsKeptIsTheOneThatIsMadeAnew) {
       const ImagePtr before = maker.image();
       const MetadataImage& after = *maker.Step();
       ASSERT_EQ(after.state_hash, StateHashOf(after)) << "seed " << seed << ", round " << round;
-      if (RowsOf(*before) != RowsOf(after)) ASSERT_NE(after.state_hash, before->state_hash);
+      if (RowsOf(*before) != RowsOf(after)) {
+        ASSERT_NE(after.state_hash, before->state_hash);
+      }
       hashes.insert(after.state_hash);
     }
     EXPECT_GT(hashes.size(), 150u);
@@ -158,7 +160,9 @@ class HashRecordTest : public testing::Test {
     for (const auto& each : before) RETURN_IF_ERROR(replay.Apply(offset, each));
     RETURN_IF_ERROR(replay.Apply(offset, record));
     const MetadataDelta delta = replay.Finish({offset + 1, LeaderEpoch{1}, Timestamp{1}});
-    if (before.empty()) EXPECT_EQ(delta.after->state_hash, maker_.image()->state_hash);
+    if (before.empty()) {
+      EXPECT_EQ(delta.after->state_hash, maker_.image()->state_hash);
+    }
     return delta.hash_check;
   }
 
