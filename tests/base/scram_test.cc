@@ -81,7 +81,8 @@ TEST(Scram, SaltsAreNew) {
 }
 
 TEST(Scram, PasswordsThatWouldBeNormalizedAreRefused) {
-  for (const std::string good : {"pencil", " ", "a b~!\"", std::string(1024, 'x').c_str()})
+  for (const std::string& good :
+       {std::string("pencil"), std::string(" "), std::string("a b~!\""), std::string(1024, 'x')})
     EXPECT_TRUE(CheckScramPassword(good).ok()) << good;
   for (const std::string& bad :
        {std::string(), std::string("p\xc3\xa9ncil"), std::string("a\tb"), std::string("a\0b", 3),
