@@ -62,6 +62,13 @@ std::vector<std::string> OperationWords() {
   return words;
 }
 
+// For help.
+std::string AllOperations() {
+  std::string text;
+  for (const std::string& word : OperationWords()) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
 // REQUIRES: it is one of OperationWords().
 v1::AclOperation OperationOf(const std::string& word) {
   for (int i = 0; i < v1::AclOperation_ARRAYSIZE; ++i) {
@@ -220,16 +227,21 @@ void AddFilter(CLI::App& command, AclArguments& arguments) {
   AddNames(command, arguments);
   command
       .add_option("--pattern", arguments.pattern,
-                  "How the rule's name is compared; match: every rule that covers the name")
+                  "How the rule's name is compared: literal, prefixed, or match: every rule that "
+                  "covers the name")
       ->check(CLI::IsMember({"literal", "prefixed", "match"}))
       ->type_name("PATTERN");
   command.add_option("--principal", arguments.principal, "Only for this one, such as User:alice")
       ->type_name("TYPE:NAME");
-  command.add_option("--operation", arguments.operations, "Only of this operation")
+  command
+      .add_option("--operation", arguments.operations,
+                  "Only of this operation, as `gregor acl create` has them")
       ->check(CLI::IsMember(OperationWords()))
       ->expected(1)
       ->type_name("OPERATION");
-  command.add_option("--permission", arguments.permission, "Only what allows, or what denies")
+  command
+      .add_option("--permission", arguments.permission,
+                  "Only what allows, or what denies: allow, deny")
       ->check(CLI::IsMember({"allow", "deny"}))
       ->type_name("PERMISSION");
   command.add_option("--host", arguments.hosts, "Only for this address; *: that are for all")
@@ -254,7 +266,9 @@ void AddCreate(CLI::App& group, GlobalOptions& global) {
   AddList(*command, "--allow", arguments->allow, "Who may, such as User:alice; User:*: everybody",
           "TYPE:NAME");
   AddList(*command, "--deny", arguments->deny, "Who may not, whatever else allows it", "TYPE:NAME");
-  command->add_option("--operation", arguments->operations, "What; several with commas between")
+  command
+      ->add_option("--operation", arguments->operations,
+                   "What, several with commas between: " + AllOperations())
       ->required()
       ->delimiter(',')
       ->check(CLI::IsMember(OperationWords()))

@@ -57,6 +57,14 @@ Json NameOf(bool is_there, const std::string& name) {
   return name.empty() ? "<default>" : name;
 }
 
+// A whole one without a point.
+Json ValueOf(double value) {
+  constexpr double kExactMax = 9007199254740992.0;
+  if (value == std::floor(value) && std::abs(value) <= kExactMax)
+    return static_cast<int64_t>(value);
+  return value;
+}
+
 Result<void> Alter(const GlobalOptions& global, v1::AlterQuotasRequest request,
                    const QuotaArguments& arguments, const char* done) {
   request.set_validate_only(arguments.validate_only);
@@ -97,7 +105,7 @@ Result<void> List(GlobalOptions& global, const QuotaArguments& arguments) {
                       {"client_id", NameOf(entity.has_client_id(), entity.client_id())},
                       {"ip", NameOf(entity.has_ip(), entity.ip())},
                       {"quota", name},
-                      {"value", value}});
+                      {"value", ValueOf(value)}});
     }
   }
   PrintList(global, list, {"user", "client_id", "ip", "quota", "value"});

@@ -180,7 +180,8 @@ CLI::App* Add(CLI::App& group, GlobalOptions& global, const char* name, const ch
   command->add_option("USER", arguments->user, "Name of the user")->required()->check(NotEmpty());
   CLI::Option* const mechanism =
       command->add_option("--mechanism", arguments->mechanism,
-                          run == Set ? "How the password is proven" : "Only this credential");
+                          run == Set ? "How the password is proven: scram-sha-256 or scram-sha-512"
+                                     : "Only this credential: scram-sha-256 or scram-sha-512");
   mechanism->check(CLI::IsMember({"scram-sha-256", "scram-sha-512"}))->type_name("MECHANISM");
   if (run == Set) mechanism->default_val("scram-sha-512");
   return command;

@@ -326,7 +326,8 @@ TEST_F(SecurityCommandsTest, QuotasAreListedAndDeletedByNameOrAll) {
   (*quota.mutable_values())["producer_byte_rate"] = 1e15;
   (*quota.mutable_values())["consumer_byte_rate"] = 0.5;
   const Ran listed = Run({"quota", "list", "--default-user", "--strict"});
-  EXPECT_THAT(listed.out, HasSubstr("<default>  -          -   consumer_byte_rate  0.5"));
+  EXPECT_THAT(listed.out, HasSubstr("<default>  -          -   consumer_byte_rate  0.5\n"));
+  EXPECT_THAT(listed.out, HasSubstr("producer_byte_rate  1000000000000000\n"));
   EXPECT_TRUE(quotas_.describes.requests.back().strict());
   EXPECT_TRUE(quotas_.describes.requests.back().filter().has_user());
   quotas_.alters.response.add_results();

@@ -125,7 +125,7 @@ def test_passwords_stay_secret(cluster, tmp_path):
     for member in cluster.running():
         member.stop()
     for member in cluster.members.values():
-        dumped = command("metadata", "dump", "--data-dir", str(member.data), "--image")
+        dumped = command("metadata", "dump", str(member.data))
         assert dumped.returncode == 0, dumped.stderr
         assert re.search(r'user_credential: \{user: "bob".*stored_key: "<secret>"', dumped.stdout)
         for text in (dumped.stdout, member.log.read_text()):
