@@ -297,7 +297,8 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
   waiting_.FailAll(lost);
   if (const auto followed = FollowLed(); !followed.ok()) return Resign(followed.error());
   if (leader.leader != options_.behavior.node_id) {
-    if (state_->differs && !healing_.has_value() && !is_healed_from_leader_)
+    const bool is_there = leader.leader.value >= 0;
+    if (is_there && state_->differs && !healing_.has_value() && !is_healed_from_leader_)
       HealFromOwn(committed_);
     return EndFollowing();
   }

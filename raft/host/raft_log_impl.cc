@@ -121,9 +121,10 @@ void RaftLog::TellLeader() {
   const raft::Leader& leader = core_->leader();
   QuorumLeader now{leader.node, leader.term};
   if (const auto* const leadership = core_->leadership()) {
-    const bool is_ready =
-        leadership->is_established() && delivery_->delivered() > leadership->term_start();
-    if (!is_ready) now.leader = NodeId{-1};
+    // What is delivered again takes nothing back.
+    const bool is_told = told_.leader == leader.node && told_.term == leader.term;
+    const bool is_ready = is_told || delivery_->delivered() > leadership->term_start();
+    if (!is_ready || !leadership->is_established()) now.leader = NodeId{-1};
   }
   if (now.leader == told_.leader && (now.term == told_.term || now.leader.value < 0)) return;
   told_ = now;

@@ -32,8 +32,10 @@ class ControllerStateTest : public testing::Test {
   ~ControllerStateTest() override { node_.Kill(); }
 
   void Create(int topics) {
-    for (int i = 0; i < topics; ++i)
-      ASSERT_TRUE(node_.Create("topic-" + std::to_string(++number_), 3).ok());
+    for (int i = 0; i < topics; ++i) {
+      const auto made = node_.Create("topic-" + std::to_string(++number_), 3);
+      ASSERT_TRUE(made.ok()) << made.error();
+    }
   }
   void Wait(Duration duration) { node_.scheduler().RunFor(duration); }
   bool IsAltered() { return node_.image()->broker_configs.Find(kNobody) != nullptr; }
