@@ -14,12 +14,15 @@ class ControllerElections : public testing::Test {
  protected:
   // Brokers 1 and 2 with a topic whose partitions all prefer broker 1.
   void Start(int32_t partitions) {
+    // Records are counted: none of the state's hash but the first one, which comes soon.
+    node_.behavior.hash_interval = std::chrono::hours(1000);
     ASSERT_TRUE(node_.Start()) << *node_.error();
     ASSERT_TRUE(node_.Register(2).ok());
     CreateTopic operation;
     operation.name = "t";
     operation.assignment.assign(static_cast<size_t>(partitions), Nodes({1, 2}));
     ASSERT_TRUE(node_.Create(std::move(operation)).ok());
+    RunFor(seconds(2));
   }
   NodeId LeaderOf(int32_t index = 0) {
     return node_.image()->Topic("t")->Partition(PartitionIndex{index})->leader;
