@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace gregor {
@@ -34,13 +35,37 @@ std::vector<NodeId> OrderByRack(const MetadataImage& image) {
   return ordered;
 }
 
-// Chooses the replicas of partition after partition: leaders in turns, drained ones only where
-// there are no others; followers where the partition's racks are not yet, and of those where the
-// fewest replicas are.
+// What brokers have. With more partitions than this it is not counted: many topics are even by
+// chance, and each new one would wait for the count.
+constexpr int64_t kCountedPartitionsMax = 1000;
+struct Load {
+  size_t leads = 0;
+  size_t replicas = 0;
+};
+std::map<NodeId, Load> CountLoads(const MetadataImage& image) {
+  std::map<NodeId, Load> loads;
+  if (image.partition_count > kCountedPartitionsMax) return loads;
+  image.topics.VisitAll([&](const std::string&, const TopicPtr& topic) {
+    topic->partitions.VisitAll([&](PartitionIndex, const PartitionPtr& partition) {
+      ++loads[partition->replicas.front()].leads;  // or will, once it is in sync
+      for (const NodeId node : partition->replicas) ++loads[node].replicas;
+    });
+  });
+  return loads;
+}
+
+// Chooses the replicas of partition after partition, evenly among themselves, and then so that all
+// partitions become even. Leaders are drained ones only where there are no others; followers go
+// where the partition's racks are not yet.
 class Spreading {
  public:
   Spreading(const MetadataImage& image, const std::vector<NodeId>& brokers, size_t start)
-      : brokers_(brokers), replica_counts_(brokers.size()), turn_(start) {
+      : brokers_(brokers), added_(brokers.size()), start_(start) {
+    const std::map<NodeId, Load> loads = CountLoads(image);
+    for (const NodeId node : brokers) {
+      const auto load = loads.find(node);
+      before_.push_back(load == loads.end() ? Load() : load->second);
+    }
     std::map<std::string, size_t> racks;
     for (const NodeId node : brokers)
       racks_.push_back(racks.try_emplace(image.Broker(node)->rack, racks.size()).first->second);
@@ -54,14 +79,15 @@ class Spreading {
 
   // REQUIRES: `replication_factor` <= brokers.
   std::vector<NodeId> Next(size_t replication_factor) {
-    const size_t leader = leaders_[turn_++ % leaders_.size()];
+    const size_t leader = BestLeader();
+    ++added_[leader].leads;
     std::fill(rack_counts_.begin(), rack_counts_.end(), 0);
     std::vector<bool> is_taken(brokers_.size());
     std::vector<NodeId> replicas;
     replicas.reserve(replication_factor);
     for (size_t next = leader; true; next = Best(leader, is_taken)) {
       is_taken[next] = true;
-      ++replica_counts_[next];
+      ++added_[next].replicas;
       ++rack_counts_[racks_[next]];
       replicas.push_back(brokers_[next]);
       if (replicas.size() == replication_factor) return replicas;
@@ -69,6 +95,16 @@ class Spreading {
   }
 
  private:
+  // Of those that are equally good the first one from where it starts.
+  size_t BestLeader() const {
+    const auto cost = [this](size_t at) { return std::pair(added_[at].leads, before_[at].leads); };
+    size_t best = leaders_[start_ % leaders_.size()];
+    for (size_t i = 1; i < leaders_.size(); ++i) {
+      const size_t at = leaders_[(start_ + i) % leaders_.size()];
+      if (cost(at) < cost(best)) best = at;
+    }
+    return best;
+  }
   // Of those that are equally good the first behind the leader.
   size_t Best(size_t leader, const std::vector<bool>& is_taken) const {
     size_t best = brokers_.size();
@@ -78,16 +114,17 @@ class Spreading {
     }
     return best;
   }
-  std::pair<size_t, size_t> Cost(size_t at) const {
-    return {rack_counts_[racks_[at]], replica_counts_[at]};
+  std::tuple<size_t, size_t, size_t> Cost(size_t at) const {
+    return {rack_counts_[racks_[at]], added_[at].replicas, before_[at].replicas};
   }
 
   const std::vector<NodeId>& brokers_;
   std::vector<size_t> leaders_;  // those that may lead, by number
   std::vector<size_t> racks_;    // of each broker, by number
-  std::vector<size_t> replica_counts_;
+  std::vector<Load> before_;     // of each broker, too
+  std::vector<Load> added_;
   std::vector<size_t> rack_counts_;  // of the partition
-  size_t turn_;
+  size_t start_;
 };
 
 Error BadAssignment(const std::string& what) {

@@ -11,8 +11,9 @@ namespace gregor {
 
 // Where new partitions go. Pure. Thread: any.
 
-// The replicas of `count` new partitions: leaders in turns (not those that are drained, if there
-// are others), and replicas evenly, over the brokers that are active and have a log directory; each
+// The replicas of `count` new partitions: leaders (not those that are drained, if there are others)
+// and replicas evenly over the brokers that are active and have a log directory, first among
+// themselves, then (in clusters of up to 1000 partitions) with those that are there; each
 // partition's over as many racks as there are. Fails with kInvalidReplicationFactor where there are
 // fewer brokers, kStorageError where there are enough but for those without a log directory.
 Result<std::vector<std::vector<NodeId>>> ChooseReplicas(const MetadataImage& image, int32_t count,

@@ -62,6 +62,40 @@ TEST(Placement, ARackWithOneBrokerOnlyIsUsedAsFarAsItGoes) {
     EXPECT_EQ(std::count(replicas.begin(), replicas.end(), NodeId{4}), 1);
 }
 
+TEST(Placement, SmallTopicsAreEvenTogetherAndEachTopicInItself) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    ClusterImage cluster(seed);
+    cluster.StartAll(3);
+    const auto create = [&](const std::string& name, int32_t partitions, int32_t factor) {
+      CreateTopic topic;
+      topic.name = name;
+      topic.partitions = partitions;
+      topic.replication_factor = factor;
+      ASSERT_TRUE(cluster.Run(topic).ok());
+    };
+    const auto counts = [&](const std::string& prefix) {
+      std::map<NodeId, std::pair<int, int>> leads_and_replicas;
+      cluster.image()->topics.VisitAll([&](const std::string& name, const TopicPtr& topic) {
+        if (!name.starts_with(prefix)) return;
+        topic->partitions.VisitAll([&](PartitionIndex, const PartitionPtr& partition) {
+          ++leads_and_replicas[partition->replicas.front()].first;
+          for (const NodeId node : partition->replicas) ++leads_and_replicas[node].second;
+        });
+      });
+      return leads_and_replicas;
+    };
+    for (int i = 0; i < 6; ++i) create("small-" + std::to_string(i), 1, 2);
+    for (const auto& [node, count] : counts("small")) EXPECT_EQ(count, std::pair(2, 4)) << node;
+    EXPECT_EQ(counts("small").size(), 3u) << "seed " << seed;
+    // One that came later gets what is behind, but no topic for itself.
+    cluster.Start(cluster.NewBroker(4, ""), BrokerStart::kClean);
+    create("late", 1, 1);
+    EXPECT_EQ(counts("late").begin()->first, NodeId{4});
+    create("wide", 8, 1);
+    for (const auto& [node, count] : counts("wide")) EXPECT_EQ(count.first, 2) << node;
+  }
+}
+
 TEST(Placement, WhoIsDrainedLeadsNothingNew) {
   ClusterImage cluster;
   cluster.StartAll(3);
