@@ -198,12 +198,5 @@ TEST_F(ConfigServiceTest, AnErrorOfTheControllerIsThatOfTheCall) {
   EXPECT_EQ(ReasonOf(Alter()), Reason::kNotController);
 }
 
-TEST_F(ConfigServiceTest, WhatIsNotServedYetIsUnimplemented) {
-  const auto context = NewContext();
-  v1::DescribeQuotasResponse response;
-  EXPECT_EQ(stub_->DescribeQuotas(context.get(), {}, &response).error_code(),
-            grpc::StatusCode::UNIMPLEMENTED);
-}
-
 }  // namespace
 }  // namespace gregor

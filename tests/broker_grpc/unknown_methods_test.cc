@@ -39,7 +39,6 @@ class UnknownMethodsTest : public ControlTest {
 
 TEST_F(UnknownMethodsTest, MethodsOfTheApiThatAreNotServedYetAreNamed) {
   ExpectRefused("/gregor.v1.ClusterService/DecommissionBroker");
-  ExpectRefused("/gregor.v1.ConfigService/AlterQuotas");
   ExpectRefused("/gregor.v1.ConsumerService/Subscribe");
 }
 
