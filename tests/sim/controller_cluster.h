@@ -204,6 +204,7 @@ class ControllerCluster {
     }
 
     void Start() {
+      ++life;
       process = std::make_unique<Process>(cluster.scheduler_, *disk);
       process->transport = cluster.network_.Attach(id, process->loop);
       Controller::Options options;
@@ -211,6 +212,8 @@ class ControllerCluster {
       options.disk = &process->disk;
       options.data_dir = kDataDir;
       options.behavior.node_id = id;
+      // Nobody speaks for the brokers.
+      options.behavior.broker_sessions.timeout = std::chrono::hours(1000);
       options.behavior.transaction_batch_bytes = cluster.transaction_batch_bytes_;
       for (size_t i = 1; i <= 3; ++i)
         options.raft.configured.push_back({{NodeId{static_cast<int32_t>(i)}, DirectoryId{}}, {}});
@@ -239,16 +242,23 @@ class ControllerCluster {
     void SetReader(Reader reader) override { process->reader = std::move(reader); }
     void Fetch(NodeId from, Offset end_min, Fetched fetched) override {
       ++cluster.snapshots_fetched;
-      auto& other = *cluster.nodes_[static_cast<size_t>(from.value - 1)];
+      Node& other = *cluster.nodes_[static_cast<size_t>(from.value - 1)];
+      // Whoever is asked may end before it has answered.
+      const auto waiting = std::make_shared<Fetched>(std::move(fetched));
+      const auto answer = [waiting](Result<TravellingSnapshot> snapshot) {
+        if (*waiting) std::exchange(*waiting, {})(std::move(snapshot));
+      };
       if (!cluster.IsOpen(from.value))
-        return fetched(Error(Reason::kLeaderNotAvailable, "it is not there"));
-      other.process->loop.Post("read", [this, &other, end_min,
-                                        fetched = std::move(fetched)]() mutable {
-        other.process->reader(end_min, [this, fetched = std::move(fetched)](auto snapshot) mutable {
-          process->loop.Post(
-              "fetched", [fetched = std::move(fetched), snapshot = std::move(snapshot)]() mutable {
-                fetched(std::move(snapshot));
-              });
+        return answer(Error(Reason::kLeaderNotAvailable, "it is not there"));
+      process->loop.After(std::chrono::seconds(2), "fetch.timeout", [answer] {
+        answer(Error(Reason::kLeaderNotAvailable, "it does not answer"));
+      });
+      other.process->loop.Post("read", [this, &other, end_min, answer, life = life] {
+        other.process->reader(end_min, [this, answer, life](auto snapshot) {
+          if (process == nullptr || life != this->life) return;
+          process->loop.Post("fetched", [answer, snapshot = std::move(snapshot)]() mutable {
+            answer(std::move(snapshot));
+          });
         });
       });
     }
@@ -256,6 +266,7 @@ class ControllerCluster {
     ControllerCluster& cluster;
     const NodeId id;
     uint64_t files_seed = static_cast<uint64_t>(id.value);
+    int life = 0;  // counts starts
     std::unique_ptr<SimFileSystem> disk;
     std::shared_ptr<MemoryRows> store = std::make_shared<MemoryRows>();
     std::unique_ptr<Process> process;

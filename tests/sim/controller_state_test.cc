@@ -287,7 +287,7 @@ TEST(ControllerState, ItIsHealedInsideOfATransaction) {
     healing.Set(1);
     cluster.Start(healing.leader);
     ASSERT_TRUE(cluster.WaitForOpen({healing.leader}));
-    aborted += CountInLog(cluster.disk(healing.leader), "abort_transaction");
+    aborted += CountInLog(cluster.disk(healing.other), "abort_transaction");
     healing.ExpectHealed();
   }
   EXPECT_GT(aborted, 0);

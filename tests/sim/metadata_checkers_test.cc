@@ -287,6 +287,7 @@ class MetadataCheckerTest : public testing::Test {
   // The setting of the whole cluster and of broker 11; 0: not set.
   static MetadataImage Image(int64_t version, uint64_t all, uint64_t of_broker) {
     MetadataImage image;
+    image.feature_level = kFeatureLevel;
     image.version = Offset{version};
     const auto set = [&](NodeId node, uint64_t value) {
       const ConfigMap configs{{MetadataChecker::kSetting, std::to_string(value)}};

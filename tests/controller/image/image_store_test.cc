@@ -108,7 +108,8 @@ TEST_P(ImageStoreTest, AWriteWithoutChangesMovesThePosition) {
   ASSERT_TRUE(store->Load().ok());
   ImageMaker maker(12);
   Write(*store, nullptr, maker.image());
-  const ImagePosition later{maker.image()->version + 5, LeaderEpoch{9}, Timestamp{77}};
+  const ImagePosition later{maker.image()->version + 5, LeaderEpoch{9}, Timestamp{77},
+                            maker.image()->state_hash};
   ASSERT_TRUE(store->Write({}, later).ok());
   EXPECT_EQ(PositionOf(**store->Load()), later);
 }

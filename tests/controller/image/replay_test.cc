@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "controller/image/rows.h"
 #include "tests/controller/image/record_maker.h"
 
 namespace gregor {
@@ -43,7 +44,8 @@ TEST_F(ReplayTest, TheFirstRecordsNameTheCluster) {
   EXPECT_EQ(image_->feature_level, kFeatureLevel);
   EXPECT_EQ(image_->cluster_id, make_.cluster_id());
   EXPECT_EQ(image_->request_id_key[0], 0x11);
-  EXPECT_EQ(PositionOf(*image_), (ImagePosition{Offset{2}, LeaderEpoch{1}, Timestamp{5}}));
+  EXPECT_EQ(PositionOf(*image_),
+            (ImagePosition{Offset{2}, LeaderEpoch{1}, Timestamp{5}, StateHashOf(*image_)}));
 }
 
 TEST_F(ReplayTest, ATopicIsFoundByNameAndId) {
