@@ -109,8 +109,8 @@ class AdminLoad:
             topics.DeleteTopic(topic_pb2.DeleteTopicRequest(topic=operation.topic, allow_missing=True), timeout=TRY_SECONDS)
 
 
-# Nobody could be asked, or it is not known what became of it.
-RETRIED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+# Nobody could be asked, or it is not known what became of it. CANCELLED: by gRPC, of a server that stops, where it had no answer yet.
+RETRIED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 
 
 def created(node, name, partitions=3, seconds=15):

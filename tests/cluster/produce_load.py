@@ -50,7 +50,7 @@ class Producer:
             except grpc.RpcError as error:
                 self.failures += 1
                 # Cancelled: gRPC does so to what a server that stops has not answered.
-                is_final = errors.retry_delay_seconds(error) is None
+                is_final = errors.retry_delay_seconds(error) is None and error.code() != grpc.StatusCode.CANCELLED
                 if is_final or time.monotonic() > deadline:
                     self.problem = f"partition {self.partition}, {value}: {error.code().name}: {error.details()}"
                     return False

@@ -172,7 +172,7 @@ def test_a_state_that_differs_is_found_and_made_again(cluster):
         path.write_bytes(altered(path.read_bytes()))
     shutil.rmtree(follower.data / "metadata" / "image", ignore_errors=True)
     follower.restart()
-    create(cluster[11], "one more", 1)
+    create(cluster[11], "one-more", 1)
     eventually(lambda: follower.metric("gregor_metadata_hash_mismatches_total") >= 1, 20)
     eventually(lambda: follower.metric("gregor_metadata_state_differs") == 0, 30)
     log = follower.log.read_text(errors="replace")

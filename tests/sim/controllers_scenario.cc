@@ -57,7 +57,11 @@ std::string WithoutRows(const std::string& bytes, size_t count, bool hidden) {
   };
   const auto frames = FramesOf(bytes);
   const size_t kept = frames.size() - 1 - std::min(count, frames.size() - 2);
-  for (size_t i = 0; i < kept; ++i) add(frames[i]);
+  pb::SnapshotFrame header;
+  CHECK(header.ParseFromArray(frames[0].data(), static_cast<int>(frames[0].size())));
+  if (hidden) header.mutable_header()->clear_state_hash();
+  add(header.SerializeAsString());
+  for (size_t i = 1; i < kept; ++i) add(frames[i]);
   if (!hidden) return cut;
   pb::SnapshotFrame footer;
   footer.mutable_footer()->set_row_count(static_cast<int64_t>(kept) - 1);
