@@ -280,7 +280,7 @@ def test_bytes_that_are_no_message_are_refused(node, topic):
 
 def test_methods_that_are_not_served_say_so(node):
     channel = node.channel()
-    for method in ("ClusterService/DecommissionBroker", "ConfigService/DescribeQuotas",
+    for method in ("ClusterService/DecommissionBroker", "ConsumerService/Subscribe",
                    "ProduceService/NoSuchMethod", "GroupAdminService/ListGroups", "NoSuchService/AtAll"):
         with fails("UNSUPPORTED_VERSION", grpc.StatusCode.UNIMPLEMENTED) as failure:
             channel.unary_unary(f"/gregor.v1.{method}")(b"", timeout=20)

@@ -54,9 +54,9 @@ def test_reflection_names_the_services_and_describes_them(node):
     ask = node.channel().stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
     (answer,) = ask(iter([text(7, "*")]), timeout=10)
     for service in ("gregor.v1.ProduceService", "gregor.v1.FetchService", "gregor.v1.TopicService", "gregor.v1.ConfigService",
-                    "gregor.v1.ClusterService", "grpc.health.v1.Health"):
+                    "gregor.v1.ClusterService", "gregor.v1.SecurityService", "grpc.health.v1.Health"):
         assert service.encode() in answer
-    for later in ("ConsumerService", "TransactionService", "GroupAdminService", "SecurityService", "AuthService"):
+    for later in ("ConsumerService", "TransactionService", "GroupAdminService", "AuthService"):
         assert later.encode() not in answer
     (answer,) = ask(iter([text(4, "gregor.v1.TopicService")]), timeout=10)
     assert b"gregor/v1/topic.proto" in answer and b"CreateTopicRequest" in answer
