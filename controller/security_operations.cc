@@ -19,7 +19,7 @@ Error TooMany(size_t limit, const char* what) {
                "the cluster would have more than " + std::to_string(limit) + " " + what);
 }
 
-OperationAnswer NoAnswer(const MetadataImage&, Offset) { return std::monostate(); }
+OperationAnswer AnswerNothing(const MetadataImage&, Offset) { return std::monostate(); }
 
 size_t TextBytes(const Acl& acl) {
   return acl.name.size() + acl.principal.size() + acl.host.size();
@@ -127,7 +127,7 @@ Result<Planned> Plan(const CreateAcls& operation, const PlanContext& context) {
     if (acls.Find(acl) == nullptr) added.insert(std::move(acl));
   }
   if (acls.size() + added.size() > kAclsMax) return TooMany(kAclsMax, "rules");
-  Planned planned{.records = {}, .answer = NoAnswer};
+  Planned planned{.records = {}, .answer = AnswerNothing};
   for (const Acl& acl : added) FillAcl(acl, *planned.records.emplace_back().mutable_acl());
   return planned;
 }
@@ -148,7 +148,7 @@ Result<Planned> Plan(const DeleteAcls& operation, const PlanContext& context) {
 
 Result<Planned> Plan(const UpsertUser& operation, const PlanContext& context) {
   RETURN_IF_ERROR(CheckCredential(operation.key, operation.credential));
-  Planned planned{.records = {}, .answer = NoAnswer};
+  Planned planned{.records = {}, .answer = AnswerNothing};
   const auto* const before = context.image.users.Find(operation.key);
   if (before != nullptr && **before == operation.credential) return planned;
   if (before == nullptr && context.image.users.size() >= kCredentialsMax)
@@ -159,7 +159,7 @@ Result<Planned> Plan(const UpsertUser& operation, const PlanContext& context) {
 }
 
 Result<Planned> Plan(const DeleteUser& operation, const PlanContext& context) {
-  Planned planned{.records = {}, .answer = NoAnswer};
+  Planned planned{.records = {}, .answer = AnswerNothing};
   for (const ScramMechanism mechanism : {ScramMechanism::kSha256, ScramMechanism::kSha512}) {
     const UserKey key{operation.user, mechanism};
     if (operation.mechanism.value_or(mechanism) != mechanism) continue;
