@@ -9,7 +9,7 @@
 namespace gregor {
 namespace {
 
-uint64_t HashOf(std::string_view key, std::string_view record) {
+uint64_t RowHash(std::string_view key, std::string_view record) {
   const std::hash<std::string_view> hash;
   return hash(key) * 0x9e3779b97f4a7c15u + hash(record);
 }
@@ -29,7 +29,7 @@ void ClusterChecker::OnImage(NodeId id, const MetadataDelta& delta, Offset commi
     Node::Row& row = node.rows[change.key];
     const Node::Row was = std::exchange(row, {});
     if (change.record.has_value()) {
-      row = {HashOf(change.key, *change.record), change.key.size() + change.record->size()};
+      row = {RowHash(change.key, *change.record), change.key.size() + change.record->size()};
     }
     node.hash += row.hash - was.hash;
     node.bytes += row.bytes - was.bytes;
