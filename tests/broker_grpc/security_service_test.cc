@@ -179,7 +179,7 @@ TEST_F(SecurityServiceTest, APasswordBecomesKeysAtTheDoor) {
   upsert_.set_password("pencil");
   ASSERT_TRUE(Upsert().ok());
   ASSERT_EQ(broker_.upserts.size(), 1u);
-  const UpsertUser& made = broker_.upserts[0];
+  const UpsertUser made = broker_.upserts[0];
   EXPECT_EQ(made.key, (UserKey{"alice", ScramMechanism::kSha512}));
   EXPECT_EQ(made.credential.iterations, 8192);
   EXPECT_GE(made.credential.salt.size(), 8u);

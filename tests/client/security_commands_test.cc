@@ -228,7 +228,7 @@ TEST_F(SecurityCommandsTest, APasswordIsSentAsKeys) {
   ASSERT_EQ(ran.code, 0) << ran.err;
   EXPECT_THAT(ran.err, HasSubstr("nobody has to log in"));
   ASSERT_EQ(security_.upserts.requests.size(), 1u);
-  const v1::UpsertUserRequest& request = security_.upserts.requests[0];
+  const v1::UpsertUserRequest request = security_.upserts.requests[0];
   EXPECT_EQ(request.user(), "alice");
   EXPECT_EQ(request.mechanism(), v1::SCRAM_MECHANISM_SHA_256);
   EXPECT_EQ(request.iterations(), 5000);
