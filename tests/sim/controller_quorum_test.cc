@@ -239,7 +239,7 @@ bool BeginLarge(Cluster& cluster, int leader, Duration wait_max) {
 
 TEST(ControllerQuorum, ALargeTopicWhoseLeaderIsKilledIsThereWholeOrNotAtAll) {
   int made = 0, aborted = 0;
-  for (uint64_t seed = 1; seed <= 60; ++seed) {
+  for (uint64_t seed = 1; seed <= 16; ++seed) {
     Cluster cluster(seed, 3, 20u << 20, 300);
     const int leader = StartForLarge(cluster);
     const bool was_made = BeginLarge(cluster, leader, milliseconds(6));
@@ -260,7 +260,7 @@ TEST(ControllerQuorum, ALargeTopicWhoseLeaderIsKilledIsThereWholeOrNotAtAll) {
 
 TEST(ControllerQuorum, NodesThatRestartInsideOfALargeOperationHaveItWholeOrNotAtAll) {
   int made = 0, aborted = 0;
-  for (uint64_t seed = 1; seed <= 60; ++seed) {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
     Cluster cluster(seed, 3, 20u << 20, 300);
     const int leader = StartForLarge(cluster);
     BeginLarge(cluster, leader, milliseconds(6));
