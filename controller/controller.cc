@@ -4,6 +4,7 @@
 
 #include "controller/broker_news.h"
 #include "controller/controller_impl.h"
+#include "controller/node_stops.h"
 #include "raft/host/raft_log.h"
 
 namespace gregor {
@@ -458,10 +459,7 @@ void ControllerImpl::CloseNow(UniqueFunction<void(Result<void>)> done) {
     leading_.reset();
     elected_.reset();
     leader_ = QuorumLeader{};
-    waiting_.FailAll(Error(Reason::kNotController,
-                           "the node stops; whether the operation took "
-                           "place is not known: look, then retry")
-                         .With("outcome", "UNKNOWN"));
+    waiting_.FailAll(NodeStops(true));
     turns_.RunAll();
     auto end = [this, done = std::move(done)](Result<void> closed) mutable {
       // Not inside of the log's call. What comes later finds nothing to do.

@@ -137,9 +137,10 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void AnswerCommitted(Offset committed);
   void Publish(const MetadataDelta& delta, size_t record_bytes);
   void Resign(const Error& error);
-  // nullptr: before and after its life.
   Result<void> CheckVoterLevel(NodeId node) const;
+  // nullptr: before and after its life.
   MetadataLog* UsableLog() const { return closing_ || failure() ? nullptr : log_.get(); }
+
   // --- controller_state.cc
   // Writes the state's hash, again and again while this node leads.
   void WatchHash();

@@ -3,16 +3,9 @@
 
 #include "controller/controller_impl.h"
 #include "controller/image/feature_needs.h"
+#include "controller/node_stops.h"
 
 namespace gregor {
-namespace {
-
-Error NodeStops() {
-  return Error(Reason::kNotController, "the node stops: try another one")
-      .With("outcome", "NOT_APPLIED");
-}
-
-}  // namespace
 
 void ControllerImpl::Execute(MetadataOperation operation, const OperationContext& context,
                              OperationDone done) {
@@ -26,7 +19,7 @@ void ControllerImpl::Execute(MetadataOperation operation, const OperationContext
   const MonotonicTime deadline = options_.loop->clock().Now() + context.timeout;
   options_.loop->Post(event, [this, alive = alive_, operation = std::move(operation), is_full,
                               deadline, done = std::move(counted)]() mutable {
-    if (!*alive) return done(NodeStops());
+    if (!*alive) return done(NodeStops(false));
     if (is_full) return done(TooManyWait());
     // A heartbeat says who lives: it waits for nobody.
     if (std::holds_alternative<BrokerHeartbeat>(operation)) {
@@ -67,7 +60,7 @@ void ControllerImpl::Take(const MetadataOperation& operation, MonotonicTime dead
 std::optional<Error> ControllerImpl::WhyNotNow(MonotonicTime deadline) const {
   if (const auto failed = failure()) return failed;
   if (!leading_.has_value()) {
-    if (closing_) return NodeStops();
+    if (closing_) return NodeStops(false);
     return Error(Reason::kNotController, "the metadata quorum has no leader here: retry")
         .With("outcome", "NOT_APPLIED");
   }

@@ -19,15 +19,17 @@ std::string Range(int32_t min, int32_t max) {
 class Obstacles {
  public:
   void Add(const std::string& what) {
-    constexpr size_t kShown = 5;
     if (++count_ <= kShown) text_ += (text_.empty() ? "" : "; ") + what;
   }
   bool empty() const { return count_ == 0; }
   std::string text() const {
-    return text_ + (count_ > 5 ? "; and " + std::to_string(count_ - 5) + " more" : "");
+    if (count_ <= kShown) return text_;
+    return text_ + "; and " + std::to_string(count_ - kShown) + " more";
   }
 
  private:
+  static constexpr size_t kShown = 5;
+
   size_t count_ = 0;
   std::string text_;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "controller/node_stops.h"
 #include "controller/operation_codec.h"
 #include "controller/operation_server.h"
 
@@ -20,14 +21,6 @@ constexpr Duration kTimeoutMax = std::chrono::hours(1);
 
 bool MayBeTriedAgain(const Error& error) {
   return error.reason == Reason::kNotController && OperationOutcome(error) == "NOT_APPLIED";
-}
-
-Error Stops(bool may_be_applied) {
-  return Error(Reason::kNotController,
-               may_be_applied ? "the node stops; whether the operation took place is not known: "
-                                "look, then retry"
-                              : "the node stops: try another one")
-      .With("outcome", may_be_applied ? "UNKNOWN" : "NOT_APPLIED");
 }
 
 }  // namespace
@@ -61,7 +54,7 @@ void OperationRouter::Execute(MetadataOperation operation, const OperationContex
   options_.loop->Post("controller.operation",
                       [this, alive = alive_, is_full, entry = std::move(entry)]() mutable {
                         if (*alive) return Take(std::move(entry), is_full);
-                        entry.done(Stops(false));
+                        entry.done(NodeStops(false));
                       });
 }
 
@@ -262,7 +255,7 @@ void OperationRouter::Close(Task done) {
     waiting_count_.Add(-static_cast<int64_t>(entries_.size()));
     for (auto& [id, entry] : std::exchange(entries_, {})) {
       const bool is_untouched = entry.state == State::kWaiting;
-      entry.done(Stops(!is_untouched));
+      entry.done(NodeStops(!is_untouched));
     }
     done();
   });

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "controller/image/records.h"
+#include "controller/node_stops.h"
 #include "controller/operation_codec.h"
 #include "controller/operation_server.h"
 
@@ -117,8 +118,7 @@ void QuorumRouter::Submit(Request request, const OperationContext& context, Done
   const Duration timeout = std::clamp(context.timeout, Duration(0), kTimeoutMax);
   options_.loop->Post("controller.ask_quorum", [this, alive = alive_, call, timeout] {
     if (!*alive) {
-      return call->done(Error(Reason::kNotController, "the node stops: try another one")
-                            .With("outcome", "NOT_APPLIED"));
+      return call->done(NodeStops(false));
     }
     call->deadline = options_.loop->clock().Now() + timeout;
     calls_.insert(call);
@@ -178,10 +178,10 @@ void QuorumRouter::Close(Task done) {
   options_.loop->Post("controller.close_quorum", [this, done = std::move(done)]() mutable {
     *alive_ = false;
     for (const CallPtr& call : std::exchange(calls_, {})) {
-      call->done(Error(Reason::kNotController,
-                       call->is_asked ? "the node stops; look whether the voters have changed"
-                                      : "the node stops: try another one")
-                     .With("outcome", call->is_asked ? "UNKNOWN" : "NOT_APPLIED"));
+      call->done(call->is_asked ? Error(Reason::kNotController,
+                                        "the node stops; look whether the voters have changed")
+                                      .With("outcome", "UNKNOWN")
+                                : NodeStops(false));
     }
     done();
   });

@@ -8,7 +8,7 @@
 
 #include "controller/image/replay.h"
 #include "controller/image/snapshot.h"
-#include "tests/controller/image/record_maker.h"
+#include "tests/controller/image/replay_harness.h"
 
 namespace gregor {
 namespace {
@@ -18,33 +18,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::Pair;
 
-// Replays records of rules, users and quotas one batch after the other.
-class ReplaySecurityTest : public testing::Test {
- protected:
-  ReplaySecurityTest() { Commit({make_.FeatureLevel(), make_.Cluster()}); }
-
-  MetadataDelta Commit(const std::vector<pb::MetadataRecord>& records) {
-    Replay replay(image_);
-    for (const auto& record : records) {
-      const auto applied = replay.Apply(next_, SerializeRecord(record));
-      EXPECT_TRUE(applied.ok()) << applied.error();
-      next_ = next_ + 1;
-    }
-    MetadataDelta delta = replay.Finish({next_, LeaderEpoch{1}, Timestamp{5}});
-    image_ = delta.after;
-    return delta;
-  }
-  // Why `record` is refused.
-  std::string Refusal(const pb::MetadataRecord& record) {
-    Replay replay(image_);
-    const auto applied = replay.Apply(next_, SerializeRecord(record));
-    return applied.ok() ? "" : applied.error().message;
-  }
-
-  RecordMaker make_;
-  Offset next_{0};
-  ImagePtr image_;
-};
+class ReplaySecurityTest : public ReplayHarness {};
 
 TEST_F(ReplaySecurityTest, RulesComeAndGoByWhatTheySay) {
   const auto first = make_.Acl("orders", "User:alice"), second = make_.Acl("orders", "User:bob");

@@ -4,41 +4,14 @@
 #include <gtest/gtest.h>
 
 #include "controller/image/rows.h"
-#include "tests/controller/image/record_maker.h"
+#include "tests/controller/image/replay_harness.h"
 
 namespace gregor {
 namespace {
 
 using testing::HasSubstr;
 
-// Replays records one batch after the other, as a log would.
-class ReplayTest : public testing::Test {
- protected:
-  ReplayTest() { Commit({make_.FeatureLevel(), make_.Cluster()}); }
-
-  MetadataDelta Commit(const std::vector<pb::MetadataRecord>& records) {
-    Replay replay(image_);
-    for (const auto& record : records) {
-      const auto applied = replay.Apply(next_, SerializeRecord(record));
-      EXPECT_TRUE(applied.ok()) << applied.error();
-      next_ = next_ + 1;
-    }
-    MetadataDelta delta = replay.Finish({next_, LeaderEpoch{1}, Timestamp{5}});
-    EXPECT_EQ(delta.before, image_);
-    image_ = delta.after;
-    return delta;
-  }
-  // Why `record` is refused.
-  std::string Refusal(const pb::MetadataRecord& record) {
-    Replay replay(image_);
-    const auto applied = replay.Apply(next_, SerializeRecord(record));
-    return applied.ok() ? "" : applied.error().message;
-  }
-
-  RecordMaker make_;
-  Offset next_{0};
-  ImagePtr image_;
-};
+class ReplayTest : public ReplayHarness {};
 
 TEST_F(ReplayTest, TheFirstRecordsNameTheCluster) {
   EXPECT_EQ(image_->feature_level, kFeatureLevel);
