@@ -14,6 +14,7 @@
 #include "client/io_loop.h"
 #include "client/route_refresh.h"
 #include "client/slot_table.h"
+#include "client/timing.h"
 #include "client/topic_watch.h"
 #include "client/wire.h"
 #include "gregor/v1/fetch.pb.h"
@@ -24,7 +25,6 @@ namespace {
 
 constexpr char kGetTopic[] = "/gregor.v1.TopicService/GetTopic";
 constexpr char kListOffsets[] = "/gregor.v1.FetchService/ListOffsets";
-constexpr Duration kCallTimeout = std::chrono::seconds(10);
 constexpr Duration kSlotBackoff = std::chrono::milliseconds(200);
 constexpr size_t kMessageOverhead = 64u << 10;
 

@@ -6,15 +6,14 @@
 #include <utility>
 
 #include "base/check.h"
+#include "client/timing.h"
 #include "client/wire.h"
 
 namespace gregor {
 namespace {
 
 constexpr char kFetchStream[] = "/gregor.v1.FetchService/FetchStream";
-constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
-constexpr Duration kBackoffMax = std::chrono::seconds(1);
-constexpr size_t kQueriesMax = 5000;
+constexpr size_t kQueriesAtOnceMax = 5000;
 
 }  // namespace
 
@@ -110,7 +109,7 @@ std::optional<v1::FetchStreamRequest> FetchLink::NextRequest(SlotTable& slots,
 std::optional<FetchLink::Lookup> FetchLink::NextLookup(SlotTable& slots, const TopicWatch& topics) {
   Lookup lookup;
   lookup.request.set_routing(v1::ROUTING_DIRECT);
-  while (!to_resolve.empty() && lookup.numbers.size() < kQueriesMax) {
+  while (!to_resolve.empty() && lookup.numbers.size() < kQueriesAtOnceMax) {
     const int32_t number = to_resolve.front();
     to_resolve.pop_front();
     const Slot* const slot = slots.Find(number);

@@ -4,13 +4,12 @@
 #include <utility>
 
 #include "base/check.h"
+#include "client/timing.h"
 
 namespace gregor {
 namespace {
 
 constexpr char kProduceStream[] = "/gregor.v1.ProduceService/ProduceStream";
-constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
-constexpr Duration kBackoffMax = std::chrono::seconds(1);
 
 v1::Acks ToProto(ClientAcks acks) {
   switch (acks) {

@@ -14,15 +14,13 @@
 #include "client/producer_core.h"
 #include "client/route_refresh.h"
 #include "client/router.h"
+#include "client/timing.h"
 #include "gregor/v1/produce.pb.h"
 
 namespace gregor {
 namespace {
 
 constexpr char kInitProducer[] = "/gregor.v1.ProduceService/InitProducer";
-constexpr Duration kCallTimeout = std::chrono::seconds(10);
-constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
-constexpr Duration kBackoffMax = std::chrono::seconds(1);
 constexpr Duration kExpiryTick = std::chrono::milliseconds(250);
 // The loop counts in milliseconds, and wakes after what it was told, never before. So a batch that
 // has lingered for so much less may go: on average they go in time.

@@ -4,14 +4,13 @@
 #include <utility>
 
 #include "client/channel.h"
+#include "client/timing.h"
 #include "client/wire.h"
 
 namespace gregor {
 namespace {
 
 constexpr size_t kInFlightBatchesMax = 5;  // what a broker remembers of an idempotent producer
-constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
-constexpr Duration kBackoffMax = std::chrono::seconds(1);
 
 // The broker does not know the producer as the producer knows itself.
 bool IsSessionError(Reason reason) {

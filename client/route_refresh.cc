@@ -8,10 +8,10 @@
 namespace gregor {
 namespace {
 
-constexpr char kGetMetadata[] = "/gregor.v1.ClusterService/GetMetadata";
-constexpr Duration kCallTimeout = std::chrono::seconds(5);
-constexpr Duration kPauseMin = std::chrono::milliseconds(20);
-constexpr Duration kPauseMax = std::chrono::seconds(1);
+constexpr char kRefreshMethod[] = "/gregor.v1.ClusterService/GetMetadata";
+constexpr Duration kRefreshTimeout = std::chrono::seconds(5);
+constexpr Duration kRefreshPauseMin = std::chrono::milliseconds(20);
+constexpr Duration kRefreshPauseMax = std::chrono::seconds(1);
 constexpr size_t kTopicsMax = 1000;  // in one question
 
 }  // namespace
@@ -21,7 +21,7 @@ RouteRefresh::RouteRefresh(std::shared_ptr<Router> router, Done done)
 
 void RouteRefresh::Turn(IoLoop& loop, MonotonicTime now) {
   if (asking_ || doubted_.empty() || now < ask_at_) return;
-  pause_ = now >= calm_at_ ? kPauseMin : std::min(kPauseMax, 2 * pause_);
+  pause_ = now >= calm_at_ ? kRefreshPauseMin : std::min(kRefreshPauseMax, 2 * pause_);
   // Many clients lose the same broker at the same time.
   ask_at_ = now + Duration(random_.Between(pause_.count() / 2, pause_.count()));
   calm_at_ = now + 4 * pause_;
@@ -40,7 +40,7 @@ void RouteRefresh::Ask(IoLoop& loop, const std::string& page_token) {
   for (const std::string& topic : asked_) request.add_topics(topic);
   request.mutable_page()->set_page_token(page_token);
   const auto channel = router_->AnyNode();
-  loop.Call(*channel, kGetMetadata, Slice::Own(request.SerializeAsString()), kCallTimeout,
+  loop.Call(*channel, kRefreshMethod, Slice::Own(request.SerializeAsString()), kRefreshTimeout,
             [this, &loop, channel](Result<Bytes> answer) {
               OnAnswer(loop, *channel, std::move(answer));
             });

@@ -3,7 +3,7 @@
 namespace gregor {
 namespace {
 
-constexpr int32_t kPageSize = 5000;
+constexpr int32_t kRulesAPage = 5000;
 
 std::string Security(const char* method) {
   return std::string("/gregor.v1.SecurityService/") + method;
@@ -21,7 +21,7 @@ Result<void> SecurityAdmin::CreateAcls(const v1::CreateAclsRequest& request) con
 Result<std::vector<v1::Acl>> SecurityAdmin::ListAcls(const v1::AclFilter& filter) const {
   v1::ListAclsRequest request;
   *request.mutable_filter() = filter;
-  request.mutable_page()->set_page_size(kPageSize);
+  request.mutable_page()->set_page_size(kRulesAPage);
   std::vector<v1::Acl> acls;
   do {
     ASSIGN_OR_RETURN(auto response, router_->Call<v1::ListAclsResponse>(Security("ListAcls"),
@@ -45,7 +45,7 @@ Result<void> SecurityAdmin::UpsertUser(const v1::UpsertUserRequest& request) con
 
 Result<std::vector<v1::ListUsersResponse::User>> SecurityAdmin::ListUsers() const {
   v1::ListUsersRequest request;
-  request.mutable_page()->set_page_size(kPageSize);
+  request.mutable_page()->set_page_size(kRulesAPage);
   std::vector<v1::ListUsersResponse::User> users;
   do {
     ASSIGN_OR_RETURN(auto response, router_->Call<v1::ListUsersResponse>(Security("ListUsers"),
@@ -73,7 +73,7 @@ Result<void> SecurityAdmin::AlterQuotas(const v1::AlterQuotasRequest& request) c
 
 Result<std::vector<v1::Quota>> SecurityAdmin::DescribeQuotas(
     v1::DescribeQuotasRequest request) const {
-  request.mutable_page()->set_page_size(kPageSize);
+  request.mutable_page()->set_page_size(kRulesAPage);
   request.mutable_page()->clear_page_token();
   std::vector<v1::Quota> quotas;
   do {

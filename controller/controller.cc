@@ -210,6 +210,7 @@ Result<void> ControllerImpl::FollowLog(ImagePtr loaded) {
 }
 
 void ControllerImpl::OnCommitted(CommittedRecords batch) {
+  if (failure()) return;
   if (healing_.has_value() && healing_->image != nullptr) ReplayAgain(batch);
   // It came again, for a state that is made again.
   if (batch.next_offset() <= committed_) return;
@@ -219,12 +220,7 @@ void ControllerImpl::OnCommitted(CommittedRecords batch) {
     return AnswerCommitted(committed_);
   }
   if (healing_.has_value() && healing_->behind.has_value()) return;
-  if (const auto followed = Follow(batch); !followed.ok()) {
-    if (!healing_.has_value()) return Resign(followed.error());
-    // A wrong state contradicts records that are right: what is made of them takes its place.
-    LOG(ERROR) << "The state that is known to be wrong moves no further: " << followed.error();
-    healing_->behind = followed.error();
-  }
+  if (const auto followed = Follow(batch); !followed.ok()) OnContradiction(followed.error());
   EndFollowing();
 }
 
@@ -286,6 +282,7 @@ void ControllerImpl::Publish(const MetadataDelta& delta, size_t record_bytes) {
 }
 
 void ControllerImpl::OnLeader(const QuorumLeader& leader) {
+  if (failure()) return;
   LogLeader(leader);
   leading_.reset();
   elected_.reset();
@@ -296,13 +293,12 @@ void ControllerImpl::OnLeader(const QuorumLeader& leader) {
                          .With("outcome", "UNKNOWN");
   leader_ = leader;
   waiting_.FailAll(lost);
-  if (const auto followed = FollowLed(); !followed.ok()) return Resign(followed.error());
-  if (leader.leader != options_.behavior.node_id) {
-    const bool is_there = leader.leader.value >= 0;
-    if (is_there && state_->differs && !healing_.has_value() && !is_healed_from_leader_)
-      HealFromOwn(committed_);
-    return EndFollowing();
-  }
+  if (const auto followed = FollowLed(); !followed.ok()) OnContradiction(followed.error());
+  // Whoever leads says what is right: another one, from which it may be had, or this node.
+  const bool is_there = leader.leader.value >= 0;
+  if (is_there && state_->differs && !healing_.has_value() && healed_in_ != leader.term)
+    HealFromOwn(committed_);
+  if (leader.leader != options_.behavior.node_id) return EndFollowing();
   if (healing_.has_value()) return LeadOnceHealed(leader.term);
   Lead(leader.term);
 }
@@ -348,7 +344,9 @@ void ControllerImpl::LogLeader(const QuorumLeader& leader) const {
 
 // A node that does not lead is open once it has a leader, and a cluster's records.
 void ControllerImpl::EndFollowing() {
-  if (opened_ && leader().leader.value >= 0 && image_->feature_level != 0) EndOpening({});
+  const bool is_behind = healing_.has_value() && healing_->behind.has_value();
+  if (opened_ && leader().leader.value >= 0 && image_->feature_level != 0 && !is_behind)
+    EndOpening({});
 }
 
 Result<void> ControllerImpl::AppendFirstRecords() {
@@ -417,6 +415,8 @@ void ControllerImpl::Resign(const Error& error) {
   leader_ = QuorumLeader{};
   speculative_ = nullptr;
   waiting_.FailAll(Error(error).With("outcome", "UNKNOWN"));
+  // Who cannot follow has no vote on what is right, and must not lead.
+  if (log_ != nullptr) log_->GiveUp(error);
   EndOpening(error);
 }
 

@@ -150,15 +150,19 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void OnDamagedImage(const ImagePtr& image, uint64_t actual);
   void HandOverDamaged();
   // What is of this node's own up to `right_until` is believed, for the time being.
-  void HealFromOwn(Offset right_until);
+  // `behind` says why what is served cannot follow meanwhile, where it cannot.
+  void HealFromOwn(Offset right_until, std::optional<Error> behind = std::nullopt);
   void HealFromLeader();
   void FetchState();
+  void OnState(Result<ImagePtr> image);
   void FetchStateLater();
   void ReplayFrom(ImagePtr base);
   void ReplayAgain(const CommittedRecords& batch);
   void EndHealing();
   void GiveUpHealing();
   void DropHealing();
+  // What is committed contradicts this node's state, which does not follow any more.
+  void OnContradiction(const Error& error);
   // Elected while its state is made again.
   void LeadOnceHealed(Term term);
   void HandOverUnhealed(Term term);
@@ -200,18 +204,21 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // A state that is made again, as this node's is wrong.
   struct Healing {
     enum class From { kOwn, kLeader };  // snapshot and log; the leader's snapshot, and the log
-    From from;
-    uint64_t number;                  // of all
+    From from = From::kOwn;
+    uint64_t number = 0;              // of all
     ImagePtr image;                   // as far as it is made; nullptr: its beginning is awaited
     std::optional<LogReplay> replay;  // of what came behind `image`, while that is in a transaction
     std::optional<bool> agrees;       // with the last record that it was compared with
     std::optional<Error> behind;      // why what is served could not follow meanwhile
     int hand_overs = 0;               // that were tried, as it was elected
+    int useless_count = 0;            // snapshots that were fetched, and could not be read
+    Term from_term{-1};               // of the leader whose snapshot it begins with
   };
   std::optional<Healing> healing_;
   uint64_t healings_ = 0;
-  // The last one began with the leader's snapshot, and no record has agreed since.
-  bool is_healed_from_leader_ = false;
+  // Term of the leader whose snapshot the last one began with, if no record has agreed since: it is
+  // not asked again. -1: none.
+  Term healed_in_{-1};
   Offset hashed_{0};  // after the last hash that this leader wrote
   std::optional<TimerId> hash_timer_;
 

@@ -58,7 +58,7 @@ void ControllerImpl::Take(const MetadataOperation& operation, MonotonicTime dead
 }
 
 std::optional<Error> ControllerImpl::WhyNotNow(MonotonicTime deadline) const {
-  if (const auto failed = failure()) return failed;
+  if (const auto failed = failure()) return Error(*failed).With("outcome", "NOT_APPLIED");
   if (!leading_.has_value()) {
     if (closing_) return NodeStops(false);
     return Error(Reason::kNotController, "the metadata quorum has no leader here: retry")
@@ -153,6 +153,10 @@ void ControllerImpl::FenceSilent() {
 
 void ControllerImpl::AnswerWhenCommitted(Offset end, std::optional<MetadataDelta> delta,
                                          CommitQueue::Answer answer) {
+  if (const auto failed = failure()) {  // meanwhile
+    const Error unknown = Error(*failed).With("outcome", "UNKNOWN");
+    return answer(&unknown);
+  }
   if (waiting_.empty() && !delta.has_value()) return answer(nullptr);
   waiting_.Add({end, std::move(delta), std::move(answer)});
 }

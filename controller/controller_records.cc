@@ -125,7 +125,7 @@ Result<AppendedRecords> ControllerImpl::AppendBatches(
       is_in_transaction_ = is_transaction;
       continue;
     }
-    if (!is_in_transaction_) return std::move(appended).error();
+    if (!is_in_transaction_) return Error(appended.error()).With("outcome", "NOT_APPLIED");
     // What is there of it counts for nobody without its end, which is never written.
     const auto aborted = leading_.has_value() ? AbortTransaction() : Result<void>();
     LOG_IF(ERROR, !aborted.ok()) << "An operation that could not be written whole is not aborted "
@@ -140,15 +140,17 @@ Result<void> ControllerImpl::AbortTransaction() {
   if (!is_in_transaction_) return {};
   pb::MetadataRecord record;
   record.mutable_abort_transaction()->set_reason("its controller could not write all of it");
-  const auto appended = log_->Append(*leading_, {SerializeRecord(record)});
+  const Term term = *leading_;
+  const auto appended = log_->Append(term, {SerializeRecord(record)});
   if (!appended.ok()) return Error(appended.error()).With("outcome", "NOT_APPLIED");
   CountTransactions("aborted", 1);
   LOG(WARNING) << "An operation on the metadata of which only a part was written is aborted: "
                << "nothing of it counts";
   is_in_transaction_ = false;
+  if (failure()) return {};  // meanwhile
   MetadataDelta delta =
       Replay(speculative_)
-          .Finish({appended->next_offset, LeaderEpoch{leading_->value}, appended->appended});
+          .Finish({appended->next_offset, LeaderEpoch{term.value}, appended->appended});
   speculative_ = delta.after;
   waiting_.Add({delta.after->version, std::move(delta), [](const Error*) {}});
   return {};

@@ -14,6 +14,9 @@ namespace {
 // A new active controller says soon what it has.
 constexpr Duration kFirstHashAfter = std::chrono::seconds(1);
 constexpr Duration kFetchAgainAfter = std::chrono::seconds(1);
+// So many snapshots of the leader's that cannot be read, each after twice the time: the node is
+// another version than it, and will never read one.
+constexpr int kUselessMax = 6;
 // How often a node whose state is made again tries to hand over before it leads with what it has.
 constexpr int kHandOversMax = 5;
 // What a number of Prometheus' holds exactly.
@@ -39,7 +42,8 @@ void ControllerImpl::WriteHashAfter(Duration delay) {
 
 void ControllerImpl::WriteHash() {
   const MetadataImage& image = *speculative_;
-  if (image.feature_level < kStateHashLevel || image.version == hashed_ || failure()) return;
+  const Offset before = image.version;
+  if (image.feature_level < kStateHashLevel || before == hashed_ || failure()) return;
   if (is_in_transaction_) return;  // an abort comes in front of the next record
   pb::MetadataRecord record;
   // Control batches may lie between the image's last record and the next one.
@@ -51,7 +55,7 @@ void ControllerImpl::WriteHash() {
            LOG_IF(WARNING, !answer.ok())
                << "The state's hash could not be written: " << answer.error();
          });
-  hashed_ = speculative_->version;
+  if (speculative_ != nullptr && speculative_->version > before) hashed_ = speculative_->version;
 }
 
 void ControllerImpl::OnHashCheck(const StateHashCheck& check) {
@@ -61,15 +65,16 @@ void ControllerImpl::OnHashCheck(const StateHashCheck& check) {
     LOG_IF(INFO, state_->differs)
         << "The state of the metadata agrees with the active controller's again, at offset "
         << check.offset;
-    state_->differs = false;
-    is_healed_from_leader_ = false;
+    // What was given up on is right again by itself.
+    if (state_->differs.exchange(false)) keeper_->Resume(/*is_healed=*/false);
+    healed_in_ = Term{-1};
     return;
   }
   if (raft::IsMutant(21)) return;
   ++state_->mismatches;
   if (healing_.has_value()) return;  // it is known
   const bool was_known = state_->differs.exchange(true);
-  if (is_healed_from_leader_) {
+  if (healed_in_.value >= 0 && healed_in_ == leader().term) {
     LOG_IF(ERROR, !was_known)
         << "The state of the metadata differs from the active controller's again, at offset "
         << check.offset << " (" << StateHashText(check.actual) << " here, "
@@ -107,8 +112,22 @@ void ControllerImpl::HandOverDamaged() {
   });
 }
 
-void ControllerImpl::HealFromOwn(Offset right_until) {
-  healing_.emplace(Healing{Healing::From::kOwn, ++healings_, nullptr, {}, {}, {}, 0});
+// A wrong state contradicts records that are right: what is made of them takes its place.
+void ControllerImpl::OnContradiction(const Error& error) {
+  LOG(ERROR) << "The state of the metadata moves no further than offset " << image_->version
+             << ", until it is made again: " << error;
+  following_.reset();
+  following_bytes_ = 0;
+  state_->differs = true;
+  ++state_->mismatches;
+  if (!healing_.has_value()) return HealFromOwn(image_->version, error);
+  healing_->behind = error;
+}
+
+void ControllerImpl::HealFromOwn(Offset right_until, std::optional<Error> behind) {
+  healing_.emplace();
+  healing_->number = ++healings_;
+  healing_->behind = std::move(behind);
   keeper_->LoadAgain(
       right_until,
       [this](const ImagePosition& position) -> Result<bool> {
@@ -139,30 +158,34 @@ void ControllerImpl::FetchState() {
   if (closing_ || failure()) return;
   if (options_.snapshots == nullptr) return GiveUpHealing();
   if (leader.value < 0 || leader == options_.behavior.node_id) return FetchStateLater();
+  healing_->from_term = this->leader().term;
   options_.snapshots->Fetch(
       leader, std::max(log_->start_offset(), Offset{1}),
       [this, alive = alive_, number = healings_](Result<TravellingSnapshot> fetched) {
         if (!*alive || !IsHealing(number)) return;
         if (!fetched.ok()) return FetchStateLater();
         CheckFetched(*std::move(fetched), [this, number](Result<ImagePtr> image) {
-          if (!IsHealing(number)) return;
-          LOG_IF(WARNING, !image.ok())
-              << "The active controller's snapshot is of no use: " << image.error()
-              << "; it is fetched again";
-          // One that is ahead of this node is of use a little later.
-          const bool fits = image.ok() && (*image)->version >= log_->start_offset() &&
-                            (*image)->version <= committed_;
-          if (!fits) return FetchStateLater();
-          keeper_->Replace(*image, [this, number, image = *image](Result<void> kept) {
-            LOG_IF(ERROR, !kept.ok()) << "The snapshot is not kept: " << kept.error();
-            if (IsHealing(number)) ReplayFrom(image);
-          });
+          if (IsHealing(number)) OnState(std::move(image));
         });
       });
 }
 
+void ControllerImpl::OnState(Result<ImagePtr> image) {
+  LOG_IF(WARNING, !image.ok()) << "The active controller's snapshot is of no use: "
+                               << image.error();
+  if (!image.ok() && ++healing_->useless_count >= kUselessMax) return GiveUpHealing();
+  // One that is ahead of this node is of use a little later.
+  const bool fits =
+      image.ok() && (*image)->version >= log_->start_offset() && (*image)->version <= committed_;
+  if (!fits) return FetchStateLater();
+  keeper_->Replace(*image, [this, number = healings_, image = *image](Result<void> kept) {
+    LOG_IF(ERROR, !kept.ok()) << "The snapshot is not kept: " << kept.error();
+    if (IsHealing(number)) ReplayFrom(image);
+  });
+}
+
 void ControllerImpl::FetchStateLater() {
-  options_.loop->After(kFetchAgainAfter, "controller.fetch_state",
+  options_.loop->After(kFetchAgainAfter * (1 << healing_->useless_count), "controller.fetch_state",
                        [this, alive = alive_, number = healings_] {
                          if (*alive && IsHealing(number)) FetchState();
                        });
@@ -213,7 +236,7 @@ void ControllerImpl::EndHealing() {
   const bool is_from_leader = ended.from == Healing::From::kLeader;
   const bool differs = !ended.agrees.value_or(true);
   keeper_->Resume(/*is_healed=*/true);
-  is_healed_from_leader_ = is_from_leader && !ended.agrees.value_or(false);
+  healed_in_ = is_from_leader && !ended.agrees.value_or(false) ? ended.from_term : Term{-1};
   state_->differs = differs;
   LOG_IF(INFO, !differs) << "The state of the metadata was made again up to offset "
                          << ended.image->version << ", from "
@@ -244,16 +267,18 @@ void ControllerImpl::LeadSoon() {
     if (!*alive || elected_ != term || healing_.has_value() || UsableLog() == nullptr) return;
     elected_.reset();
     leader_ = QuorumLeader{options_.behavior.node_id, term};
+    // From now on what this node has is right, also where it gave up making it again.
+    keeper_->Resume(/*is_healed=*/false);
     Lead(term);
   });
 }
 
 // Another image, which is right, takes the place of what was to be healed.
 void ControllerImpl::DropHealing() {
-  if (!healing_.has_value()) return;
   healing_.reset();
-  keeper_->Resume(/*is_healed=*/false);
+  keeper_->Resume(/*is_healed=*/true);
   state_->differs = false;
+  healed_in_ = Term{-1};
 }
 
 void ControllerImpl::LeadOnceHealed(Term term) {

@@ -25,18 +25,22 @@ Result<std::vector<SnapshotFile>> FindSnapshots(FileSystem& files, const std::st
   return ListSnapshots(files, folder);
 }
 
-// Thread: disk.
-void SetAside(FileSystem& files, const std::string& path, const std::string& why) {
-  LOG(ERROR) << "Metadata snapshot " << path << " is set aside as " << path << kDamagedSuffix
-             << ": " << why;
-  auto moved = files.Rename(path, path + kDamagedSuffix);
-  if (moved.ok()) moved = files.SyncDirectory(ParentPath(path));
-  LOG_IF(ERROR, !moved.ok()) << path << " could not be set aside: " << moved.error();
-}
-
 void Remove(FileSystem& files, const std::string& path) {
   const auto removed = files.Remove(path);
   LOG_IF(WARNING, !removed.ok()) << removed.error();
+}
+
+// The latest one stays, for whoever wants to know what happened. Thread: disk.
+void SetAside(FileSystem& files, const std::string& path, const std::string& why) {
+  LOG(ERROR) << "Metadata snapshot " << path << " is set aside as " << path << kDamagedSuffix
+             << ": " << why;
+  const auto entries = files.List(ParentPath(path));
+  for (const DirectoryEntry& entry : entries.ok() ? *entries : std::vector<DirectoryEntry>()) {
+    if (entry.name.ends_with(kDamagedSuffix)) Remove(files, JoinPath(ParentPath(path), entry.name));
+  }
+  auto moved = files.Rename(path, path + kDamagedSuffix);
+  if (moved.ok()) moved = files.SyncDirectory(ParentPath(path));
+  LOG_IF(ERROR, !moved.ok()) << path << " could not be set aside: " << moved.error();
 }
 
 // For people only.
@@ -49,7 +53,9 @@ uint64_t SizeOf(FileSystem& files, const std::string& path) {
 }  // namespace
 
 ImageKeeper::ImageKeeper(Options options)
-    : options_(std::move(options)), store_(std::move(options_.store)) {}
+    : options_(std::move(options)),
+      store_(std::move(options_.store)),
+      snapshot_tried_at_(options_.loop->clock().Now()) {}
 
 ImageKeeper::~ImageKeeper() { *alive_ = false; }
 
@@ -108,15 +114,15 @@ void ImageKeeper::Load(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done) {
 void ImageKeeper::LoadSnapshot(size_t number, Fits fits,
                                UniqueFunction<void(Result<ImagePtr>)> done) {
   if (number == 0) return done(ImagePtr());
-  const std::string path = PathOf(snapshots_[number - 1]);
+  const SnapshotFile file = snapshots_[number - 1];
   options_.disk->Submit(
       Lane::kRead, "image.load_snapshot", *options_.loop,
-      [files = &options_.disk->files(), path] {
+      [files = &options_.disk->files(), path = PathOf(file)] {
         auto image = ReadSnapshot(*files, path);
         if (!image.ok()) SetAside(*files, path, image.error().message);
         return image;
       },
-      [this, alive = alive_, number, fits = std::move(fits),
+      [this, alive = alive_, number, file, fits = std::move(fits),
        done = std::move(done)](Result<ImagePtr> image) mutable {
         if (!*alive) return;
         if (image.ok()) {
@@ -124,12 +130,13 @@ void ImageKeeper::LoadSnapshot(size_t number, Fits fits,
           if (!fit.ok()) return done(fit.error());
           if (*fit) {
             latest_ = durable_ = *image;
-            options_.on_snapshot(snapshots_[number - 1]);
+            options_.on_snapshot(file);
             return done(*std::move(image));
           }
         }
-        snapshots_.erase(snapshots_.begin() + static_cast<ptrdiff_t>(number - 1));
-        LoadSnapshot(number - 1, std::move(fits), std::move(done));
+        // Others may have come or gone meanwhile.
+        std::erase_if(snapshots_, [&](const SnapshotFile& each) { return each.name == file.name; });
+        LoadSnapshot(std::min(number - 1, snapshots_.size()), std::move(fits), std::move(done));
       });
 }
 
@@ -146,11 +153,16 @@ void ImageKeeper::RunIdle() {
 void ImageKeeper::LoadAgain(Offset right_until, Fits fits,
                             UniqueFunction<void(Result<ImagePtr>)> done) {
   suspended_ = true;
-  if (reloading_)
-    return done(Error(Reason::kStorageError, "the image's files are being read already"));
+  if (reloading_) {
+    reload_again_ = [this, right_until, fits = std::move(fits), done = std::move(done)]() mutable {
+      LoadAgain(right_until, std::move(fits), std::move(done));
+    };
+    return;
+  }
   reloading_ = true;
   auto loaded = [this, done = std::move(done)](Result<ImagePtr> image) mutable {
     reloading_ = false;
+    if (reload_again_) return std::exchange(reload_again_, {})();
     done(std::move(image));
   };
   WhenIdle([this, right_until, fits = std::move(fits), loaded = std::move(loaded)]() mutable {
@@ -178,8 +190,19 @@ void ImageKeeper::LoadAgain(Offset right_until, Fits fits,
 void ImageKeeper::Resume(bool is_healed) {
   suspended_ = false;
   std::vector<std::string> paths;
-  for (const SnapshotFile& file : std::exchange(suspects_, {})) paths.push_back(PathOf(file));
-  if (is_healed) SetAsideSnapshots(std::move(paths));
+  for (const SnapshotFile& file : std::exchange(suspects_, {})) {
+    const auto at = std::lower_bound(
+        snapshots_.begin(), snapshots_.end(), file.end_offset,
+        [](const SnapshotFile& each, Offset end) { return each.end_offset < end; });
+    const bool was_replaced = at != snapshots_.end() && at->end_offset == file.end_offset;
+    if (was_replaced && at->name == file.name) continue;
+    if (is_healed || was_replaced) {
+      paths.push_back(PathOf(file));
+    } else {
+      snapshots_.insert(at, file);
+    }
+  }
+  SetAsideSnapshots(std::move(paths));
 }
 
 void ImageKeeper::SetAsideSnapshots(std::vector<std::string> paths) {
@@ -266,6 +289,8 @@ void ImageKeeper::WriteStore(Task done) {
 bool ImageKeeper::SnapshotIsDue() const {
   if (snapshotting_ || closing_ || suspended_ || durable_ == nullptr) return false;
   if (bytes_since_snapshot_ >= options_.snapshot_record_bytes) return true;
+  const Duration since = options_.loop->clock().Now() - snapshot_tried_at_;
+  if (since >= options_.snapshot_interval && durable_->version > snapshot_tried_) return true;
   const Offset last = snapshots_.empty() ? Offset{0} : snapshots_.back().end_offset;
   const auto records = static_cast<size_t>(
       std::max<int64_t>(0, durable_->version - std::max(last, snapshot_tried_)));
@@ -276,6 +301,7 @@ void ImageKeeper::WriteSnapshotNow() {
   snapshotting_ = true;
   bytes_since_snapshot_ = 0;
   snapshot_tried_ = durable_->version;
+  snapshot_tried_at_ = options_.loop->clock().Now();
   const ImagePosition position = PositionOf(*durable_);
   SnapshotFile file{SnapshotFileName(position), position.version, position.term, 0};
   const std::string older = snapshots_.empty() ? std::string() : PathOf(snapshots_.back());

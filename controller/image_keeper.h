@@ -27,6 +27,8 @@ class ImageKeeper {
     std::unique_ptr<ImageStore> store;  // may be null
     // A snapshot is written each time so many bytes of records were committed.
     size_t snapshot_record_bytes = 20u << 20;
+    // And so long after the last one, if the image moves on.
+    Duration snapshot_interval = std::chrono::hours(1);
     // The store gets what was committed in so long in one step.
     Duration store_delay = std::chrono::seconds(1);
     // Up to where the log is durable here: an image of more is not kept yet, as a start would find
@@ -56,11 +58,11 @@ class ImageKeeper {
   void Keep(ImagePtr image, UniqueFunction<void(Result<void>)> done);
   // The image is wrong, at the latest behind `right_until`: sets the store aside, and loads the
   // newest snapshot up to there that is whole and `fits`; nullptr if there is none. Nothing is kept
-  // of any image until Resume(). Fails with kStorageError, also while another one runs.
-  // REQUIRES: Load() has ended.
+  // of any image until Resume(). Fails with kStorageError. While another one runs it comes after
+  // that; of several only the last one is answered. REQUIRES: Load() has ended.
   void LoadAgain(Offset right_until, Fits fits, UniqueFunction<void(Result<ImagePtr>)> done);
-  // `is_healed`: what LoadAgain() gave was right, and snapshots of later offsets are set aside.
-  // They stay until then, as a start is better served with them than with nothing.
+  // `is_healed`: what LoadAgain() gave was right, or what was kept since: snapshots of offsets that
+  // were not are set aside. Otherwise they count as before, as something is better than nothing.
   void Resume(bool is_healed);
   // The same as Keep(), for a node whose own snapshots may be wrong: they are set aside.
   void Replace(ImagePtr image, UniqueFunction<void(Result<void>)> done);
@@ -101,9 +103,11 @@ class ImageKeeper {
   // Since the last snapshot, or the last attempt.
   size_t bytes_since_snapshot_ = 0;
   Offset snapshot_tried_{0};
+  MonotonicTime snapshot_tried_at_;
   bool snapshotting_ = false;
   bool suspended_ = false;  // from LoadAgain() to Resume()
   bool reloading_ = false;  // LoadAgain() runs
+  Task reload_again_;       // the next one; empty: none
   Task idle_;               // of WhenIdle()
   bool closing_ = false;
   Task closed_;

@@ -29,8 +29,14 @@ size_t TextBytes(const Acl& acl) {
 Result<std::set<Acl>> FindAcls(const DeleteAcls& operation, const MetadataImage& image) {
   std::set<Acl> found;
   size_t bytes = 0;
+  size_t wide_count = 0;
   for (const AclFilter& each : operation.filters) {
     ASSIGN_OR_RETURN(const AclFilter filter, CheckAclFilter(each));
+    if (!HasPlace(filter) && ++wide_count > kWideAclFiltersMax) {
+      return Invalid("more than " + std::to_string(kWideAclFiltersMax) +
+                     " filters without resource type, pattern or name, each of which looks at all "
+                     "rules: give narrower ones, or fewer of them at a time");
+    }
     VisitMatches(image.acls, filter, Acl{.operation = AclOperation{0}}, [&](const Acl& acl) {
       if (found.insert(acl).second) bytes += TextBytes(acl);
       return found.size() <= kAclsRemovedMax && bytes <= kAclBytesRemovedMax;

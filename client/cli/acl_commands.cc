@@ -10,7 +10,7 @@
 namespace gregor {
 namespace {
 
-constexpr char kNotEnforced[] =
+constexpr char kAclNote[] =
     "note: rules are stored and listed, but not enforced in this version: everybody may do "
     "everything";
 const char* const kClusterName = "kafka-cluster";
@@ -147,12 +147,12 @@ Result<v1::CreateAclsRequest> NewAcls(const AclArguments& arguments) {
   return request;
 }
 
-Result<void> Create(GlobalOptions& global, const AclArguments& arguments) {
+Result<void> RunAclCreate(GlobalOptions& global, const AclArguments& arguments) {
   ASSIGN_OR_RETURN(const auto request, NewAcls(arguments));
   RETURN_IF_ERROR(SecurityAdmin(global.server).CreateAcls(request));
   PrintAcls(global, request.acls());
   std::cout.flush();
-  std::cerr << kNotEnforced << std::endl;
+  std::cerr << kAclNote << std::endl;
   return {};
 }
 
@@ -179,14 +179,14 @@ Result<v1::AclFilter> FilterOf(const AclArguments& arguments) {
   return filter;
 }
 
-Result<void> List(GlobalOptions& global, const AclArguments& arguments) {
+Result<void> RunAclList(GlobalOptions& global, const AclArguments& arguments) {
   ASSIGN_OR_RETURN(const auto filter, FilterOf(arguments));
   ASSIGN_OR_RETURN(const auto acls, SecurityAdmin(global.server).ListAcls(filter));
   PrintAcls(global, acls);
   return {};
 }
 
-Result<void> Delete(GlobalOptions& global, const AclArguments& arguments) {
+Result<void> RunAclDelete(GlobalOptions& global, const AclArguments& arguments) {
   v1::DeleteAclsRequest request;
   ASSIGN_OR_RETURN(*request.add_filters(), FilterOf(arguments));
   request.set_validate_only(arguments.validate_only);
@@ -249,20 +249,20 @@ void AddFilter(CLI::App& command, AclArguments& arguments) {
       ->type_name("ADDRESS");
 }
 
-using Run = Result<void> (*)(GlobalOptions&, const AclArguments&);
+using AclRun = Result<void> (*)(GlobalOptions&, const AclArguments&);
 
-CLI::App* Add(CLI::App& group, GlobalOptions& global, const char* name, const char* help, Run run,
-              std::shared_ptr<AclArguments> arguments) {
+CLI::App* AddAclCommand(CLI::App& group, GlobalOptions& global, const char* name, const char* help,
+                        AclRun run, std::shared_ptr<AclArguments> arguments) {
   CLI::App* const command = group.add_subcommand(name, help);
   OnCommand(*command, global,
             [&global, arguments = std::move(arguments), run] { return run(global, *arguments); });
   return command;
 }
 
-void AddCreate(CLI::App& group, GlobalOptions& global) {
+void AddAclCreate(CLI::App& group, GlobalOptions& global) {
   const auto arguments = std::make_shared<AclArguments>();
-  CLI::App* const command =
-      Add(group, global, "create", "Add rules that allow or deny something", Create, arguments);
+  CLI::App* const command = AddAclCommand(
+      group, global, "create", "Add rules that allow or deny something", RunAclCreate, arguments);
   AddList(*command, "--allow", arguments->allow, "Who may, such as User:alice; User:*: everybody",
           "TYPE:NAME");
   AddList(*command, "--deny", arguments->deny, "Who may not, whatever else allows it", "TYPE:NAME");
@@ -291,16 +291,17 @@ void AddAclCommands(CLI::App& app, GlobalOptions& global) {
   CLI::App* const acl =
       app.add_subcommand("acl", "Create, list and delete rules of who may do what");
   acl->require_subcommand(1);
-  AddCreate(*acl, global);
+  AddAclCreate(*acl, global);
   auto arguments = std::make_shared<AclArguments>();
-  CLI::App* command = Add(*acl, global, "list", "List rules", List, arguments);
+  CLI::App* command = AddAclCommand(*acl, global, "list", "List rules", RunAclList, arguments);
   AddFilter(*command, *arguments);
   AddExamples(*command,
               {"gregor acl list", "gregor acl list --topic orders --pattern match",
                "gregor --output json acl list --principal User:alice"},
               "Rules are not enforced yet: in this version everybody may do everything.");
   arguments = std::make_shared<AclArguments>();
-  command = Add(*acl, global, "delete", "Delete the rules that match", Delete, arguments);
+  command =
+      AddAclCommand(*acl, global, "delete", "Delete the rules that match", RunAclDelete, arguments);
   AddFilter(*command, *arguments);
   command->add_flag("--all", arguments->all, "All rules there are");
   command->add_flag("--validate-only", arguments->validate_only, "Show what would go");

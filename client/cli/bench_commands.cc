@@ -13,11 +13,11 @@ namespace {
 constexpr Duration kCallTimeout = std::chrono::seconds(30);
 constexpr int64_t kDefaultTopics = 1000;  // of `bench admin`
 
-using Run = Result<void> (*)(GlobalOptions&, const BenchArguments&);
+using BenchRun = Result<void> (*)(GlobalOptions&, const BenchArguments&);
 using Arguments = std::shared_ptr<BenchArguments>;
 
-CLI::App* Add(CLI::App& bench, GlobalOptions& global, const char* name, const char* help, Run run,
-              const Arguments& arguments) {
+CLI::App* AddBench(CLI::App& bench, GlobalOptions& global, const char* name, const char* help,
+                   BenchRun run, const Arguments& arguments) {
   CLI::App* const command = bench.add_subcommand(name, help);
   command->add_flag("--json", arguments->as_json, "One JSON document on stdout, nothing else");
   OnCommand(*command, global, [&global, arguments, run] {
@@ -67,8 +67,8 @@ void AddCount(CLI::App* command, const char* name, int32_t& count, const char* h
 void AddProduce(CLI::App& bench, GlobalOptions& global) {
   const auto arguments = std::make_shared<BenchArguments>();
   CLI::App* const command =
-      Add(bench, global, "produce", "Write records, as fast as it goes or at a rate", BenchProduce,
-          arguments);
+      AddBench(bench, global, "produce", "Write records, as fast as it goes or at a rate",
+               BenchProduce, arguments);
   AddTopic(command, arguments, "Topic, which must exist");
   AddRecords(command, arguments, "How many (default: 1000000)", 1'000'000);
   AddRecordSize(command, arguments);
@@ -93,8 +93,8 @@ void AddProduce(CLI::App& bench, GlobalOptions& global) {
 
 void AddConsume(CLI::App& bench, GlobalOptions& global) {
   const auto arguments = std::make_shared<BenchArguments>();
-  CLI::App* const command =
-      Add(bench, global, "consume", "Read a topic from its beginning", BenchConsume, arguments);
+  CLI::App* const command = AddBench(bench, global, "consume", "Read a topic from its beginning",
+                                     BenchConsume, arguments);
   AddTopic(command, arguments, "Topic");
   AddRecords(command, arguments, "Stop after so many (default: at the end of the topic)", 0);
   AddExtraRecordSize(
@@ -112,9 +112,9 @@ void AddConsume(CLI::App& bench, GlobalOptions& global) {
 
 void AddLatency(CLI::App& bench, GlobalOptions& global) {
   const auto arguments = std::make_shared<BenchArguments>();
-  CLI::App* const command =
-      Add(bench, global, "latency", "Write one record at a time, and wait until a consumer has it",
-          BenchLatency, arguments);
+  CLI::App* const command = AddBench(bench, global, "latency",
+                                     "Write one record at a time, and wait until a consumer has it",
+                                     BenchLatency, arguments);
   AddTopic(command, arguments, "Topic, which must exist");
   AddRecords(command, arguments, "How many, all pairs together (default: 10000)", 10'000);
   AddRecordSize(command, arguments);
@@ -132,7 +132,7 @@ void AddAdmin(CLI::App& bench, GlobalOptions& global) {
   const auto arguments = std::make_shared<BenchArguments>();
   arguments->topic = "bench-admin";
   CLI::App* const command =
-      Add(bench, global, "admin", "Create and delete topics", BenchAdmin, arguments);
+      AddBench(bench, global, "admin", "Create and delete topics", BenchAdmin, arguments);
   AddTopic(command, arguments, "What the names of the topics begin with");
   AddRecords(command, arguments, "How many topics (default: 1000, or without end with --seconds)",
              0);

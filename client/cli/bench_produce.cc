@@ -6,7 +6,7 @@
 namespace gregor {
 namespace {
 
-struct Totals {
+struct BenchTotals {
   std::mutex mutex;  // guards latencies, behind_max
   Histogram latencies;
   Duration behind_max{0};
@@ -15,7 +15,7 @@ struct Totals {
 
 // Sends a share of the records through `producer`.
 Result<void> SendShare(const BenchArguments& arguments, int64_t records, double rate,
-                       std::string_view value, Producer& producer, Totals& totals) {
+                       std::string_view value, Producer& producer, BenchTotals& totals) {
   NewRecord record;
   record.value = value;
   record.timestamp = SystemClock().WallNow();
@@ -63,7 +63,7 @@ Result<void> FillTopic(const GlobalOptions& global, const BenchArguments& argume
 }
 
 Result<void> BenchProduce(GlobalOptions& global, const BenchArguments& arguments) {
-  Totals totals;
+  BenchTotals totals;
   Progress progress(arguments, "records", arguments.records);
   std::vector<std::unique_ptr<Producer>> producers;
   for (int32_t i = 0; i < arguments.clients; ++i) {

@@ -17,9 +17,7 @@ struct BrokerArguments {
   bool yes = false;
 };
 
-Admin AdminOf(const GlobalOptions& global) { return Admin(global.server); }
-
-std::string Name(int32_t broker) { return "broker " + std::to_string(broker); }
+std::string BrokerText(int32_t broker) { return "broker " + std::to_string(broker); }
 
 // Asks before something is lost. Fails where the answer is no, or there is nobody to ask.
 Result<void> Confirm(const std::string& what, bool yes) {
@@ -33,16 +31,17 @@ Result<void> Confirm(const std::string& what, bool yes) {
   return Error(Reason::kUnspecified, "nothing was done");
 }
 
-void PrintDone(const GlobalOptions& global, const char* done, const BrokerArguments& arguments) {
+void PrintBrokerDone(const GlobalOptions& global, const char* done,
+                     const BrokerArguments& arguments) {
   if (global.output == "json") {
     std::cout << Dump({{"broker", arguments.broker}, {"result", done}}, 2) << std::endl;
   } else {
-    std::cout << done << " " << Name(arguments.broker) << "\n";
+    std::cout << done << " " << BrokerText(arguments.broker) << "\n";
   }
 }
 
-Result<void> List(GlobalOptions& global, const BrokerArguments&) {
-  ASSIGN_OR_RETURN(const auto cluster, AdminOf(global).DescribeCluster());
+Result<void> RunBrokerList(GlobalOptions& global, const BrokerArguments&) {
+  ASSIGN_OR_RETURN(const auto cluster, Admin(global.server).DescribeCluster());
   PrintList(global, BrokerRows(cluster, global.server), BrokerColumns());
   return {};
 }
@@ -54,8 +53,8 @@ Result<v1::DescribeClusterResponse> DescribeOne(const Admin& admin, int32_t brok
   return Error(Reason::kUnspecified, "the server does not describe single brokers");
 }
 
-Result<void> Describe(GlobalOptions& global, const BrokerArguments& arguments) {
-  ASSIGN_OR_RETURN(const auto cluster, DescribeOne(AdminOf(global), arguments.broker));
+Result<void> RunBrokerDescribe(GlobalOptions& global, const BrokerArguments& arguments) {
+  ASSIGN_OR_RETURN(const auto cluster, DescribeOne(Admin(global.server), arguments.broker));
   Json json = BrokerRows(cluster, global.server).front();
   json["only_in_sync"] = cluster.states(0).only_in_sync();
   json["log_dirs"] = cluster.states(0).log_dirs();
@@ -71,29 +70,29 @@ Result<void> Describe(GlobalOptions& global, const BrokerArguments& arguments) {
 }
 
 Result<void> Fence(GlobalOptions& global, const BrokerArguments& arguments) {
-  const Admin admin = AdminOf(global);
+  const Admin admin = Admin(global.server);
   ASSIGN_OR_RETURN(const auto cluster, DescribeOne(admin, arguments.broker));
   const int64_t lost = cluster.states(0).only_in_sync();
   if (lost > 0) {
-    RETURN_IF_ERROR(Confirm(Name(arguments.broker) + " is the only one in sync for " +
+    RETURN_IF_ERROR(Confirm(BrokerText(arguments.broker) + " is the only one in sync for " +
                                 std::to_string(lost) +
                                 " partitions, which nobody serves while it is fenced",
                             arguments.yes));
   }
   RETURN_IF_ERROR(admin.SetBrokerFence(arguments.broker, true));
-  PrintDone(global, "fenced", arguments);
+  PrintBrokerDone(global, "fenced", arguments);
   return {};
 }
 
 Result<void> Unfence(GlobalOptions& global, const BrokerArguments& arguments) {
-  RETURN_IF_ERROR(AdminOf(global).SetBrokerFence(arguments.broker, false));
-  PrintDone(global, "unfenced", arguments);
+  RETURN_IF_ERROR(Admin(global.server).SetBrokerFence(arguments.broker, false));
+  PrintBrokerDone(global, "unfenced", arguments);
   return {};
 }
 
 // What it led, with who leads that now.
 Result<void> Drain(GlobalOptions& global, const BrokerArguments& arguments) {
-  ASSIGN_OR_RETURN(const auto drained, AdminOf(global).DrainBroker(arguments.broker, false));
+  ASSIGN_OR_RETURN(const auto drained, Admin(global.server).DrainBroker(arguments.broker, false));
   Json rows = Json::array();
   for (const auto& led : drained.partitions()) {
     rows.push_back({{"topic", led.partition().topic()},
@@ -113,31 +112,32 @@ Result<void> Drain(GlobalOptions& global, const BrokerArguments& arguments) {
   const int64_t shown = drained.partitions_size();
   const int64_t more = drained.moved() + drained.kept() - shown;
   if (more > 0) std::cout << "... and " << more << " more\n";
-  std::cout << "drained " << Name(arguments.broker) << ": " << drained.moved()
+  std::cout << "drained " << BrokerText(arguments.broker) << ": " << drained.moved()
             << " partitions moved, " << drained.kept() << " it leads on\n";
   return {};
 }
 
 Result<void> Undrain(GlobalOptions& global, const BrokerArguments& arguments) {
-  RETURN_IF_ERROR(AdminOf(global).DrainBroker(arguments.broker, true));
-  PrintDone(global, "undrained", arguments);
+  RETURN_IF_ERROR(Admin(global.server).DrainBroker(arguments.broker, true));
+  PrintBrokerDone(global, "undrained", arguments);
   return {};
 }
 
 Result<void> Unregister(GlobalOptions& global, const BrokerArguments& arguments) {
-  RETURN_IF_ERROR(AdminOf(global).UnregisterBroker(arguments.broker));
-  PrintDone(global, "unregistered", arguments);
+  RETURN_IF_ERROR(Admin(global.server).UnregisterBroker(arguments.broker));
+  PrintBrokerDone(global, "unregistered", arguments);
   return {};
 }
 
-using Run = Result<void> (*)(GlobalOptions&, const BrokerArguments&);
+using BrokerRun = Result<void> (*)(GlobalOptions&, const BrokerArguments&);
 
 // Adds `gregor broker NAME BROKER`.
-CLI::App* Add(CLI::App& group, GlobalOptions& global, const char* name, const char* help, Run run) {
+CLI::App* AddBrokerCommand(CLI::App& group, GlobalOptions& global, const char* name,
+                           const char* help, BrokerRun run) {
   const auto arguments = std::make_shared<BrokerArguments>();
   CLI::App* const command = group.add_subcommand(name, help);
   OnCommand(*command, global, [&global, arguments, run] { return run(global, *arguments); });
-  if (run == List) return command;
+  if (run == RunBrokerList) return command;
   command->add_option("BROKER", arguments->broker, "Id of the broker")
       ->required()
       ->check(Between(0, INT32_MAX));
@@ -153,37 +153,40 @@ void AddBrokerCommands(CLI::App& app, GlobalOptions& global) {
   CLI::App* const broker =
       app.add_subcommand("broker", "List, describe, drain, fence and unregister brokers");
   broker->require_subcommand(1);
-  AddExamples(*Add(*broker, global, "list", "List brokers and what they hold", List),
-              {"gregor broker list", "gregor --output json broker list"},
-              "Fenced brokers are registered, but lead nothing: they are not heard of, or were "
-              "fenced by hand.");
   AddExamples(
-      *Add(*broker, global, "describe", "Show all that is known of a broker", Describe),
+      *AddBrokerCommand(*broker, global, "list", "List brokers and what they hold", RunBrokerList),
+      {"gregor broker list", "gregor --output json broker list"},
+      "Fenced brokers are registered, but lead nothing: they are not heard of, or were "
+      "fenced by hand.");
+  AddExamples(
+      *AddBrokerCommand(*broker, global, "describe", "Show all that is known of a broker",
+                        RunBrokerDescribe),
       {"gregor broker describe 2"},
       "`only in sync` counts partitions of which no other replica is in sync: nobody serves "
       "them without it.");
   AddExamples(
-      *Add(*broker, global, "drain", "Let others lead what a broker leads, until it is undrained",
-           Drain),
+      *AddBrokerCommand(*broker, global, "drain",
+                        "Let others lead what a broker leads, until it is undrained", Drain),
       {"gregor broker drain 2"},
       "Before work on its machine: it keeps its replicas, and leads only what nobody else "
       "is in sync for. It stays drained over restarts. The command may be repeated; it shows "
       "what moved, and what could not and why.");
-  AddExamples(*Add(*broker, global, "undrain", "Let a broker lead again", Undrain),
+  AddExamples(*AddBrokerCommand(*broker, global, "undrain", "Let a broker lead again", Undrain),
               {"gregor broker undrain 2"},
               "Nothing moves back at once: leaders do by the clock, or with `gregor partition "
               "elect`.");
   AddExamples(
-      *Add(*broker, global, "fence", "Let a broker lead nothing until it is unfenced", Fence),
+      *AddBrokerCommand(*broker, global, "fence", "Let a broker lead nothing until it is unfenced",
+                        Fence),
       {"gregor broker fence 2"},
       "The broker keeps running, and stays fenced over restarts. Others take over what they "
       "are in sync for.");
-  AddExamples(*Add(*broker, global, "unfence", "Let a broker serve again", Unfence),
+  AddExamples(*AddBrokerCommand(*broker, global, "unfence", "Let a broker serve again", Unfence),
               {"gregor broker unfence 2"}, "One that does not run serves once it is started.");
-  AddExamples(
-      *Add(*broker, global, "unregister", "Forget a broker that has gone for good", Unregister),
-      {"gregor broker unregister 2"},
-      "Only one that does not run, and has no replicas. Its id may be used again.");
+  AddExamples(*AddBrokerCommand(*broker, global, "unregister",
+                                "Forget a broker that has gone for good", Unregister),
+              {"gregor broker unregister 2"},
+              "Only one that does not run, and has no replicas. Its id may be used again.");
 }
 
 }  // namespace gregor

@@ -176,7 +176,7 @@ Result<void> Follow(Consumer& consumer, Printer& printer, bool exit_at_end,
   return {};
 }
 
-Result<void> Run(GlobalOptions& global, const ConsumeArguments& arguments) {
+Result<void> RunConsume(GlobalOptions& global, const ConsumeArguments& arguments) {
   ASSIGN_OR_RETURN(RecordFormat format,
                    RecordFormat::Parse(arguments.format, arguments.null_value));
   if (!format.ShowsRecords()) {
@@ -262,7 +262,7 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
        "gregor consume users --exit-at-end --format '{key}={value}\\n' --null-value NULL"},
       "Only records go to stdout. In JSON, bytes that are no UTF-8 are {\"base64\": ...}, and "
       "null is null.");
-  OnCommand(*command, global, [&global, arguments] { return Run(global, *arguments); });
+  OnCommand(*command, global, [&global, arguments] { return RunConsume(global, *arguments); });
 }
 
 }  // namespace gregor

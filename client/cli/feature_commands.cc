@@ -35,7 +35,7 @@ Result<FeatureSupport> MetadataSupport(const Admin& admin) {
   return Error(Reason::kUnspecified, "the server does not say what it supports");
 }
 
-Result<void> List(GlobalOptions& global) {
+Result<void> RunFeatureList(GlobalOptions& global) {
   ASSIGN_OR_RETURN(const auto supports, Supports(Admin(global.server)));
   Json rows = Json::array();
   for (const FeatureSupport& support : supports) {
@@ -106,10 +106,10 @@ Result<void> Downgrade(GlobalOptions& global, const FeatureArguments& arguments)
                                              ": to raise it use `gregor cluster features upgrade`");
 }
 
-using Run = Result<void> (*)(GlobalOptions&, const FeatureArguments&);
+using FeatureRun = Result<void> (*)(GlobalOptions&, const FeatureArguments&);
 
-CLI::App* Add(CLI::App& group, GlobalOptions& global, const char* name, const char* help,
-              const char* level_help, Run run) {
+CLI::App* AddFeatureCommand(CLI::App& group, GlobalOptions& global, const char* name,
+                            const char* help, const char* level_help, FeatureRun run) {
   const auto arguments = std::make_shared<FeatureArguments>();
   CLI::App* const command = group.add_subcommand(name, help);
   command->add_option("--level", arguments->level, level_help)
@@ -156,15 +156,17 @@ void AddFeatureCommands(CLI::App& cluster, GlobalOptions& global) {
   AddExamples(*features, {"gregor cluster features", "gregor cluster features upgrade"},
               "A level is raised by hand, once all nodes run a version that supports it.");
   OnCommand(*features, global, [&global, features] {
-    return features->get_subcommands().empty() ? List(global) : Result<void>();
+    return features->get_subcommands().empty() ? RunFeatureList(global) : Result<void>();
   });
-  AddExamples(*Add(*features, global, "upgrade", "Raise the level, after all nodes were upgraded",
-                   "The level (default: the highest that every node supports)", Upgrade),
+  AddExamples(*AddFeatureCommand(
+                  *features, global, "upgrade", "Raise the level, after all nodes were upgraded",
+                  "The level (default: the highest that every node supports)", Upgrade),
               {"gregor cluster features upgrade",
                "gregor cluster features upgrade --level 2 --validate-only"},
               "Nodes of older versions cannot start any more afterwards.");
-  AddExamples(*Add(*features, global, "downgrade", "Lower the level, to go back to older versions",
-                   "The level (default: one below the present one)", Downgrade),
+  AddExamples(*AddFeatureCommand(*features, global, "downgrade",
+                                 "Lower the level, to go back to older versions",
+                                 "The level (default: one below the present one)", Downgrade),
               {"gregor cluster features downgrade --level 1"},
               "Refused while the metadata have what the lower level cannot say: the message names "
               "it.");

@@ -21,8 +21,6 @@ struct PartitionArguments {
   bool validate_only = false;
 };
 
-Admin AdminOf(const GlobalOptions& global) { return Admin(global.server); }
-
 Json Row(const v1::TopicPartition& partition) {
   return {{"topic", partition.topic()}, {"partition", partition.partition()}};
 }
@@ -40,7 +38,7 @@ Result<void> Elect(GlobalOptions& global, const PartitionArguments& arguments) {
     return Error(Reason::kInvalidArgument, "--partition needs a topic");
   if (arguments.unclean && arguments.to.has_value())
     return Error(Reason::kInvalidArgument, "give either --unclean or --to");
-  const Admin admin = AdminOf(global);
+  const Admin admin = Admin(global.server);
   v1::ElectLeadersRequest request;
   request.set_type(arguments.unclean          ? v1::ELECTION_TYPE_UNCLEAN
                    : arguments.to.has_value() ? v1::ELECTION_TYPE_TRANSFER
@@ -93,7 +91,7 @@ Result<void> Reassign(GlobalOptions& global, const PartitionArguments& arguments
   if (!arguments.cancel) {
     ASSIGN_OR_RETURN(brokers, ParseBrokers(arguments.replicas));
   }
-  const Admin admin = AdminOf(global);
+  const Admin admin = Admin(global.server);
   ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(arguments.lists));
   ASSIGN_OR_RETURN(const auto partitions, ChosenPartitions(admin, arguments.topic, wanted));
   v1::ReassignPartitionsRequest request;
@@ -120,7 +118,7 @@ Result<void> Reassign(GlobalOptions& global, const PartitionArguments& arguments
 }
 
 Result<void> ListReassignments(GlobalOptions& global) {
-  ASSIGN_OR_RETURN(const auto reassignments, AdminOf(global).ListReassignments());
+  ASSIGN_OR_RETURN(const auto reassignments, Admin(global.server).ListReassignments());
   const auto nodes = [](const auto& ids) { return std::vector<int32_t>(ids.begin(), ids.end()); };
   Json list = Json::array();
   for (const auto& each : reassignments) {

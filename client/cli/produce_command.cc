@@ -148,7 +148,7 @@ void PrintTotals(const GlobalOptions& global, const ProduceArguments& arguments,
   }
 }
 
-Result<void> Run(GlobalOptions& global, const ProduceArguments& arguments) {
+Result<void> RunProduce(GlobalOptions& global, const ProduceArguments& arguments) {
   ASSIGN_OR_RETURN(const Input input, Input::Open(arguments.file));
   Totals totals;
   ASSIGN_OR_RETURN(auto producer, Producer::Create(arguments.producer.ToOptions(global.server),
@@ -209,7 +209,7 @@ void AddProduceCommand(CLI::App& app, GlobalOptions& global) {
               "An empty line is a record with an empty value. A last line without a line end "
               "counts, too; consume ends it with one. Lines of a topic with several partitions "
               "keep their order within each partition.");
-  OnCommand(*command, global, [&global, arguments] { return Run(global, *arguments); });
+  OnCommand(*command, global, [&global, arguments] { return RunProduce(global, *arguments); });
 }
 
 }  // namespace gregor

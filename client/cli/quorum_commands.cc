@@ -56,8 +56,8 @@ Result<v1::Endpoint> ParseEndpoint(const std::string& text) {
   return endpoint;
 }
 
-Json Row(const v1::DescribeQuorumResponse& quorum, const v1::DescribeQuorumResponse::Member& member,
-         bool votes) {
+Json VoterRow(const v1::DescribeQuorumResponse& quorum,
+              const v1::DescribeQuorumResponse::Member& member, bool votes) {
   Json row = {{"node", member.broker_id()},
               {"role", !votes                                     ? "observer"
                        : member.broker_id() == quorum.leader_id() ? "leader"
@@ -79,11 +79,11 @@ Json Row(const v1::DescribeQuorumResponse& quorum, const v1::DescribeQuorumRespo
   return row;
 }
 
-Result<void> Describe(GlobalOptions& global) {
+Result<void> RunQuorumDescribe(GlobalOptions& global) {
   ASSIGN_OR_RETURN(const auto quorum, Admin(global.server).DescribeQuorum());
   Json members = Json::array();
-  for (const auto& voter : quorum.voters()) members.push_back(Row(quorum, voter, true));
-  for (const auto& learner : quorum.learners()) members.push_back(Row(quorum, learner, false));
+  for (const auto& voter : quorum.voters()) members.push_back(VoterRow(quorum, voter, true));
+  for (const auto& learner : quorum.learners()) members.push_back(VoterRow(quorum, learner, false));
   Json json = {{"leader", quorum.leader_id()},
                {"term", quorum.term()},
                {"commit_offset", quorum.commit_index()},
@@ -102,7 +102,7 @@ Result<void> Describe(GlobalOptions& global) {
   return {};
 }
 
-Result<void> Add(GlobalOptions& global, const VoterArguments& arguments) {
+Result<void> RunVoterAdd(GlobalOptions& global, const VoterArguments& arguments) {
   v1::AddVoterRequest request;
   request.set_node_id(arguments.node);
   ASSIGN_OR_RETURN(*request.mutable_directory_id(), DirectoryBytes(arguments.directory));
@@ -118,7 +118,7 @@ Result<void> Add(GlobalOptions& global, const VoterArguments& arguments) {
   return {};
 }
 
-Result<void> Remove(GlobalOptions& global, const VoterArguments& arguments) {
+Result<void> RunVoterRemove(GlobalOptions& global, const VoterArguments& arguments) {
   v1::RemoveVoterRequest request;
   request.set_node_id(arguments.node);
   ASSIGN_OR_RETURN(*request.mutable_directory_id(), DirectoryBytes(arguments.directory));
@@ -131,7 +131,7 @@ Result<void> Remove(GlobalOptions& global, const VoterArguments& arguments) {
   return {};
 }
 
-Result<void> Transfer(GlobalOptions& global, std::optional<int32_t> to) {
+Result<void> RunTransfer(GlobalOptions& global, std::optional<int32_t> to) {
   ASSIGN_OR_RETURN(const int32_t leader, Admin(global.server).TransferQuorumLeadership(to));
   if (global.output == "json") {
     std::cout << Dump(Json{{"leader", leader}}, 2) << std::endl;
@@ -152,7 +152,7 @@ void AddQuorumCommands(CLI::App& app, GlobalOptions& global) {
   AddExamples(*describe, {"gregor quorum describe"},
               "`lag` counts records that a node does not have durably. Only a leader knows offsets "
               "and times.");
-  OnCommand(*describe, global, [&global] { return Describe(global); });
+  OnCommand(*describe, global, [&global] { return RunQuorumDescribe(global); });
 
   const auto arguments = std::make_shared<VoterArguments>();
   const auto add_voter_options = [arguments](CLI::App& command, const char* which) {
@@ -169,21 +169,21 @@ void AddQuorumCommands(CLI::App& app, GlobalOptions& global) {
   AddExamples(*add, {"gregor quorum add 4"},
               "The node runs already, with the role controller, and has caught up: see `gregor "
               "quorum describe`. One change at a time; an odd number of voters is best.");
-  OnCommand(*add, global, [&global, arguments] { return Add(global, *arguments); });
+  OnCommand(*add, global, [&global, arguments] { return RunVoterAdd(global, *arguments); });
 
   CLI::App* const remove =
       quorum->add_subcommand("remove", "Take a controller's vote, because it goes, or is lost");
   add_voter_options(*remove, "Its metadata directory (default: the one that votes)");
   AddExamples(*remove, {"gregor quorum remove 2"},
               "A node that runs on follows without a vote. Where it led, another one leads.");
-  OnCommand(*remove, global, [&global, arguments] { return Remove(global, *arguments); });
+  OnCommand(*remove, global, [&global, arguments] { return RunVoterRemove(global, *arguments); });
 
   CLI::App* const transfer =
       quorum->add_subcommand("transfer", "Make another controller the active one");
   const auto to = std::make_shared<std::optional<int32_t>>();
   transfer->add_option("NODE", *to, "Id of the node (default: the voter that has most of the log)");
   AddExamples(*transfer, {"gregor quorum transfer", "gregor quorum transfer 3"});
-  OnCommand(*transfer, global, [&global, to] { return Transfer(global, *to); });
+  OnCommand(*transfer, global, [&global, to] { return RunTransfer(global, *to); });
 }
 
 }  // namespace gregor

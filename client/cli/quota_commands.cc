@@ -13,7 +13,7 @@
 namespace gregor {
 namespace {
 
-constexpr char kNotEnforced[] =
+constexpr char kQuotaNote[] =
     "note: quotas are stored and listed, but not enforced in this version";
 
 struct QuotaArguments {
@@ -65,8 +65,8 @@ Json ValueOf(double value) {
   return value;
 }
 
-Result<void> Alter(const GlobalOptions& global, v1::AlterQuotasRequest request,
-                   const QuotaArguments& arguments, const char* done) {
+Result<void> ChangeQuota(const GlobalOptions& global, v1::AlterQuotasRequest request,
+                         const QuotaArguments& arguments, const char* done) {
   request.set_validate_only(arguments.validate_only);
   RETURN_IF_ERROR(SecurityAdmin(global.server).AlterQuotas(request));
   const char* const word = arguments.validate_only ? "valid" : done;
@@ -74,7 +74,7 @@ Result<void> Alter(const GlobalOptions& global, v1::AlterQuotasRequest request,
   return {};
 }
 
-Result<void> Set(GlobalOptions& global, const QuotaArguments& arguments) {
+Result<void> RunQuotaSet(GlobalOptions& global, const QuotaArguments& arguments) {
   v1::AlterQuotasRequest request;
   auto& alteration = *request.add_alterations();
   ASSIGN_OR_RETURN(*alteration.mutable_entity(), NamedEntity(arguments));
@@ -86,12 +86,12 @@ Result<void> Set(GlobalOptions& global, const QuotaArguments& arguments) {
       return Error(Reason::kInvalidArgument, "\"" + text + "\" is no number: " + name);
     (*alteration.mutable_set())[name] = value;
   }
-  RETURN_IF_ERROR(Alter(global, std::move(request), arguments, "set"));
-  std::cerr << kNotEnforced << std::endl;
+  RETURN_IF_ERROR(ChangeQuota(global, std::move(request), arguments, "set"));
+  std::cerr << kQuotaNote << std::endl;
   return {};
 }
 
-Result<void> List(GlobalOptions& global, const QuotaArguments& arguments) {
+Result<void> RunQuotaList(GlobalOptions& global, const QuotaArguments& arguments) {
   v1::DescribeQuotasRequest request;
   ASSIGN_OR_RETURN(*request.mutable_filter(), EntityOf(arguments));
   request.set_strict(arguments.strict);
@@ -127,7 +127,7 @@ Result<std::vector<std::string>> AllNames(const GlobalOptions& global,
   return Error(Reason::kUnspecified, "there are no quotas of that: `gregor quota list` lists them");
 }
 
-Result<void> Delete(GlobalOptions& global, const QuotaArguments& arguments) {
+Result<void> RunQuotaDelete(GlobalOptions& global, const QuotaArguments& arguments) {
   v1::AlterQuotasRequest request;
   auto& alteration = *request.add_alterations();
   ASSIGN_OR_RETURN(*alteration.mutable_entity(), NamedEntity(arguments));
@@ -136,13 +136,14 @@ Result<void> Delete(GlobalOptions& global, const QuotaArguments& arguments) {
     ASSIGN_OR_RETURN(names, AllNames(global, alteration.entity()));
   }
   for (const std::string& name : names) alteration.add_remove(name);
-  return Alter(global, std::move(request), arguments, "deleted");
+  return ChangeQuota(global, std::move(request), arguments, "deleted");
 }
 
-using Run = Result<void> (*)(GlobalOptions&, const QuotaArguments&);
+using QuotaRun = Result<void> (*)(GlobalOptions&, const QuotaArguments&);
 
-CLI::App* Add(CLI::App& group, GlobalOptions& global, const char* name, const char* help, Run run,
-              const std::shared_ptr<QuotaArguments>& arguments) {
+CLI::App* AddQuotaCommand(CLI::App& group, GlobalOptions& global, const char* name,
+                          const char* help, QuotaRun run,
+                          const std::shared_ptr<QuotaArguments>& arguments) {
   CLI::App* const command = group.add_subcommand(name, help);
   OnCommand(*command, global, [&global, arguments, run] { return run(global, *arguments); });
   command->add_option("--user", arguments->user, "Of this user")
@@ -160,7 +161,7 @@ CLI::App* Add(CLI::App& group, GlobalOptions& global, const char* name, const ch
       ->check(NotEmpty());
   command->add_flag("--default-ip", arguments->default_ip,
                     "Of every IP address without a quota of its own");
-  if (run != List)
+  if (run != RunQuotaList)
     command->add_flag("--validate-only", arguments->validate_only, "Check, but change nothing");
   return command;
 }
@@ -172,8 +173,9 @@ void AddQuotaCommands(CLI::App& app, GlobalOptions& global) {
       app.add_subcommand("quota", "Set, list and delete quotas: what clients may use");
   quota->require_subcommand(1);
   auto arguments = std::make_shared<QuotaArguments>();
-  CLI::App* command = Add(*quota, global, "set",
-                          "Set quotas of somebody: all that are given, or none", Set, arguments);
+  CLI::App* command =
+      AddQuotaCommand(*quota, global, "set", "Set quotas of somebody: all that are given, or none",
+                      RunQuotaSet, arguments);
   command->add_option("QUOTA=VALUE", arguments->values, "Quotas to set")->required();
   AddExamples(
       *command,
@@ -185,12 +187,13 @@ void AddQuotaCommands(CLI::App& app, GlobalOptions& global) {
       "connection_creation_rate (a second). Quotas are stored, and not enforced yet in "
       "this version.");
   arguments = std::make_shared<QuotaArguments>();
-  command = Add(*quota, global, "list", "List quotas", List, arguments);
+  command = AddQuotaCommand(*quota, global, "list", "List quotas", RunQuotaList, arguments);
   command->add_flag("--strict", arguments->strict, "Only of what is given, and nothing beside it");
   AddExamples(*command, {"gregor quota list", "gregor quota list --user alice --strict"},
               "Quotas are not enforced yet in this version.");
   arguments = std::make_shared<QuotaArguments>();
-  command = Add(*quota, global, "delete", "Delete quotas of somebody", Delete, arguments);
+  command = AddQuotaCommand(*quota, global, "delete", "Delete quotas of somebody", RunQuotaDelete,
+                            arguments);
   command->add_option("QUOTA", arguments->names, "Names of quotas; none: all that there are");
   AddExamples(*command, {"gregor quota delete --user alice producer_byte_rate",
                          "gregor quota delete --default-ip"});

@@ -10,7 +10,7 @@ namespace {
 
 constexpr char kDefaultPort[] = "9094";
 
-Error Bad(const std::string& text, const std::string& why) {
+Error BadAddress(const std::string& text, const std::string& why) {
   return Error(Reason::kInvalidArgument, "\"" + text + "\" is no HOST:PORT: " + why);
 }
 
@@ -23,23 +23,23 @@ bool ConsistsOf(std::string_view text, std::string_view others) {
 
 Result<std::string> ParseOne(const std::string& text) {
   if (text.find("://") != std::string::npos)
-    return Bad(text, "a host and a port of the gRPC API are wanted, without scheme");
+    return BadAddress(text, "a host and a port of the gRPC API are wanted, without scheme");
   const bool in_brackets = text.starts_with('[');
   const size_t bracket = text.find(']');
-  if (in_brackets && bracket == std::string::npos) return Bad(text, "the ] is missing");
+  if (in_brackets && bracket == std::string::npos) return BadAddress(text, "the ] is missing");
   const size_t colon = text.find(':', in_brackets ? bracket : 0);
   if (!in_brackets && colon != text.rfind(':'))
-    return Bad(text, "an IPv6 address is written in brackets, [::1]:9094");
+    return BadAddress(text, "an IPv6 address is written in brackets, [::1]:9094");
   const std::string host = text.substr(0, colon);
   const bool is_host =
       in_brackets ? host.size() == bracket + 1 && ConsistsOf(host.substr(1, bracket - 1), ":.%-_")
                   : ConsistsOf(host, ".-_");
-  if (!is_host) return Bad(text, "\"" + host + "\" is no name or address of a host");
+  if (!is_host) return BadAddress(text, "\"" + host + "\" is no name or address of a host");
   if (colon == std::string::npos) return host + ":" + kDefaultPort;
   const std::string port = text.substr(colon + 1);
   int64_t number = 0;
   if (!ParseWholeNumber(port, &number) || number < 1 || number > 65535)
-    return Bad(text, "the port \"" + port + "\" is no number from 1 to 65535");
+    return BadAddress(text, "the port \"" + port + "\" is no number from 1 to 65535");
   return host + ":" + std::to_string(number);
 }
 

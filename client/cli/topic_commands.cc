@@ -17,7 +17,7 @@ std::string ShowId(const std::string& bytes) {
   return id.ToString();
 }
 
-Json Describe(const v1::TopicMetadata& topic) {
+Json TopicJson(const v1::TopicMetadata& topic) {
   Json json = {{"topic", topic.topic()},
                {"topic_id", ShowId(topic.topic_id())},
                {"partitions", topic.partition_count()},
@@ -52,10 +52,9 @@ struct TopicArguments {
   int64_t before = -1;
 };
 
-Admin AdminOf(const GlobalOptions& global) { return Admin(global.server); }
-
 // What a command without result says: done, or could be done.
-void PrintDone(const GlobalOptions& global, const TopicArguments& arguments, const char* done) {
+void PrintTopicDone(const GlobalOptions& global, const TopicArguments& arguments,
+                    const char* done) {
   const char* const word = arguments.validate_only ? "valid" : done;
   if (global.output == "json") {
     std::cout << Dump({{"topic", arguments.name}, {"result", word}}, 2) << std::endl;
@@ -64,7 +63,7 @@ void PrintDone(const GlobalOptions& global, const TopicArguments& arguments, con
   }
 }
 
-Result<void> Create(GlobalOptions& global, const TopicArguments& arguments) {
+Result<void> RunTopicCreate(GlobalOptions& global, const TopicArguments& arguments) {
   v1::CreateTopicRequest request;
   request.set_topic(arguments.name);
   request.set_partitions(arguments.partitions);
@@ -72,25 +71,25 @@ Result<void> Create(GlobalOptions& global, const TopicArguments& arguments) {
   request.set_validate_only(arguments.validate_only);
   ASSIGN_OR_RETURN(const auto configs, SplitConfigs(arguments.configs));
   for (const auto& [name, value] : configs) (*request.mutable_configs())[name] = value;
-  ASSIGN_OR_RETURN(const auto topic, AdminOf(global).CreateTopic(request));
+  ASSIGN_OR_RETURN(const auto topic, Admin(global.server).CreateTopic(request));
   if (arguments.validate_only) {
-    PrintDone(global, arguments, "created");
+    PrintTopicDone(global, arguments, "created");
   } else {
-    PrintObject(global, Describe(topic));
+    PrintObject(global, TopicJson(topic));
   }
   return {};
 }
 
-Result<void> List(GlobalOptions& global, const TopicArguments& arguments) {
-  ASSIGN_OR_RETURN(const auto topics, AdminOf(global).ListTopics(arguments.name));
+Result<void> RunTopicList(GlobalOptions& global, const TopicArguments& arguments) {
+  ASSIGN_OR_RETURN(const auto topics, Admin(global.server).ListTopics(arguments.name));
   Json list = Json::array();
-  for (const auto& topic : topics) list.push_back(Describe(topic));
+  for (const auto& topic : topics) list.push_back(TopicJson(topic));
   PrintList(global, list, {"topic", "partitions", "replication_factor", "topic_id"});
   return {};
 }
 
 Result<void> DescribeTopic(GlobalOptions& global, const TopicArguments& arguments) {
-  const Admin admin = AdminOf(global);
+  const Admin admin = Admin(global.server);
   ASSIGN_OR_RETURN(const v1::TopicMetadata topic, admin.GetTopic(arguments.name));
   ASSIGN_OR_RETURN(const auto entries,
                    admin.DescribeConfigs(TopicResource(arguments.name), {}, false));
@@ -101,7 +100,7 @@ Result<void> DescribeTopic(GlobalOptions& global, const TopicArguments& argument
     configs[entry.name()] = entry.value();
     shown += (shown.empty() ? "" : " ") + entry.name() + "=" + entry.value();
   }
-  Json json = Describe(topic);
+  Json json = TopicJson(topic);
   if (global.output == "json") {
     json["configs"] = configs;
     json["partition_count"] = topic.partition_count();
@@ -117,20 +116,21 @@ Result<void> DescribeTopic(GlobalOptions& global, const TopicArguments& argument
   return {};
 }
 
-Result<void> Alter(GlobalOptions& global, const TopicArguments& arguments) {
+Result<void> RunTopicAlter(GlobalOptions& global, const TopicArguments& arguments) {
   ASSIGN_OR_RETURN(const auto set, SplitConfigs(arguments.configs));
   if (set.empty() && arguments.names.empty())
     return Error(Reason::kInvalidArgument,
                  "nothing to change: give --config NAME=VALUE or --unset NAME");
-  RETURN_IF_ERROR(AdminOf(global).AlterConfigs(TopicResource(arguments.name), set, arguments.names,
-                                               arguments.validate_only));
-  PrintDone(global, arguments, "altered");
+  RETURN_IF_ERROR(Admin(global.server)
+                      .AlterConfigs(TopicResource(arguments.name), set, arguments.names,
+                                    arguments.validate_only));
+  PrintTopicDone(global, arguments, "altered");
   return {};
 }
 
 // All of them, also where one fails; each failure is told with the name.
-Result<void> Delete(GlobalOptions& global, const TopicArguments& arguments) {
-  const Admin admin = AdminOf(global);
+Result<void> RunTopicDelete(GlobalOptions& global, const TopicArguments& arguments) {
+  const Admin admin = Admin(global.server);
   Json deleted = Json::array(), missing = Json::array(), failed = Json::array();
   std::optional<Error> last_error;
   for (const std::string& name : arguments.names) {
@@ -159,20 +159,20 @@ Result<void> Delete(GlobalOptions& global, const TopicArguments& arguments) {
 }
 
 Result<void> AddPartitions(GlobalOptions& global, const TopicArguments& arguments) {
-  ASSIGN_OR_RETURN(
-      const auto topic,
-      AdminOf(global).AddPartitions(arguments.name, arguments.partitions, arguments.validate_only));
+  ASSIGN_OR_RETURN(const auto topic, Admin(global.server)
+                                         .AddPartitions(arguments.name, arguments.partitions,
+                                                        arguments.validate_only));
   if (arguments.validate_only) {
-    PrintDone(global, arguments, "altered");
+    PrintTopicDone(global, arguments, "altered");
   } else {
-    PrintObject(global, Describe(topic));
+    PrintObject(global, TopicJson(topic));
   }
   return {};
 }
 
 Result<void> DeleteRecords(GlobalOptions& global, const TopicArguments& arguments) {
   ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(arguments.lists));
-  const Admin admin = AdminOf(global);
+  const Admin admin = Admin(global.server);
   ASSIGN_OR_RETURN(const auto partitions, ChosenPartitions(admin, arguments.name, wanted));
   std::vector<std::pair<int32_t, int64_t>> before;
   for (const int32_t partition : partitions) before.emplace_back(partition, arguments.before);
@@ -197,11 +197,12 @@ Result<void> DeleteRecords(GlobalOptions& global, const TopicArguments& argument
   return {};
 }
 
-using Run = Result<void> (*)(GlobalOptions&, const TopicArguments&);
+using TopicRun = Result<void> (*)(GlobalOptions&, const TopicArguments&);
 
 // Adds `gregor topic NAME`.
-CLI::App* Add(CLI::App& topic, GlobalOptions& global, const char* name, const char* help, Run run,
-              const std::shared_ptr<TopicArguments>& arguments) {
+CLI::App* AddTopicCommand(CLI::App& topic, GlobalOptions& global, const char* name,
+                          const char* help, TopicRun run,
+                          const std::shared_ptr<TopicArguments>& arguments) {
   CLI::App* const command = topic.add_subcommand(name, help);
   OnCommand(*command, global, [&global, arguments, run] { return run(global, *arguments); });
   return command;
@@ -215,9 +216,10 @@ void AddValidateOnly(CLI::App* command, const std::shared_ptr<TopicArguments>& a
   command->add_flag("--validate-only", arguments->validate_only, "Check, but change nothing");
 }
 
-void AddCreate(CLI::App& topic, GlobalOptions& global,
-               const std::shared_ptr<TopicArguments>& arguments) {
-  CLI::App* const command = Add(topic, global, "create", "Create a topic", Create, arguments);
+void AddTopicCreate(CLI::App& topic, GlobalOptions& global,
+                    const std::shared_ptr<TopicArguments>& arguments) {
+  CLI::App* const command =
+      AddTopicCommand(topic, global, "create", "Create a topic", RunTopicCreate, arguments);
   AddName(command, arguments);
   command->add_option("--partitions", arguments->partitions, "Partitions (default: 1)")
       ->check(Between(1, INT32_MAX))
@@ -241,7 +243,7 @@ void AddCreate(CLI::App& topic, GlobalOptions& global,
 void AddAlter(CLI::App& topic, GlobalOptions& global,
               const std::shared_ptr<TopicArguments>& arguments) {
   CLI::App* const command =
-      Add(topic, global, "alter", "Change a topic's configs", Alter, arguments);
+      AddTopicCommand(topic, global, "alter", "Change a topic's configs", RunTopicAlter, arguments);
   AddName(command, arguments);
   command->add_option("--config", arguments->configs, "Config to set, may be given several times")
       ->type_name("NAME=VALUE")
@@ -263,23 +265,25 @@ void AddAlter(CLI::App& topic, GlobalOptions& global,
 
 void AddOthers(CLI::App& topic, GlobalOptions& global,
                const std::shared_ptr<TopicArguments>& arguments) {
-  CLI::App* command = Add(topic, global, "list", "List topics", List, arguments);
+  CLI::App* command =
+      AddTopicCommand(topic, global, "list", "List topics", RunTopicList, arguments);
   command->add_option("--prefix", arguments->name, "Only topics whose name begins so");
   AddExamples(*command, {"gregor topic list", "gregor --output json topic list --prefix orders"});
 
-  command = Add(topic, global, "describe", "Show a topic's partitions and configs", DescribeTopic,
-                arguments);
+  command = AddTopicCommand(topic, global, "describe", "Show a topic's partitions and configs",
+                            DescribeTopic, arguments);
   AddName(command, arguments);
   AddExamples(*command, {"gregor topic describe orders"});
 
-  command = Add(topic, global, "delete", "Delete topics and their records", Delete, arguments);
+  command = AddTopicCommand(topic, global, "delete", "Delete topics and their records",
+                            RunTopicDelete, arguments);
   command->add_option("NAME", arguments->names, "Topics")->required();
   command->add_flag("--allow-missing", arguments->allow_missing,
                     "A topic that does not exist is no error");
   AddExamples(*command, {"gregor topic delete orders", "gregor topic delete a b c"});
 
-  command = Add(topic, global, "add-partitions", "Give a topic more partitions", AddPartitions,
-                arguments);
+  command = AddTopicCommand(topic, global, "add-partitions", "Give a topic more partitions",
+                            AddPartitions, arguments);
   AddName(command, arguments);
   command
       ->add_option("--total,--partitions", arguments->partitions,
@@ -292,8 +296,8 @@ void AddOthers(CLI::App& topic, GlobalOptions& global,
               "Keys are spread over all partitions, so a key's records may go to another one "
               "afterwards.");
 
-  command = Add(topic, global, "delete-records", "Delete the records before an offset",
-                DeleteRecords, arguments);
+  command = AddTopicCommand(topic, global, "delete-records", "Delete the records before an offset",
+                            DeleteRecords, arguments);
   AddName(command, arguments);
   AddPartitionOption(*command, arguments->lists);
   command
@@ -312,7 +316,7 @@ void AddTopicCommands(CLI::App& app, GlobalOptions& global) {
       app.add_subcommand("topic", "Create, list, describe, alter and delete topics");
   topic->require_subcommand(1);
   const auto arguments = std::make_shared<TopicArguments>();
-  AddCreate(*topic, global, arguments);
+  AddTopicCreate(*topic, global, arguments);
   AddAlter(*topic, global, arguments);
   AddOthers(*topic, global, arguments);
 }

@@ -17,7 +17,7 @@
 namespace gregor {
 namespace {
 
-constexpr char kNotEnforced[] =
+constexpr char kUserNote[] =
     "note: users are stored and listed, but nobody has to log in in this version";
 
 struct UserArguments {
@@ -38,7 +38,7 @@ v1::ScramMechanism MechanismOf(const std::string& word) {
   return v1::SCRAM_MECHANISM_UNSPECIFIED;
 }
 
-std::string WordOf(v1::ScramMechanism mechanism) {
+std::string MechanismWord(v1::ScramMechanism mechanism) {
   for (const auto& [name, known] : kMechanisms) {
     if (mechanism == known) return name;
   }
@@ -83,7 +83,7 @@ class NoEcho {
   bool is_set_ = false;
 };
 
-std::string Ask(const std::string& what) {
+std::string AskPassword(const std::string& what) {
   std::string answer;
   std::cerr << what << ": " << std::flush;
   {
@@ -111,12 +111,12 @@ Result<std::string> ReadPassword(const UserArguments& arguments) {
     return FirstLine(file, path);
   }
   if (isatty(STDIN_FILENO) == 0) return FirstLine(std::cin, "the standard input");
-  const std::string password = Ask("Password of " + arguments.user);
-  if (Ask("Once more") == password) return password;
+  const std::string password = AskPassword("Password of " + arguments.user);
+  if (AskPassword("Once more") == password) return password;
   return Error(Reason::kInvalidArgument, "the two passwords differ: nothing was done");
 }
 
-void PrintDone(const GlobalOptions& global, const char* done, const std::string& user) {
+void PrintUserDone(const GlobalOptions& global, const char* done, const std::string& user) {
   if (global.output == "json") {
     std::cout << Dump({{"user", user}, {"result", done}}, 2) << std::endl;
   } else {
@@ -124,7 +124,7 @@ void PrintDone(const GlobalOptions& global, const char* done, const std::string&
   }
 }
 
-Result<void> Set(GlobalOptions& global, const UserArguments& arguments) {
+Result<void> RunUserSet(GlobalOptions& global, const UserArguments& arguments) {
   ASSIGN_OR_RETURN(const std::string password, ReadPassword(arguments));
   RETURN_IF_ERROR(CheckScramPassword(password));
   // The password stays here: what is sent is what a server keeps.
@@ -141,18 +141,18 @@ Result<void> Set(GlobalOptions& global, const UserArguments& arguments) {
   made.set_stored_key(keys.stored_key);
   made.set_server_key(keys.server_key);
   RETURN_IF_ERROR(SecurityAdmin(global.server).UpsertUser(request));
-  PrintDone(global, "set", arguments.user);
-  std::cerr << kNotEnforced << std::endl;
+  PrintUserDone(global, "set", arguments.user);
+  std::cerr << kUserNote << std::endl;
   return {};
 }
 
-Result<void> List(GlobalOptions& global, const UserArguments&) {
+Result<void> RunUserList(GlobalOptions& global, const UserArguments&) {
   ASSIGN_OR_RETURN(const auto users, SecurityAdmin(global.server).ListUsers());
   Json list = Json::array();
   for (const auto& user : users) {
     for (const auto& credential : user.credentials()) {
       list.push_back({{"user", user.user()},
-                      {"mechanism", WordOf(credential.mechanism())},
+                      {"mechanism", MechanismWord(credential.mechanism())},
                       {"iterations", credential.iterations()}});
     }
   }
@@ -160,30 +160,30 @@ Result<void> List(GlobalOptions& global, const UserArguments&) {
   return {};
 }
 
-Result<void> Delete(GlobalOptions& global, const UserArguments& arguments) {
+Result<void> RunUserDelete(GlobalOptions& global, const UserArguments& arguments) {
   v1::DeleteUserRequest request;
   request.set_user(arguments.user);
   request.set_mechanism(MechanismOf(arguments.mechanism));
   RETURN_IF_ERROR(SecurityAdmin(global.server).DeleteUser(request));
-  PrintDone(global, "deleted", arguments.user);
+  PrintUserDone(global, "deleted", arguments.user);
   return {};
 }
 
-using Run = Result<void> (*)(GlobalOptions&, const UserArguments&);
+using UserRun = Result<void> (*)(GlobalOptions&, const UserArguments&);
 
 // Adds `gregor user NAME USER`.
-CLI::App* Add(CLI::App& group, GlobalOptions& global, const char* name, const char* help, Run run,
-              const std::shared_ptr<UserArguments>& arguments) {
+CLI::App* AddUserCommand(CLI::App& group, GlobalOptions& global, const char* name, const char* help,
+                         UserRun run, const std::shared_ptr<UserArguments>& arguments) {
   CLI::App* const command = group.add_subcommand(name, help);
   OnCommand(*command, global, [&global, arguments, run] { return run(global, *arguments); });
-  if (run == List) return command;
+  if (run == RunUserList) return command;
   command->add_option("USER", arguments->user, "Name of the user")->required()->check(NotEmpty());
-  CLI::Option* const mechanism =
-      command->add_option("--mechanism", arguments->mechanism,
-                          run == Set ? "How the password is proven: scram-sha-256 or scram-sha-512"
-                                     : "Only this credential: scram-sha-256 or scram-sha-512");
+  CLI::Option* const mechanism = command->add_option(
+      "--mechanism", arguments->mechanism,
+      run == RunUserSet ? "How the password is proven: scram-sha-256 or scram-sha-512"
+                        : "Only this credential: scram-sha-256 or scram-sha-512");
   mechanism->check(CLI::IsMember({"scram-sha-256", "scram-sha-512"}))->type_name("MECHANISM");
-  if (run == Set) mechanism->default_val("scram-sha-512");
+  if (run == RunUserSet) mechanism->default_val("scram-sha-512");
   return command;
 }
 
@@ -193,8 +193,8 @@ void AddUserCommands(CLI::App& app, GlobalOptions& global) {
   CLI::App* const user = app.add_subcommand("user", "Set, list and delete users");
   user->require_subcommand(1);
   auto arguments = std::make_shared<UserArguments>();
-  CLI::App* command =
-      Add(*user, global, "set", "Make a user, or give it another password", Set, arguments);
+  CLI::App* command = AddUserCommand(
+      *user, global, "set", "Make a user, or give it another password", RunUserSet, arguments);
   command
       ->add_option("--iterations", arguments->iterations,
                    "How often the password is hashed: more make guessing slower")
@@ -212,12 +212,13 @@ void AddUserCommands(CLI::App& app, GlobalOptions& global) {
               "input; it does not leave this machine. Users are stored, and nobody has to log in "
               "yet in this version.");
   arguments = std::make_shared<UserArguments>();
-  AddExamples(*Add(*user, global, "list", "List users and their credentials", List, arguments),
+  AddExamples(*AddUserCommand(*user, global, "list", "List users and their credentials",
+                              RunUserList, arguments),
               {"gregor user list"});
   arguments = std::make_shared<UserArguments>();
-  AddExamples(
-      *Add(*user, global, "delete", "Delete a user, or one of its credentials", Delete, arguments),
-      {"gregor user delete alice", "gregor user delete etl --mechanism scram-sha-256"});
+  AddExamples(*AddUserCommand(*user, global, "delete", "Delete a user, or one of its credentials",
+                              RunUserDelete, arguments),
+              {"gregor user delete alice", "gregor user delete etl --mechanism scram-sha-256"});
 }
 
 }  // namespace gregor

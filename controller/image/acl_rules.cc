@@ -57,8 +57,7 @@ Result<std::string> CheckHost(std::string host) {
 // The place of the first rule that a filter of this resource, pattern and name matches, where those
 // are all there is to look for.
 std::optional<Acl> PlaceOf(const AclFilter& filter) {
-  if (!filter.resource.has_value() || !filter.pattern.has_value() || !filter.name.has_value())
-    return std::nullopt;
+  if (!HasPlace(filter)) return std::nullopt;
   Acl place;
   place.resource = *filter.resource;
   place.pattern = *filter.pattern;
@@ -145,6 +144,10 @@ bool Matches(const AclFilter& filter, const Acl& acl) {
          MatchesName(filter, acl) && MatchesOne(filter.principal, acl.principal) &&
          MatchesOne(filter.host, acl.host) && MatchesOne(filter.operation, acl.operation) &&
          MatchesOne(filter.permission, acl.permission);
+}
+
+bool HasPlace(const AclFilter& filter) {
+  return filter.resource.has_value() && filter.pattern.has_value() && filter.name.has_value();
 }
 
 void VisitMatches(const AclTable& acls, const AclFilter& filter, const Acl& from,

@@ -38,6 +38,9 @@ Result<Acl> CheckAcl(Acl acl);
 // The same of a filter; what no rule can have is no error but for a text that is too long or none.
 Result<AclFilter> CheckAclFilter(AclFilter filter);
 
+// Whether it means one resource, pattern and name: what it matches is found without looking at all
+// rules.
+bool HasPlace(const AclFilter& filter);
 // REQUIRES: the filter was checked.
 bool Matches(const AclFilter& filter, const Acl& acl);
 // Calls `visit` for each rule from `from` on that the filter matches, in order, until it returns

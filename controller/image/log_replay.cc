@@ -35,6 +35,8 @@ Result<void> LogReplay::Dispatch(const ImagePosition& position, const pb::Metada
                                             " contradicts those before it: " + what);
   };
   const bool is_end = record.has_end_transaction() || record.has_abort_transaction();
+  // Whether a level fits is looked up in the image, in which the records before it have to be.
+  if (record.has_feature_level() && !open_since_.has_value()) Settle();
   if (!record.has_begin_transaction() && !is_end) return replay_.Apply(offset, record);
   if (is_end && !open_since_.has_value()) return fail("a transaction ends, and none is open");
   if (record.has_begin_transaction()) {

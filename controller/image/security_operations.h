@@ -18,6 +18,8 @@ namespace gregor {
 // What one operation takes.
 inline constexpr size_t kAclsPerOperationMax = 1000;
 inline constexpr size_t kAclFiltersMax = 100;
+// Of these such as look at all rules.
+inline constexpr size_t kWideAclFiltersMax = 10;
 inline constexpr size_t kQuotasPerOperationMax = 1000;
 // What the rules may be, and have in bytes of text, that one operation removes.
 inline constexpr size_t kAclsRemovedMax = 5000;

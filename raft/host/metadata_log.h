@@ -120,6 +120,10 @@ class MetadataLog {
   // more, or that takes too long.
   virtual void HandOver(Task done) = 0;
 
+  // The state machine cannot go on: this node neither leads nor votes from now on, and nothing is
+  // delivered any more. Also inside of a listener's call.
+  virtual void GiveUp(const Error& error) = 0;
+
   // Syncs and closes; what is not committed then is not delivered any more. `done` runs on the
   // loop.
   virtual void Close(UniqueFunction<void(Result<void>)> done) = 0;

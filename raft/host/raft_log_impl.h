@@ -71,6 +71,7 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   void RemoveVoter(VoterKey voter, Changed changed) override;
   void Transfer(std::optional<NodeId> to, UniqueFunction<void(Result<NodeId>)> done) override;
   void HandOver(Task done) override;
+  void GiveUp(const Error& error) override { Fail(error); }
 
  private:
   // A voters record that is not committed yet.

@@ -109,12 +109,37 @@ TEST_F(ControllerStateTest, WithNobodyToAskItServesOnAndSaysSo) {
   ASSERT_TRUE(node_.Open()) << *node_.error();
   EXPECT_TRUE(IsAltered());
   EXPECT_EQ(Metric("gregor_metadata_state_differs"), 1);
-  // Nothing is kept of it, however much is done.
+  // It leads, so what it has counts, and is kept as any other state.
   const auto snapshots = Snapshots();
   Create(60);
   Wait(seconds(5));
-  EXPECT_EQ(Snapshots(), snapshots);
+  EXPECT_NE(Snapshots(), snapshots);
   EXPECT_EQ(Metric("gregor_metadata_state_differs"), 1);
+  const Rows rows = RowsOf(*node_.image());
+  node_.Kill();
+  ASSERT_TRUE(node_.Open()) << *node_.error();
+  EXPECT_EQ(RowsOf(*node_.image()), rows);
+  EXPECT_EQ(Metric("gregor_metadata_state_differs"), 0);
+}
+
+// Its image store lacks a topic that is deleted afterwards.
+TEST_F(ControllerStateTest, AStoreThatContradictsTheLogIsMadeAgain) {
+  ASSERT_TRUE(node_.Start());
+  Create(5);
+  Wait(seconds(3));
+  const ImagePtr stored = node_.image();
+  ASSERT_EQ(node_.store().position.version, stored->version);
+  ASSERT_TRUE(node_.Delete("topic-1").ok());
+  const Rows rows = RowsOf(*node_.image());
+  node_.Kill();
+  node_.store().rows.clear();
+  for (const RowChange& row : DiffRows(nullptr, *stored)) {
+    if (row.key.find("topic-1") == std::string::npos) node_.store().rows[row.key] = *row.record;
+  }
+  node_.store().position = PositionOf(*stored);
+  ASSERT_TRUE(node_.Open()) << *node_.error();
+  EXPECT_EQ(RowsOf(*node_.image()), rows);
+  Create(1);
 }
 
 }  // namespace

@@ -78,6 +78,9 @@ TEST_F(SecurityOperationsTest, RulesGoByFilters) {
   EXPECT_EQ(node_.image()->acls.size(), 1u);
   EXPECT_THAT(*Run(DeleteAcls{.filters = filters}), IsEmpty());
   ExpectRefused(Run(DeleteAcls{}), Reason::kInvalidArgument, "1 to 100");
+  // Each of these looks at all rules.
+  const std::vector<AclFilter> wide(kWideAclFiltersMax + 1, {.host = "10.0.0.1"});
+  ExpectRefused(Run(DeleteAcls{.filters = wide}), Reason::kInvalidArgument, "look");
   ExpectRefused(Run(DeleteAcls{.filters = {{.name = std::string(600, 'x')}}}),
                 Reason::kInvalidArgument, "at most 512 bytes");
 }

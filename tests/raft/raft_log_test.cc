@@ -96,6 +96,21 @@ TEST(RaftLog, AFailedSyncEndsTheLeadership) {
   EXPECT_FALSE(node.TryAppend(Term{1}, {"x"}).ok());
 }
 
+TEST(RaftLog, WhatGivesUpLeadsNoMore) {
+  MetadataLogHarness node(8);
+  ASSERT_TRUE(node.Start());
+  ASSERT_TRUE(node.Append({"a"}));
+  ASSERT_TRUE(node.WaitForAll());
+  node.log().GiveUp(Error(Reason::kStorageError, "it contradicts"));
+  ASSERT_TRUE(node.failure().has_value());
+  EXPECT_EQ(node.log().leader().leader, NodeId{-1});
+  EXPECT_FALSE(node.TryAppend(Term{1}, {"x"}).ok());
+  const auto delivered = node.delivered().size();
+  node.scheduler().RunFor(std::chrono::seconds(10));
+  EXPECT_EQ(node.log().leader().leader, NodeId{-1});
+  EXPECT_EQ(node.delivered().size(), delivered);
+}
+
 TEST(RaftLog, AMissingVoteFileIsRefused) {
   MetadataLogHarness node(9);
   ASSERT_TRUE(node.Start());

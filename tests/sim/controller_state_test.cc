@@ -31,6 +31,19 @@ ImagePtr Altered(const MetadataImage& image) {
 }
 bool IsAltered(const MetadataImage& image) { return image.broker_configs.Find(kNobody) != nullptr; }
 
+// A state without the topic "orders", where it has that.
+ImagePtr WithoutOrders(const MetadataImage& image) {
+  const auto shared = std::make_shared<MetadataImage>(image);
+  const TopicPtr orders = image.Topic("orders");
+  if (orders == nullptr) return shared;
+  pb::MetadataRecord record;
+  const auto& id = orders->id().bytes;
+  record.mutable_remove_topic()->set_topic_id(std::string(id.begin(), id.end()));
+  Replay replay(shared);
+  EXPECT_TRUE(replay.Apply(image.version - 1, record).ok());
+  return replay.Finish(PositionOf(image)).after;
+}
+
 int CountInLog(SimFileSystem& disk, const std::string& what) {
   std::ostringstream out;
   MetadataDumpOptions options;
@@ -71,7 +84,7 @@ class Healing {
              store.position.version == cluster.controller(follower).image()->version;
     };
     ASSERT_TRUE(cluster.WaitFor(is_stored));
-    const ImagePtr altered = Altered(*cluster.controller(follower).image());
+    const ImagePtr altered = alter(*cluster.controller(follower).image());
     cluster.Kill(follower);
     MemoryRows& store = cluster.store(follower);
     store.rows.clear();
@@ -80,7 +93,7 @@ class Healing {
     if (snapshots) AlterSnapshots();
     cluster.Start(follower);
     ASSERT_TRUE(cluster.WaitForOpen({follower}));
-    ASSERT_TRUE(IsAltered(*cluster.controller(follower).image()));
+    ASSERT_EQ(RowsOf(*cluster.controller(follower).image()), RowsOf(*altered));
   }
   void AlterSnapshots() {
     SimFileSystem& disk = cluster.disk(follower);
@@ -90,8 +103,19 @@ class Healing {
       const std::string path = JoinPath(kSnapshots, file.name);
       const auto image = ReadSnapshot(disk, path);
       ASSERT_TRUE(image.ok()) << image.error();
-      ASSERT_TRUE(WriteSnapshot(disk, path, *Altered(**image)).ok());
+      ASSERT_TRUE(WriteSnapshot(disk, path, *alter(**image)).ok());
     }
+  }
+  void RegisterBroker11() {
+    RegisterBroker registration;
+    registration.broker.id = NodeId{11};
+    registration.broker.incarnation[0] = 1;
+    registration.broker.directories = {cluster.random().NewUuid<DirectoryId>()};
+    const auto registered = cluster.Ask<BrokerEpoch>(
+        leader,
+        [&](Controller& controller, auto done) { controller.Run(registration, std::move(done)); });
+    ASSERT_TRUE(registered.ok()) << registered.error();
+    ASSERT_TRUE(cluster.WaitForSameImages({1, 2, 3}));
   }
   bool Differs() { return cluster.Metric(follower, kDiffers) == 1; }
   void WaitUntilItDiffers() {
@@ -127,6 +151,7 @@ class Healing {
 
   ControllerCluster cluster;
   int leader = 0, follower = 0, other = 0;
+  std::function<ImagePtr(const MetadataImage&)> alter = Altered;
 
  private:
   int value_ = 0;
@@ -182,17 +207,7 @@ TEST(ControllerState, TheLeaderMakesASnapshotWhereItHasNone) {
 
 class DamagedMemory : public testing::Test {
  protected:
-  DamagedMemory() : healing_(5, /*snapshot_record_bytes=*/1000) {
-    RegisterBroker registration;
-    registration.broker.id = NodeId{11};
-    registration.broker.incarnation[0] = 1;
-    registration.broker.directories = {cluster().random().NewUuid<DirectoryId>()};
-    const auto registered = cluster().Ask<BrokerEpoch>(
-        healing_.leader,
-        [&](Controller& controller, auto done) { controller.Run(registration, std::move(done)); });
-    EXPECT_TRUE(registered.ok()) << registered.error();
-    EXPECT_TRUE(cluster().WaitForSameImages({1, 2, 3}));
-  }
+  DamagedMemory() : healing_(5, /*snapshot_record_bytes=*/1000) { healing_.RegisterBroker11(); }
   ControllerCluster& cluster() { return healing_.cluster; }
   void Damage(int id) {
     const ImagePtr image = cluster().controller(id).image();
@@ -253,22 +268,61 @@ TEST(ControllerState, WhereNobodyElseCanLeadItDoesAfterAWhile) {
   healing.ExpectHealed();
 }
 
+// What is committed cannot be applied to it, before any hash is compared.
+TEST(ControllerState, OneThatContradictsTheLogIsMadeAgain) {
+  for (const bool snapshots : {false, true}) {
+    Healing healing(10, /*snapshot_record_bytes=*/1000);
+    healing.RegisterBroker11();
+    CreateTopic operation;
+    operation.name = "orders";
+    ASSERT_TRUE(healing.cluster
+                    .Ask<TopicPtr>(healing.leader,
+                                   [&](Controller& controller, auto done) {
+                                     controller.Run(operation, std::move(done));
+                                   })
+                    .ok());
+    healing.Set(30, milliseconds(10));
+    healing.alter = WithoutOrders;
+    healing.AlterFollower(snapshots);
+    ASSERT_TRUE(
+        healing.cluster
+            .Ask<void>(healing.leader,
+                       [&](Controller& controller, auto done) {
+                         controller.Run(DeleteTopic{{"orders", std::nullopt}}, std::move(done));
+                       })
+            .ok());
+    ASSERT_TRUE(healing.cluster.WaitFor(
+        [&] { return healing.cluster.Metric(healing.follower, kMismatches) > 0; }));
+    EXPECT_EQ(healing.cluster.controller(healing.follower).failure(), std::nullopt);
+    healing.ExpectHealed();
+    EXPECT_EQ(healing.cluster.snapshots_fetched > 0, snapshots);
+  }
+}
+
+// Nothing has told it that its state is another one.
+TEST(ControllerState, WhoLeadsBeforeAnythingIsComparedIsBelieved) {
+  Healing healing(11, /*snapshot_record_bytes=*/1000);
+  healing.Set(30, milliseconds(10));
+  const int wrong = healing.follower;
+  healing.AlterFollower(/*snapshots=*/true);
+  ASSERT_TRUE(healing.cluster.Transfer(healing.leader, NodeId{wrong}).ok());
+  ASSERT_TRUE(healing.cluster.WaitFor([&] { return healing.cluster.Leader() == wrong; }));
+  ASSERT_TRUE(IsAltered(*healing.cluster.controller(wrong).image()));
+  healing.Set(1);
+  const auto has_it = [&](int id) { return IsAltered(*healing.cluster.controller(id).image()); };
+  ASSERT_TRUE(healing.cluster.WaitFor(
+      [&] { return has_it(healing.leader) && has_it(healing.other); }, minutes(2)));
+  healing.Set(1);
+  EXPECT_TRUE(healing.cluster.WaitForSameImages({1, 2, 3}));
+}
+
 // While batches of a large operation come, of which the leader's end leaves a part.
 TEST(ControllerState, ItIsHealedInsideOfATransaction) {
   int aborted = 0;
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     Healing healing(seed, /*snapshot_record_bytes=*/1000, /*transaction_batch_bytes=*/300);
     ControllerCluster& cluster = healing.cluster;
-    RegisterBroker registration;
-    registration.broker.id = NodeId{11};
-    registration.broker.incarnation[0] = 1;
-    registration.broker.directories = {cluster.random().NewUuid<DirectoryId>()};
-    ASSERT_TRUE(cluster
-                    .Ask<BrokerEpoch>(healing.leader,
-                                      [&](Controller& controller, auto done) {
-                                        controller.Run(registration, std::move(done));
-                                      })
-                    .ok());
+    healing.RegisterBroker11();
     healing.Set(30, milliseconds(10));
     healing.AlterFollower(/*snapshots=*/seed % 2 == 0);
     const auto watch = cluster.controller(healing.follower).Watch([](const MetadataDelta& delta) {
