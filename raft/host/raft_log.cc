@@ -173,7 +173,7 @@ void RaftLog::Start(Offset from, Listener& listener) {
 }
 
 void RaftLog::DeliverAgain(Offset from) {
-  if (!is_running()) return;
+  if (!is_running() || installing_) return;
   CHECK(from >= start_offset() && from <= core_->log().commit()) << from;
   delivery_->SkipTo(from);
   delivery_->UpTo(core_->log().commit());
@@ -393,10 +393,11 @@ void RaftLog::Install(const raft::SnapshotId& snapshot, std::optional<raft::Vote
 
 void RaftLog::FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& voters,
                             UniqueFunction<void(Result<bool>)> done) {
+  // What is to be delivered next is gone with the old log.
+  delivery_->SkipTo(snapshot.end);
   store_->ResetTo(snapshot.end, [this, snapshot, voters, done = std::move(done)]() mutable {
     if (!is_running()) return;
     installing_ = false;
-    delivery_->SkipTo(snapshot.end);
     LOG(INFO) << options_.path << ": a snapshot up to offset " << snapshot.end
               << " took the place of the log";
     done(true);
