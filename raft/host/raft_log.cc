@@ -154,7 +154,13 @@ Result<void> RaftLog::Adopt(std::unique_ptr<Log> log) {
 
 bool RaftLog::MayStartAt(Offset from) const {
   const bool is_within = from >= start_offset() && from <= end_offset();
-  return is_within || (base_.has_value() && base_->place.start == from && from > end_offset());
+  return is_within || IsInstalledAt(from);
+}
+
+// The own records up to there may be others than those in the snapshot: the term tells (Raft §5.3).
+bool RaftLog::IsInstalledAt(Offset from) const {
+  if (!base_.has_value() || base_->place.start != from) return false;
+  return from > end_offset() || (from > start_offset() && TermAt(from - 1) != base_->place.term);
 }
 
 void RaftLog::Start(Offset from, Listener& listener) {
@@ -165,8 +171,7 @@ void RaftLog::Start(Offset from, Listener& listener) {
   directory_->OnFailure(*options_.loop, [this, alive = alive_](const Error& error) {
     if (*alive) Fail(error);
   });
-  if (from <= end_offset()) return AwaitMark();
-  // The snapshot was installed when the node ended, and the log is still the old one.
+  if (!IsInstalledAt(from)) return AwaitMark();
   store_->ResetTo(from, [this] {
     if (is_running()) ScanVoters(start_offset());
   });
@@ -220,9 +225,15 @@ raft::RestoredLog RaftLog::Restored() const {
     log.term_before_start = base_->TermBefore(log.start);
   for (const EpochCache::Entry& entry : store_->log().epochs().entries())
     log.terms.push_back({Term{entry.epoch.value}, entry.start});
-  const bool is_before = base_.has_value() && base_->voters.has_value() &&
-                         (found_voters_.empty() || base_->voters->end < found_voters_.front().end);
-  if (is_before) log.voters.push_back(*base_->voters);
+  auto before = base_.has_value() ? base_->VotersOf(log.start) : std::nullopt;
+  const bool is_in_log = std::any_of(
+      found_voters_.begin(), found_voters_.end(),
+      [&](const raft::VotersAt& each) { return before.has_value() && each.end == before->end; });
+  if (before.has_value() && !is_in_log) {
+    // It is there before the log, whatever is cut of that.
+    before->end = std::min(before->end, log.start);
+    log.voters.push_back(*std::move(before));
+  }
   log.voters.insert(log.voters.end(), found_voters_.begin(), found_voters_.end());
   return log;
 }
@@ -333,7 +344,8 @@ void RaftLog::TrimBefore(Offset offset) {
   SaveBase(base, [this, offset](Result<void> saved) {
     // The log is whole without: what could not be saved is tried again with the next snapshot.
     LOG_IF(ERROR, !saved.ok()) << options_.path << ": the log is not trimmed: " << saved.error();
-    if (!saved.ok() || offset <= start_offset()) return;
+    // A snapshot that comes meanwhile takes the log's place as a whole.
+    if (!saved.ok() || installing_ || offset <= start_offset()) return;
     core_->OnTrimmed(offset);
     store_->log().DeleteBefore(offset, [path = options_.path, offset](Result<void> trimmed) {
       LOG_IF(ERROR, !trimmed.ok()) << path << ": the log could not be trimmed: " << trimmed.error();
@@ -374,6 +386,7 @@ void RaftLog::Install(const raft::SnapshotId& snapshot, std::optional<raft::Vote
   base.place = {snapshot.end, snapshot.term};
   const raft::LogView& log = core_->log();
   if (const auto now = log.TermBefore(log.start())) base.before = {log.start(), *now};
+  if (const auto* const now = log.VotersBefore(log.start())) base.former_voters = *now;
   base.voters = voters;
   // Nothing else is taken until this is done: what cannot be saved ends it.
   auto next = [this, alive = alive_, snapshot, voters = std::move(voters),

@@ -105,6 +105,9 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   // Nothing more comes of them.
   void FailVoters(const Error& error);
 
+  // Whether the snapshot that ends at `from` was to take the log's place when the node ended, and
+  // the log is still the old one.
+  bool IsInstalledAt(Offset from) const;
   void SaveBase(const LogBase& base, UniqueFunction<void(Result<void>)> saved);
   void FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& voters,
                      UniqueFunction<void(Result<bool>)> done);

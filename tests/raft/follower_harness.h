@@ -172,6 +172,7 @@ class FollowerHarness : private MetadataLog::Listener {
     log().Install(
         snapshot, voters,
         [this, snapshot](MetadataLog::Kept kept) {
+          if (!keeps) return;
           process_->disk.Submit(
               Lane::kSync, "state.keep", process_->loop,
               [this, snapshot] {
@@ -222,6 +223,7 @@ class FollowerHarness : private MetadataLog::Listener {
   bool is_installed() const { return installed_; }
 
   bool may_be_empty = true;
+  bool keeps = true;  // a snapshot that is installed; else that ends for ever before
   // What other nodes have, for a log that is damaged.
   HandTransport::Ranges ranges = [](NodeId, Offset) -> Result<LogRange> {
     return Error(Reason::kLeaderNotAvailable, "the node does not answer");
