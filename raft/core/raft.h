@@ -2,6 +2,7 @@
 #define GREGOR_RAFT_CORE_RAFT_H_
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -159,7 +160,7 @@ class Raft {
   Offset verified_end_{0};  // up to here the log is the leader's
   Offset acknowledged_{0};
   Offset leader_commit_{0};
-  std::deque<MonotonicTime> losses_;
+  std::map<NodeId, std::deque<MonotonicTime>> losses_;  // of leaders, by node
   std::set<NodeId> gone_;  // nodes whose connection was lost, and that were not heard of since
 
   // Of who has no leader.
