@@ -104,8 +104,8 @@ class MetadataLog {
   virtual QuorumStatus quorum() const = 0;
   // One change at a time, by the leader; `changed` when it is committed. Both fail with
   // kNotController (`outcome` UNKNOWN where leadership was lost meanwhile),
-  // kReassignmentInProgress (another change, or the node has not caught up: try again) and
-  // kInvalidArgument (too few voters would be left that answer).
+  // kReassignmentInProgress (another change, or the node has not caught up, or does not answer: try
+  // again) and kInvalidArgument (too few voters would be left that answer).
   using Changed = UniqueFunction<void(Result<void>)>;
   // Gives a vote to a node that follows. A directory of zero is that with which it follows now;
   // without endpoints it is reached where it says that it listens. Fails also with kDuplicateVoter,
