@@ -336,6 +336,11 @@ Result<void> Leadership::ChangeVoters(MonotonicTime now, VoterSet voters) {
       return refuse(Reason::kReassignmentInProgress,
                     "the node has not caught up with the log yet: try again when it has");
     }
+    // It would count at once, and not acknowledge anything.
+    if (now - peer->second.heard() >= options_.election_timeout_max) {
+      return refuse(Reason::kReassignmentInProgress,
+                    "the node to be added does not answer: see that it runs, and try again");
+    }
   }
   // What only those who are gone could commit would never be, nor anything behind it.
   if (!HeardOfMajority(now, voters)) {

@@ -24,7 +24,7 @@ struct Options {
   // Campaigns that nobody with a leader stands against come sooner: at random up to this long after
   // the connection to the leader was lost, or after a vote was split.
   Duration quick_jitter = std::chrono::milliseconds(150);
-  // Of lost connections, so many in this time are believed to mean a lost leader.
+  // Of lost connections to one node, so many in this time are believed to mean a lost leader.
   int losses_max = 3;
   Duration losses_window = std::chrono::seconds(10);
   // An observer that has said nothing for so long is forgotten.

@@ -149,9 +149,10 @@ void Raft::OnDisconnected(MonotonicTime now, NodeId node) {
   if (campaign_.has_value()) CheckCampaign(now);
   if (leadership_ != nullptr) return leadership_->Reconnect(node);
   if (node != leader_.node) return;
-  while (!losses_.empty() && now - losses_.front() >= options_.losses_window) losses_.pop_front();
-  if (static_cast<int>(losses_.size()) >= options_.losses_max) return;
-  losses_.push_back(now);
+  std::deque<MonotonicTime>& losses = losses_[node];
+  while (!losses.empty() && now - losses.front() >= options_.losses_window) losses.pop_front();
+  if (static_cast<int>(losses.size()) >= options_.losses_max) return;
+  losses.push_back(now);
   ForgetLeader();
   election_deadline_ = QuickDeadline(now);
 }

@@ -2,6 +2,7 @@
 #define GREGOR_RAFT_CORE_RAFT_H_
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -75,8 +76,8 @@ class Raft {
   Result<void> Read(MonotonicTime now, uint64_t id);
   // Makes `voters` the voters, which differ from those of now by one voter at most. Done when it is
   // committed. Fails with kNotController, kReassignmentInProgress (another change is under way, or
-  // the new one has not caught up: try again), kInvalidArgument (also where too few of the new set
-  // are heard of to commit anything).
+  // the new one has not caught up, or is not heard of: try again), kInvalidArgument (also where too
+  // few of the new set are heard of to commit anything).
   Result<void> ChangeVoters(MonotonicTime now, VoterSet voters);
   // Hands leadership to a voter (nullopt: the one with most of the log), and takes no proposals
   // until that is done or Effects::transfer_failed. Fails with kNotController, kInvalidArgument.
@@ -159,7 +160,7 @@ class Raft {
   Offset verified_end_{0};  // up to here the log is the leader's
   Offset acknowledged_{0};
   Offset leader_commit_{0};
-  std::deque<MonotonicTime> losses_;
+  std::map<NodeId, std::deque<MonotonicTime>> losses_;  // of leaders, by node
   std::set<NodeId> gone_;  // nodes whose connection was lost, and that were not heard of since
 
   // Of who has no leader.

@@ -1,6 +1,7 @@
 #include "raft/host/log_base_file.h"
 
 #include <utility>
+#include <vector>
 
 #include "raft/host/text_lines.h"
 
@@ -8,6 +9,10 @@ namespace gregor {
 namespace {
 
 constexpr std::string_view kFirstLine = "gregor-log-base 1";
+// With former voters, of which version 1 knows nothing.
+constexpr std::string_view kFirstLineWithFormer = "gregor-log-base 2";
+constexpr std::string_view kVoters = "voters before ";
+constexpr std::string_view kFormerVoters = "former voters before ";
 constexpr size_t kBytesMax = 1u << 20;
 
 // "<listener> <port> <host>": neither listeners nor hosts have spaces.
@@ -39,8 +44,44 @@ std::string PlaceText(const LogBase::Place& place) {
   return std::to_string(place.start.value) + " " + std::to_string(place.term.value);
 }
 
+// A set with its first line, where there is one. False: it is damaged.
+bool TakeVoters(std::string_view* text, std::string_view first,
+                std::optional<raft::VotersAt>* voters) {
+  const auto end = TakeLine(text, first);
+  if (!end.has_value()) return true;
+  const auto voters_end = ParseNumber(*end);
+  if (!voters_end) return false;
+  *voters = raft::VotersAt{Offset{*voters_end}, {}};
+  std::vector<Voter>& set = (*voters)->voters.voters;
+  while (const auto voter = TakeLine(text, "voter ")) {
+    const auto key = ParseKey(*voter);
+    if (!key) return false;
+    set.push_back({*key, {}});
+    while (const auto line = TakeLine(text, "at ")) {
+      const auto endpoint = ParseEndpoint(*line);
+      if (!endpoint) return false;
+      set.back().endpoints.push_back(*endpoint);
+    }
+  }
+  return true;
+}
+
+std::string VotersText(std::string_view first, const std::optional<raft::VotersAt>& voters) {
+  if (!voters.has_value()) return "";
+  std::string text = std::string(first) + std::to_string(voters->end.value) + "\n";
+  for (const Voter& voter : voters->voters.voters) {
+    text += "voter " + KeyText(voter.key) + "\n";
+    for (const VoterEndpoint& each : voter.endpoints) text += "at " + EndpointText(each) + "\n";
+  }
+  return text;
+}
+
+std::string_view FirstLineOf(const LogBase& base) {
+  return base.former_voters.has_value() ? kFirstLineWithFormer : kFirstLine;
+}
+
 std::optional<LogBase> Parse(std::string_view text) {
-  TakeLine(&text, kFirstLine);
+  if (!TakeLine(&text, kFirstLineWithFormer)) TakeLine(&text, kFirstLine);
   LogBase base;
   const auto start = TakeLine(&text, "start ");
   const auto place = start.has_value() ? ParsePlace(*start) : std::nullopt;
@@ -50,42 +91,32 @@ std::optional<LogBase> Parse(std::string_view text) {
     base.before = ParsePlace(*before);
     if (!base.before) return std::nullopt;
   }
-  if (const auto end = TakeLine(&text, "voters before ")) {
-    const auto voters_end = ParseNumber(*end);
-    if (!voters_end) return std::nullopt;
-    base.voters = raft::VotersAt{Offset{*voters_end}, {}};
-    while (const auto voter = TakeLine(&text, "voter ")) {
-      const auto key = ParseKey(*voter);
-      if (!key) return std::nullopt;
-      base.voters->voters.voters.push_back({*key, {}});
-      while (const auto line = TakeLine(&text, "at ")) {
-        const auto endpoint = ParseEndpoint(*line);
-        if (!endpoint) return std::nullopt;
-        base.voters->voters.voters.back().endpoints.push_back(*endpoint);
-      }
-    }
-  }
+  if (!TakeVoters(&text, kFormerVoters, &base.former_voters)) return std::nullopt;
+  if (!TakeVoters(&text, kVoters, &base.voters)) return std::nullopt;
   return base;
 }
 
 }  // namespace
 
+// A log that does not begin where the file says was not exchanged: then the former set is its own.
+// Where an older release has kept only the snapshot's, that is better than none: it is committed.
+const std::optional<raft::VotersAt>& LogBase::VotersOf(Offset log_start) const {
+  const bool is_old = log_start != place.start && former_voters.has_value();
+  return is_old ? former_voters : voters;
+}
+
 std::string EncodeLogBase(const LogBase& base) {
-  std::string text(kFirstLine);
+  std::string text(FirstLineOf(base));
   text += "\nstart " + PlaceText(base.place) + "\n";
   if (base.before.has_value()) text += "before " + PlaceText(*base.before) + "\n";
-  if (base.voters.has_value()) {
-    text += "voters before " + std::to_string(base.voters->end.value) + "\n";
-    for (const Voter& voter : base.voters->voters.voters) {
-      text += "voter " + KeyText(voter.key) + "\n";
-      for (const VoterEndpoint& each : voter.endpoints) text += "at " + EndpointText(each) + "\n";
-    }
-  }
+  text += VotersText(kFormerVoters, base.former_voters);
+  text += VotersText(kVoters, base.voters);
   return WithChecksum(std::move(text));
 }
 
 Result<LogBase> DecodeLogBase(std::string_view text) {
-  RETURN_IF_ERROR(CheckFirstLine(text, kFirstLine));
+  const bool has_former = text.substr(0, kFirstLineWithFormer.size()) == kFirstLineWithFormer;
+  RETURN_IF_ERROR(CheckFirstLine(text, has_former ? kFirstLineWithFormer : kFirstLine));
   auto base = Parse(text);
   // What is read must be what would be written, checksum included.
   if (base.has_value() && EncodeLogBase(*base) == text) return *std::move(base);

@@ -23,6 +23,9 @@ struct LogBase {
   Place place;
   // Where the log began until then, in case that the cut does not happen any more.
   std::optional<Place> before;
+  // The latest set that was written before `before`, where the log is to be exchanged for a
+  // snapshot, and does not say it.
+  std::optional<raft::VotersAt> former_voters;
   std::optional<raft::VotersAt> voters;
 
   // The term of the record before `start`, if the file says so.
@@ -31,6 +34,9 @@ struct LogBase {
     if (before.has_value() && start == before->start) return before->term;
     return std::nullopt;
   }
+  // The latest voter set of a log that begins at `log_start`, beside those that are in it, as far
+  // as the file says so.
+  const std::optional<raft::VotersAt>& VotersOf(Offset log_start) const;
 };
 
 std::string EncodeLogBase(const LogBase& base);

@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "raft/host/control_records.h"
 #include "storage/log_checkpoint.h"
 #include "storage/log_files.h"
 #include "storage/segment_cursor.h"
@@ -111,6 +112,11 @@ class Inspection {
     if (next_ < known.end_offset) found_.holes.push_back({next_, known.end_offset, std::nullopt});
     if (chain_is_wrong_) DoubtMarkedSegment();
     found_.end = std::max(next_, known.end_offset);
+    if (!found_.holes.empty()) {
+      for (const SoundRun& run : found_.runs) {
+        if (const auto read = ReadVoters(run); !read.ok()) SayUnreadable(read.error());
+      }
+    }
     return std::move(found_);
   }
 
@@ -186,6 +192,25 @@ class Inspection {
       }
     }
     is_over_ = limit != kNoEnd && next_ < limit && next_ >= SyncedEnd() && !is_doubtful_;
+  }
+
+  Result<void> ReadVoters(const SoundRun& run) {
+    ASSIGN_OR_RETURN(const FilePtr file, OpenSegment(files_, folder_, run.file));
+    SegmentCursor cursor(*file, {.position = run.position,
+                                 .end = run.position + run.size,
+                                 .next_offset = run.begin,
+                                 .batch_bytes_max = batch_bytes_max_});
+    while (true) {
+      ASSIGN_OR_RETURN(const auto next, cursor.Next());
+      if (!next.has_value()) return {};
+      if (!next->header.is_control()) continue;
+      const std::string_view bytes(reinterpret_cast<const char*>(next->bytes.data()),
+                                   next->bytes.size());
+      ASSIGN_OR_RETURN(const RecordBatch batch, CheckBatch(Slice::Copy(bytes)));
+      ASSIGN_OR_RETURN(const ControlRecord record, DecodeControl(batch));
+      if (const auto* const voters = std::get_if<VoterSet>(&record))
+        found_.voters.push_back({next->header.next_offset(), *voters});
+    }
   }
 
   // A bad sector: the rest of the file is as good as gone.

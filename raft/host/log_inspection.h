@@ -7,6 +7,7 @@
 
 #include "base/record_batch.h"
 #include "base/result.h"
+#include "raft/core/log_view.h"
 #include "storage/file_system.h"
 #include "storage/log_directory.h"
 #include "storage/segment.h"
@@ -41,6 +42,8 @@ struct LogInspection {
   std::vector<Offset> bases;  // where the segments begin that are there
   Offset start{0};            // of what must be there
   Offset end{0};              // of all that was synced, or is there
+  // Where there are holes: the voter sets that can be read, oldest first.
+  std::vector<raft::VotersAt> voters;
 };
 
 // Reads every batch of the log in `folder`. A torn write, above the mark and with nothing sound

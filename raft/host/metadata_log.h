@@ -62,9 +62,10 @@ class MetadataLog {
   // Delivers everything committed from `from` on (what the state machine has not applied yet), then
   // follows. Once. REQUIRES: MayStartAt(from); the listener outlives the log.
   virtual void Start(Offset from, Listener& listener) = 0;
-  // Delivers what is committed from `from` on once more, for a state that is to be made again.
-  // REQUIRES: started; `from` is within the log, and delivered already; this node does not lead, as
-  // the listener knows; not inside of OnCommitted().
+  // Delivers what is committed from `from` on once more, for a state that is to be made again; no
+  // effect while a snapshot is being installed, which takes that state's place. REQUIRES: started;
+  // `from` is within the log, and delivered already; this node does not lead, as the listener
+  // knows; not inside of OnCommitted().
   virtual void DeliverAgain(Offset from) = 0;
   virtual Offset start_offset() const = 0;
   // Offset of the next record to be appended; on a leader nobody else appends, so the next batch
@@ -103,8 +104,8 @@ class MetadataLog {
   virtual QuorumStatus quorum() const = 0;
   // One change at a time, by the leader; `changed` when it is committed. Both fail with
   // kNotController (`outcome` UNKNOWN where leadership was lost meanwhile),
-  // kReassignmentInProgress (another change, or the node has not caught up: try again) and
-  // kInvalidArgument (too few voters would be left that answer).
+  // kReassignmentInProgress (another change, or the node has not caught up, or does not answer: try
+  // again) and kInvalidArgument (too few voters would be left that answer).
   using Changed = UniqueFunction<void(Result<void>)>;
   // Gives a vote to a node that follows. A directory of zero is that with which it follows now;
   // without endpoints it is reached where it says that it listens. Fails also with kDuplicateVoter,

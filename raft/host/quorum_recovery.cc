@@ -67,7 +67,8 @@ Result<FoundQuorum> FindQuorum(const RaftLogOptions& options) {
   if (found.files.base.has_value()) {
     quorum.end = found.files.base->place.start;
     quorum.last_term = found.files.base->place.term;
-    if (found.files.base->voters.has_value()) quorum.voters = found.files.base->voters->voters;
+    const Offset start = log.runs.empty() ? quorum.end : log.start;
+    if (const auto& voters = found.files.base->VotersOf(start)) quorum.voters = voters->voters;
   }
   FileSystem& files = options.disk->files();
   const std::string folder = found.files.directory->PathOf(MetadataLogId());

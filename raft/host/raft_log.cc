@@ -2,6 +2,7 @@
 #include "raft/host/raft_log.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "raft/host/control_records.h"
@@ -94,12 +95,34 @@ void RaftLog::EndTransport() {
   options_.transport->SetRangeReader({});
 }
 
+// Those of the settings, and the voters, whom the settings may not know (any more). The last set
+// may not be committed: then the one before is in force.
+std::vector<NodeId> RaftLog::NodesForRepair(const LogInspection& found) {
+  std::vector<VoterSet> sets;
+  const auto add = [&](const std::optional<raft::VotersAt>& set) {
+    if (set.has_value()) sets.push_back(set->voters);
+  };
+  if (base_.has_value()) add(base_->former_voters);
+  if (base_.has_value()) add(base_->voters);
+  for (size_t i = found.voters.size() - std::min<size_t>(2, found.voters.size());
+       i < found.voters.size(); ++i)
+    add(found.voters[i]);
+  for (const VoterSet& set : sets) {
+    if (options_.transport != nullptr) options_.transport->SetVoters(set);
+  }
+  sets.push_back({options_.raft.configured});
+  std::set<NodeId> nodes;
+  for (const VoterSet& set : sets) {
+    for (const Voter& voter : set.voters) nodes.insert(voter.key.node);
+  }
+  nodes.erase(options_.raft.self.node);
+  return {nodes.begin(), nodes.end()};
+}
+
 void RaftLog::Repair(LogInspection found, UniqueFunction<void(Result<void>)> ended) {
   if (found.holes.empty()) return ended({});
   LogRepairOptions repair;
-  for (const Voter& voter : options_.raft.configured) {
-    if (voter.key.node != options_.raft.self.node) repair.nodes.push_back(voter.key.node);
-  }
+  repair.nodes = NodesForRepair(found);
   if (options_.transport == nullptr || repair.nodes.empty()) {
     return ended(Refused(options_, "the log is damaged: " + HolesText(found) +
                                        ". Restore the directory from a backup; starting without "
@@ -154,7 +177,7 @@ Result<void> RaftLog::Adopt(std::unique_ptr<Log> log) {
 
 bool RaftLog::MayStartAt(Offset from) const {
   const bool is_within = from >= start_offset() && from <= end_offset();
-  return is_within || (base_.has_value() && base_->place.start == from && from > end_offset());
+  return is_within || IsInstalledAt(from);
 }
 
 void RaftLog::Start(Offset from, Listener& listener) {
@@ -165,15 +188,14 @@ void RaftLog::Start(Offset from, Listener& listener) {
   directory_->OnFailure(*options_.loop, [this, alive = alive_](const Error& error) {
     if (*alive) Fail(error);
   });
-  if (from <= end_offset()) return AwaitMark();
-  // The snapshot was installed when the node ended, and the log is still the old one.
+  if (!IsInstalledAt(from)) return AwaitMark();
   store_->ResetTo(from, [this] {
     if (is_running()) ScanVoters(start_offset());
   });
 }
 
 void RaftLog::DeliverAgain(Offset from) {
-  if (!is_running()) return;
+  if (!is_running() || installing_) return;
   CHECK(from >= start_offset() && from <= core_->log().commit()) << from;
   delivery_->SkipTo(from);
   delivery_->UpTo(core_->log().commit());
@@ -220,9 +242,15 @@ raft::RestoredLog RaftLog::Restored() const {
     log.term_before_start = base_->TermBefore(log.start);
   for (const EpochCache::Entry& entry : store_->log().epochs().entries())
     log.terms.push_back({Term{entry.epoch.value}, entry.start});
-  const bool is_before = base_.has_value() && base_->voters.has_value() &&
-                         (found_voters_.empty() || base_->voters->end < found_voters_.front().end);
-  if (is_before) log.voters.push_back(*base_->voters);
+  auto before = base_.has_value() ? base_->VotersOf(log.start) : std::nullopt;
+  const bool is_in_log = std::any_of(
+      found_voters_.begin(), found_voters_.end(),
+      [&](const raft::VotersAt& each) { return before.has_value() && each.end == before->end; });
+  if (before.has_value() && !is_in_log) {
+    // It is there before the log, whatever is cut of that.
+    before->end = std::min(before->end, log.start);
+    log.voters.push_back(*std::move(before));
+  }
   log.voters.insert(log.voters.end(), found_voters_.begin(), found_voters_.end());
   return log;
 }
@@ -319,91 +347,6 @@ Result<AppendedRecords> RaftLog::Append(Term term, std::vector<std::string> reco
   if (metrics_ != nullptr) metrics_->OnAppended(next, Now());
   Step([](MonotonicTime) {});
   return AppendedRecords{next, now};
-}
-
-void RaftLog::TrimBefore(Offset offset) {
-  if (offset <= start_offset() || !is_running() || core_ == nullptr || installing_) return;
-  const raft::LogView& log = core_->log();
-  const auto term = log.TermBefore(offset);
-  if (offset > log.commit() || offset > log.durable() || !term.has_value()) return;
-  LogBase base;
-  base.place = {offset, *term};
-  if (const auto now = log.TermBefore(log.start())) base.before = {log.start(), *now};
-  if (const auto* const voters = log.VotersBefore(offset)) base.voters = *voters;
-  SaveBase(base, [this, offset](Result<void> saved) {
-    // The log is whole without: what could not be saved is tried again with the next snapshot.
-    LOG_IF(ERROR, !saved.ok()) << options_.path << ": the log is not trimmed: " << saved.error();
-    if (!saved.ok() || offset <= start_offset()) return;
-    core_->OnTrimmed(offset);
-    store_->log().DeleteBefore(offset, [path = options_.path, offset](Result<void> trimmed) {
-      LOG_IF(ERROR, !trimmed.ok()) << path << ": the log could not be trimmed: " << trimmed.error();
-      LOG_IF(INFO, trimmed.ok()) << path << ": the log begins at offset " << offset << " now";
-    });
-  });
-}
-
-// `saved` only while it runs.
-void RaftLog::SaveBase(const LogBase& base, UniqueFunction<void(Result<void>)> saved) {
-  options_.disk->Submit(
-      Lane::kSync, "raft.log_base", *options_.loop,
-      [files = &options_.disk->files(), path = LogBasePath(options_.path), base] {
-        return SaveLogBase(*files, path, base);
-      },
-      [this, alive = alive_, saved = std::move(saved)](Result<void> result) mutable {
-        if (*alive && is_running()) saved(std::move(result));
-      });
-}
-
-void RaftLog::NoteSnapshot(const raft::SnapshotId& snapshot) {
-  snapshot_ = snapshot;
-  Step([this, snapshot](MonotonicTime) { core_->OnSnapshotTaken(snapshot); });
-}
-
-std::optional<raft::VotersAt> RaftLog::VotersBefore(Offset offset) const {
-  const auto* const voters = core_ == nullptr ? nullptr : core_->log().VotersBefore(offset);
-  return voters == nullptr ? std::nullopt : std::optional(*voters);
-}
-
-void RaftLog::Install(const raft::SnapshotId& snapshot, std::optional<raft::VotersAt> voters,
-                      UniqueFunction<void(Kept)> keep, UniqueFunction<void(Result<bool>)> done) {
-  if (!is_running() || core_ == nullptr)
-    return done(Error(Reason::kNotController, "the node stops"));
-  if (!core_->BeginInstall(snapshot)) return done(false);
-  installing_ = true;
-  LogBase base;
-  base.place = {snapshot.end, snapshot.term};
-  const raft::LogView& log = core_->log();
-  if (const auto now = log.TermBefore(log.start())) base.before = {log.start(), *now};
-  base.voters = voters;
-  // Nothing else is taken until this is done: what cannot be saved ends it.
-  auto next = [this, alive = alive_, snapshot, voters = std::move(voters),
-               done = std::move(done)](Result<void> kept) mutable {
-    if (!*alive || !is_running()) return;
-    if (kept.ok())
-      return FinishInstall(snapshot, voters.has_value() ? voters->voters : VoterSet(),
-                           std::move(done));
-    done(kept.error());
-    Fail(kept.error());
-  };
-  SaveBase(base, [keep = std::move(keep), next = std::move(next)](Result<void> saved) mutable {
-    if (!saved.ok()) return next(std::move(saved));
-    keep(std::move(next));
-  });
-}
-
-void RaftLog::FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& voters,
-                            UniqueFunction<void(Result<bool>)> done) {
-  store_->ResetTo(snapshot.end, [this, snapshot, voters, done = std::move(done)]() mutable {
-    if (!is_running()) return;
-    installing_ = false;
-    delivery_->SkipTo(snapshot.end);
-    LOG(INFO) << options_.path << ": a snapshot up to offset " << snapshot.end
-              << " took the place of the log";
-    done(true);
-    Step([this, snapshot, voters](MonotonicTime now) {
-      core_->OnSnapshotInstalled(now, snapshot, voters);
-    });
-  });
 }
 
 void RaftLog::Close(UniqueFunction<void(Result<void>)> done) {

@@ -91,6 +91,8 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   void OnConnected(NodeId node) override;
   void OnDisconnected(NodeId node) override;
 
+  // Who can be asked for what a damaged log lacks; the transport learns where they are.
+  std::vector<NodeId> NodesForRepair(const LogInspection& found);
   // Nothing comes from the others any more.
   void EndTransport();
   // --- raft_log_voters.cc
@@ -106,9 +108,14 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   // Nothing more comes of them.
   void FailVoters(const Error& error);
 
+  // --- raft_log_snapshots.cc
+  // Whether the snapshot that ends at `from` was to take the log's place when the node ended, and
+  // the log is still the old one.
+  bool IsInstalledAt(Offset from) const;
   void SaveBase(const LogBase& base, UniqueFunction<void(Result<void>)> saved);
   void FinishInstall(const raft::SnapshotId& snapshot, const VoterSet& voters,
                      UniqueFunction<void(Result<bool>)> done);
+
   // Goes on with ScanVoters() once the journal has the log's mark.
   void AwaitMark();
   // Reads the voters records of the log from `from` on, then begins.
