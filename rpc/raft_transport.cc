@@ -293,13 +293,14 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     }
     Post("raft.up", [this, stream, peer] { AddStream(stream, peer); });
   }
-  void OnMessage(const RaftPeer& peer, internal::v1::RaftMessage message) override {
+  void OnMessage(const RaftPeer& peer, internal::v1::RaftMessage message,
+                 RaftMessageRoom room) override {
     auto decoded = DecodeRaft(std::move(message), peer.key, options_.self.node);
     if (!decoded.ok()) {
       LOG_EVERY_T(WARNING, 1) << "Node " << peer.key.node << ": " << decoded.error();
       return;
     }
-    Post("raft.message", [this, message = *std::move(decoded)]() mutable {
+    Post("raft.message", [this, message = *std::move(decoded), room = std::move(room)]() mutable {
       if (receiver_ != nullptr) receiver_->OnMessage(std::move(message));
     });
   }
