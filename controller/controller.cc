@@ -200,8 +200,8 @@ Result<void> ControllerImpl::FollowLog(ImagePtr loaded) {
   state_->hash = image_->state_hash;
   committed_ = image_->version;
   if (options_.snapshots != nullptr) {
-    options_.snapshots->SetReader([this, alive = alive_](Offset end_min, auto read) {
-      if (*alive) return ReadSnapshot(end_min, std::move(read));
+    options_.snapshots->SetReader([this, alive = alive_](const SnapshotWish& wish, auto read) {
+      if (*alive) return ReadSnapshot(wish, std::move(read));
       read(Error(Reason::kLeaderNotAvailable, "the node stops"));
     });
   }

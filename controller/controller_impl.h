@@ -85,7 +85,9 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void InstallImage(ImagePtr image, const raft::SnapshotId& id,
                     std::optional<raft::VotersAt> voters, uint64_t size_bytes);
   // For SnapshotSource::SetReader().
-  void ReadSnapshot(Offset end_min, SnapshotSource::Fetched read);
+  void ReadSnapshot(const SnapshotWish& wish, SnapshotSource::Opened opened);
+  void ServeSnapshot(Offset end_min, Result<ImageKeeper::OpenSnapshot> found,
+                     SnapshotSource::Opened opened);
   void EndInstall(const Result<void>& result);
 
   // --- controller_operations.cc

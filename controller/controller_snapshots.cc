@@ -72,24 +72,46 @@ void ControllerImpl::EndInstall(const Result<void>& result) {
                                 << "; it is tried again";
 }
 
-void ControllerImpl::ReadSnapshot(Offset end_min, SnapshotSource::Fetched read) {
-  keeper_->ReadNewest([this, alive = alive_, end_min, read = std::move(read)](auto newest) mutable {
-    if (!*alive) return;
-    const bool is_enough = newest.ok() && newest->first.end_offset >= end_min;
-    // Who asks the leader comes again.
-    if (!is_enough && leading_.has_value()) keeper_->WriteSoon();
-    if (!newest.ok()) return read(std::move(newest).error());
-    const auto& [file, bytes] = *newest;
-    if (!is_enough) {
-      return read(Error(
-          Reason::kLeaderNotAvailable,
-          "the newest metadata snapshot ends at offset " + std::to_string(file.end_offset.value)));
-    }
-    TravellingSnapshot snapshot{{file.end_offset, Term{file.term.value}},
-                                log_->VotersBefore(file.end_offset),
-                                std::move(newest->second)};
-    read(std::move(snapshot));
+void ControllerImpl::ReadSnapshot(const SnapshotWish& wish, SnapshotSource::Opened opened) {
+  std::optional<ImagePosition> begun;
+  if (wish.begun.has_value() && wish.begun->end >= wish.end_min)
+    begun = {wish.begun->end, LeaderEpoch{wish.begun->term.value}, Timestamp{0}};
+  keeper_->Open(begun, [this, alive = alive_, end_min = wish.end_min, opened = std::move(opened)](
+                           Result<ImageKeeper::OpenSnapshot> found) mutable {
+    if (*alive) ServeSnapshot(end_min, std::move(found), std::move(opened));
   });
+}
+
+void ControllerImpl::ServeSnapshot(Offset end_min, Result<ImageKeeper::OpenSnapshot> found,
+                                   SnapshotSource::Opened opened) {
+  const bool is_enough = found.ok() && found->snapshot.end_offset >= end_min;
+  // Who asks the leader comes again.
+  if (!is_enough && leading_.has_value()) keeper_->WriteSoon();
+  if (!found.ok()) return opened(std::move(found).error());
+  const SnapshotFile& snapshot = found->snapshot;
+  if (!is_enough) {
+    return opened(
+        Error(Reason::kLeaderNotAvailable, "the newest metadata snapshot ends at offset " +
+                                               std::to_string(snapshot.end_offset.value)));
+  }
+  const auto read = [this, alive = alive_, file = found->file](uint64_t position, size_t size,
+                                                               ServedSnapshot::ChunkRead done) {
+    if (!*alive) return done(Error(Reason::kLeaderNotAvailable, "the node stops"));
+    options_.disk->Submit(
+        Lane::kRead, "controller.read_snapshot", *options_.loop,
+        [file, position, size]() -> Result<std::string> {
+          std::string bytes(size, '\0');
+          ASSIGN_OR_RETURN(const size_t got,
+                           file->Read(position, {reinterpret_cast<uint8_t*>(bytes.data()), size}));
+          if (got == size) return bytes;
+          return Error(Reason::kStorageError, "a metadata snapshot is shorter than it was");
+        },
+        std::move(done));
+  };
+  opened(ServedSnapshot{{snapshot.end_offset, Term{snapshot.term.value}},
+                        log_->VotersBefore(snapshot.end_offset),
+                        snapshot.size_bytes,
+                        read});
 }
 
 }  // namespace gregor

@@ -7,7 +7,6 @@ namespace gregor {
 namespace {
 
 constexpr size_t kSnapshotsKept = 2;
-constexpr size_t kSnapshotBytesMax = size_t{4} << 30;
 // A snapshot is due after so many records, too: their bytes are not known after a restart.
 constexpr size_t kRecordBytesGuess = 100;
 constexpr char kDamagedSuffix[] = ".damaged";
@@ -371,6 +370,7 @@ void ImageKeeper::Keep(ImagePtr image, UniqueFunction<void(Result<void>)> done) 
         if (!written.ok()) return done(std::move(written));
         std::erase_if(snapshots_,
                       [&](const SnapshotFile& each) { return each.end_offset >= file.end_offset; });
+        checked_.clear();
         snapshots_.push_back(file);
         done({});
       });
@@ -397,21 +397,32 @@ void ImageKeeper::Replace(ImagePtr image, UniqueFunction<void(Result<void>)> don
   });
 }
 
-void ImageKeeper::ReadNewest(
-    UniqueFunction<void(Result<std::pair<SnapshotFile, std::string>>)> done) {
-  using Read = Result<std::pair<SnapshotFile, std::string>>;
+void ImageKeeper::Open(const std::optional<ImagePosition>& preferred,
+                       UniqueFunction<void(Result<OpenSnapshot>)> done) {
   if (snapshots_.empty())
     return done(Error(Reason::kLeaderNotAvailable, "this node has no metadata snapshot"));
+  SnapshotFile found = snapshots_.back();
+  for (const SnapshotFile& each : snapshots_) {
+    const bool is_preferred = preferred.has_value() && each.end_offset == preferred->version &&
+                              each.term == preferred->term;
+    if (is_preferred) found = each;
+  }
+  const bool is_checked = found.name == checked_;
   options_.disk->Submit(
-      Lane::kRead, "image.read_newest", *options_.loop,
-      [files = &options_.disk->files(), file = snapshots_.back(),
-       path = PathOf(snapshots_.back())]() -> Read {
-        ASSIGN_OR_RETURN(std::string bytes, ReadWholeFile(*files, path, kSnapshotBytesMax));
-        // What another node builds on has to be whole.
-        RETURN_IF_ERROR(DecodeSnapshot(bytes));
-        return std::pair(file, std::move(bytes));
+      Lane::kBackground, "image.open_snapshot", *options_.loop,
+      [files = &options_.disk->files(), path = PathOf(found), found,
+       is_checked]() mutable -> Result<OpenSnapshot> {
+        // What another node builds on has to be whole; it does not change any more.
+        if (!is_checked) RETURN_IF_ERROR(CheckSnapshot(*files, path));
+        ASSIGN_OR_RETURN(FilePtr file, files->Open(path, OpenMode::kRead));
+        ASSIGN_OR_RETURN(found.size_bytes, file->Size());
+        return OpenSnapshot{std::move(found), std::move(file)};
       },
-      std::move(done));
+      [this, alive = alive_, done = std::move(done)](Result<OpenSnapshot> opened) mutable {
+        if (!*alive) return;
+        if (opened.ok()) checked_ = opened->snapshot.name;
+        done(std::move(opened));
+      });
 }
 
 void ImageKeeper::Close(Task done) {

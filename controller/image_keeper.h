@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -68,8 +69,15 @@ class ImageKeeper {
   void Replace(ImagePtr image, UniqueFunction<void(Result<void>)> done);
   // Begins to write a snapshot of the newest image, unless there is one, or one is being written.
   void WriteSoon();
-  // Reads the newest snapshot. Fails with kLeaderNotAvailable where there is none.
-  void ReadNewest(UniqueFunction<void(Result<std::pair<SnapshotFile, std::string>>)> done);
+  // Opens the snapshot of position `preferred`, or the newest where that is not kept, to be read
+  // by another node; every byte of it was checked once. Fails with kLeaderNotAvailable where
+  // there is none, and with kStorageError. `done` only while this is there.
+  struct OpenSnapshot {
+    SnapshotFile snapshot;  // with its size
+    FilePtr file;
+  };
+  void Open(const std::optional<ImagePosition>& preferred,
+            UniqueFunction<void(Result<OpenSnapshot>)> done);
   // Brings the store up to date and closes it. Nothing may be called afterwards.
   void Close(Task done);
 
@@ -100,6 +108,7 @@ class ImageKeeper {
   bool storing_ = false;
   std::vector<SnapshotFile> snapshots_;  // oldest first
   std::vector<SnapshotFile> suspects_;   // of which LoadAgain() made nothing
+  std::string checked_;                  // name of the one that Open() found whole last
   // Since the last snapshot, or the last attempt.
   size_t bytes_since_snapshot_ = 0;
   Offset snapshot_tried_{0};

@@ -14,6 +14,9 @@ using Wire = internal::v1::RaftMessage;
 // What may wait for a slow connection; what is dropped is asked for again.
 constexpr size_t kWaitingBytesMax = 32u << 20;
 constexpr size_t kWaitingCountMax = 4096;
+// What may have come and not be handled yet; the message with which it is reached comes, too.
+constexpr size_t kUnhandledBytesMax = 16u << 20;
+constexpr size_t kUnhandledCountMax = 1024;
 constexpr size_t kEndpointsMax = 8;
 
 template <typename Id>
@@ -49,6 +52,12 @@ class WriteQueue {
     writing_ = !ended_ && !waiting_.empty();
     if (writing_) start(TakeNext());
   }
+  // For what else must not be begun then.
+  template <typename Start>
+  void UnlessEnded(Start start) {
+    const MutexLock lock(mutex_);
+    if (!ended_) start();
+  }
   template <typename Finish>
   void End(Finish finish) {
     const MutexLock lock(mutex_);
@@ -76,9 +85,51 @@ class WriteQueue {
   Wire written_;
 };
 
+// Messages that have come and are not handled yet, and whether the next one waits for that.
+class Unhandled {
+ public:
+  void Add(size_t bytes) {
+    const MutexLock lock(mutex_);
+    bytes_ += bytes;
+    ++count_;
+  }
+  // Whether the next message may be read now; else Remove() or GiveUp() says when.
+  bool MayRead() {
+    const MutexLock lock(mutex_);
+    is_waiting_ = IsFull();
+    return !is_waiting_;
+  }
+  // True: the next message is to be read now.
+  bool Remove(size_t bytes) {
+    const MutexLock lock(mutex_);
+    bytes_ -= bytes;
+    --count_;
+    return is_waiting_ && !IsFull() && std::exchange(is_waiting_, false);
+  }
+  // The stream ends, which reading notices: there is no bound any more. As Remove().
+  bool GiveUp() {
+    const MutexLock lock(mutex_);
+    has_bound_ = false;
+    return std::exchange(is_waiting_, false);
+  }
+
+ private:
+  bool IsFull() const TS_REQUIRES(mutex_) {
+    return has_bound_ && (bytes_ >= kUnhandledBytesMax || count_ >= kUnhandledCountMax);
+  }
+
+  Mutex mutex_;
+  size_t bytes_ TS_GUARDED_BY(mutex_) = 0;
+  size_t count_ TS_GUARDED_BY(mutex_) = 0;
+  bool is_waiting_ TS_GUARDED_BY(mutex_) = false;
+  bool has_bound_ TS_GUARDED_BY(mutex_) = true;
+};
+
 // What both ends have in common. `Reactor` is the callback API's.
 template <typename Reactor>
-class Stream : public Reactor, public RaftStream {
+class Stream : public Reactor,
+               public RaftStream,
+               public std::enable_shared_from_this<Stream<Reactor>> {
  public:
   Stream(RaftStreamEvents& events, RaftSelf self) : events_(events), self_(std::move(self)) {}
 
@@ -90,14 +141,30 @@ class Stream : public Reactor, public RaftStream {
   void WriteNext() {
     queue_.OnWritten([this](const Wire* next) { this->StartWrite(next); });
   }
+  // Once there is room. Nothing may be done with the stream behind it: what comes may be here.
   void ReadNext() {
-    read_.Clear();
-    this->StartRead(&read_);
+    if (unhandled_.MayRead()) Read();
+  }
+  void Read() {
+    queue_.UnlessEnded([this] {
+      read_.Clear();
+      this->StartRead(&read_);
+    });
+  }
+  void EndWaiting() {
+    if (unhandled_.GiveUp()) Read();
+  }
+  RaftMessageRoom TakeRoom(size_t bytes) {
+    unhandled_.Add(bytes);
+    return {&unhandled_, [self = this->shared_from_this(), bytes](void*) {
+              if (self->unhandled_.Remove(bytes)) self->Read();
+            }};
   }
   // False: the other end is none to talk to.
   Result<void> Take() {
     if (peer_.has_value()) {
-      events_.OnMessage(*peer_, std::move(read_));
+      RaftMessageRoom room = TakeRoom(read_.ByteSizeLong());
+      events_.OnMessage(*peer_, std::move(read_), std::move(room));
       return {};
     }
     ASSIGN_OR_RETURN(peer_, ReadRaftHello(read_, self_));
@@ -110,6 +177,7 @@ class Stream : public Reactor, public RaftStream {
   RaftStreamEvents& events_;
   const RaftSelf self_;
   WriteQueue queue_;
+  Unhandled unhandled_;
   Wire read_;
   std::optional<RaftPeer> peer_;
 };
@@ -131,7 +199,10 @@ class Caller final : public Stream<grpc::ClientBidiReactor<Wire, Wire>> {
     call.StartCall();
     return caller;
   }
-  void Cancel() override { context_.TryCancel(); }
+  void Cancel() override {
+    context_.TryCancel();
+    EndWaiting();
+  }
 
  private:
   void OnReadDone(bool ok) override {

@@ -37,13 +37,19 @@ class RaftStream {
   virtual void Cancel() = 0;
 };
 
+// The room that a message takes of what may have come on its stream and not be handled yet, until
+// this goes: where there is no more of it, nothing further is read, and the sender has to wait.
+// Thread: any.
+using RaftMessageRoom = std::shared_ptr<void>;
+
 // What happens on streams. Thread: gRPC's.
 class RaftStreamEvents {
  public:
   virtual ~RaftStreamEvents() = default;
   // The peer is known: messages may be sent.
   virtual void OnUp(const std::shared_ptr<RaftStream>& stream, const RaftPeer& peer) = 0;
-  virtual void OnMessage(const RaftPeer& peer, internal::v1::RaftMessage message) = 0;
+  virtual void OnMessage(const RaftPeer& peer, internal::v1::RaftMessage message,
+                         RaftMessageRoom room) = 0;
   // Nothing comes any more; once for each OnUp(), and for a call that failed before.
   virtual void OnDown(const RaftStream* stream, const std::optional<RaftPeer>& peer,
                       const grpc::Status& status) = 0;

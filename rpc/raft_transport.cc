@@ -11,6 +11,8 @@
 #include "rpc/raft_codec.h"
 #include "rpc/raft_stream.h"
 #include "rpc/range_transfer.h"
+#include "rpc/snapshot_fetcher.h"
+#include "rpc/snapshot_server.h"
 
 namespace gregor {
 namespace {
@@ -53,7 +55,11 @@ std::string AddressOf(const VoterEndpoint& endpoint) {
 
 class Transport final : public GrpcRaftTransport, private RaftStreamEvents, private SnapshotSource {
  public:
-  explicit Transport(Options options) : options_(std::move(options)), service_(*this) {
+  explicit Transport(Options options)
+      : options_(std::move(options)),
+        service_(*this),
+        snapshot_server_(*options_.loop, options_.cluster, options_.snapshots),
+        snapshot_fetcher_(*options_.loop, options_.cluster, options_.snapshots) {
     addresses_ = options_.addresses;
     for (const auto& [node, address] : addresses_) AddPeer(node, address);
   }
@@ -184,8 +190,9 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
       return transport_.Accept(*context);
     }
     grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* FetchSnapshot(
-        grpc::CallbackServerContext*, const internal::v1::FetchSnapshotRequest* request) override {
-      return transport_.Send(*request);
+        grpc::CallbackServerContext* context,
+        const internal::v1::FetchSnapshotRequest* request) override {
+      return transport_.Send(*context, *request);
     }
     grpc::ServerUnaryReactor* FetchRange(grpc::CallbackServerContext*,
                                          const internal::v1::FetchRangeRequest* request,
@@ -239,13 +246,14 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   }
 
   grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* Send(
-      const internal::v1::FetchSnapshotRequest& request) {
-    return SendSnapshot(request, options_.cluster, [this](Offset end_min, Fetched read) {
-      Post("raft.read_snapshot", [this, end_min, read = std::move(read)]() mutable {
-        if (read_snapshot_) return read_snapshot_(end_min, std::move(read));
-        read(Error(Reason::kLeaderNotAvailable, "the node has no snapshot now"));
-      });
-    });
+      grpc::CallbackServerContext& context, const internal::v1::FetchSnapshotRequest& request) {
+    return snapshot_server_.Serve(
+        context, request, [this](const SnapshotWish& wish, Opened opened) {
+          Post("raft.open_snapshot", [this, wish, opened = std::move(opened)]() mutable {
+            if (read_snapshot_) return read_snapshot_(wish, std::move(opened));
+            opened(Error(Reason::kLeaderNotAvailable, "the node has no snapshot now"));
+          });
+        });
   }
 
   grpc::ServerUnaryReactor* Send(const internal::v1::FetchRangeRequest& request,
@@ -259,14 +267,11 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   }
 
   void Fetch(NodeId from, Offset end_min, Fetched fetched) override {
+    if (auto why_not = snapshot_fetcher_.WhyNotNow(from, end_min); why_not.has_value())
+      return fetched(*std::move(why_not));
     internal::v1::RaftService::Stub* const stub = BeginCall(from);
     if (stub == nullptr) return fetched(NoAddress(from));
-    FetchSnapshot(
-        *stub, *options_.loop, options_.cluster, end_min,
-        [alive = alive_, fetched = std::move(fetched)](auto snapshot) mutable {
-          if (*alive) fetched(std::move(snapshot));
-        },
-        [this] { OnEnded(); });
+    snapshot_fetcher_.Fetch(*stub, from, end_min, std::move(fetched), [this] { OnEnded(); });
   }
 
   // What a call for bulk goes through, which OnEnded() ends; nullptr: there can be none.
@@ -293,13 +298,14 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     }
     Post("raft.up", [this, stream, peer] { AddStream(stream, peer); });
   }
-  void OnMessage(const RaftPeer& peer, internal::v1::RaftMessage message) override {
+  void OnMessage(const RaftPeer& peer, internal::v1::RaftMessage message,
+                 RaftMessageRoom room) override {
     auto decoded = DecodeRaft(std::move(message), peer.key, options_.self.node);
     if (!decoded.ok()) {
       LOG_EVERY_T(WARNING, 1) << "Node " << peer.key.node << ": " << decoded.error();
       return;
     }
-    Post("raft.message", [this, message = *std::move(decoded)]() mutable {
+    Post("raft.message", [this, message = *std::move(decoded), room = std::move(room)]() mutable {
       if (receiver_ != nullptr) receiver_->OnMessage(std::move(message));
     });
   }
@@ -383,6 +389,8 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
 
   const Options options_;
   Service service_;
+  SnapshotServer snapshot_server_;
+  SnapshotFetcher snapshot_fetcher_;
   Receiver* receiver_ = nullptr;
   Reader read_snapshot_;
   RangeReader range_reader_;

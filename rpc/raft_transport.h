@@ -9,10 +9,11 @@
 #include <string>
 
 #include "base/event_loop.h"
+#include "controller/snapshot_source.h"
 #include "raft/core/types.h"
 #include "raft/host/transport.h"
 #include "rpc/node_credentials.h"
-#include "rpc/snapshot_transfer.h"
+#include "rpc/snapshot_limits.h"
 
 namespace gregor {
 
@@ -34,6 +35,7 @@ class GrpcRaftTransport : public RaftTransport {
     std::shared_ptr<NodeCredentials> credentials;
     // Which endpoint of a voter is meant.
     std::string listener = "internal";
+    SnapshotLimits snapshots;
     // Where the nodes that it calls are, by node, whenever that changes: on the loop.
     std::function<void(const std::map<NodeId, std::string>&)> on_addresses;
   };

@@ -84,29 +84,10 @@ class Reader {
   explicit Reader(Source source) : source_(std::move(source)) {}
 
   Result<ImagePtr> Read() {
-    ASSIGN_OR_RETURN(const std::string_view magic, Take(kMagic.size()));
-    if (magic != kMagic) return Damaged("no snapshot begins like this");
-    ASSIGN_OR_RETURN(pb::SnapshotFrame frame, Next());
-    if (!frame.has_header()) return Damaged("the header is missing");
-    const pb::SnapshotHeader header = frame.header();
-    if (header.format() != kFormat) {
-      return Error(Reason::kStorageError, "of format " + std::to_string(header.format()) +
-                                              ", and this release knows " +
-                                              std::to_string(kFormat));
-    }
     ImageLoader loader;
-    uint32_t checksum = checksum_;
-    while (true) {
-      ASSIGN_OR_RETURN(frame, Next());
-      if (!frame.has_row()) break;
-      RETURN_IF_ERROR(loader.Add(frame.row().key(), frame.row().record()));
-      checksum = checksum_;
-    }
-    if (!frame.has_footer() || frame.footer().row_count() != loader.row_count() ||
-        frame.footer().checksum() != checksum)
-      return Damaged("the footer does not match the rows");
-    ASSIGN_OR_RETURN(const bool ended, AtEnd());
-    if (!ended) return Damaged("something follows the footer");
+    ASSIGN_OR_RETURN(const pb::SnapshotHeader header, Walk([&](const pb::SnapshotRow& row) {
+                       return loader.Add(row.key(), row.record());
+                     }));
     ImagePosition position{Offset{header.end_offset()}, LeaderEpoch{header.term()},
                            Timestamp{header.last_timestamp_ms()}};
     if (header.has_state_hash()) position.state_hash = header.state_hash();
@@ -116,6 +97,36 @@ class Reader {
     if (header.end_offset() < 0 || ToBytes(image->cluster_id.bytes) != header.cluster_id())
       return Damaged("the header does not match the rows");
     return image;
+  }
+
+  // Gives every row to `visit`, which may fail; returns the header once all is known to be whole.
+  template <typename Visit>
+  Result<pb::SnapshotHeader> Walk(Visit visit) {
+    ASSIGN_OR_RETURN(const std::string_view magic, Take(kMagic.size()));
+    if (magic != kMagic) return Damaged("no snapshot begins like this");
+    ASSIGN_OR_RETURN(pb::SnapshotFrame frame, Next());
+    if (!frame.has_header()) return Damaged("the header is missing");
+    pb::SnapshotHeader header = frame.header();
+    if (header.format() != kFormat) {
+      return Error(Reason::kStorageError, "of format " + std::to_string(header.format()) +
+                                              ", and this release knows " +
+                                              std::to_string(kFormat));
+    }
+    int64_t rows = 0;
+    uint32_t checksum = checksum_;
+    while (true) {
+      ASSIGN_OR_RETURN(frame, Next());
+      if (!frame.has_row()) break;
+      RETURN_IF_ERROR(visit(frame.row()));
+      ++rows;
+      checksum = checksum_;
+    }
+    if (!frame.has_footer() || frame.footer().row_count() != rows ||
+        frame.footer().checksum() != checksum)
+      return Damaged("the footer does not match the rows");
+    ASSIGN_OR_RETURN(const bool ended, AtEnd());
+    if (!ended) return Damaged("something follows the footer");
+    return header;
   }
 
  private:
@@ -157,6 +168,23 @@ class Reader {
   size_t at_ = 0;
   uint32_t checksum_ = 0;
 };
+
+// What a file has, from its beginning.
+Source SourceOf(const FilePtr& file) {
+  return [file, at = uint64_t{0}](size_t size) mutable -> Result<std::string> {
+    std::string bytes(size, '\0');
+    ASSIGN_OR_RETURN(const size_t read,
+                     file->Read(at, {reinterpret_cast<uint8_t*>(bytes.data()), size}));
+    bytes.resize(read);
+    at += read;
+    return bytes;
+  };
+}
+
+Error Unusable(const std::string& path, const Error& error) {
+  return Error(Reason::kStorageError, "snapshot " + path + " is " + error.message)
+      .With("path", path);
+}
 
 }  // namespace
 
@@ -206,18 +234,17 @@ Result<void> WriteSnapshot(FileSystem& files, const std::string& path, const Met
 
 Result<ImagePtr> ReadSnapshot(FileSystem& files, const std::string& path) {
   ASSIGN_OR_RETURN(const FilePtr file, files.Open(path, OpenMode::kRead));
-  uint64_t at = 0;
-  auto image = Reader([&](size_t size) -> Result<std::string> {
-                 std::string bytes(size, '\0');
-                 ASSIGN_OR_RETURN(const size_t read,
-                                  file->Read(at, {reinterpret_cast<uint8_t*>(bytes.data()), size}));
-                 bytes.resize(read);
-                 at += read;
-                 return bytes;
-               }).Read();
+  auto image = Reader(SourceOf(file)).Read();
   if (image.ok()) return image;
-  return Error(Reason::kStorageError, "snapshot " + path + " is " + image.error().message)
-      .With("path", path);
+  return Unusable(path, image.error());
+}
+
+Result<void> CheckSnapshot(FileSystem& files, const std::string& path) {
+  ASSIGN_OR_RETURN(const FilePtr file, files.Open(path, OpenMode::kRead));
+  const auto header =
+      Reader(SourceOf(file)).Walk([](const pb::SnapshotRow&) { return Result<void>(); });
+  if (header.ok()) return {};
+  return Unusable(path, header.error());
 }
 
 std::string EncodeSnapshot(const MetadataImage& image) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/controller/controller_harness.h"
+#include "tests/controller/image/image_maker.h"
 
 namespace gregor {
 namespace {
@@ -206,6 +207,86 @@ TEST(ImageKeeper, APowerLossAtAnyStepLosesNothingThatWasAnswered) {
     ++restarts;
   }
   EXPECT_GT(restarts, 20);
+}
+
+// A keeper that writes a snapshot of every image, and others that fetch them.
+class OpenSnapshotTest : public testing::Test {
+ protected:
+  OpenSnapshotTest() {
+    ImageKeeper::Options options;
+    options.loop = &loop_;
+    options.disk = &disk_;
+    options.snapshot_folder = kSnapshots;
+    options.snapshot_record_bytes = 1;
+    options.durable_end = [] { return Offset{INT64_MAX}; };
+    options.on_snapshot = [](const SnapshotFile&) {};
+    options.on_trimmable = [](Offset) {};
+    options.on_damaged = [](const ImagePtr&, uint64_t) { FAIL(); };
+    keeper_ = std::make_unique<ImageKeeper>(std::move(options));
+    keeper_->Load([](const ImagePosition&) { return true; }, [](Result<ImagePtr>) {});
+    scheduler_.RunFor(std::chrono::seconds(1));
+  }
+
+  ImagePtr Next() {
+    const ImagePtr image = maker_.Step();
+    keeper_->OnImage(image, 10);
+    scheduler_.RunFor(std::chrono::seconds(1));
+    return image;
+  }
+  Result<ImageKeeper::OpenSnapshot> Open(const std::optional<ImagePosition>& preferred = {}) {
+    std::optional<Result<ImageKeeper::OpenSnapshot>> came;
+    keeper_->Open(preferred, [&](auto opened) { came.emplace(std::move(opened)); });
+    scheduler_.RunFor(std::chrono::seconds(1));
+    return *std::move(came);
+  }
+  static void ExpectSnapshotOf(const MetadataImage& image,
+                               const Result<ImageKeeper::OpenSnapshot>& opened) {
+    ASSERT_TRUE(opened.ok()) << opened.error();
+    std::string bytes(opened->snapshot.size_bytes, '\0');
+    const auto read =
+        opened->file->Read(0, {reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()});
+    EXPECT_EQ(*read, bytes.size());
+    EXPECT_TRUE(bytes == EncodeSnapshot(image));
+    EXPECT_EQ(opened->snapshot.end_offset, image.version);
+  }
+
+  Scheduler scheduler_{5};
+  SimFileSystem files_{5, nullptr};
+  SimLoop loop_{scheduler_, "controller"};
+  SimDisk disk_{scheduler_, files_};
+  ImageMaker maker_{5};
+  std::unique_ptr<ImageKeeper> keeper_;
+};
+
+TEST_F(OpenSnapshotTest, ThereIsNoneBeforeOneWasWritten) {
+  EXPECT_EQ(Open().error().reason, Reason::kLeaderNotAvailable);
+}
+
+TEST_F(OpenSnapshotTest, TheNewestIsGivenUnlessAnotherOneWasBegun) {
+  const ImagePtr first = Next(), second = Next(), third = Next();
+  ExpectSnapshotOf(*third, Open());
+  ExpectSnapshotOf(*second, Open(PositionOf(*second)));
+  ExpectSnapshotOf(*third, Open(PositionOf(*first)));  // that has been removed
+  ImagePosition other_term = PositionOf(*second);
+  other_term.term = LeaderEpoch{99};
+  ExpectSnapshotOf(*third, Open(other_term));
+}
+
+TEST_F(OpenSnapshotTest, WhatIsOpenStaysReadableWhenNewerOnesHaveTakenItsPlace) {
+  const ImagePtr first = Next();
+  const auto opened = Open();
+  for (int i = 0; i < 3; ++i) Next();
+  EXPECT_FALSE(*files_.Exists(JoinPath(kSnapshots, opened->snapshot.name)));
+  ExpectSnapshotOf(*first, opened);
+}
+
+TEST_F(OpenSnapshotTest, ADamagedOneIsNotGiven) {
+  const ImagePtr image = Next();
+  const std::string path = JoinPath(kSnapshots, SnapshotFileName(PositionOf(*image)));
+  ASSERT_TRUE(files_.FlipBit(path, 60, 3));
+  EXPECT_EQ(Open().error().reason, Reason::kStorageError);
+  ASSERT_TRUE(files_.FlipBit(path, 60, 3));
+  ExpectSnapshotOf(*image, Open());
 }
 
 }  // namespace

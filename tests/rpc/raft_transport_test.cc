@@ -113,6 +113,18 @@ class Node final : private RaftTransport::Receiver {
   void SetRangeReader(RaftTransport::RangeReader reader) {
     InLoop([&] { transport_->SetRangeReader(std::move(reader)); });
   }
+  // A snapshot of another node's; blocks.
+  Result<TravellingSnapshot> FetchSnapshot(int32_t node, Offset end_min) {
+    std::promise<Result<TravellingSnapshot>> came;
+    loop_->Post("test", [&] {
+      transport_->snapshots().Fetch(NodeId{node}, end_min,
+                                    [&](auto snapshot) { came.set_value(std::move(snapshot)); });
+    });
+    return came.get_future().get();
+  }
+  void SetSnapshotReader(SnapshotSource::Reader reader) {
+    InLoop([&] { transport_->snapshots().SetReader(std::move(reader)); });
+  }
   std::optional<RaftTransport::Introduction> IntroductionOf(const VoterKey& node) {
     std::optional<RaftTransport::Introduction> said;
     InLoop([&] { said = transport_->IntroductionOf(node); });
@@ -307,6 +319,28 @@ TEST(RaftTransport, PartsOfALogAreRefusedToStrangersAndWhereThereAreNone) {
   Node stranger(3, Cluster(2), {{NodeId{1}, first.address()}});
   EXPECT_FALSE(stranger.FetchRange(1, Offset{0}).ok());
   EXPECT_EQ(reads, 0);
+}
+
+TEST(RaftTransport, SnapshotsAreFetched) {
+  Node first(1, Cluster(1));
+  Node second(2, Cluster(1), {{NodeId{1}, first.address()}});
+  EXPECT_FALSE(second.FetchSnapshot(5, Offset{1}).ok()) << "nobody knows where that is";
+  EXPECT_FALSE(second.FetchSnapshot(1, Offset{1}).ok()) << "it has none yet";
+  const std::string bytes(3'000'000, 's');
+  first.SetSnapshotReader([&](const SnapshotWish& wish, SnapshotSource::Opened opened) {
+    EXPECT_EQ(wish.end_min, Offset{1});
+    ServedSnapshot snapshot{{Offset{9}, Term{2}}, {}, bytes.size(), {}};
+    snapshot.read = [&](uint64_t position, size_t size, ServedSnapshot::ChunkRead read) {
+      read(bytes.substr(position, size));
+    };
+    opened(std::move(snapshot));
+  });
+  const auto fetched = second.FetchSnapshot(1, Offset{1});
+  ASSERT_TRUE(fetched.ok()) << fetched.error();
+  EXPECT_EQ(fetched->id, (raft::SnapshotId{Offset{9}, Term{2}}));
+  EXPECT_FALSE(fetched->voters.has_value());
+  EXPECT_TRUE(fetched->bytes == bytes);
+  EXPECT_FALSE(second.FetchSnapshot(1, Offset{1}).ok()) << "what it has already it need not fetch";
 }
 
 TEST(RaftTransport, VotersAreCalledWhereTheirSetSays) {

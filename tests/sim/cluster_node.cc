@@ -185,11 +185,13 @@ void ClusterNode::Fetch(NodeId from, Offset end_min, Fetched fetched) {
   });
   peer.process_->loop.Post("snapshot.read", [this, &peer, end_min, answer] {
     if (!peer.process_->reader) return;
-    peer.process_->reader(end_min, [this, answer](Result<TravellingSnapshot> snapshot) mutable {
-      scheduler_.After(
-          Delay(), "snapshot.arrives",
-          [answer, snapshot = std::move(snapshot)]() mutable { answer(std::move(snapshot)); });
-    });
+    ReadWhole(peer.process_->reader, end_min,
+              [this, answer](Result<TravellingSnapshot> snapshot) mutable {
+                scheduler_.After(Delay(), "snapshot.arrives",
+                                 [answer, snapshot = std::move(snapshot)]() mutable {
+                                   answer(std::move(snapshot));
+                                 });
+              });
   });
 }
 

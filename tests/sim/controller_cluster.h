@@ -254,12 +254,14 @@ class ControllerCluster {
         answer(Error(Reason::kLeaderNotAvailable, "it does not answer"));
       });
       other.process->loop.Post("read", [this, &other, end_min, answer, life = life] {
-        other.process->reader(end_min, [this, answer, life](auto snapshot) {
-          if (process == nullptr || life != this->life) return;
-          process->loop.Post("fetched", [answer, snapshot = std::move(snapshot)]() mutable {
-            answer(std::move(snapshot));
-          });
-        });
+        ReadWhole(other.process->reader, end_min,
+                  [this, answer, life](Result<TravellingSnapshot> snapshot) {
+                    if (process == nullptr || life != this->life) return;
+                    process->loop.Post("fetched",
+                                       [answer, snapshot = std::move(snapshot)]() mutable {
+                                         answer(std::move(snapshot));
+                                       });
+                  });
       });
     }
 

@@ -205,13 +205,14 @@ void ControllersScenario::Node::Fetch(NodeId from, Offset end_min, Fetched fetch
   });
   other.process_->loop.Post("fetch.read", [this, &other, end_min, answer, life = life_] {
     if (!other.is_running() || !other.process_->reader) return;
-    other.process_->reader(end_min, [this, answer, life](Result<TravellingSnapshot> snapshot) {
-      if (!is_running() || life != life_) return;
-      if (snapshot.ok()) all_.Cut(*snapshot);
-      process_->loop.Post("fetched", [answer, snapshot = std::move(snapshot)]() mutable {
-        answer(std::move(snapshot));
-      });
-    });
+    ReadWhole(other.process_->reader, end_min,
+              [this, answer, life](Result<TravellingSnapshot> snapshot) {
+                if (!is_running() || life != life_) return;
+                if (snapshot.ok()) all_.Cut(*snapshot);
+                process_->loop.Post("fetched", [answer, snapshot = std::move(snapshot)]() mutable {
+                  answer(std::move(snapshot));
+                });
+              });
   });
 }
 

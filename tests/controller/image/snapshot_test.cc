@@ -112,5 +112,31 @@ TEST(Snapshot, AFailedWriteIsReported) {
   EXPECT_TRUE(WriteSnapshot(files, "/snapshots/new", *SmallImage()).ok());
 }
 
+TEST(Snapshot, AFileIsCheckedAsClosely) {
+  SimFileSystem files(1, nullptr);
+  ASSERT_TRUE(files.MakeDirectory("/snapshots").ok());
+  const std::string path = "/snapshots/one";
+  const auto check = [&](const std::string& bytes) {
+    EXPECT_TRUE(ReplaceFile(files, path, bytes).ok());
+    return CheckSnapshot(files, path);
+  };
+  const std::string bytes = EncodeSnapshot(*SmallImage());
+  EXPECT_TRUE(check(bytes).ok());
+  for (size_t at = 0; at < bytes.size(); ++at) {
+    std::string damaged = bytes;
+    damaged[at] = static_cast<char>(damaged[at] ^ (1 << at % 8));
+    ASSERT_FALSE(check(damaged).ok()) << at;
+    ASSERT_FALSE(check(bytes.substr(0, at)).ok()) << at;
+  }
+  const auto longer = check(bytes + "x");
+  ASSERT_FALSE(longer.ok());
+  EXPECT_EQ(longer.error().reason, Reason::kStorageError);
+  EXPECT_THAT(longer.error().message, HasSubstr(path));
+  EXPECT_FALSE(CheckSnapshot(files, "/snapshots/missing").ok());
+  const ImagePtr large = SomeImage(400);
+  ASSERT_TRUE(WriteSnapshot(files, path, *large).ok());
+  EXPECT_TRUE(CheckSnapshot(files, path).ok());
+}
+
 }  // namespace
 }  // namespace gregor

@@ -1,0 +1,183 @@
+#include "rpc/raft_stream.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+
+#include "base/time.h"
+#include "rpc/internal_server.h"
+
+namespace gregor {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// What rpc/raft_stream.cc lets come before it is handled.
+constexpr size_t kBytesMax = size_t{16} << 20;
+constexpr size_t kCountMax = 1024;
+
+RaftSelf Self(int32_t node) {
+  RaftSelf self;
+  self.cluster.bytes[0] = 1;
+  self.key.node = NodeId{node};
+  self.key.directory.bytes[0] = static_cast<uint8_t>(node);
+  self.incarnation.bytes[0] = static_cast<uint8_t>(node);
+  return self;
+}
+
+// One end, which keeps what comes. Thread: any.
+class End final : public RaftStreamEvents {
+ public:
+  struct Received {
+    uint64_t round;
+    RaftMessageRoom room;
+  };
+
+  bool Wait(const std::function<bool(const End&)>& done, Duration at_most = seconds(20)) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, at_most, [&] { return done(*this); });
+  }
+  bool WaitForMessages(size_t count, Duration at_most = seconds(20)) {
+    return Wait([&](const End& self) { return self.count >= count; }, at_most);
+  }
+  // Handles what is there.
+  void Handle() {
+    std::deque<Received> handled;
+    {
+      const std::lock_guard lock(mutex_);
+      handled.swap(unhandled);
+    }
+  }
+
+  // Under the lock of Wait().
+  std::shared_ptr<RaftStream> stream;
+  bool is_down = false;
+  size_t count = 0;  // of all messages that came
+  std::deque<Received> unhandled;
+  bool is_in_order = true;
+
+ private:
+  template <typename Change>
+  void Note(Change change) {
+    const std::lock_guard lock(mutex_);
+    change();
+    changed_.notify_all();
+  }
+  void OnUp(const std::shared_ptr<RaftStream>& up, const RaftPeer&) override {
+    Note([&] { stream = up; });
+  }
+  void OnMessage(const RaftPeer&, internal::v1::RaftMessage message,
+                 RaftMessageRoom room) override {
+    Note([&] {
+      const auto round = static_cast<uint64_t>(message.append_request().base());
+      is_in_order = is_in_order && round == count;
+      ++count;
+      unhandled.push_back({round, std::move(room)});
+    });
+  }
+  void OnDown(const RaftStream*, const std::optional<RaftPeer>&, const grpc::Status&) override {
+    Note([&] { is_down = true; });
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+// Two nodes, the first of which has called the second.
+class RaftStreamTest : public testing::Test {
+ protected:
+  RaftStreamTest() {
+    auto server = InternalServer::Start({.host = "127.0.0.1",
+                                         .port = 0,
+                                         .credentials = grpc::InsecureServerCredentials(),
+                                         .services = {&service_}});
+    CHECK(server.ok()) << server.error();
+    server_ = *std::move(server);
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(-1);
+    stub_ = internal::v1::RaftService::NewStub(
+        grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server_->port()),
+                                  grpc::InsecureChannelCredentials(), arguments));
+    call_ = CallRaftPeer(*stub_, caller_, Self(1), NodeId{2}, /*is_bulk=*/true);
+    CHECK(caller_.Wait([](const End& end) { return end.stream != nullptr; }));
+    CHECK(answerer_.Wait([](const End& end) { return end.stream != nullptr; }));
+  }
+  ~RaftStreamTest() override {
+    call_->Cancel();
+    EXPECT_TRUE(caller_.Wait([](const End& end) { return end.is_down; }));
+    server_->Shutdown();
+    EXPECT_TRUE(answerer_.Wait([](const End& end) { return end.is_down; }));
+    // What was held is let go of behind the end of both.
+    caller_.Handle();
+    answerer_.Handle();
+  }
+
+  // Sends until that is refused, as the receiver does not handle anything. Returns how many went.
+  static size_t Fill(RaftStream& from, size_t bytes, size_t count_max) {
+    size_t sent = 0;
+    while (sent < count_max) {
+      internal::v1::RaftMessage message;
+      message.mutable_append_request()->set_base(static_cast<int64_t>(sent));
+      message.mutable_append_request()->set_batches(std::string(bytes, 'x'));
+      if (!from.Send(std::move(message))) break;
+      ++sent;
+    }
+    return sent;
+  }
+  // `to` gets so many at most before it has handled anything, and all in the end.
+  void ExpectBound(RaftStream& from, End& to, size_t bytes, size_t bound) {
+    const size_t sent = Fill(from, bytes, 2 * bound);
+    ASSERT_GT(sent, bound) << "the test sends too little";
+    EXPECT_TRUE(to.WaitForMessages(bound));
+    EXPECT_FALSE(to.WaitForMessages(bound + 1, milliseconds(500)));
+    while (!to.WaitForMessages(sent, milliseconds(10))) to.Handle();
+    EXPECT_TRUE(to.Wait([](const End& end) { return end.is_in_order; }));
+  }
+
+  class Service final : public internal::v1::RaftService::CallbackService {
+   public:
+    explicit Service(End& end) : end_(end) {}
+    grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* Exchange(
+        grpc::CallbackServerContext*) override {
+      return AcceptRaftPeer(end_, Self(2), std::optional<NodeId>());
+    }
+
+   private:
+    End& end_;
+  };
+
+  End caller_;
+  End answerer_;
+  Service service_{answerer_};
+  std::unique_ptr<InternalServer> server_;
+  std::unique_ptr<internal::v1::RaftService::Stub> stub_;
+  std::shared_ptr<RaftStream> call_;
+};
+
+// The last one of them comes while there is a little room left.
+constexpr size_t kLargeBytes = size_t{1} << 20;
+constexpr size_t kLargeMax = kBytesMax / kLargeBytes;
+
+TEST_F(RaftStreamTest, WhoIsCalledReadsNoMoreThanItHasRoomFor) {
+  ExpectBound(*call_, answerer_, kLargeBytes, kLargeMax);
+}
+
+TEST_F(RaftStreamTest, TheCallerReadsNoMoreThanItHasRoomFor) {
+  ExpectBound(*answerer_.stream, caller_, kLargeBytes, kLargeMax);
+}
+
+TEST_F(RaftStreamTest, SmallMessagesAreCounted) { ExpectBound(*call_, answerer_, 10, kCountMax); }
+
+TEST_F(RaftStreamTest, AStreamEndsAlsoWhileItWaitsForRoom) {
+  Fill(*answerer_.stream, kLargeBytes, 2 * kLargeMax);
+  Fill(*call_, kLargeBytes, 2 * kLargeMax);
+  EXPECT_TRUE(caller_.WaitForMessages(kLargeMax));
+  EXPECT_TRUE(answerer_.WaitForMessages(kLargeMax));
+}  // as the end of the test waits for
+
+}  // namespace
+}  // namespace gregor
