@@ -1,6 +1,7 @@
 #include "controller/image_keeper.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace gregor {
@@ -29,14 +30,17 @@ void Remove(FileSystem& files, const std::string& path) {
   LOG_IF(WARNING, !removed.ok()) << removed.error();
 }
 
-// The latest one stays, for whoever wants to know what happened. Thread: disk.
+// The latest ones stay, for whoever wants to know what happened. Thread: disk.
 void SetAside(FileSystem& files, const std::string& path, const std::string& why) {
   LOG(ERROR) << "Metadata snapshot " << path << " is set aside as " << path << kDamagedSuffix
              << ": " << why;
+  std::set<std::string> others;
   const auto entries = files.List(ParentPath(path));
   for (const DirectoryEntry& entry : entries.ok() ? *entries : std::vector<DirectoryEntry>()) {
-    if (entry.name.ends_with(kDamagedSuffix)) Remove(files, JoinPath(ParentPath(path), entry.name));
+    if (entry.name.ends_with(kDamagedSuffix)) others.insert(entry.name);
   }
+  for (; others.size() >= kSnapshotsKept; others.erase(others.begin()))
+    Remove(files, JoinPath(ParentPath(path), *others.begin()));
   auto moved = files.Rename(path, path + kDamagedSuffix);
   if (moved.ok()) moved = files.SyncDirectory(ParentPath(path));
   LOG_IF(ERROR, !moved.ok()) << path << " could not be set aside: " << moved.error();
