@@ -90,11 +90,12 @@ bool HasToHandOver(NodeId broker, const MetadataImage& image) {
   return found;
 }
 
-// Whether every other broker that is alive knows that the broker is not to be asked any more.
+// Whether every other broker that may be alive knows that the broker is not to be asked any more:
+// also those that a new controller has yet to hear of.
 bool IsKnownToOthers(const BrokerImage& broker, const PlanContext& context) {
   bool known = true;
   context.image.brokers.VisitAll([&](NodeId node, const auto& other) {
-    if (node == broker.id || other->fenced || !context.sessions.IsAlive(node, context.now)) return;
+    if (node == broker.id || other->fenced || context.sessions.IsGone(node, context.now)) return;
     known = known && context.sessions.MetadataOffset(node) > broker.changed_at;
   });
   return known;

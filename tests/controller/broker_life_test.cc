@@ -27,7 +27,8 @@ class BrokerLife : public testing::Test {
                             std::optional<Offset> seen = std::nullopt) {
     BrokerHeartbeat beat;
     beat.broker = NodeId{node};
-    beat.epoch = epoch_;
+    const BrokerImage* const broker = node_.image()->Broker(NodeId{node});
+    beat.epoch = node == 1 || broker == nullptr ? epoch_ : broker->epoch;
     beat.metadata_offset = seen.value_or(node_.image()->version);
     beat.wants_to_stop = wants_to_stop;
     return node_.Await<BrokerStatus>(
@@ -42,6 +43,17 @@ class BrokerLife : public testing::Test {
     return node_.Await<void>([&](auto done) {
       node_.controller().Run(UnregisterBroker{NodeId{node}}, std::move(done));
     });
+  }
+  // Another controller leads from here on, which has heard of nobody.
+  void FailOver() {
+    node_.Kill();
+    ASSERT_TRUE(node_.Open());
+  }
+  void CreateOnFirstAndSecond() {
+    CreateTopic operation;
+    operation.name = "orders";
+    operation.assignment = {{NodeId{1}, NodeId{2}}};
+    ASSERT_TRUE(node_.Create(operation).ok());
   }
   void RegisterFirst() {
     broker_ = node_.Broker(1);
@@ -114,6 +126,31 @@ TEST_F(BrokerLife, AFenceByHandStaysUntilItIsLifted) {
   ASSERT_TRUE(Fence(1, false).ok());
   EXPECT_FALSE(Image().fenced);
   EXPECT_EQ(Fence(7, true).error().reason, Reason::kBrokerIdNotRegistered);
+}
+
+TEST_F(BrokerLife, AStoppingOneWaitsForAllWhoMayBeAliveAlsoAfterAFailOver) {
+  RegisterFirst();
+  ASSERT_TRUE(node_.Register(2).ok());
+  CreateOnFirstAndSecond();
+  EXPECT_FALSE(Beat(1, true)->may_stop);
+  EXPECT_TRUE(Image().in_controlled_shutdown);
+  FailOver();
+  EXPECT_FALSE(Beat(1, true)->may_stop) << "nothing was heard of broker 2 yet";
+  ASSERT_TRUE(Beat(2).ok());
+  EXPECT_TRUE(Beat(1, true)->may_stop);
+}
+
+TEST_F(BrokerLife, AStoppingOneDoesNotWaitForOneThatIsGone) {
+  RegisterFirst();
+  ASSERT_TRUE(node_.Register(2).ok());
+  CreateOnFirstAndSecond();
+  FailOver();
+  EXPECT_FALSE(Beat(1, true)->may_stop);
+  for (int i = 0; i < 13; ++i) {
+    Pass(milliseconds(500));
+    ASSERT_TRUE(Beat(1, false).ok());
+  }
+  EXPECT_TRUE(Beat(1, true)->may_stop);
 }
 
 TEST_F(BrokerLife, OneThatLeadsNothingForOthersMayStopAtOnce) {
