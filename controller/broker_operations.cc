@@ -90,6 +90,12 @@ bool HasToHandOver(NodeId broker, const MetadataImage& image) {
   return found;
 }
 
+bool HasOthers(NodeId broker, const MetadataImage& image) {
+  bool found = false;
+  image.brokers.VisitAll([&](NodeId node, const auto&) { found = found || node != broker; });
+  return found;
+}
+
 // Whether every other broker that may be alive knows that the broker is not to be asked any more:
 // also those that a new controller has yet to hear of.
 bool IsKnownToOthers(const BrokerImage& broker, const PlanContext& context) {
@@ -107,13 +113,14 @@ Planned AnswerStatus(const BrokerStatus& status) {
   return planned;
 }
 
-// A broker that is about to stop hands over what others can lead, and may go once they know.
+// A broker that is about to stop hands over what others can lead, and may go once they know. From
+// then on nothing new is placed on it.
 Planned PlanStop(const BrokerImage& broker, const PlanContext& context) {
   if (broker.in_controlled_shutdown)
     return AnswerStatus({broker.fenced, IsKnownToOthers(broker, context)});
-  if (broker.fenced || !HasToHandOver(broker.id, context.image))
+  if (broker.fenced || !HasOthers(broker.id, context.image))
     return AnswerStatus({broker.fenced, true});
-  Planned planned = AnswerStatus({broker.fenced, false});
+  Planned planned = AnswerStatus({false, !HasToHandOver(broker.id, context.image)});
   BrokerImage after = broker;
   after.in_controlled_shutdown = true;
   AddChange(context.image, context.options, after, planned.records);

@@ -156,6 +156,27 @@ TEST_F(BrokerLife, AStoppingOneDoesNotWaitForOneThatIsGone) {
 TEST_F(BrokerLife, OneThatLeadsNothingForOthersMayStopAtOnce) {
   RegisterFirst();
   ASSERT_TRUE(node_.Create("orders", 3).ok());
+  ASSERT_TRUE(node_.Register(2).ok());
+  const auto status = Beat(1, true);
+  ASSERT_TRUE(status.ok());
+  EXPECT_TRUE(status->may_stop);
+  EXPECT_TRUE(Image().in_controlled_shutdown);
+  // Nothing new is placed on it.
+  const auto topic = node_.Create("more", 4);
+  ASSERT_TRUE(topic.ok()) << topic.error();
+  (*topic)->partitions.VisitAll([](PartitionIndex, const PartitionPtr& partition) {
+    EXPECT_EQ(partition->leader, NodeId{2});
+  });
+  // The next process begins as it would have.
+  broker_.incarnation[0] ^= 1;
+  Pass(seconds(7));
+  ASSERT_TRUE(Register(broker_).ok());
+  EXPECT_FALSE(Image().in_controlled_shutdown);
+}
+
+TEST_F(BrokerLife, TheOnlyOneMayStopAtOnce) {
+  RegisterFirst();
+  ASSERT_TRUE(node_.Create("orders", 3).ok());
   const Offset before = node_.image()->version;
   const auto status = Beat(1, true);
   ASSERT_TRUE(status.ok());
