@@ -185,9 +185,8 @@ Result<Planned> Plan(const SetBrokerFence& operation, const PlanContext& context
   if (broker->fenced_by_hand == operation.fenced) return planned;
   BrokerImage after = *broker;
   after.fenced_by_hand = operation.fenced;
-  // One that is alive comes back at once; any other does with its next heartbeat.
+  // It comes back with a heartbeat, as after any fence: once it knows.
   if (operation.fenced) after.fenced = true;
-  if (!operation.fenced && context.sessions.IsAlive(broker->id, context.now)) after.fenced = false;
   AddChange(context.image, context.options, after, planned.records);
   return planned;
 }

@@ -123,7 +123,11 @@ TEST_F(BrokerLife, AFenceByHandStaysUntilItIsLifted) {
   epoch_ = *registered;
   EXPECT_TRUE(Image().fenced) << "over a restart, too";
   EXPECT_TRUE(Beat(1)->fenced);
+  const Offset before = node_.image()->version;
   ASSERT_TRUE(Fence(1, false).ok());
+  EXPECT_TRUE(Image().fenced) << "it has to know first";
+  EXPECT_TRUE(Beat(1, false, before)->fenced);
+  EXPECT_FALSE(Beat(1)->fenced);
   EXPECT_FALSE(Image().fenced);
   EXPECT_EQ(Fence(7, true).error().reason, Reason::kBrokerIdNotRegistered);
 }
