@@ -127,6 +127,23 @@ Planned PlanStop(const BrokerImage& broker, const PlanContext& context) {
   return planned;
 }
 
+// Whether none of the log directories that the broker had is there.
+bool HasOtherDirectories(const BrokerImage& before, const BrokerImage& after) {
+  return !before.directories.empty() &&
+         std::none_of(before.directories.begin(), before.directories.end(),
+                      [&](const DirectoryId& id) { return after.HasDirectory(id); });
+}
+
+// Whether `broker`, which registers, may be another one than the one of its id that runs. A
+// controller that leads since a moment ago has yet to hear of that one; who has its log
+// directories, of which a process has the lock, comes after it all the same.
+bool IsRival(const BrokerImage& before, const BrokerImage& broker, const PlanContext& context) {
+  if (before.incarnation == broker.incarnation) return false;
+  if (context.sessions.IsAlive(broker.id, context.now)) return true;
+  return !before.fenced && !context.sessions.IsGone(broker.id, context.now) &&
+         HasOtherDirectories(before, broker);
+}
+
 }  // namespace
 
 Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context) {
@@ -135,7 +152,7 @@ Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context
   RETURN_IF_ERROR(CheckBroker(broker, image));
   const BrokerImage* const before = image.Broker(broker.id);
   const bool goes_on = before != nullptr && before->incarnation == broker.incarnation;
-  if (before != nullptr && !goes_on && context.sessions.IsAlive(broker.id, context.now)) {
+  if (before != nullptr && IsRival(*before, broker, context)) {
     return Error(Reason::kDuplicateBrokerRegistration,
                  "another process runs as " + Name(broker.id) + PlaceOf(*before) +
                      ": give this one a node_id of its own, or stop the other one");

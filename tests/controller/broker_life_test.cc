@@ -132,6 +132,31 @@ TEST_F(BrokerLife, AFenceByHandStaysUntilItIsLifted) {
   EXPECT_EQ(Fence(7, true).error().reason, Reason::kBrokerIdNotRegistered);
 }
 
+TEST_F(BrokerLife, AfterAFailOverATwinDoesNotThrowOutTheLivingOne) {
+  RegisterFirst();
+  FailOver();
+  BrokerImage twin = node_.Broker(1);
+  twin.directories[0].bytes[1] ^= 1;
+  const auto refused = Register(twin);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, Reason::kDuplicateBrokerRegistration);
+  // The next process of the same node is not kept waiting; one of its disks may have failed.
+  BrokerImage restarted = broker_;
+  restarted.incarnation[0] ^= 1;
+  restarted.directories.push_back(twin.directories[0]);
+  ASSERT_TRUE(Register(restarted).ok());
+  EXPECT_TRUE(Image().HasDirectory(twin.directories[0]));
+}
+
+TEST_F(BrokerLife, AfterAFailOverWhoIsNotHeardOfMayBeReplaced) {
+  RegisterFirst();
+  FailOver();
+  Pass(seconds(7));
+  BrokerImage other = node_.Broker(1);
+  other.directories[0].bytes[1] ^= 1;
+  EXPECT_TRUE(Register(other).ok());
+}
+
 TEST_F(BrokerLife, AStoppingOneWaitsForAllWhoMayBeAliveAlsoAfterAFailOver) {
   RegisterFirst();
   ASSERT_TRUE(node_.Register(2).ok());
