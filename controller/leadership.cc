@@ -74,7 +74,7 @@ class BrokerChange {
   struct Configs {
     int32_t min_insync_replicas;
     bool unclean_election;
-    Durability durability;  // on the broker
+    Durability durability;  // on the broker; no other than here, as it is the cluster's
   };
   const Configs& ConfigsOf(const TopicImage& topic) {
     if (!configs_.has_value()) {
