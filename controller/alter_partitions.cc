@@ -82,7 +82,9 @@ class ItemCheck {
       const auto refuse = [&](const std::string& why) {
         return Refusal{AlterOutcome::kIneligibleReplica, BrokerName(member.node) + " " + why};
       };
-      if (!raft::IsMutant(22) && !brokers_.CanServe(partition_, member.node)) {
+      // A leader that lost its log directory hands over to those who have got everything.
+      const bool hands_over = member.node == sender_ && item_.isr.size() > 1;
+      if (!raft::IsMutant(22) && !hands_over && !brokers_.CanServe(partition_, member.node)) {
         return refuse("is fenced or shuts down, or its log directory is gone");
       }
       const BrokerImage* const broker = brokers_.Find(member.node);

@@ -90,11 +90,18 @@ bool HasToHandOver(NodeId broker, const MetadataImage& image) {
   return found;
 }
 
-// Whether every other broker that is alive knows that the broker is not to be asked any more.
+bool HasOthers(NodeId broker, const MetadataImage& image) {
+  bool found = false;
+  image.brokers.VisitAll([&](NodeId node, const auto&) { found = found || node != broker; });
+  return found;
+}
+
+// Whether every other broker that may be alive knows that the broker is not to be asked any more:
+// also those that a new controller has yet to hear of.
 bool IsKnownToOthers(const BrokerImage& broker, const PlanContext& context) {
   bool known = true;
   context.image.brokers.VisitAll([&](NodeId node, const auto& other) {
-    if (node == broker.id || other->fenced || !context.sessions.IsAlive(node, context.now)) return;
+    if (node == broker.id || other->fenced || context.sessions.IsGone(node, context.now)) return;
     known = known && context.sessions.MetadataOffset(node) > broker.changed_at;
   });
   return known;
@@ -106,17 +113,35 @@ Planned AnswerStatus(const BrokerStatus& status) {
   return planned;
 }
 
-// A broker that is about to stop hands over what others can lead, and may go once they know.
+// A broker that is about to stop hands over what others can lead, and may go once they know. From
+// then on nothing new is placed on it.
 Planned PlanStop(const BrokerImage& broker, const PlanContext& context) {
   if (broker.in_controlled_shutdown)
     return AnswerStatus({broker.fenced, IsKnownToOthers(broker, context)});
-  if (broker.fenced || !HasToHandOver(broker.id, context.image))
+  if (broker.fenced || !HasOthers(broker.id, context.image))
     return AnswerStatus({broker.fenced, true});
-  Planned planned = AnswerStatus({broker.fenced, false});
+  Planned planned = AnswerStatus({false, !HasToHandOver(broker.id, context.image)});
   BrokerImage after = broker;
   after.in_controlled_shutdown = true;
   AddChange(context.image, context.options, after, planned.records);
   return planned;
+}
+
+// Whether none of the log directories that the broker had is there.
+bool HasOtherDirectories(const BrokerImage& before, const BrokerImage& after) {
+  return !before.directories.empty() &&
+         std::none_of(before.directories.begin(), before.directories.end(),
+                      [&](const DirectoryId& id) { return after.HasDirectory(id); });
+}
+
+// Whether `broker`, which registers, may be another one than the one of its id that runs. A
+// controller that leads since a moment ago has yet to hear of that one; who has its log
+// directories, of which a process has the lock, comes after it all the same.
+bool IsRival(const BrokerImage& before, const BrokerImage& broker, const PlanContext& context) {
+  if (before.incarnation == broker.incarnation) return false;
+  if (context.sessions.IsAlive(broker.id, context.now)) return true;
+  return !before.fenced && !context.sessions.IsGone(broker.id, context.now) &&
+         HasOtherDirectories(before, broker);
 }
 
 }  // namespace
@@ -127,7 +152,7 @@ Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context
   RETURN_IF_ERROR(CheckBroker(broker, image));
   const BrokerImage* const before = image.Broker(broker.id);
   const bool goes_on = before != nullptr && before->incarnation == broker.incarnation;
-  if (before != nullptr && !goes_on && context.sessions.IsAlive(broker.id, context.now)) {
+  if (before != nullptr && IsRival(*before, broker, context)) {
     return Error(Reason::kDuplicateBrokerRegistration,
                  "another process runs as " + Name(broker.id) + PlaceOf(*before) +
                      ": give this one a node_id of its own, or stop the other one");
@@ -177,9 +202,8 @@ Result<Planned> Plan(const SetBrokerFence& operation, const PlanContext& context
   if (broker->fenced_by_hand == operation.fenced) return planned;
   BrokerImage after = *broker;
   after.fenced_by_hand = operation.fenced;
-  // One that is alive comes back at once; any other does with its next heartbeat.
+  // It comes back with a heartbeat, as after any fence: once it knows.
   if (operation.fenced) after.fenced = true;
-  if (!operation.fenced && context.sessions.IsAlive(broker->id, context.now)) after.fenced = false;
   AddChange(context.image, context.options, after, planned.records);
   return planned;
 }

@@ -14,6 +14,7 @@ void BrokerSessions::OnHeard(NodeId broker, Offset metadata_offset, MonotonicTim
   Session& session = sessions_[broker];
   session.deadline = now + options_.timeout;
   session.heard = true;
+  session.lost = false;
   session.metadata_offset = std::max(session.metadata_offset, metadata_offset);
 }
 
@@ -21,13 +22,17 @@ void BrokerSessions::OnLost(NodeId broker, MonotonicTime now) {
   const auto found = sessions_.find(broker);
   if (found == sessions_.end()) return;
   Session& session = found->second;
-  session.heard = false;
+  session.lost = true;
   session.deadline = std::min(session.deadline, now + 3 * options_.heartbeat_interval / 2);
 }
 
 bool BrokerSessions::IsAlive(NodeId broker, MonotonicTime now) const {
+  return !IsGone(broker, now) && sessions_.at(broker).heard;
+}
+
+bool BrokerSessions::IsGone(NodeId broker, MonotonicTime now) const {
   const auto found = sessions_.find(broker);
-  return found != sessions_.end() && found->second.heard && now < found->second.deadline;
+  return found == sessions_.end() || found->second.lost || now >= found->second.deadline;
 }
 
 Offset BrokerSessions::MetadataOffset(NodeId broker) const {

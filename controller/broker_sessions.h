@@ -36,6 +36,9 @@ class BrokerSessions {
   // Whether the broker itself was heard of in time, by this controller, and its connection not
   // lost since.
   bool IsAlive(NodeId broker, MonotonicTime now) const;
+  // Whether nobody waits for the broker any more: its connection was lost, its time is up, or it
+  // was never there. One of which this controller has yet to hear is not gone.
+  bool IsGone(NodeId broker, MonotonicTime now) const;
   // How far the broker's image is, as it last said; 0 if it did not.
   Offset MetadataOffset(NodeId broker) const;
 
@@ -47,6 +50,7 @@ class BrokerSessions {
   struct Session {
     MonotonicTime deadline;
     bool heard = false;  // of itself
+    bool lost = false;   // its connection, since then
     Offset metadata_offset{0};
   };
 

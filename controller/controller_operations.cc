@@ -4,12 +4,14 @@
 #include "controller/controller_impl.h"
 #include "controller/image/feature_needs.h"
 #include "controller/node_stops.h"
+#include "controller/operation_urgency.h"
 
 namespace gregor {
 
 void ControllerImpl::Execute(MetadataOperation operation, const OperationContext& context,
                              OperationDone done) {
-  const bool is_full = queued_count_.fetch_add(1) >= options_.behavior.operations_queued_max;
+  const bool has_room = queued_count_.fetch_add(1) < options_.behavior.operations_queued_max;
+  const bool is_full = !has_room && !IsUrgent(operation);
   OperationDone counted = [this, alive = alive_,
                            done = std::move(done)](Result<OperationAnswer> answer) mutable {
     if (*alive) queued_count_.fetch_sub(1);

@@ -48,7 +48,7 @@ class Drain {
     ElectedLeader& led =
         led_.emplace_back(ElectedLeader{{topic.name, before.index}, Result<void>(), after.leader});
     // One whose log directory has failed is read where it is.
-    if (after.leader == broker_ || after.leader.value == -1) {
+    if (after.leader == broker_) {
       led.result = Stays(before);
       led.leader = broker_;
       return;

@@ -57,12 +57,13 @@ class Elections {
     if (operation.kind != ElectionKind::kUnclean && live_.IsDrained(wanted))
       return NotElected(operation.kind, BrokerName(wanted) + " is drained, and leads nothing new");
     const PartitionImage after = Changed(topic, before, std::move(wish));
-    const bool is_done = operation.kind == ElectionKind::kUnclean ? after.leader.value != -1
+    const bool is_done = operation.kind == ElectionKind::kUnclean ? after.leader != before.leader
                                                                   : after.leader == wanted;
     if (!is_done) {
       return NotElected(operation.kind,
                         operation.kind == ElectionKind::kUnclean
-                            ? "none of the partition's replicas is on a running broker"
+                            ? "none of the partition's replicas is on a running broker "
+                              "that has its log directory"
                             : BrokerName(wanted) + " is not in sync");
     }
     Add(topic, before, after);

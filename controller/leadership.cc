@@ -59,10 +59,10 @@ class BrokerChange {
     if (can_serve ? has_no_leader || may_have_lost : is_in_sync || may_have_lost) {
       PartitionWish wish{.partition = before, .lost = {}};
       if (may_have_lost) wish.lost = broker_.id;
+      wish.leader_restarts = start_ != BrokerStart::kLostDirectories && before.leader == broker_.id;
       if (ConfigsOf(topic).unclean_election) wish.election = Election::kUnclean;
       const PartitionImage after =
           ChangePartition(before, std::move(wish), live_, ConfigsOf(topic).min_insync_replicas);
-      if (after.leader.value == -1 && LeadsOn(before)) return;
       leads_ |= after.leader == broker_.id;
       auto record = MakePartitionChange(topic.id, before, after);
       if (record.has_value()) records_.push_back(*std::move(record));
@@ -71,17 +71,10 @@ class BrokerChange {
     }
   }
 
-  // Whether the leader runs, and has lost only the log directory.
-  bool LeadsOn(const PartitionImage& partition) const {
-    const bool has_lost = start_ == BrokerStart::kLostDirectories || partition.leader != broker_.id;
-    const BrokerImage* const leader = live_.Find(partition.leader);
-    return has_lost && leader != nullptr && leader->IsActive();
-  }
-
   struct Configs {
     int32_t min_insync_replicas;
     bool unclean_election;
-    Durability durability;  // on the broker
+    Durability durability;  // on the broker; no other than here, as it is the cluster's
   };
   const Configs& ConfigsOf(const TopicImage& topic) {
     if (!configs_.has_value()) {

@@ -7,6 +7,7 @@
 #include "controller/node_stops.h"
 #include "controller/operation_codec.h"
 #include "controller/operation_server.h"
+#include "controller/operation_urgency.h"
 
 namespace gregor {
 namespace {
@@ -45,7 +46,8 @@ OperationRouter::~OperationRouter() { *alive_ = false; }
 
 void OperationRouter::Execute(MetadataOperation operation, const OperationContext& context,
                               OperationDone done) {
-  const bool is_full = queued_count_.fetch_add(1) >= options_.operations_queued_max;
+  const bool has_room = queued_count_.fetch_add(1) < options_.operations_queued_max;
+  const bool is_full = !has_room && !IsUrgent(operation);
   Entry entry;
   entry.operation = std::move(operation);
   entry.principal = context.principal;

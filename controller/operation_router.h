@@ -32,7 +32,7 @@ class OperationRouter final : public ControllerApi {
     RemoteController* remote = nullptr;  // the others
     NodeId node_id{-1};
     ClusterId cluster;
-    // Further ones fail with kQuotaExceeded, NOT_APPLIED.
+    // Further ones fail with kQuotaExceeded, NOT_APPLIED, unless IsUrgent() has them taken.
     size_t operations_queued_max = 10'000;
     Metrics* metrics = nullptr;
   };

@@ -50,6 +50,7 @@ class Changer {
     CompleteReassignment();
     ChooseEligible();
     Elect();
+    if (after_.leader.value == -1 && ReadsOn(before_.leader)) KeepReader();
     return after_;
   }
 
@@ -126,6 +127,20 @@ class Changer {
     after_.recovering = true;
     // What they have is from here on another history.
     after_.eligible = {};
+  }
+
+  // Whether `leader`, which cannot serve, can at least be read where it is.
+  bool ReadsOn(NodeId leader) const {
+    const BrokerImage* const broker = brokers_.Find(leader);
+    return broker != nullptr && broker->IsActive() && !wish_.leader_restarts &&
+           after_.replicas.Contains(leader) && !IsLost(leader);
+  }
+
+  // New replicas can get from it what it has.
+  void KeepReader() {
+    BeginWith(before_.leader);
+    after_.recovering = before_.recovering;
+    ChooseEligible();
   }
 
   // The first of those who may that is not drained, or else the first; -1: nobody may.

@@ -11,7 +11,8 @@ namespace gregor {
 // The rules by which partitions change (docs/architecture.md "Who leads a partition", ADR 0015).
 // Every change of a partition's replicas, in-sync replicas and leader is made here, so that after
 // each of them:
-// - the leader is in sync; in sync are only replicas that can serve;
+// - the leader is in sync; in sync are only replicas that can serve, or else, alone, a leader that
+//   runs on without the log directory: what is there can be read as long as nobody else can lead;
 // - in-sync and eligible replicas have everything committed, and together are never fewer than
 //   min.insync.replicas because of a change made here, but for an election that is unclean;
 // - nobody leads who may lack committed records, unless that was asked for;
@@ -51,6 +52,9 @@ struct PartitionWish {
   Election election = Election::kIfNeeded;
   // A replica that may have lost committed records.
   std::optional<NodeId> lost;
+  // The leader's broker is another process from here on: it reads nothing any more of a log
+  // directory that it does not have.
+  bool leader_restarts = false;
 };
 
 // The partition as the rules make it of `before` and the wish; epochs are those of `before`. A

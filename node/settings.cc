@@ -196,9 +196,20 @@ Result<void> CheckAdvertised(const std::string& name, const HostPort& listen,
                                            name + " to one");
 }
 
+// Whoever leads the metadata says by it what a broker has lost that was not stopped cleanly: so
+// all have to have the same, and the metadata tell them.
+Result<void> CheckConfigs(const Settings& settings) {
+  if (settings.configs.count("log.durability") == 0) return {};
+  return Error(Reason::kInvalidConfig,
+               "key \"configs\": log.durability is the cluster's, and no node of one has its own: "
+               "take it out here, and set it for all with `gregor config set --all-brokers "
+               "log.durability=replicated`");
+}
+
 Result<void> CheckQuorum(const Settings& settings) {
   RETURN_IF_ERROR(CheckRoles(settings));
   if (!settings.IsCluster()) return {};
+  RETURN_IF_ERROR(CheckConfigs(settings));
   std::set<NodeId> nodes;
   for (const ControllerAddress& controller : settings.controllers) {
     if (!nodes.insert(controller.node).second)

@@ -32,10 +32,11 @@ constexpr ConfigSpec kTopicConfigs[] = {
     LongConfig("delete.retention.ms", "86400000", "at least 0", 0,
                "log.cleaner.delete.retention.ms",
                "How long compaction keeps tombstones (ms), so that readers can see them."),
-    TextConfig("durability", ConfigType::kString, "synced", "synced, replicated", kDurabilities,
-               "log.durability",
-               "When acks=all is given. synced: the in-sync replicas have the record on disk; "
-               "replicated: they have it in memory, and a background flush follows."),
+    OfCluster(
+        TextConfig("durability", ConfigType::kString, "synced", "synced, replicated", kDurabilities,
+                   "log.durability",
+                   "When acks=all is given. synced: the in-sync replicas have the record on disk; "
+                   "replicated: they have it in memory, and a background flush follows.")),
     NotYet(BooleanConfig("errors.deadletterqueue.group.enable", "false", "",
                          "Whether the topic may be a share group's dead letter queue.")),
     LongConfig("file.delete.delay.ms", "60000", "at least 0", 0, "log.segment.delete.delay.ms",

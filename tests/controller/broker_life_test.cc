@@ -27,7 +27,8 @@ class BrokerLife : public testing::Test {
                             std::optional<Offset> seen = std::nullopt) {
     BrokerHeartbeat beat;
     beat.broker = NodeId{node};
-    beat.epoch = epoch_;
+    const BrokerImage* const broker = node_.image()->Broker(NodeId{node});
+    beat.epoch = node == 1 || broker == nullptr ? epoch_ : broker->epoch;
     beat.metadata_offset = seen.value_or(node_.image()->version);
     beat.wants_to_stop = wants_to_stop;
     return node_.Await<BrokerStatus>(
@@ -42,6 +43,17 @@ class BrokerLife : public testing::Test {
     return node_.Await<void>([&](auto done) {
       node_.controller().Run(UnregisterBroker{NodeId{node}}, std::move(done));
     });
+  }
+  // Another controller leads from here on, which has heard of nobody.
+  void FailOver() {
+    node_.Kill();
+    ASSERT_TRUE(node_.Open());
+  }
+  void CreateOnFirstAndSecond() {
+    CreateTopic operation;
+    operation.name = "orders";
+    operation.assignment = {{NodeId{1}, NodeId{2}}};
+    ASSERT_TRUE(node_.Create(operation).ok());
   }
   void RegisterFirst() {
     broker_ = node_.Broker(1);
@@ -111,12 +123,87 @@ TEST_F(BrokerLife, AFenceByHandStaysUntilItIsLifted) {
   epoch_ = *registered;
   EXPECT_TRUE(Image().fenced) << "over a restart, too";
   EXPECT_TRUE(Beat(1)->fenced);
+  const Offset before = node_.image()->version;
   ASSERT_TRUE(Fence(1, false).ok());
+  EXPECT_TRUE(Image().fenced) << "it has to know first";
+  EXPECT_TRUE(Beat(1, false, before)->fenced);
+  EXPECT_FALSE(Beat(1)->fenced);
   EXPECT_FALSE(Image().fenced);
   EXPECT_EQ(Fence(7, true).error().reason, Reason::kBrokerIdNotRegistered);
 }
 
+TEST_F(BrokerLife, AfterAFailOverATwinDoesNotThrowOutTheLivingOne) {
+  RegisterFirst();
+  FailOver();
+  BrokerImage twin = node_.Broker(1);
+  twin.directories[0].bytes[1] ^= 1;
+  const auto refused = Register(twin);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, Reason::kDuplicateBrokerRegistration);
+  // The next process of the same node is not kept waiting; one of its disks may have failed.
+  BrokerImage restarted = broker_;
+  restarted.incarnation[0] ^= 1;
+  restarted.directories.push_back(twin.directories[0]);
+  ASSERT_TRUE(Register(restarted).ok());
+  EXPECT_TRUE(Image().HasDirectory(twin.directories[0]));
+}
+
+TEST_F(BrokerLife, AfterAFailOverWhoIsNotHeardOfMayBeReplaced) {
+  RegisterFirst();
+  FailOver();
+  Pass(seconds(7));
+  BrokerImage other = node_.Broker(1);
+  other.directories[0].bytes[1] ^= 1;
+  EXPECT_TRUE(Register(other).ok());
+}
+
+TEST_F(BrokerLife, AStoppingOneWaitsForAllWhoMayBeAliveAlsoAfterAFailOver) {
+  RegisterFirst();
+  ASSERT_TRUE(node_.Register(2).ok());
+  CreateOnFirstAndSecond();
+  EXPECT_FALSE(Beat(1, true)->may_stop);
+  EXPECT_TRUE(Image().in_controlled_shutdown);
+  FailOver();
+  EXPECT_FALSE(Beat(1, true)->may_stop) << "nothing was heard of broker 2 yet";
+  ASSERT_TRUE(Beat(2).ok());
+  EXPECT_TRUE(Beat(1, true)->may_stop);
+}
+
+TEST_F(BrokerLife, AStoppingOneDoesNotWaitForOneThatIsGone) {
+  RegisterFirst();
+  ASSERT_TRUE(node_.Register(2).ok());
+  CreateOnFirstAndSecond();
+  FailOver();
+  EXPECT_FALSE(Beat(1, true)->may_stop);
+  for (int i = 0; i < 13; ++i) {
+    Pass(milliseconds(500));
+    ASSERT_TRUE(Beat(1, false).ok());
+  }
+  EXPECT_TRUE(Beat(1, true)->may_stop);
+}
+
 TEST_F(BrokerLife, OneThatLeadsNothingForOthersMayStopAtOnce) {
+  RegisterFirst();
+  ASSERT_TRUE(node_.Create("orders", 3).ok());
+  ASSERT_TRUE(node_.Register(2).ok());
+  const auto status = Beat(1, true);
+  ASSERT_TRUE(status.ok());
+  EXPECT_TRUE(status->may_stop);
+  EXPECT_TRUE(Image().in_controlled_shutdown);
+  // Nothing new is placed on it.
+  const auto topic = node_.Create("more", 4);
+  ASSERT_TRUE(topic.ok()) << topic.error();
+  (*topic)->partitions.VisitAll([](PartitionIndex, const PartitionPtr& partition) {
+    EXPECT_EQ(partition->leader, NodeId{2});
+  });
+  // The next process begins as it would have.
+  broker_.incarnation[0] ^= 1;
+  Pass(seconds(7));
+  ASSERT_TRUE(Register(broker_).ok());
+  EXPECT_FALSE(Image().in_controlled_shutdown);
+}
+
+TEST_F(BrokerLife, TheOnlyOneMayStopAtOnce) {
   RegisterFirst();
   ASSERT_TRUE(node_.Create("orders", 3).ok());
   const Offset before = node_.image()->version;

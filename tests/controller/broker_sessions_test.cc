@@ -69,6 +69,19 @@ TEST_F(BrokerSessionsTest, APauseOfTheControllerItselfIsNobodysFault) {
   EXPECT_THAT(Pass(seconds(1)), ElementsAre(NodeId{1}, NodeId{2}));
 }
 
+TEST_F(BrokerSessionsTest, GoneIsWhomNobodyWaitsFor) {
+  EXPECT_FALSE(sessions_.IsGone(NodeId{1}, now_)) << "it may speak yet";
+  EXPECT_TRUE(sessions_.IsGone(NodeId{1}, now_ + seconds(6)));
+  EXPECT_TRUE(sessions_.IsGone(NodeId{9}, now_));
+  sessions_.OnLost(NodeId{1}, now_);
+  EXPECT_TRUE(sessions_.IsGone(NodeId{1}, now_));
+  Hear(1);
+  EXPECT_FALSE(sessions_.IsGone(NodeId{1}, now_));
+  sessions_.Begin({NodeId{2}}, now_);
+  EXPECT_TRUE(sessions_.IsGone(NodeId{1}, now_));
+  EXPECT_FALSE(sessions_.IsGone(NodeId{2}, now_));
+}
+
 TEST_F(BrokerSessionsTest, AliveIsWhoSpokeItself) {
   EXPECT_FALSE(sessions_.IsAlive(NodeId{1}, now_));
   Hear(1);

@@ -42,6 +42,14 @@ class ControllerElections : public testing::Test {
         node_.Alter({ConfigResourceType::kBroker, "", {{name, ConfigOpKind::kSet, value}}});
     ASSERT_TRUE(set.ok()) << set.error();
   }
+  // The broker speaks, and knows all.
+  void Beat(int32_t broker) {
+    const BrokerHeartbeat beat{NodeId{broker}, node_.image()->Broker(NodeId{broker})->epoch,
+                               node_.image()->version};
+    ASSERT_TRUE(
+        node_.Await<BrokerStatus>([&](auto done) { node_.controller().Run(beat, std::move(done)); })
+            .ok());
+  }
   void Fence(int32_t broker, bool fenced) {
     ASSERT_TRUE(
         node_
@@ -49,6 +57,7 @@ class ControllerElections : public testing::Test {
               node_.controller().Run(SetBrokerFence{NodeId{broker}, fenced}, std::move(done));
             })
             .ok());
+    if (!fenced) Beat(broker);
   }
   void RunFor(Duration time) { node_.scheduler().RunFor(time); }
 

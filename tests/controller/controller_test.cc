@@ -165,6 +165,37 @@ TEST(Controller, TheQueueIsBounded) {
   EXPECT_TRUE(node.Create("after").ok());
 }
 
+TEST(Controller, BrokersAreHeardHoweverManyOperationsWait) {
+  ControllerHarness node(9);
+  node.behavior.operations_queued_max = 2;
+  ASSERT_TRUE(node.Open());
+  const auto epoch = node.Register(1);
+  ASSERT_TRUE(epoch.ok());
+  int made = 0, refused = 0;
+  std::optional<Result<BrokerStatus>> heard;
+  std::optional<Result<BrokerEpoch>> registered;
+  node.loop().RunUntil(
+      [&] {
+        for (int i = 0; i < 5; ++i) {
+          CreateTopic operation;
+          operation.name = "topic-" + std::to_string(i);
+          node.controller().Run(operation,
+                                [&](Result<TopicPtr> topic) { ++(topic.ok() ? made : refused); });
+        }
+        node.controller().Run(BrokerHeartbeat{NodeId{1}, *epoch, node.image()->version},
+                              [&](auto status) { heard = std::move(status); });
+        node.controller().Run(RegisterBroker{node.Broker(2)},
+                              [&](auto answer) { registered = std::move(answer); });
+      },
+      [&] { return made + refused == 5 && heard.has_value() && registered.has_value(); },
+      std::chrono::minutes(1));
+  EXPECT_EQ(made, 2);
+  EXPECT_EQ(refused, 3);
+  ASSERT_TRUE(heard.has_value() && registered.has_value());
+  EXPECT_TRUE(heard->ok()) << heard->error();
+  EXPECT_TRUE(registered->ok()) << registered->error();
+}
+
 TEST(Controller, ARepeatedRequestIdGetsTheSameTopic) {
   ControllerHarness node(10);
   ASSERT_TRUE(node.Start());

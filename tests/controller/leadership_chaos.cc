@@ -328,6 +328,11 @@ void LeadershipChaos::LookAt(const TopicImage& topic, const PartitionImage* befo
   // Who leads alone may have lost its log directory: it can be read as long as nobody else leads.
   const BrokerImage* const leader = cluster_.image()->Broker(now.leader);
   const bool is_read_only = now.isr.size() == 1 && leader != nullptr && leader->IsActive();
+  // Whoever led and runs on is not taken away without another one that leads.
+  const BrokerImage* const led = before == nullptr ? nullptr : before_->Broker(before->leader);
+  const BrokerImage* const runs = led == nullptr ? nullptr : cluster_.image()->Broker(led->id);
+  const bool goes_on = runs != nullptr && runs->IsActive() && runs->incarnation == led->incarnation;
+  if (goes_on && now.leader.value == -1) fail("L3");
   for (const NodeId node : now.isr) {
     if (!CanServe(now, node) && !(is_read_only && node == now.leader)) fail("C4");
     if (is_read_only && !CanServe(now, node) && CanOtherLead(now)) fail("L2");

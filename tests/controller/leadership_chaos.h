@@ -17,6 +17,7 @@ namespace gregor {
 // - C3: the leader is in sync, and one of the replicas
 // - C4: in sync are replicas that can serve; nobody is both in sync and eligible
 // - C5: |ISR| + |ELR| >= min.insync.replicas once that was so, but for losses and unclean elections
+// - L2, L3: a leader that lost its log directory leads on, alone, just as long as nobody else can
 // - P1: who is in sync or eligible has every committed record (and with it C6: whoever caught up in
 //   an earlier life of its broker may have lost it)
 class LeadershipChaos {

@@ -137,6 +137,27 @@ class LostDirectoryTest : public LeadershipTest {
   bool IsThere(const std::string& topic, int32_t index) const {
     return cluster_.Partition(topic, index).directories.front() != lost_;
   }
+  // Of the first partition of topic "t".
+  Result<void> Reassign(const std::vector<int32_t>& replicas) {
+    ReassignPartitions move;
+    move.items = {{{"t", PartitionIndex{0}}, Nodes(replicas)}};
+    return cluster_.Run(move)->front();
+  }
+  // Its leader says who is in sync.
+  AlterOutcome Alter(const std::vector<int32_t>& isr) {
+    const PartitionImage& partition = cluster_.Partition("t");
+    AlterPartitions operation;
+    operation.broker = partition.leader;
+    operation.broker_epoch = cluster_.image()->Broker(partition.leader)->epoch;
+    AlterPartitions::Item item;
+    item.topic = cluster_.image()->Topic("t")->id;
+    item.leader_epoch = partition.leader_epoch;
+    item.partition_epoch = partition.partition_epoch;
+    for (const int32_t node : isr)
+      item.isr.push_back({NodeId{node}, cluster_.image()->Broker(NodeId{node})->epoch});
+    operation.items = {item};
+    return cluster_.Run(operation)->front().outcome;
+  }
 
   DirectoryId lost_;
 };
@@ -209,6 +230,64 @@ TEST_F(LostDirectoryTest, AnUncleanElectionThatIsAllowedComesByTheClockToo) {
                        records);
   cluster_.Commit(records);
   EXPECT_EQ(cluster_.Show("t"), "leader 2, isr 2, recovering");
+}
+
+TEST_F(LostDirectoryTest, WhereNobodyElseCanLeadAnUncleanElectionTakesNothingAway) {
+  cluster_.Create("t", {{1}});
+  Lose("t");
+  std::vector<pb::MetadataRecord> records;
+  PlanUncleanElections(*cluster_.image(), {{"unclean.leader.election.enable", "true"}}, 10,
+                       records);
+  EXPECT_TRUE(records.empty());
+  ElectLeaders unclean;
+  unclean.kind = ElectionKind::kUnclean;
+  unclean.partitions = {{"t", PartitionIndex{0}}};
+  EXPECT_EQ(cluster_.Run(unclean)->front().result.error().reason,
+            Reason::kEligibleLeadersNotAvailable);
+  EXPECT_EQ(cluster_.Show("t"), "leader 1, isr 1");
+}
+
+TEST_F(LostDirectoryTest, WhatCanStillBeReadIsMovedAway) {
+  cluster_.Create("t", {{1}});
+  Lose("t");
+  ASSERT_TRUE(Reassign({2, 3}).ok());
+  EXPECT_EQ(cluster_.Show("t"), "leader 1, isr 1, adding 2 3, removing 1");
+  EXPECT_EQ(cluster_.Partition("t").leader_epoch, LeaderEpoch{0});
+  EXPECT_EQ(Alter({1}), AlterOutcome::kIneligibleReplica) << "it would leave nobody";
+  // Who has got everything leads at once.
+  EXPECT_EQ(Alter({1, 2}), AlterOutcome::kNewLeaderElected);
+  EXPECT_EQ(cluster_.Show("t"), "leader 2, isr 2, adding 2 3, removing 1");
+  EXPECT_EQ(Alter({2, 3}), AlterOutcome::kDone);
+  EXPECT_EQ(cluster_.Show("t"), "leader 2, isr 2 3");
+}
+
+TEST_F(LostDirectoryTest, AMoveThatIsCancelledLeavesItReadable) {
+  cluster_.Create("t", {{1}});
+  Lose("t");
+  ASSERT_TRUE(Reassign({2}).ok());
+  ASSERT_TRUE(Reassign({3}).ok());
+  EXPECT_EQ(cluster_.Show("t"), "leader 1, isr 1, adding 3, removing 1");
+  ASSERT_TRUE(Reassign({}).ok());
+  EXPECT_EQ(cluster_.Show("t"), "leader 1, isr 1");
+}
+
+TEST_F(LostDirectoryTest, OtherReplicasDoNotGoBeforeOneThatServesIsInSync) {
+  cluster_.Create("t", {{1, 2}}, two_in_sync_);
+  cluster_.Fence(2);
+  Lose("t");
+  ASSERT_TRUE(Reassign({1}).ok());
+  EXPECT_EQ(cluster_.Show("t"), "leader 1, isr 1, eligible 2, removing 2");
+  cluster_.Unfence(2);
+  EXPECT_EQ(cluster_.Show("t"), "leader 2, isr 2, eligible 1, removing 2");
+}
+
+TEST_F(LostDirectoryTest, OneThatMayHaveLostRecordsIsNotEligibleBesideIt) {
+  cluster_.Create("t", {{1, 2}}, replicated_);
+  cluster_.Fence(2);
+  Lose("t");
+  EXPECT_EQ(cluster_.Show("t"), "leader 1, isr 1, eligible 2");
+  cluster_.Restart(2, BrokerStart::kUnclean);
+  EXPECT_EQ(cluster_.Show("t"), "leader 1, isr 1");
 }
 
 TEST_F(LostDirectoryTest, WhoIsFencedLeadsNothingThereEither) {

@@ -431,6 +431,28 @@ TEST_F(Router, TheQueueIsBounded) {
   EXPECT_TRUE(Await(BeginCreate("after")).ok());
 }
 
+TEST_F(Router, AFullQueueKeepsNoBrokerFromSpeaking) {
+  Run([&] { router_->Close([] {}); });
+  scheduler_.RunFor(milliseconds(1));
+  Open(1);
+  const auto waiting = BeginCreate("orders");
+  const auto heard = Begin<BrokerStatus>([&](auto done) {
+    BrokerHeartbeat beat;
+    beat.broker = NodeId{1};
+    beat.epoch = own_.image()->Broker(NodeId{1})->epoch;
+    router_->Run(beat, std::move(done));
+  });
+  const auto registered = Begin<BrokerEpoch>([&](auto done) {
+    router_->Run(RegisterBroker{FakeController::MakeBroker(4)}, std::move(done));
+  });
+  scheduler_.RunFor(milliseconds(5));
+  EXPECT_FALSE(heard->answer.has_value()) << "it waits for a leader, as the others do";
+  SetLeader(1, 5);
+  EXPECT_TRUE(Await(heard).ok()) << heard->answer->error();
+  EXPECT_TRUE(Await(registered).ok()) << registered->answer->error();
+  EXPECT_TRUE(Await(waiting).ok());
+}
+
 TEST_F(Router, AnOperationThatIsTooLargeToBeSentIsRefused) {
   SetLeader(2, 5);
   const auto topic = Await(BeginCreate(std::string(kOperationBytesMax, 'x')));

@@ -235,6 +235,9 @@ TEST_F(OperationsTest, WhatIsTheClustersIsNotSetForOneBroker) {
     // One that an earlier version took can go.
     EXPECT_TRUE(alter("2", {name, ConfigOpKind::kDelete, ""}).ok()) << name;
   }
+  ExpectRefused(alter("2", {"log.durability", ConfigOpKind::kSet, "replicated"}),
+                Reason::kInvalidConfig, "is the cluster's");
+  EXPECT_TRUE(alter("", {"log.durability", ConfigOpKind::kSet, "replicated"}).ok());
   for (const char* name : {"unclean.leader.election.enable", "auto.leader.rebalance.enable"}) {
     ExpectRefused(alter("2", {name, ConfigOpKind::kSet, "true"}), Reason::kInvalidConfig,
                   "is the cluster's");

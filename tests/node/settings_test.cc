@@ -194,6 +194,19 @@ TEST(Settings, RolesAreThoseThatAreNamed) {
   EXPECT_THAT(ErrorOf("roles: []\n"), HasSubstr("controller, broker or both"));
 }
 
+TEST(Settings, WhatAnUncleanStopMayLoseIsNotForOneNodeOfAClusterToSay) {
+  Settings settings;
+  settings.configs["log.durability"] = "replicated";
+  EXPECT_TRUE(CheckSettings(settings).ok()) << "a cluster of its own";
+  settings.controllers = {{NodeId{1}, {"127.0.0.1", 9093}}};
+  const auto refused = CheckSettings(settings);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, Reason::kInvalidConfig);
+  EXPECT_THAT(refused.error().message, HasSubstr("config set --all-brokers log.durability="));
+  settings.configs = {{"log.retention.ms", "1"}};
+  EXPECT_TRUE(CheckSettings(settings).ok());
+}
+
 TEST(Settings, RolesHaveToFitTheRest) {
   const auto refusal = [](const Settings& settings) {
     const auto checked = CheckSettings(settings);
