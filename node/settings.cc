@@ -238,8 +238,9 @@ Result<void> CheckReachable(const Settings& settings) {
       [&](const ControllerAddress& controller) { return controller.node == settings.node_id; });
   RETURN_IF_ERROR(CheckAdvertised("internal", settings.listen_internal, settings.advertise_internal,
                                   /*is_known=*/is_named || !settings.IsCluster()));
+  // Clients are told of brokers only.
   RETURN_IF_ERROR(CheckAdvertised("grpc", settings.listen_grpc, settings.advertise_grpc,
-                                  /*is_known=*/!settings.IsCluster()));
+                                  /*is_known=*/!settings.IsCluster() || !settings.roles.broker));
   return CheckAdvertised("http", settings.listen_http, settings.advertise_http,
                          /*is_known=*/true);
 }

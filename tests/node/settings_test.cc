@@ -231,6 +231,9 @@ TEST(Settings, AClustersNodeSaysWhereOthersReachIt) {
   EXPECT_EQ(refusal(settings), "");
   settings.listen_grpc = {"0.0.0.0", 9094};
   EXPECT_THAT(refusal(settings), HasSubstr("set advertise.grpc"));
+  settings.roles = {.controller = true, .broker = false};  // nobody is told of it
+  EXPECT_EQ(refusal(settings), "");
+  settings.roles = {};
   settings.advertise_grpc = HostPort{"10.0.0.4", 9094};
   EXPECT_EQ(refusal(settings), "");
   // What `controllers` says of a node is enough.
