@@ -110,6 +110,12 @@ std::vector<std::string> Settings::LogDirs() const {
   return log_dirs.empty() ? std::vector<std::string>{data_dir + "/topics"} : log_dirs;
 }
 
+bool Settings::HasOthers() const {
+  return std::any_of(
+      controllers.begin(), controllers.end(),
+      [&](const ControllerAddress& controller) { return controller.node != node_id; });
+}
+
 std::string SettingSpec::Flag() const {
   std::string text = "--" + std::string(flag.empty() ? name : flag);
   std::replace(text.begin(), text.end(), '.', '-');
@@ -149,7 +155,7 @@ Result<void> LoadSettingsFile(const std::string& path, Settings& settings) {
   if (!is_empty && (!file || !(text << file.rdbuf()))) {
     return Error(Reason::kInvalidConfig, path + ": the settings file cannot be read");
   }
-  settings.from_file = true;
+  settings.must_be_formatted = true;
   return ParseSettings(path, text.str(), settings);
 }
 

@@ -100,14 +100,17 @@ struct Settings {
   Duration shutdown_timeout = std::chrono::seconds(5);
   std::map<std::string, std::string, std::less<>>
       configs;  // defaults of topic configs, by broker config name
-  // Whether a file was given: then an unformatted directory is refused.
-  bool from_file = false;
+  // Whether an unformatted directory is refused: where a file was given, or other nodes are named.
+  bool must_be_formatted = false;
   // The command line that formats what these settings name, for messages.
   std::string format_command = "gregor cluster format --config FILE";
 
   // Of a node that is no broker: none.
   std::vector<std::string> LogDirs() const;
   bool IsCluster() const { return !controllers.empty(); }
+  // Whether `controllers` names another node than this one: such a cluster has one id for several
+  // directories, and what one of them loses others have.
+  bool HasOthers() const;
 };
 
 // One line of `gregor settings`.
