@@ -251,6 +251,14 @@ Result<void> CheckReachable(const Settings& settings) {
                          /*is_known=*/true);
 }
 
+std::optional<std::string> AdviceOn(const Settings& settings) {
+  const size_t count = settings.controllers.size();
+  if (count == 0 || count % 2 == 1) return std::nullopt;
+  return "`controllers` names an even number of nodes: of " + std::to_string(count) +
+         " no more may fail than of " + std::to_string(count - 1) +
+         ", and a majority needs one more. Name an odd number";
+}
+
 Result<void> CheckSettings(const Settings& settings) {
   RETURN_IF_ERROR(CheckQuorum(settings));
   const auto dirs = settings.LogDirs();

@@ -2,6 +2,7 @@
 import re
 import shlex
 
+import pytest
 from node import command
 from quorum import Loopback, QuorumNode
 
@@ -80,3 +81,13 @@ def test_a_controller_alone_needs_no_id(tmp_path):
     alone.start()
     alone.create("orders")
     alone.end()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_an_even_number_of_controllers_is_warned_of(tmp_path, count):
+    first = cluster(tmp_path, count)[0]
+    told = serve(first), format_node(first, "--cluster-id", command("cluster", "new-id").stdout.strip()).stderr
+    for each in told:
+        warnings = [line for line in each.splitlines() if line.startswith("W") and "`controllers` names an even number" in line]
+        assert len(warnings) == (count % 2 == 0), each
+        assert not warnings or f"of {count} no more may fail than of {count - 1}" in warnings[0]

@@ -136,6 +136,15 @@ TEST(Settings, OfSeveralNodesAskForTheClustersId) {
   }
 }
 
+TEST(Settings, OfAnEvenNumberOfControllersAreNoGoodIdea) {
+  Settings settings;
+  EXPECT_FALSE(AdviceOn(settings).has_value());
+  for (int32_t node = 1; node <= 5; ++node) {
+    settings.controllers.push_back({NodeId{node}, {"a", 9093}});
+    EXPECT_EQ(AdviceOn(settings).has_value(), node % 2 == 0);
+  }
+}
+
 TEST(Settings, AFileThatIsNotThereIsAnError) {
   Settings settings;
   EXPECT_THAT(LoadSettingsFile(testing::TempDir(), settings).error().message,
