@@ -108,9 +108,11 @@ void AddServerCommands(CLI::App& app, const std::string& output_format, int& exi
   flags->AddTo(*server);
   server->footer(
       "Once it serves it prints one line to stdout: gregor ready grpc=HOST:PORT http=HOST:PORT\n"
-      "SIGTERM, SIGINT and SIGHUP stop it cleanly. With no --config and an empty data directory it "
-      "formats itself as a single node.\n"
-      "Exit codes: 0 stopped cleanly, 1 could not start or stop, 2 bad settings.");
+      "which ends with internal=HOST:PORT node=ID in a cluster.\n"
+      "SIGTERM, SIGINT and SIGHUP stop it cleanly. With neither --config nor other nodes in "
+      "--controllers it formats an empty data directory as a single node's.\n"
+      "Exit codes: 0 stopped cleanly, 1 could not start or stop, or its metadata log failed and "
+      "others can mend it, 2 bad settings.");
   server->callback([flags, &exit_code] { exit_code = RunServer(*flags); });
 
   CLI::App* const settings = app.add_subcommand(

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 from node import command
-from quorum import Loopback, QuorumNode
+from quorum import Loopback, Quorum, QuorumNode
 
 
 def node(directory, number, controllers, **settings):
@@ -91,3 +91,15 @@ def test_an_even_number_of_controllers_is_warned_of(tmp_path, count):
         warnings = [line for line in each.splitlines() if line.startswith("W") and "`controllers` names an even number" in line]
         assert len(warnings) == (count % 2 == 0), each
         assert not warnings or f"of {count} no more may fail than of {count - 1}" in warnings[0]
+
+
+def test_the_help_shows_the_ready_line_of_a_node_of_a_cluster(tmp_path):
+    quorum = Quorum(tmp_path, [Loopback()])
+    quorum.nodes[0].launch()
+    line = quorum.nodes[0]._read_line(quorum.nodes[0].began + 30)
+    quorum.end()
+    words = [word.split("=")[0] for word in line.split()]
+    assert words == ["gregor", "ready", "grpc", "http", "internal", "node"]
+    text = command("server", "--help").stdout
+    footer = text[text.index("Once it serves"):].split("SIGTERM")[0]
+    assert [word for word in re.findall(r"(gregor|ready|\w+(?==))", footer)] == words
