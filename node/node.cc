@@ -1,7 +1,5 @@
 #include "node/node.h"
 
-#include <csignal>
-
 #include <algorithm>
 #include <cstdlib>
 #include <thread>
@@ -26,6 +24,7 @@
 #include "node/connection_guard.h"
 #include "node/directories.h"
 #include "node/node_metrics.h"
+#include "node/process.h"
 #include "node/process_metrics.h"
 #include "node/quorum_links.h"
 #include "node/status_pages.h"
@@ -294,7 +293,7 @@ class RunningNode final : public Node {
                     [](const auto& directory) { return directory->was_clean(); });
     session.heartbeat_interval = settings_.broker_heartbeat;
     session.session_timeout = settings_.broker_session_timeout;
-    session.on_replaced = [](const Error&) { raise(SIGTERM); };
+    session.on_replaced = [](const Error&) { RequestStop(); };
     session_ = std::make_unique<ControllerSession>(std::move(session));
     const auto registered =
         WaitFor<Result<BrokerEpoch>>([&](auto done) { session_->Start(std::move(done)); });
