@@ -417,6 +417,7 @@ void ControllerImpl::Resign(const Error& error) {
   leader_ = QuorumLeader{};
   speculative_ = nullptr;
   waiting_.FailAll(Error(error).With("outcome", "UNKNOWN"));
+  if (!opened_ && options_.on_failure) options_.on_failure(error);
   EndOpening(error);
 }
 

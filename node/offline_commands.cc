@@ -202,13 +202,13 @@ Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id
                    "\"" + cluster_id + "\" is no cluster id: `gregor cluster new-id` prints one");
     options.cluster_id = *id;
   }
-  Random random = Random::FromSystem();
   if (cluster_id.empty() && settings.HasOthers()) {
     return Error(Reason::kInvalidArgument,
                  "--cluster-id is needed: `controllers` names other nodes, and all nodes of a "
                  "cluster have one id. `gregor cluster new-id` makes it for a new cluster, once; "
                  "`gregor cluster describe` shows that of one that runs");
   }
+  Random random = Random::FromSystem();
   const auto files = NewPosixFileSystem(1);
   if (if_needed) {
     ASSIGN_OR_RETURN(const bool is_done, IsFormatted(*files, settings, options, as_json));

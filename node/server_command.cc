@@ -51,7 +51,16 @@ int RunServer(const SettingFlags& flags) {
   std::cout << std::endl;
   const int signal_number = WaitForStopSignal();
   LOG(INFO) << "Stopping on signal " << signal_number;
+  const auto failure = (*node)->failure();
   (*node)->Stop(timeout);
+  node->reset();  // what it says comes before the last line
+  if (failure.has_value()) {
+    const Error stopped(failure->reason,
+                        "stopped because the metadata log failed, which a start may mend with the "
+                        "other controllers: " +
+                            failure->message);
+    return Fail(stopped, 1);
+  }
   LOG(INFO) << "Stopped cleanly";
   return 0;
 }
