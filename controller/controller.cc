@@ -417,6 +417,7 @@ void ControllerImpl::Resign(const Error& error) {
   waiting_.FailAll(Error(error).With("outcome", "UNKNOWN"));
   // Who cannot follow has no vote on what is right, and must not lead.
   if (log_ != nullptr) log_->GiveUp(error);
+  if (!opened_ && options_.on_failure) options_.on_failure(error);
   EndOpening(error);
 }
 

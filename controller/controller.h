@@ -74,6 +74,8 @@ class Controller : public ControllerApi {
     // Segments of the log; the log is trimmed by whole ones.
     int64_t segment_bytes = 16 << 20;
     Metrics* metrics = nullptr;  // outlives the controller; nullptr: nobody looks
+    // What ended the work of a controller that was open: failure(). On the loop, once at most.
+    std::function<void(const Error&)> on_failure;
   };
   using Opened = UniqueFunction<void(Result<std::unique_ptr<Controller>>)>;
 

@@ -21,7 +21,10 @@ Error NotFormatted(const Settings& settings) {
                "data directory " + settings.data_dir +
                    " is not formatted. If its disk is mounted and this node is new, prepare it "
                    "once with `" +
-                   settings.format_command + "`");
+                   settings.format_command + "`" +
+                   (settings.HasOthers() ? ", where ID is the same on all nodes of the cluster: "
+                                           "`gregor cluster new-id` makes one for a new cluster"
+                                         : ""));
 }
 
 }  // namespace
@@ -36,7 +39,7 @@ Result<std::unique_ptr<DirectoryLock>> LockDataDirectory(FileSystem& files,
   ASSIGN_OR_RETURN(const bool has_lock_file, files.Exists(path));
   if (!has_lock_file) {
     if (!identity.ok()) return identity.error();
-    if (!identity->has_value() && settings.from_file) return NotFormatted(settings);
+    if (!identity->has_value() && settings.must_be_formatted) return NotFormatted(settings);
   }
   RETURN_IF_ERROR(files.MakeDirectory(data_dir));
   return files.Lock(path);
@@ -45,7 +48,7 @@ Result<std::unique_ptr<DirectoryLock>> LockDataDirectory(FileSystem& files,
 Result<NodeIdentity> OpenIdentity(FileSystem& files, const Settings& settings, Random& random) {
   ASSIGN_OR_RETURN(auto identity, ReadIdentity(files, settings.data_dir));
   if (!identity.has_value()) {
-    if (settings.from_file) return NotFormatted(settings);
+    if (settings.must_be_formatted) return NotFormatted(settings);
     FormatOptions options;
     options.node_id = settings.node_id;
     ASSIGN_OR_RETURN(identity, FormatDirectory(files, settings.data_dir, options, random));
@@ -88,7 +91,7 @@ Result<LogDirectory::Options> LogDirectoryOptions(FileSystem& files, const Setti
   options.path = path;
   options.cluster_id = identity.cluster_id;
   options.node_id = settings.node_id;
-  options.format_if_empty = !settings.from_file;
+  options.format_if_empty = !settings.must_be_formatted;
   options.open_files_max = static_cast<size_t>(settings.open_files_max);
   options.flush_bytes_max = settings.flush_bytes;
   options.flush_interval = settings.flush_interval;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "controller/metadata_dump.h"
@@ -15,9 +16,10 @@ namespace {
 
 constexpr char kMoments[] =
     "WHEN is an offset of the metadata log (everything before it), @MILLISECONDS since 1970 or "
-    "@2026-01-31T12:00:00Z (what was written up to then), or end. PATH is a stopped node's data "
-    "directory, or a metadata snapshot. Nothing is written and nothing is locked. The last records "
-    "of one node's log may never have been committed.\n"
+    "@2026-01-31T12:00:00Z (what was written up to then), or end. ";
+constexpr char kPaths[] =
+    "PATH is a stopped node's data directory, or a metadata snapshot. Nothing is written and "
+    "nothing is locked. The last records of one node's log may never have been committed.\n"
     "Exit codes: 0 fine, 1 damaged, not readable, or not known any more or yet, 2 bad arguments.";
 
 bool Exists(const std::string& path) {
@@ -41,24 +43,41 @@ std::shared_ptr<Output> AddOutput(CLI::App& command, const std::string& output_f
   return output;
 }
 
+// A snapshot has no records: it is shown as what they came to.
+Result<void> Dump(const std::string& path, std::optional<int64_t> until,
+                  MetadataDumpOptions options) {
+  WarnWhereInUse(path);
+  const auto files = NewPosixFileSystem(1);
+  std::error_code error;
+  if (std::filesystem::is_regular_file(path, error)) {
+    MetadataMoment moment;
+    if (until.has_value()) moment.offset = Offset{*until};
+    return PrintMetadataAt(*files, {path, moment}, options.format, std::cout);
+  }
+  if (until.has_value()) options.until = Offset{*until};
+  return DumpMetadata(*files, path, options, std::cout);
+}
+
 void AddDump(CLI::App& metadata, const std::string& output_format, int& exit_code) {
   CLI::App* const dump =
       metadata.add_subcommand("dump", "Print the metadata log's records and what they mean");
-  const auto directory = std::make_shared<std::string>();
+  const auto path = std::make_shared<std::string>();
   const auto no_records = std::make_shared<bool>(false);
-  const auto until = std::make_shared<int64_t>(INT64_MAX);
-  dump->add_option("DIR", *directory, "The node's data directory")->required();
+  const auto until = std::make_shared<std::optional<int64_t>>();
+  dump->add_option("PATH", *path, "The node's data directory, or a metadata snapshot")->required();
   dump->add_flag("--image-only", *no_records, "Only the resulting topics, configs and brokers");
   dump->add_option("--until", *until, "Stop before this offset of the metadata log")
       ->type_name("OFFSET");
+  dump->footer(std::string(kPaths) +
+               "\n\nExamples:\n  gregor metadata dump data\n"
+               "  gregor metadata dump data --image-only --until 1200 --json\n"
+               "  gregor metadata dump data/metadata/snapshots/OFFSET-TERM.snapshot");
   const auto output = AddOutput(*dump, output_format);
   dump->callback([=, &exit_code] {
     MetadataDumpOptions options;
     options.format = output->Format();
     options.records = !*no_records;
-    options.until = Offset{*until};
-    WarnWhereInUse(*directory);
-    exit_code = ReportOffline(DumpMetadata(*NewPosixFileSystem(1), *directory, options, std::cout));
+    exit_code = ReportOffline(Dump(*path, *until, options));
   });
 }
 
@@ -75,7 +94,7 @@ void AddAt(CLI::App& metadata, const std::string& output_format, int& exit_code)
   const auto when = std::make_shared<std::string>("end");
   at->add_option("PATH", *path, "The node's data directory, or a metadata snapshot")->required();
   at->add_option("WHEN", *when, "The moment")->capture_default_str();
-  at->footer(std::string(kMoments) +
+  at->footer(std::string(kMoments) + kPaths +
              "\n\nExamples:\n  gregor metadata at data 1200\n"
              "  gregor metadata at data @2026-01-31T12:00:00Z --json");
   const auto output = AddOutput(*at, output_format);
@@ -125,7 +144,7 @@ void AddDiff(CLI::App& metadata, const std::string& output_format, int& exit_cod
   diff->add_option("--at", arguments->at, "Compare both paths at this moment (default: their ends)")
       ->type_name("WHEN");
   diff->add_flag("--records", arguments->records, "Print the records that led there, too");
-  diff->footer(std::string(kMoments) +
+  diff->footer(std::string(kMoments) + kPaths +
                "\n\nExamples:\n  gregor metadata diff data 1200 1300 --records\n"
                "  gregor metadata diff data @2026-01-31T12:00:00Z\n"
                "  gregor metadata diff node1/data node2/data --at 1200");

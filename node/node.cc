@@ -1,7 +1,5 @@
 #include "node/node.h"
 
-#include <csignal>
-
 #include <algorithm>
 #include <cstdlib>
 #include <thread>
@@ -26,6 +24,7 @@
 #include "node/connection_guard.h"
 #include "node/directories.h"
 #include "node/node_metrics.h"
+#include "node/process.h"
 #include "node/process_metrics.h"
 #include "node/quorum_links.h"
 #include "node/status_pages.h"
@@ -109,6 +108,10 @@ class RunningNode final : public Node {
     return links_ == nullptr ? std::nullopt : std::optional(links_->listens());
   }
 
+  std::optional<Error> failure() const override {
+    return settings_.HasOthers() ? controller_->failure() : std::nullopt;
+  }
+
   void Stop(Duration timeout) override {
     status_.Set(NodeStatus::State::kStopping);
     grpc_->Drain();
@@ -167,6 +170,7 @@ class RunningNode final : public Node {
       options.raft = QuorumOptions(settings_);
       options.transport = &links_->transport();
       options.snapshots = &links_->snapshots();
+      if (settings_.HasOthers()) options.on_failure = [](const Error&) { RequestStop(); };
       LOG(INFO) << "Waiting for a majority of the controllers; they connect to "
                 << links_->listens().ToString();
     }
@@ -294,7 +298,7 @@ class RunningNode final : public Node {
                     [](const auto& directory) { return directory->was_clean(); });
     session.heartbeat_interval = settings_.broker_heartbeat;
     session.session_timeout = settings_.broker_session_timeout;
-    session.on_replaced = [](const Error&) { raise(SIGTERM); };
+    session.on_replaced = [](const Error&) { RequestStop(); };
     session_ = std::make_unique<ControllerSession>(std::move(session));
     const auto registered =
         WaitFor<Result<BrokerEpoch>>([&](auto done) { session_->Start(std::move(done)); });
@@ -356,7 +360,8 @@ class RunningNode final : public Node {
           deadline.WaitFor<Result<void>>([&](auto done) { controller_->Close(std::move(done)); });
       if (!closed.has_value())
         fail(Error(Reason::kStorageError, "the metadata log could not be closed in time"));
-      if (closed.has_value() && !closed->ok()) fail(closed->error());
+      // What a log of the metadata that failed before could not write, others have.
+      if (closed.has_value() && !closed->ok() && !failure().has_value()) fail(closed->error());
     }
     for (const auto& directory : directories_) {
       if (!logs_closed) break;

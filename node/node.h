@@ -27,6 +27,10 @@ class Node {
   virtual HostPort http() const = 0;
   virtual std::optional<HostPort> internal() const = 0;  // in a cluster
 
+  // Why the node asked for its end (RequestStop), where it is to be started again: its metadata log
+  // failed, and other nodes can mend it. Thread: any.
+  virtual std::optional<Error> failure() const = 0;
+
   // Refuses new calls, answers what waits, closes the logs, and marks the directories as cleanly
   // closed. Where that takes longer than `timeout` (a disk that hangs) the process ends at once
   // with exit code 1: nothing that was acknowledged is lost then, the next start recovers. Once,

@@ -192,14 +192,21 @@ Result<bool> IsFormatted(FileSystem& files, const Settings& settings, const Form
 Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id,
                         FormatOptions options, bool if_needed, bool as_json) {
   ASSIGN_OR_RETURN(Settings settings, flags.MakeSettings());
-  settings.from_file = false;  // nothing needs to be there yet
+  settings.must_be_formatted = false;  // nothing needs to be there yet
   options.node_id = settings.node_id;
+  if (const auto advice = AdviceOn(settings)) LOG(WARNING) << *advice;
   if (!cluster_id.empty()) {
     const auto id = ClusterId::Parse(cluster_id);
     if (!id.has_value())
       return Error(Reason::kInvalidArgument,
                    "\"" + cluster_id + "\" is no cluster id: `gregor cluster new-id` prints one");
     options.cluster_id = *id;
+  }
+  if (cluster_id.empty() && settings.HasOthers()) {
+    return Error(Reason::kInvalidArgument,
+                 "--cluster-id is needed: `controllers` names other nodes, and all nodes of a "
+                 "cluster have one id. `gregor cluster new-id` makes it for a new cluster, once; "
+                 "`gregor cluster describe` shows that of one that runs");
   }
   Random random = Random::FromSystem();
   const auto files = NewPosixFileSystem(1);
@@ -233,7 +240,10 @@ void AddClusterCommands(CLI::App& app, const std::string& output_format, int& ex
       "format", "Prepare a node's empty directories, once, before its first start");
   const auto flags = std::make_shared<SettingFlags>();
   const auto cluster_id = std::make_shared<std::string>();
-  format->add_option("--cluster-id", *cluster_id, "Id of the cluster (default: a new one)")
+  format
+      ->add_option("--cluster-id", *cluster_id,
+                   "Id of the cluster, the same on all its nodes, of `gregor cluster new-id` "
+                   "(default: a new one, for a single node)")
       ->type_name("ID");
   const auto if_needed = std::make_shared<bool>(false);
   format->add_flag("--if-needed", *if_needed,

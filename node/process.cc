@@ -59,6 +59,9 @@ bool IsStopSignalPending() {
   return false;
 }
 
+// Of the process, not of the thread (as raise() would): main waits for it.
+void RequestStop() { PCHECK(kill(getpid(), SIGTERM) == 0); }
+
 int WaitForStopSignal() {
   const sigset_t set = StopSignals();
   int signal_number = 0;

@@ -20,6 +20,8 @@ void BlockStopSignals();
 bool IsStopSignalPending();
 // Returns the number of the signal that came.
 int WaitForStopSignal();
+// The process gets a stop signal. Thread: any.
+void RequestStop();
 
 }  // namespace gregor
 

@@ -61,7 +61,7 @@ struct Recovered {
 };
 
 Result<Recovered> Recover(Settings settings, bool is_confirmed, bool only_looks) {
-  settings.from_file = true;  // nothing is formatted
+  settings.must_be_formatted = true;  // nothing is formatted
   const auto files = NewPosixFileSystem(1);
   ASSIGN_OR_RETURN(const auto lock, LockDataDirectory(*files, settings));
   Random random = Random::FromSystem();

@@ -28,6 +28,7 @@ int RunServer(const SettingFlags& flags) {
   if (!settings.ok()) return Fail(settings.error(), kUsageError);
   if (const auto reachable = CheckReachable(*settings); !reachable.ok())
     return Fail(reachable.error(), kUsageError);
+  if (const auto advice = AdviceOn(*settings)) LOG(WARNING) << *advice;
   BlockStopSignals();
   const uint64_t open_files = RaiseOpenFileLimit();
   const auto wanted =
@@ -50,7 +51,16 @@ int RunServer(const SettingFlags& flags) {
   std::cout << std::endl;
   const int signal_number = WaitForStopSignal();
   LOG(INFO) << "Stopping on signal " << signal_number;
+  const auto failure = (*node)->failure();
   (*node)->Stop(timeout);
+  node->reset();  // what it says comes before the last line
+  if (failure.has_value()) {
+    const Error stopped(failure->reason,
+                        "stopped because the metadata log failed, which a start may mend with the "
+                        "other controllers: " +
+                            failure->message);
+    return Fail(stopped, 1);
+  }
   LOG(INFO) << "Stopped cleanly";
   return 0;
 }
@@ -107,9 +117,11 @@ void AddServerCommands(CLI::App& app, const std::string& output_format, int& exi
   flags->AddTo(*server);
   server->footer(
       "Once it serves it prints one line to stdout: gregor ready grpc=HOST:PORT http=HOST:PORT\n"
-      "SIGTERM, SIGINT and SIGHUP stop it cleanly. With no --config and an empty data directory it "
-      "formats itself as a single node.\n"
-      "Exit codes: 0 stopped cleanly, 1 could not start or stop, 2 bad settings.");
+      "which ends with internal=HOST:PORT node=ID in a cluster.\n"
+      "SIGTERM, SIGINT and SIGHUP stop it cleanly. With neither --config nor other nodes in "
+      "--controllers it formats an empty data directory as a single node's.\n"
+      "Exit codes: 0 stopped cleanly, 1 could not start or stop, or its metadata log failed and "
+      "others can mend it, 2 bad settings.");
   server->callback([flags, &exit_code] { exit_code = RunServer(*flags); });
 
   CLI::App* const settings = app.add_subcommand(

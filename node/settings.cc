@@ -110,6 +110,12 @@ std::vector<std::string> Settings::LogDirs() const {
   return log_dirs.empty() ? std::vector<std::string>{data_dir + "/topics"} : log_dirs;
 }
 
+bool Settings::HasOthers() const {
+  return std::any_of(
+      controllers.begin(), controllers.end(),
+      [&](const ControllerAddress& controller) { return controller.node != node_id; });
+}
+
 std::string SettingSpec::Flag() const {
   std::string text = "--" + std::string(flag.empty() ? name : flag);
   std::replace(text.begin(), text.end(), '.', '-');
@@ -149,7 +155,7 @@ Result<void> LoadSettingsFile(const std::string& path, Settings& settings) {
   if (!is_empty && (!file || !(text << file.rdbuf()))) {
     return Error(Reason::kInvalidConfig, path + ": the settings file cannot be read");
   }
-  settings.from_file = true;
+  settings.must_be_formatted = true;
   return ParseSettings(path, text.str(), settings);
 }
 
@@ -249,10 +255,19 @@ Result<void> CheckReachable(const Settings& settings) {
       [&](const ControllerAddress& controller) { return controller.node == settings.node_id; });
   RETURN_IF_ERROR(CheckAdvertised("internal", settings.listen_internal, settings.advertise_internal,
                                   /*is_known=*/is_named || !settings.IsCluster()));
+  // Clients are told of brokers only.
   RETURN_IF_ERROR(CheckAdvertised("grpc", settings.listen_grpc, settings.advertise_grpc,
-                                  /*is_known=*/!settings.IsCluster()));
+                                  /*is_known=*/!settings.IsCluster() || !settings.roles.broker));
   return CheckAdvertised("http", settings.listen_http, settings.advertise_http,
                          /*is_known=*/true);
+}
+
+std::optional<std::string> AdviceOn(const Settings& settings) {
+  const size_t count = settings.controllers.size();
+  if (count == 0 || count % 2 == 1) return std::nullopt;
+  return "`controllers` names an even number of nodes: of " + std::to_string(count) +
+         " no more may fail than of " + std::to_string(count - 1) +
+         ", and a majority needs one more. Name an odd number";
 }
 
 Result<void> CheckSettings(const Settings& settings) {

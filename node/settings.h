@@ -100,14 +100,17 @@ struct Settings {
   Duration shutdown_timeout = std::chrono::seconds(5);
   std::map<std::string, std::string, std::less<>>
       configs;  // defaults of topic configs, by broker config name
-  // Whether a file was given: then an unformatted directory is refused.
-  bool from_file = false;
+  // Whether an unformatted directory is refused: where a file was given, or other nodes are named.
+  bool must_be_formatted = false;
   // The command line that formats what these settings name, for messages.
   std::string format_command = "gregor cluster format --config FILE";
 
   // Of a node that is no broker: none.
   std::vector<std::string> LogDirs() const;
   bool IsCluster() const { return !controllers.empty(); }
+  // Whether `controllers` names another node than this one: such a cluster has one id for several
+  // directories, and what one of them loses others have.
+  bool HasOthers() const;
 };
 
 // One line of `gregor settings`.
@@ -141,6 +144,8 @@ Result<void> LoadSettingsFile(const std::string& path, Settings& settings);
 Result<void> ParseSettings(const std::string& name, const std::string& yaml, Settings& settings);
 // What the settings as a whole must fulfil. Fails with kInvalidConfig.
 Result<void> CheckSettings(const Settings& settings);
+// What is allowed, and no good idea: for a warning.
+std::optional<std::string> AdviceOn(const Settings& settings);
 // Whether others will know where to reach the node: needed where it serves. Fails with
 // kInvalidConfig.
 Result<void> CheckReachable(const Settings& settings);

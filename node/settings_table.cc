@@ -194,7 +194,7 @@ const SettingSpec kSettings[] = {
      "Folder of the node's identity, metadata and (by default) topics.", SetDataDir},
     {"log_dirs", "", "paths", "", "data_dir/topics",
      "Folders for the partitions' logs, one per disk.", SetLogDirs},
-    {"controllers", "", "ID@host:port", "an odd number of nodes", "",
+    {"controllers", "", "ID@host:port", "an odd number of nodes is best", "",
      "The nodes that keep the cluster's metadata, with their internal listeners; the same on every "
      "node. Without it a node is a cluster of its own.",
      SetControllers},

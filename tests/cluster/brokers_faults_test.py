@@ -9,7 +9,7 @@ from admin_load import AdminLoad
 from netns import network, required  # noqa: F401: before what starts threads
 from node import eventually
 from produce_load import ProduceLoad
-from quorum import Quorum
+from quorum import Quorum, QuorumNode, format_all
 from gregor.v1 import topic_pb2
 
 pytestmark = required
@@ -208,3 +208,22 @@ def test_a_node_that_is_killed_while_it_hands_over_loses_nothing(start, leads):
     assert load.problems == []
     assert produced.check() == []
     metadata_checks.conclude(quorum, history + load.history)
+
+
+def test_a_broker_whose_place_another_process_took_ends_when_it_hears_of_it(start, network, tmp_path):  # noqa: F811
+    quorum = start(1, broker=SHORT_SESSION)
+    first = quorum.nodes[3]
+    twin = QuorumNode(first.number, tmp_path / "twin", network.place())
+    twin.configure(quorum.controllers, roles=["broker"], broker=SHORT_SESSION)
+    format_all([twin], quorum.cluster_id)
+    first.pause()
+    try:
+        # Silent for so long that it is taken for dead.
+        twin.start()
+        first.resume()
+        assert first.wait() == 0
+        assert "another process" in first.log.read_text()
+        assert twin.is_up()
+        assert twin.number in quorum.nodes[0].brokers()
+    finally:
+        twin.end()

@@ -1,5 +1,8 @@
 """A short run of failover.py: three kills of the active controller under admin load, and a start."""
+import argparse
+
 import failover
+import pytest
 
 # With assertions, on a machine that does other things at the same time; failover.py itself has the promised bounds.
 SECONDS_MAX = 6
@@ -20,3 +23,12 @@ def test_three_formatted_nodes_soon_make_a_topic(tmp_path, capsys):
     with capsys.disabled():
         print(f"\nthree nodes, start to first topic: {seconds:.2f} s")
     assert seconds < SECONDS_MAX
+
+
+@pytest.mark.parametrize("name,value", [("worst_seconds", 1.6), ("median_seconds", 0.9), ("start_to_first_topic_seconds", [0.5, 1.1, 0.5]),
+                                        ("problems", 1), ("acknowledged", 0)])
+def test_a_run_that_misses_a_bound_fails(name, value):
+    bounds = argparse.Namespace(worst=1.5, median=0.8, start=1.0)
+    good = {"worst_seconds": 1.4, "median_seconds": 0.7, "start_to_first_topic_seconds": [0.9, 0.9, 0.9], "problems": 0, "acknowledged": 9}
+    assert failover.misses(good, bounds) == []
+    assert len(failover.misses(good | {name: value}, bounds)) == 1

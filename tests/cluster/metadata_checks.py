@@ -126,5 +126,5 @@ def find_problems(quorum, history):
 def conclude(quorum, history):
     """Returns the dumps where nothing is wrong."""
     problems, dumps = find_problems(quorum, history)
-    assert problems == []
+    assert problems == [], problems[:20]
     return dumps

@@ -182,6 +182,12 @@ class Node:
         assert values, f"no metric {name}"
         return sum(values)
 
+    def calls(self, method):
+        """How many calls of a method ("TopicService/CreateTopic") have ended, whichever way."""
+        _, body = self.page("/metrics")
+        return sum(int(line.rsplit(" ", 1)[1]) for line in body.splitlines()
+                   if line.startswith("gregor_grpc_calls_total{") and f'method="gregor.v1.{method}"' in line)
+
     def resident_mib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024

@@ -51,7 +51,8 @@ class ControllerHarness {
   int64_t segment_bytes = 16 << 10;
   // With an image store in memory, which a power loss sets back.
   bool has_store = true;
-  Metrics* metrics = nullptr;  // outlives this
+  Metrics* metrics = nullptr;   // outlives this
+  std::vector<Error> failures;  // that ended an open controller's work
 
   // Opens the controller. False where it refuses; see error().
   bool Open() {
@@ -69,6 +70,7 @@ class ControllerHarness {
     options.snapshot_record_bytes = snapshot_record_bytes;
     options.segment_bytes = segment_bytes;
     options.metrics = metrics;
+    options.on_failure = [this](const Error& error) { failures.push_back(error); };
     auto opened = Await<std::unique_ptr<Controller>>(
         [&](auto done) { Controller::Open(std::move(options), std::move(done)); });
     if (!opened.ok()) {

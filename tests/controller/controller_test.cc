@@ -277,6 +277,15 @@ TEST(Controller, AFailedDiskIsReportedAndEndsOperations) {
   ASSERT_TRUE(node.controller().failure().has_value());
   EXPECT_FALSE(node.Create("other").ok());
   EXPECT_EQ(node.image()->Topic("other"), nullptr);
+  ASSERT_EQ(node.failures.size(), 1u);
+  EXPECT_EQ(node.failures[0].message, node.controller().failure()->message);
+}
+
+TEST(Controller, AFailureOfItsOpeningIsItsAnswerAlone) {
+  ControllerHarness node(13);
+  node.files().FailNext(SimOperation::kSync, ".log");
+  EXPECT_FALSE(node.Open());
+  EXPECT_TRUE(node.failures.empty());
 }
 
 TEST(Controller, ClosingAnswersWhatWaits) {

@@ -130,8 +130,70 @@ def test_settings_are_those_that_a_node_knows(path):
 def test_settings_are_complete(path, tmp_path):
     # Formatting reads and checks all of them.
     data = ["--data-dir", str(tmp_path / "data")]
-    formatted = run(BINARY, "cluster", "format", "--config", path, *data)
+    id_ = run(BINARY, "cluster", "new-id").stdout.strip()
+    formatted = run(BINARY, "cluster", "format", "--config", path, "--cluster-id", id_, *data)
     assert formatted.returncode == 0, formatted.stderr
+
+
+def entry_words():
+    """What a container without a command of its own runs."""
+    lines = (DEPLOY / "Containerfile").read_text().splitlines()
+    return sum([json.loads(line.split(" ", 1)[1]) for line in lines if line.startswith(("ENTRYPOINT", "CMD"))], [])
+
+
+def unit_words():
+    unit = (DEPLOY / "systemd" / "gregor.service").read_text()
+    (line,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    return shlex.split(line.split("=", 1)[1])
+
+
+def servers():
+    """(name, words of the command, its settings file) of all that containers, services of compose files and units start."""
+    yield "container", entry_words(), DEPLOY / "container.yaml"
+    for path in sorted((DEPLOY / "systemd").glob("*.yaml")):
+        yield f"systemd {path.stem}", unit_words(), path
+    for path in COMPOSE:
+        for name, service in documents(path)[0]["services"].items():
+            mounts = [volume.split(":") for volume in service["volumes"]]
+            mounted = [path.parent / mount[0] for mount in mounts if mount[1] == "/etc/gregor/gregor.yaml"]
+            words = ["gregor", *service["command"]] if "command" in service else entry_words()
+            yield f"compose {path.stem} {name}", words, *(mounted or [DEPLOY / "container.yaml"])
+
+
+def containers(kind):
+    (pods,) = [each for each in documents(KUBERNETES) if each["kind"] == "StatefulSet"]
+    return pods["spec"]["template"]["spec"][kind]
+
+
+def run_in_pod(script, pod, directory):
+    """Runs a container's script with the settings of the config map, with data and permissions to format in `directory`."""
+    (settings,) = [each for each in documents(KUBERNETES) if each["kind"] == "ConfigMap"]
+    settings = re.sub("data_dir: .*", f"data_dir: {directory / 'data'}", settings["data"]["gregor.yaml"])
+    (directory / "gregor.yaml").write_text(settings)
+    script = script.replace("/format/", f"{directory / 'format'}/").replace("/etc/gregor/gregor.yaml", str(directory / "gregor.yaml"))
+    path = f"{pathlib.Path(BINARY).parent}:{os.environ['PATH']}"
+    return run("sh", "-ec", script, env=os.environ | {"HOSTNAME": pod, "PATH": path})
+
+
+def assert_only_data_are_missing(started):
+    """Settings are looked at first: the server takes them, and finds nothing that it could serve."""
+    assert started.returncode == 1, started.stderr
+    assert started.stderr.splitlines()[-1].startswith("gregor: data directory ") and "is not formatted" in started.stderr
+
+
+def test_everything_that_starts_a_server_starts_one(tmp_path):
+    names = []
+    for name, words, settings in servers():
+        words = [str(settings) if word == "/etc/gregor/gregor.yaml" else word for word in words[1:]]
+        assert str(settings) in words, name
+        assert_only_data_are_missing(run(BINARY, *words, "--data-dir", tmp_path / "missing"))
+        names.append(name)
+    assert len(names) == 1 + 4 + 1 + 3 + 6, names
+
+
+@pytest.mark.parametrize("pod", ["gregor-0", "gregor-1", "gregor-2"])
+def test_every_pod_starts_a_server(pod, tmp_path):
+    assert_only_data_are_missing(run_in_pod(shell(containers("containers")[0]), pod, tmp_path))
 
 
 def test_flags_in_compose_files_and_manifests_are_those_of_a_node():
@@ -139,46 +201,30 @@ def test_flags_in_compose_files_and_manifests_are_those_of_a_node():
     for path in COMPOSE:
         for service in documents(path)[0]["services"].values():
             assert flags(service.get("command", [])) <= known, path
-    for pod in [each["spec"]["template"]["spec"] for each in documents(KUBERNETES) if each["kind"] == "StatefulSet"]:
-        for container in pod["initContainers"] + pod["containers"]:
-            assert flags(shlex.split(shell(container), comments=True)) <= known
+    for container in containers("initContainers") + containers("containers"):
+        assert flags(shlex.split(shell(container), comments=True)) <= known
 
 
 def test_nothing_that_starts_a_node_can_format():
     """A server with a settings file never formats; so each has one, and none of them formats first."""
-    containerfile = (DEPLOY / "Containerfile").read_text()
-    entry = [json.loads(line.split(" ", 1)[1]) for line in containerfile.splitlines() if line.startswith(("ENTRYPOINT", "CMD"))]
-    starts = [sum(entry, [])]
-    for path in COMPOSE:
-        starts += [service["command"] for service in documents(path)[0]["services"].values() if "command" in service]
+    starts = [words for _, words, _ in servers()] + [shlex.split(shell(container)) for container in containers("containers")]
     unit = (DEPLOY / "systemd" / "gregor.service").read_text()
     starts += [line.split("=", 1)[1].split() for line in unit.splitlines() if line.startswith("Exec")]
-    for pod in [each["spec"]["template"]["spec"] for each in documents(KUBERNETES) if each["kind"] == "StatefulSet"]:
-        starts += [shlex.split(shell(container)) for container in pod["containers"]]
     assert len(starts) > 10
     for words in starts:
         assert "server" in words and "--config" in words and "format" not in words, words
 
 
 def test_a_pod_formats_only_what_it_is_allowed_to(tmp_path):
-    pods = [each for each in documents(KUBERNETES) if each["kind"] == "StatefulSet"]
-    settings = [each for each in documents(KUBERNETES) if each["kind"] == "ConfigMap"][0]["data"]["gregor.yaml"]
     data, allowed = tmp_path / "data", tmp_path / "format"
     allowed.mkdir()
-    (tmp_path / "gregor.yaml").write_text(re.sub("data_dir: .*", f"data_dir: {data}", settings))
-    script = shell(pods[0]["spec"]["template"]["spec"]["initContainers"][0])
-    script = script.replace("/format/", f"{allowed}/").replace("/etc/gregor/gregor.yaml", str(tmp_path / "gregor.yaml"))
-
-    def init(pod):
-        path = f"{pathlib.Path(BINARY).parent}:{os.environ['PATH']}"
-        return run("sh", "-ec", script, env=os.environ | {"HOSTNAME": pod, "PATH": path})
-
-    refused = init("gregor-1")
+    script = shell(containers("initContainers")[0])
+    refused = run_in_pod(script, "gregor-1", tmp_path)
     assert refused.returncode == 0 and "not allowed" in refused.stdout
     assert not data.exists()
     (allowed / "gregor-1").write_text(run(BINARY, "cluster", "new-id").stdout)
-    assert "as node 2 of cluster" in init("gregor-1").stdout
+    assert "as node 2 of cluster" in run_in_pod(script, "gregor-1", tmp_path).stdout
     identity = (data / "meta.properties").read_bytes()
-    again = init("gregor-1")
+    again = run_in_pod(script, "gregor-1", tmp_path)
     assert again.returncode == 0 and "nothing to do" in again.stdout
     assert (data / "meta.properties").read_bytes() == identity

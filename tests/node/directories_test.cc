@@ -20,7 +20,7 @@ class DataDirectoryTest : public testing::Test {
   auto Lock(bool must_be_formatted = false) {
     Settings settings;
     settings.data_dir = path_;
-    settings.from_file = must_be_formatted;
+    settings.must_be_formatted = must_be_formatted;
     settings.format_command = "gregor cluster format --config node.yaml";
     return LockDataDirectory(*files_, settings);
   }

@@ -13,6 +13,7 @@ namespace {
 
 using testing::AllOf;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Pair;
 using testing::StartsWith;
@@ -68,7 +69,7 @@ TEST(Settings, AnEmptyFileGivesTheDefaults) {
   Settings settings;
   const auto loaded = LoadSettingsFile(path, settings);
   EXPECT_TRUE(loaded.ok()) << loaded.error();
-  EXPECT_TRUE(settings.from_file);
+  EXPECT_TRUE(settings.must_be_formatted);
 }
 
 TEST(Settings, ConfigsMayBeGivenInTheUnitsThatKafkaTakes) {
@@ -112,6 +113,36 @@ TEST(Settings, OfACommandLineNameTheCommandThatFormatsTheSame) {
   EXPECT_EQ(settings->data_dir, "/srv/it's");
   EXPECT_EQ(settings->format_command,
             "gregor cluster format --config '" + path + "' --data-dir '/srv/it'\\''s'");
+}
+
+TEST(Settings, OfSeveralNodesAskForTheClustersId) {
+  const auto made = [](const std::string& line) {
+    CLI::App app;
+    SettingFlags flags;
+    flags.AddTo(app);
+    app.parse(line);
+    return *flags.MakeSettings();
+  };
+  const Settings alone = made("--node-id 1 --controllers 1@a:9093");
+  EXPECT_FALSE(alone.HasOthers());
+  EXPECT_FALSE(alone.must_be_formatted);
+  EXPECT_EQ(alone.format_command, "gregor cluster format --node-id 1");
+  for (const char* line : {"--node-id 1 --controllers 1@a:9093,2@b:9093,3@c:9093",
+                           "--node-id 4 --roles broker --controllers 1@a:9093"}) {
+    const Settings settings = made(line);
+    EXPECT_TRUE(settings.HasOthers());
+    EXPECT_TRUE(settings.must_be_formatted);
+    EXPECT_THAT(settings.format_command, EndsWith(" --cluster-id ID"));
+  }
+}
+
+TEST(Settings, OfAnEvenNumberOfControllersAreNoGoodIdea) {
+  Settings settings;
+  EXPECT_FALSE(AdviceOn(settings).has_value());
+  for (int32_t node = 1; node <= 5; ++node) {
+    settings.controllers.push_back({NodeId{node}, {"a", 9093}});
+    EXPECT_EQ(AdviceOn(settings).has_value(), node % 2 == 0);
+  }
 }
 
 TEST(Settings, AFileThatIsNotThereIsAnError) {
@@ -244,6 +275,9 @@ TEST(Settings, AClustersNodeSaysWhereOthersReachIt) {
   EXPECT_EQ(refusal(settings), "");
   settings.listen_grpc = {"0.0.0.0", 9094};
   EXPECT_THAT(refusal(settings), HasSubstr("set advertise.grpc"));
+  settings.roles = {.controller = true, .broker = false};  // nobody is told of it
+  EXPECT_EQ(refusal(settings), "");
+  settings.roles = {};
   settings.advertise_grpc = HostPort{"10.0.0.4", 9094};
   EXPECT_EQ(refusal(settings), "");
   // What `controllers` says of a node is enough.
