@@ -65,7 +65,7 @@ void ControllerImpl::OnHashCheck(const StateHashCheck& check) {
     is_healed_from_leader_ = false;
     return;
   }
-  if (raft::IsMutant(21)) return;
+  if (raft::IsMutant(21, 'b')) return;
   ++state_->mismatches;
   if (healing_.has_value()) return;  // it is known
   const bool was_known = state_->differs.exchange(true);
