@@ -70,7 +70,7 @@ void ControllerImpl::OnHashCheck(const StateHashCheck& check) {
     healed_in_ = Term{-1};
     return;
   }
-  if (raft::IsMutant(21)) return;
+  if (raft::IsMutant(21, 'b')) return;
   ++state_->mismatches;
   if (healing_.has_value()) return;  // it is known
   const bool was_known = state_->differs.exchange(true);

@@ -10,13 +10,14 @@
 #include "controller/image/image.h"
 #include "controller/image/operation.h"
 #include "tests/sim/checkers.h"
+#include "tests/sim/partition_checker.h"
 
 namespace gregor {
 
 // What must hold of the metadata of a cluster, as its nodes see them (scenarios.md, C1-C12).
 class ClusterChecker {
  public:
-  explicit ClusterChecker(Verdict& verdict) : verdict_(verdict) {}
+  explicit ClusterChecker(Verdict& verdict) : verdict_(verdict), partitions_(verdict) {}
 
   // The node's process began anew: it has no image.
   void OnStart(NodeId node) { nodes_.erase(node); }
@@ -32,6 +33,13 @@ class ClusterChecker {
   // --- topics: each name is asked for once ---
   void OnCreating(const std::string& name, int32_t partitions, MonotonicTime now);
   void OnCreated(const std::string& name, const TopicImage& topic);
+  // Its partitions are to be so many, if that is more than there are.
+  void OnGrowing(const std::string& name, int32_t partitions) {
+    std::set<int32_t>& asked = topics_.at(name).partitions;
+    if (partitions > *asked.begin()) asked.insert(partitions);
+  }
+  // The leader of a partition says who is in sync.
+  void OnAsked(const AlterPartitions& asked) { partitions_.OnAsked(asked); }
   // It is known that the topic was not made.
   void OnNotCreated(const std::string& name);
   void OnDeleting(const std::string& name) { topics_.at(name).may_be_deleted = true; }
@@ -62,7 +70,7 @@ class ClusterChecker {
     Offset version{0};
   };
   struct Topic {
-    int32_t partitions = 0;
+    std::set<int32_t> partitions;  // how many were asked for, at first the fewest
     MonotonicTime asked_at;
     std::optional<TopicId> id;  // where it was answered
     bool is_refused = false;
@@ -78,6 +86,7 @@ class ClusterChecker {
   void CheckWhole(const TopicImage& topic);
 
   Verdict& verdict_;
+  PartitionChecker partitions_;
   std::map<NodeId, Node> nodes_;
   Offset commit_{0};  // as far as any node has known
   std::map<NodeId, BrokerEpoch> epochs_;

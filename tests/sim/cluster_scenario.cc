@@ -46,6 +46,7 @@ ClusterSwarm::ClusterSwarm(Random& random, const SimRun& run) {
   CHECK_EQ(fault_weights.size(), size_t{kFaultCount});
   if (random.Chance(0.8))
     transaction_batch_bytes = static_cast<size_t>(LogUniform(random, 300, 10'000));
+  is_newer = run.seed % 4 == 0 || run.seed % 4 == 3;
   LeaveOut(run);
 }
 
@@ -65,6 +66,7 @@ ClusterSwarm ClusterSwarm::Soak(Random& random, const SimRun& run) {
   swarm.sessions.heartbeat_interval = milliseconds(random.Between(1000, 2000));
   swarm.sessions.timeout = swarm.sessions.heartbeat_interval * random.Between(6, 12);
   swarm.balance_interval = seconds(20);
+  swarm.is_newer = true;
   swarm.LeaveOut(run);
   return swarm;
 }
@@ -82,6 +84,7 @@ ClusterScenario::ClusterScenario(const SimRun& run, Kind kind)
     : run_(run),
       scheduler_(run.seed),
       random_(scheduler_.random().Fork()),
+      more_random_(~run.seed),
       swarm_(kind == Kind::kSoak ? ClusterSwarm::Soak(random_, run) : ClusterSwarm(random_, run)),
       network_(scheduler_),
       checker_(verdict_) {

@@ -66,6 +66,11 @@ void ClusterScenario::CreateTopic(ControllerApi& api) {
   operation.partitions = static_cast<int32_t>(LogUniform(random_, 1, 40));
   operation.replication_factor = static_cast<int32_t>(
       random_.Between(1, std::min<int64_t>(3, static_cast<int64_t>(nodes_.size()))));
+  if (swarm_.is_newer) {
+    const auto replicas = static_cast<uint64_t>(operation.replication_factor);
+    operation.configs["min.insync.replicas"] = std::to_string(1 + more_random_.Below(replicas));
+    if (more_random_.Chance(0.5)) operation.configs["durability"] = "replicated";
+  }
   checker_.OnCreating(operation.name, operation.partitions, scheduler_.clock().Now());
   const std::string name = operation.name;
   api.Run(operation, [this, name](Result<TopicPtr> created) {
@@ -95,6 +100,7 @@ void ClusterScenario::AddPartitions(ControllerApi& api) {
   gregor::AddPartitions operation;
   operation.topic = Pick(random_, names);
   operation.total_partitions = static_cast<int32_t>(random_.Between(1, 60));
+  checker_.OnGrowing(operation.topic, operation.total_partitions);
   api.Run(operation, [this](Result<TopicPtr> added) {
     if (added.ok()) ++report_.counts["partitions added"];
   });
@@ -198,11 +204,17 @@ void ClusterScenario::GrowInSync() {
       item.isr.push_back({node, epoch_of(node)});
   }
   alteration.items.push_back(std::move(item));
-  leader.operations().Run(
-      std::move(alteration), [this](Result<std::vector<AlteredPartition>> altered) {
-        if (altered.ok() && altered->at(0).outcome <= AlterOutcome::kNewLeaderElected)
-          ++report_.counts["replicas in sync again"];
-      });
+  checker_.OnAsked(alteration);
+  const auto ask = [this, &leader, alteration = std::move(alteration)] {
+    if (!leader.is_ready()) return;
+    leader.operations().Run(alteration, [this](Result<std::vector<AlteredPartition>> altered) {
+      if (altered.ok() && altered->at(0).outcome <= AlterOutcome::kNewLeaderElected)
+        ++report_.counts["replicas in sync again"];
+    });
+  };
+  // Meanwhile brokers may be started again.
+  if (!swarm_.is_newer || more_random_.Chance(0.5)) return ask();
+  scheduler_.After(milliseconds(LogUniform(more_random_, 10, 5000)), "leader.late", ask);
 }
 
 void ClusterScenario::DrainBroker(ControllerApi& api) {

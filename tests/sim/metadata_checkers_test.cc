@@ -19,10 +19,15 @@ constexpr NodeId kNode{1}, kOther{2};
 
 class QuorumCheckerTest : public testing::Test {
  protected:
-  // Nodes whose logs and votes are durable, whatever they say.
+  // Of node 1 all is known; the other ones' logs are as its own, and their votes are durable,
+  // whatever they say.
   struct View final : QuorumView {
     MonotonicTime now{hours(1)};
-    std::optional<raft::VotersAt> latest_voters;
+    std::vector<raft::VotersAt> voters;
+    std::map<NodeId, LogBounds> ends;
+    std::map<std::pair<NodeId, Offset>, Term> terms;  // else it is the first
+    Offset commit{100};
+    Term term{1};
 
     MonotonicTime Now() const override { return now; }
     std::optional<Vote> DurableVote(NodeId) const override {
@@ -30,33 +35,74 @@ class QuorumCheckerTest : public testing::Test {
       vote.term = Term{9};
       return vote;
     }
-    Offset DurableEnd(const VoterKey&) const override { return Offset{100}; }
-    Offset LogEnd(const VoterKey&) const override { return Offset{100}; }
-    Term TermAt(const VoterKey&, Offset) const override { return Term{1}; }
-    std::optional<raft::VotersAt> VotersBefore(NodeId, Offset) const override {
-      return latest_voters;
+    std::optional<LogBounds> EndsOf(const VoterKey& key) const override {
+      const auto known = ends.find(key.node);
+      if (known == ends.end()) return LogBounds{Offset{0}, Offset{100}, Offset{100}};
+      return known->second.end == Offset{-1} ? std::nullopt : std::optional(known->second);
+    }
+    Term TermAt(const VoterKey& key, Offset offset) const override {
+      const auto known = terms.find({key.node, offset});
+      return known == terms.end() ? Term{1} : known->second;
+    }
+    Term TermOf(NodeId) const override { return term; }
+    Offset CommitOf(NodeId) const override { return commit; }
+    std::optional<raft::VotersAt> VotersBefore(NodeId, Offset offset) const override {
+      std::optional<raft::VotersAt> found;
+      for (const raft::VotersAt& each : voters) {
+        if (each.end <= offset) found = each;
+      }
+      return found;
     }
   };
 
   QuorumCheckerTest() { checker_.Watch(view_); }
-  void Commit(const std::string& value) {
+  static VoterKey Key(int32_t node) { return {NodeId{node}, DirectoryId{}}; }
+  static raft::VotersAt Voters(int64_t end, std::vector<int32_t> nodes) {
+    raft::VotersAt at{Offset{end}, {}};
+    for (const int32_t node : nodes) at.voters.voters.push_back({Key(node), {}});
+    return at;
+  }
+  void Deliver(const std::string& value) {
     const Offset offset = checker_.end();
     checker_.OnAppended(Term{1}, offset, value);
     checker_.OnDelivered(kNode, offset, {offset, Term{1}, Timestamp{0}, {value}});
+  }
+  void Commit(const std::string& value) {
+    Deliver(value);
     EXPECT_EQ(verdict_.what().substr(0, 2), "R7");  // there are no voters here
     verdict_ = Verdict();
   }
+  // What its node's log is, and what its user was given.
+  void Look(const LogBounds& ends, int64_t delivered) {
+    view_.ends[kNode] = ends;
+    checker_.OnLog(Key(1), Offset{delivered}, Offset{0});
+  }
+  static LogBounds Ends(int64_t start, int64_t end, int64_t durable) {
+    return {Offset{start}, Offset{end}, Offset{durable}};
+  }
+  void SetTerms(int64_t from, int64_t end, int32_t term) {
+    for (int64_t at = from; at < end; ++at) view_.terms[{kNode, Offset{at}}] = Term{term};
+  }
   void Say(Offset commit, Term term) {
     raft::Message message;
-    message.from = {kNode, DirectoryId{}};
-    message.to = {NodeId{2}, DirectoryId{}};
+    message.from = Key(1);
+    message.to = Key(2);
     message.term = term;
     message.body = raft::Heartbeat{.commit = commit, .round = 1};
     checker_.OnSent(message);
   }
-  void ExpectFailure(const char* invariant) {
-    EXPECT_EQ(verdict_.what().substr(0, 2), invariant) << verdict_.what();
+  void GiveVote(const VoterKey& from, Term term) {
+    raft::Message message;
+    message.from = from;
+    message.to = Key(1);
+    message.term = term;
+    message.body = raft::VoteReply{.pre = false, .granted = true};
+    checker_.OnSent(message);
   }
+  void ExpectFailure(const std::string& invariant) {
+    EXPECT_EQ(verdict_.what().substr(0, invariant.size() + 1), invariant + ":") << verdict_.what();
+  }
+  void ExpectNone() { EXPECT_EQ(verdict_.what(), ""); }
 
   View view_;
   Verdict verdict_;
@@ -73,16 +119,170 @@ TEST_F(QuorumCheckerTest, ALeaderDoesNotTellOfLessThanBefore) {
 }
 
 TEST_F(QuorumCheckerTest, WhatWasDeliveredIsNotCut) {
-  checker_.OnLog(kNode, Offset{0}, Offset{3}, Offset{3}, Offset{0});
-  EXPECT_EQ(verdict_.what(), "");
-  checker_.OnLog(kNode, Offset{0}, Offset{2}, Offset{3}, Offset{0});
-  EXPECT_EQ(verdict_.what().substr(0, 3), "R10");
+  Look(Ends(0, 3, 3), 3);
+  ExpectNone();
+  Look(Ends(0, 2, 2), 3);
+  ExpectFailure("R10");
+}
+
+// The log is as long afterwards.
+TEST_F(QuorumCheckerTest, WhatIsAppendedAtOnceHidesNoCut) {
+  Look(Ends(0, 8, 6), 3);
+  SetTerms(4, 9, 2);
+  Look(Ends(0, 9, 4), 3);
+  ExpectNone();
+  SetTerms(2, 9, 3);
+  Look(Ends(0, 9, 2), 3);
+  ExpectFailure("R10");
+}
+
+// Not even by the same records.
+TEST_F(QuorumCheckerTest, WhatIsNotDurableAnyMoreWasCut) {
+  Look(Ends(0, 8, 6), 3);
+  Look(Ends(0, 8, 2), 3);
+  ExpectFailure("R10");
+}
+
+// ... though this node was not told so.
+TEST_F(QuorumCheckerTest, NobodyCutsWhatOthersHaveCommitted) {
+  for (const char* const value : {"a", "b", "c"}) Commit(value);
+  SetTerms(2, 4, 2);
+  Look(Ends(0, 4, 4), 0);
+  SetTerms(2, 4, 3);
+  Look(Ends(0, 4, 2), 0);
+  ExpectNone();
+  SetTerms(1, 4, 4);
+  Look(Ends(0, 4, 1), 0);
+  ExpectFailure("R10");
+}
+
+TEST_F(QuorumCheckerTest, AnOpenedLogMayHaveLostWhatWasNotDurable) {
+  Look(Ends(0, 8, 2), 1);
+  checker_.OnNoLog(Key(1));
+  Look(Ends(0, 2, 2), 1);
+  Look(Ends(2, 2, 2), 2);  // trimmed, or a snapshot took its place
+  ExpectFailure("S5");
+  verdict_ = Verdict();
+  Look(Ends(0, 6, 6), 2);
+  ExpectNone();
+}
+
+TEST_F(QuorumCheckerTest, ALeaderCutsNothing) {
+  Say(Offset{0}, Term{1});
+  Look(Ends(0, 8, 6), 3);
+  view_.term = Term{2};  // it follows another one
+  Look(Ends(0, 6, 6), 3);
+  ExpectNone();
+  view_.term = Term{1};
+  Look(Ends(0, 5, 5), 3);
+  ExpectFailure("R11");
+}
+
+TEST_F(QuorumCheckerTest, ANewLeaderHasWhatIsCommitted) {
+  for (const char* const value : {"a", "b", "c"}) Commit(value);
+  view_.ends[kNode] = Ends(0, 3, 3);
+  Say(Offset{3}, Term{1});
+  ExpectNone();
+  view_.ends[kNode] = Ends(0, 2, 2);
+  Say(Offset{0}, Term{2});
+  ExpectFailure("R5");
+}
+
+// As many records as that are not enough.
+TEST_F(QuorumCheckerTest, ANewLeaderHasTheCommittedRecords) {
+  for (const char* const value : {"a", "b", "c"}) Commit(value);
+  SetTerms(1, 2, 2);
+  view_.ends[kNode] = Ends(2, 3, 3);  // what came before is in a snapshot
+  Say(Offset{3}, Term{1});
+  ExpectNone();
+  view_.ends[kNode] = Ends(0, 9, 9);
+  Say(Offset{3}, Term{2});
+  ExpectFailure("R5");
+}
+
+TEST_F(QuorumCheckerTest, CommittedIsWhatAMajorityHas) {
+  view_.voters = {Voters(0, {1, 2, 3})};
+  view_.ends[NodeId{2}] = Ends(0, 0, 0);
+  Deliver("a");
+  ExpectNone();
+  view_.ends[NodeId{3}] = Ends(0, 2, 1);
+  Deliver("b");
+  ExpectFailure("R7");
+}
+
+TEST_F(QuorumCheckerTest, AnotherTailIsNoCopy) {
+  view_.voters = {Voters(0, {1, 2, 3})};
+  view_.ends[NodeId{2}] = Ends(0, 0, 0);
+  view_.terms[{NodeId{3}, Offset{1}}] = Term{0};
+  Deliver("a");
+  ExpectNone();
+  Deliver("b");
+  ExpectFailure("R7");
+}
+
+TEST_F(QuorumCheckerTest, WhatWasDurableCountsWhenItsNodeIsGone) {
+  view_.voters = {Voters(0, {1, 2, 3})};
+  view_.ends[NodeId{2}] = Ends(0, 0, 0);
+  view_.ends[NodeId{3}] = Ends(0, 9, 1);
+  checker_.OnLog(Key(3), Offset{0}, Offset{0});
+  view_.ends[NodeId{3}].end = Offset{-1};
+  Deliver("a");
+  ExpectNone();
+  Deliver("b");
+  ExpectFailure("R7");
+}
+
+TEST_F(QuorumCheckerTest, ALeaderHasTheVotesOfAMajorityOfTheVoters) {
+  view_.voters = {Voters(0, {1, 2, 3})};
+  GiveVote(Key(2), Term{1});
+  Say(Offset{0}, Term{1});
+  ExpectNone();
+  // Of the same node with another disk.
+  DirectoryId other;
+  other.bytes.fill(7);
+  GiveVote({NodeId{2}, other}, Term{2});
+  Say(Offset{0}, Term{2});
+  ExpectFailure("R14");
+}
+
+TEST_F(QuorumCheckerTest, VotersChangeOneAtATime) {
+  view_.voters = {Voters(1, {1, 2}), Voters(2, {1, 2, 3}), Voters(3, {1, 2})};
+  Look(Ends(0, 4, 4), 0);
+  ExpectNone();
+  view_.voters.push_back(Voters(5, {1, 3}));
+  Look(Ends(0, 5, 5), 0);
+  ExpectFailure("R13");
+}
+
+TEST_F(QuorumCheckerTest, VotersChangeWhenTheLastChangeIsCommitted) {
+  Say(Offset{0}, Term{1});
+  verdict_ = Verdict();
+  view_.voters = {Voters(1, {1, 2}), Voters(4, {1, 2, 3})};
+  view_.commit = Offset{1};
+  Look(Ends(0, 4, 4), 0);
+  ExpectNone();
+  view_.voters.push_back(Voters(5, {1, 2}));
+  view_.commit = Offset{3};
+  Look(Ends(0, 5, 5), 0);
+  ExpectFailure("R13");
+}
+
+TEST_F(QuorumCheckerTest, VotersChangeWhenSomethingOfTheTermIsCommitted) {
+  SetTerms(2, 5, 2);
+  Say(Offset{0}, Term{2});
+  verdict_ = Verdict();
+  view_.voters = {Voters(1, {1, 2}), Voters(4, {1, 2, 3})};
+  view_.commit = Offset{2};
+  Look(Ends(0, 4, 4), 0);
+  ExpectFailure("R13");
 }
 
 TEST_F(QuorumCheckerTest, ALogBeginsNoLaterThanItsSnapshotEnds) {
-  checker_.OnLog(kNode, Offset{2}, Offset{3}, Offset{3}, Offset{2});
-  EXPECT_EQ(verdict_.what(), "");
-  checker_.OnLog(kNode, Offset{3}, Offset{3}, Offset{3}, Offset{2});
+  view_.ends[kNode] = Ends(2, 3, 3);
+  checker_.OnLog(Key(1), Offset{3}, Offset{2});
+  ExpectNone();
+  view_.ends[kNode] = Ends(3, 3, 3);
+  checker_.OnLog(Key(1), Offset{3}, Offset{2});
   ExpectFailure("S5");
 }
 
@@ -103,18 +303,18 @@ TEST_F(QuorumCheckerTest, ASnapshotIsOfTheTermOfItsLastRecord) {
 
 TEST_F(QuorumCheckerTest, WhoHearsOfNoMajorityOfTheLatestVotersLeadsNoMore) {
   Commit("a");
-  const Voter self{{kNode, DirectoryId{}}, {}}, other{{NodeId{2}, DirectoryId{}}, {}};
-  view_.latest_voters = {{Offset{1}, {{self, other}}}};
+  view_.voters = {Voters(1, {1, 2})};
+  GiveVote(Key(2), Term{1});
   Say(Offset{1}, Term{1});
   view_.now += seconds(2);
   Say(Offset{1}, Term{1});
   EXPECT_EQ(verdict_.what(), "");
   // It has removed the other one, which need not be committed.
   view_.now += seconds(1);
-  view_.latest_voters = {{Offset{2}, {{self}}}};
+  view_.voters = {Voters(2, {1})};
   Say(Offset{1}, Term{1});
   EXPECT_EQ(verdict_.what(), "");
-  view_.latest_voters = {{Offset{2}, {{self, other}}}};
+  view_.voters = {Voters(2, {1, 2})};
   Say(Offset{1}, Term{1});
   EXPECT_EQ(verdict_.what().substr(0, 3), "R16");
 }

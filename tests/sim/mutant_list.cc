@@ -60,11 +60,15 @@ constexpr MutantInfo kMutants[] = {
     {Mutant::kOwnLogCounted, "own-log-counted", "quorum", 5, 'a'},
     {Mutant::kAcknowledgedEarly, "acknowledged-early", "quorum", 6, 'a'},
     {Mutant::kLogsNotCompared, "logs-not-compared", "quorum", 7, 'a'},
+    {Mutant::kEndsComparedFirst, "ends-compared-first", "quorum", 7, 'b'},
     {Mutant::kHalfIsMajority, "half-is-majority", "quorum", 8, 'a'},
+    {Mutant::kRemovedLeaderCounted, "removed-leader-counted", "quorum", 8, 'b'},
     {Mutant::kOlderLeaderBelieved, "older-leader-believed", "quorum", 9, 'a'},
     {Mutant::kSentAfterLeadership, "sent-after-leadership", "quorum", 9, 'b'},
     {Mutant::kCommittedCut, "committed-cut", "quorum", 10, 'a'},
     {Mutant::kRefusalIsMatch, "refusal-is-match", "quorum", 11, 'a'},
+    {Mutant::kTwoVoterChanges, "two-voter-changes", "quorum", 12, 'a'},
+    {Mutant::kVotersOnCommit, "voters-on-commit", "quorum", 12, 'b'},
     {Mutant::kDirectoryIgnored, "directory-ignored", "quorum", 13, 'a'},
     {Mutant::kNoCheckQuorum, "no-check-quorum", "quorum", 14, 'a'},
     {Mutant::kNoPreVote, "no-pre-vote", "quorum", 14, 'b'},
@@ -76,8 +80,10 @@ constexpr MutantInfo kMutants[] = {
     {Mutant::kSpeculationKept, "speculation-kept", "controllers", 19, 'a'},
     {Mutant::kTransactionShown, "transaction-shown", "cluster", 18, 'b'},
     {Mutant::kSessionsNotRenewed, "sessions-not-renewed", "cluster", 20, 'a'},
-    {Mutant::kDifferenceIgnored, "difference-ignored", "controllers", 21, 'a'},
+    {Mutant::kDifferenceIgnored, "difference-ignored", "controllers", 21, 'b'},
+    {Mutant::kEarlierLifeInSync, "earlier-life-in-sync", "cluster", 21, 'a'},
     {Mutant::kFencedInSync, "fenced-in-sync", "cluster", 22, 'a'},
+    {Mutant::kLostInSync, "lost-in-sync", "cluster", 24, 'b'},
 };
 
 // 0: none.

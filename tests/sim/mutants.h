@@ -72,8 +72,10 @@ enum class Mutant {
   kTransactionShown,      // what is inside of a transaction counts before its end (18b)
   kSpeculationKept,       // what was not committed is not dropped with the leadership (19)
   kSessionsNotRenewed,    // a new active controller gives brokers no time to be heard of (20)
-  kDifferenceIgnored,     // a node whose state differs from the leader's leaves it at that (21)
+  kDifferenceIgnored,     // a node whose state differs from the leader's leaves it at that (21b)
+  kEarlierLifeInSync,     // who caught up before its broker was started again gets in sync (21)
   kFencedInSync,          // a broker that is fenced may be in sync (22)
+  kLostInSync,            // who may have lost records stays in sync (24b)
 };
 
 struct MutantInfo {

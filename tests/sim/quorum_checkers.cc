@@ -1,6 +1,8 @@
 #include "tests/sim/quorum_checkers.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 namespace gregor {
 namespace {
@@ -33,7 +35,6 @@ void QuorumChecker::OnReceived(const raft::Message& message) {
 
 void QuorumChecker::OnSent(const raft::Message& message) {
   Speaker& speaker = speakers_[message.from];
-  speaker.durable = std::max(speaker.durable, view_->DurableEnd(message.from));
   if (NamesItsOwnTerm(message)) CheckTerm(message, speaker);
   if (IsOfLeader(message)) CheckLeader(message, speaker);
   if (const auto* const request = std::get_if<raft::VoteRequest>(&message.body)) {
@@ -89,7 +90,7 @@ void QuorumChecker::CheckVoteReply(const raft::Message& message, const raft::Vot
 }
 
 void QuorumChecker::CheckAcknowledged(const raft::Message& message, Offset durable) {
-  const Offset end = view_->DurableEnd(message.from);
+  const Offset end = view_->EndsOf(message.from).value_or(LogBounds()).durable;
   if (durable > end) {
     verdict_.Fail("R15: node ", message.from.node, " acknowledges up to ", durable, ", and ", end,
                   " is durable");
@@ -103,9 +104,9 @@ void QuorumChecker::CheckLeader(const raft::Message& message, Speaker& speaker) 
     verdict_.Fail("R1: nodes ", node, " and ", leader->second.node, " speak as leader of term ",
                   message.term);
   }
-  if (is_new && view_->LogEnd(message.from) < end_) {
-    verdict_.Fail("R5: node ", node, " leads term ", message.term, " with a log up to ",
-                  view_->LogEnd(message.from), ", and up to ", end_, " is committed");
+  if (is_new) {
+    CheckComplete(message.from, message.term);
+    CheckElected(message.from, message.term);
   }
   const MonotonicTime now = view_->Now();
   if (speaker.leads != message.term) {
@@ -128,6 +129,35 @@ void QuorumChecker::CheckLeader(const raft::Message& message, Speaker& speaker) 
                   ", and hears of no majority");
 }
 
+void QuorumChecker::CheckComplete(const VoterKey& leader, Term term) {
+  const LogBounds ends = view_->EndsOf(leader).value_or(LogBounds());
+  if (ends.end < end_) {
+    return verdict_.Fail("R5: node ", leader.node, " leads term ", term, " with a log up to ",
+                         ends.end, ", and up to ", end_, " is committed");
+  }
+  for (auto at = records_.lower_bound(ends.start); at != records_.end(); ++at) {
+    const Term own = view_->TermAt(leader, at->first);
+    if (own == at->second.term) continue;
+    return verdict_.Fail("R5: node ", leader.node, " leads term ", term, " with a record of term ",
+                         own, " at ", at->first, ", where one of term ", at->second.term,
+                         " is committed");
+  }
+}
+
+// By a majority of the voters in its log, each by its directory.
+void QuorumChecker::CheckElected(const VoterKey& leader, Term term) {
+  const auto latest = view_->VotersBefore(leader.node, Offset{INT64_MAX});
+  if (!latest.has_value()) return;
+  const std::vector<Voter>& voters = latest->voters.voters;
+  const auto votes = std::count_if(voters.begin(), voters.end(), [&](const Voter& voter) {
+    const auto vote = votes_.find({voter.key, term});
+    return voter.key == leader || (vote != votes_.end() && vote->second == leader);
+  });
+  if (2 * static_cast<size_t>(votes) <= voters.size())
+    verdict_.Fail("R14: node ", leader.node, " leads term ", term, " with the votes of ", votes,
+                  " of ", voters.size(), " voters");
+}
+
 // Nobody but the leader that commits knows of it before others were told.
 void QuorumChecker::CheckCommit(const raft::Message& message, Speaker& speaker, Offset commit) {
   if (commit < speaker.told_commit) {
@@ -144,12 +174,21 @@ void QuorumChecker::CheckCommit(const raft::Message& message, Speaker& speaker, 
   }
 }
 
+bool QuorumChecker::HasDurably(const VoterKey& key, Offset end, Term term) const {
+  const auto ends = view_->EndsOf(key);
+  // Once acknowledged it counts, though the disk is gone since.
+  if (!ends.has_value()) return logs_.HasDurably(key, end, term);
+  if (ends->start >= end) return true;
+  return ends->durable >= end && view_->TermAt(key, end - 1) == term;
+}
+
 void QuorumChecker::CheckMajority(NodeId node, Offset end) {
   if (view_ == nullptr) return;
+  const Term term = records_.at(end - 1).term;
   if (const auto voters = view_->VotersBefore(node, end)) voters_ = voters->voters.voters;
   const auto count = [&](const std::vector<Voter>& voters) {
     return static_cast<size_t>(std::count_if(voters.begin(), voters.end(), [&](const Voter& voter) {
-      return std::max(speakers_[voter.key].durable, view_->DurableEnd(voter.key)) >= end;
+      return HasDurably(voter.key, end, term);
     }));
   };
   // A change of the voters counts from its record on, committed or not: what comes before that
@@ -178,14 +217,65 @@ void QuorumChecker::OnSnapshot(NodeId node, const raft::SnapshotId& snapshot) {
                   snapshot.term, ", and up to ", end_, " is committed");
 }
 
-void QuorumChecker::OnLog(NodeId node, Offset start, Offset end, Offset delivered,
-                          Offset snapshot_end) {
-  if (end < delivered)
-    verdict_.Fail("R10: the log of node ", node, " ends at ", end, ", and it was given up to ",
-                  delivered);
-  if (start > snapshot_end)
-    verdict_.Fail("S5: the log of node ", node, " begins at ", start, ", and its snapshot ends at ",
-                  snapshot_end);
+void QuorumChecker::OnLog(const VoterKey& key, Offset delivered, Offset snapshot_end) {
+  const auto ends = view_->EndsOf(key);
+  if (!ends.has_value()) return OnNoLog(key);
+  if (ends->end < delivered)
+    verdict_.Fail("R10: the log of node ", key.node, " ends at ", ends->end,
+                  ", and it was given up to ", delivered);
+  if (ends->start > snapshot_end)
+    verdict_.Fail("S5: the log of node ", key.node, " begins at ", ends->start,
+                  ", and its snapshot ends at ", snapshot_end);
+  if (const auto cut = logs_.FindCut(key, *ends, TermsOf(key))) CheckCut(key, *cut, delivered);
+  if (logs_.Look(key, *ends, TermsOf(key))) CheckVoters(key);
+}
+
+// What was appended again within the same event hides no cut.
+void QuorumChecker::CheckCut(const VoterKey& key, const QuorumLogs::Cut& cut, Offset delivered) {
+  if (cut.from < delivered)
+    return verdict_.Fail("R10: node ", key.node, " cuts its log at ", cut.from,
+                         ", and it was given up to ", delivered);
+  for (auto at = records_.lower_bound(cut.from); at != records_.end() && at->first < cut.end;
+       ++at) {
+    if (logs_.TermOf(key, at->first) == at->second.term)
+      return verdict_.Fail("R10: node ", key.node, " cuts its log at ", cut.from,
+                           ", and had what is committed at ", at->first);
+  }
+  // Nobody else speaks for the records of its term.
+  const auto leader = speaking_leaders_.find(view_->TermOf(key.node));
+  if (leader != speaking_leaders_.end() && leader->second == key)
+    verdict_.Fail("R11: node ", key.node, " leads term ", leader->first, " and cuts its log at ",
+                  cut.from);
+}
+
+// Of each change of the voters whoever makes it knows first.
+void QuorumChecker::CheckVoters(const VoterKey& key) {
+  const auto is_missing_in = [](const raft::VotersAt& in) {
+    return [&in](const Voter& voter) { return !in.voters.Has(voter.key); };
+  };
+  auto now = view_->VotersBefore(key.node, Offset{INT64_MAX});
+  while (now.has_value()) {
+    const Term term = view_->TermAt(key, now->end - 1);
+    if (term.value < 0 || !voter_sets_.emplace(term, now->end).second) return;
+    auto before = view_->VotersBefore(key.node, now->end - 1);
+    if (!before.has_value()) return;
+    const auto& [voters, others] = std::tie(now->voters.voters, before->voters.voters);
+    const auto changes = std::count_if(voters.begin(), voters.end(), is_missing_in(*before)) +
+                         std::count_if(others.begin(), others.end(), is_missing_in(*now));
+    if (changes > 1)
+      return verdict_.Fail("R13: ", changes, " voters change at ", now->end, " of term ", term);
+    const auto leader = speaking_leaders_.find(term);
+    if (leader != speaking_leaders_.end() && leader->second == key) {
+      const Offset commit = view_->CommitOf(key.node);
+      if (before->end > commit)
+        return verdict_.Fail("R13: voters change at ", now->end, ", and the change at ",
+                             before->end, " is not committed");
+      if (view_->TermAt(key, commit - 1) != term)
+        return verdict_.Fail("R13: voters change at ", now->end, ", and nothing of term ", term,
+                             " is committed");
+    }
+    now = std::move(before);
+  }
 }
 
 void QuorumChecker::OnLeader(NodeId node, const QuorumLeader& leader) {

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "raft/host/metadata_log.h"
 #include "raft/host/vote_file.h"
 #include "tests/sim/checkers.h"
+#include "tests/sim/quorum_logs.h"
 #include "tests/sim/sim_network.h"
 
 namespace gregor {
@@ -22,11 +24,13 @@ class QuorumView {
   virtual MonotonicTime Now() const = 0;
   // What a power loss would leave of its vote file.
   virtual std::optional<Vote> DurableVote(NodeId node) const = 0;
-  // Of the log of a node that runs with this directory, else 0.
-  virtual Offset DurableEnd(const VoterKey& key) const = 0;
-  virtual Offset LogEnd(const VoterKey& key) const = 0;
+  // Of the log of a node that runs with this directory; nullopt: none does.
+  virtual std::optional<LogBounds> EndsOf(const VoterKey& key) const = 0;
   // Of a record in the log of such a node; -1 where that is not known.
   virtual Term TermAt(const VoterKey& key, Offset offset) const = 0;
+  // What the node knows: in which term it is, and what is committed.
+  virtual Term TermOf(NodeId node) const = 0;
+  virtual Offset CommitOf(NodeId node) const = 0;
   // Who votes at that offset, as the node knows.
   virtual std::optional<raft::VotersAt> VotersBefore(NodeId node, Offset offset) const = 0;
 };
@@ -37,9 +41,11 @@ class QuorumView {
 //   offset name one content (R4), a new leader has what is committed (R5), of which there is one
 //   sequence (R6) that is durable on a majority of the voters (R7), of which no leader tells less
 //   than it did (R8), that grows by records of the leader's own term (R9), that nobody cuts (R10),
-//   and of which every node is given all, in order, from where it is (R12); what is said is durable
-//   (R15); who hears of no majority leads no more (R16); a snapshot is of what is committed (S1)
-//   and of what it says (S3), and what a log does not have any more is in one (S2, S5).
+//   and of which every node is given all, in order, from where it is (R12); a leader cuts nothing
+//   (R11); voters change one at a time (R13), and only their votes count, each by its directory
+//   (R14); what is said is durable (R15); who hears of no majority leads no more (R16); a snapshot
+//   is of what is committed (S1) and of what it says (S3), and what a log does not have any more is
+//   in one (S2, S5).
 // Thread: the simulation's.
 class QuorumChecker final : public SimNetwork::Observer {
  public:
@@ -65,9 +71,11 @@ class QuorumChecker final : public SimNetwork::Observer {
   void OnRestored(NodeId node, Offset end, Offset state_end);
   // The node has a snapshot, durably.
   void OnSnapshot(NodeId node, const raft::SnapshotId& snapshot);
-  // Where the log of a node begins and ends, what it was given, and where its snapshot ends (0:
-  // there is none).
-  void OnLog(NodeId node, Offset start, Offset end, Offset delivered, Offset snapshot_end);
+  // After an event the log of a node that runs is as the view says, it was given so much, and its
+  // snapshot ends there (0: there is none).
+  void OnLog(const VoterKey& key, Offset delivered, Offset snapshot_end);
+  // The node does not run, or its log is not open.
+  void OnNoLog(const VoterKey& key) { logs_.Close(key); }
 
   // End of what is committed, as far as anybody was told.
   Offset end() const { return end_; }
@@ -83,7 +91,6 @@ class QuorumChecker final : public SimNetwork::Observer {
   struct Speaker {
     Term term{0};           // the highest
     Term durable_term{0};   // as far as it was looked up
-    Offset durable{0};      // the furthest that its log was durable when it spoke
     Term leads{-1};         // the last term in which it spoke as leader
     Offset told_commit{0};  // in it
     MonotonicTime leads_since;
@@ -94,13 +101,23 @@ class QuorumChecker final : public SimNetwork::Observer {
   void CheckVoteReply(const raft::Message& message, const raft::VoteReply& reply);
   void CheckAcknowledged(const raft::Message& message, Offset durable);
   void CheckLeader(const raft::Message& message, Speaker& speaker);
+  void CheckComplete(const VoterKey& leader, Term term);
+  void CheckElected(const VoterKey& leader, Term term);
   void CheckCommit(const raft::Message& message, Speaker& speaker, Offset commit);
   void CheckMajority(NodeId node, Offset end);
+  void CheckCut(const VoterKey& key, const QuorumLogs::Cut& cut, Offset delivered);
+  void CheckVoters(const VoterKey& key);
+  bool HasDurably(const VoterKey& key, Offset end, Term term) const;
+  QuorumLogs::TermAt TermsOf(const VoterKey& key) const {
+    return [this, &key](Offset offset) { return view_->TermAt(key, offset); };
+  }
 
   Verdict& verdict_;
   const Duration silence_max_;
   const QuorumView* view_ = nullptr;
-  std::vector<Voter> voters_;  // at end_
+  QuorumLogs logs_;
+  std::set<std::pair<Term, Offset>> voter_sets_;  // that were looked at
+  std::vector<Voter> voters_;                     // at end_
   std::map<VoterKey, Speaker> speakers_;
   std::map<Term, VoterKey> speaking_leaders_;
   std::map<std::pair<VoterKey, Term>, VoterKey> votes_;

@@ -72,6 +72,8 @@ class QuorumNode final : private MetadataLog::Listener {
   bool is_open() const { return is_running() && process_->log != nullptr; }
   bool leads() const { return is_open() && process_->log->leader().leader == options_.node; }
   QuorumLeader leader() const { return is_open() ? process_->log->leader() : QuorumLeader{}; }
+  // REQUIRES: is_open().
+  QuorumStatus status() const { return process_->log->quorum(); }
   Offset delivered() const { return delivered_; }
   // The state that a crash leaves.
   Offset kept() const;

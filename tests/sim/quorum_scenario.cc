@@ -118,8 +118,10 @@ void QuorumScenario::AfterEvent() {
   for (auto& node : nodes_) {
     if (!node->failure().has_value() && node->is_open()) {
       const auto& snapshot = node->snapshot();
-      checker_.OnLog(node->id(), node->log_start(), node->log_end(), node->delivered(),
+      checker_.OnLog(node->key(), node->delivered(),
                      snapshot.has_value() ? snapshot->id.end : Offset{0});
+    } else {
+      checker_.OnNoLog(node->key());
     }
     if (!node->failure().has_value() || !node->is_running()) continue;
     const bool is_explained = node->files().counts().io_errors > known_errors_[node->id()] ||

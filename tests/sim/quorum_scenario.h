@@ -55,15 +55,16 @@ class QuorumScenario final : private QuorumView {
  private:
   MonotonicTime Now() const override { return scheduler_.clock().Now(); }
   std::optional<Vote> DurableVote(NodeId node) const override { return At(node).DurableVote(); }
-  Offset DurableEnd(const VoterKey& key) const override {
-    return At(key.node).key() == key ? At(key.node).durable_end() : Offset{0};
-  }
-  Offset LogEnd(const VoterKey& key) const override {
-    return At(key.node).key() == key ? At(key.node).log_end() : Offset{0};
+  std::optional<LogBounds> EndsOf(const VoterKey& key) const override {
+    const QuorumNode& node = At(key.node);
+    if (!node.is_open() || node.key() != key) return std::nullopt;
+    return LogBounds{node.log_start(), node.log_end(), node.durable_end()};
   }
   Term TermAt(const VoterKey& key, Offset offset) const override {
     return At(key.node).key() == key ? At(key.node).TermAt(offset) : Term{-1};
   }
+  Term TermOf(NodeId node) const override { return At(node).status().leader.term; }
+  Offset CommitOf(NodeId node) const override { return At(node).status().commit; }
   std::optional<raft::VotersAt> VotersBefore(NodeId node, Offset offset) const override {
     return At(node).VotersBefore(offset);
   }
