@@ -202,5 +202,21 @@ TEST(LogInstall, OneThatEndsBeforeItsSnapshotIsKeptLeavesTheVotersAsTheyWere) {
 
 TEST(LogInstall, OneThatEndedSoUnderAnOlderReleaseLeavesVotersToo) { EndBeforeItIsKept(true); }
 
+// The log-base file says no more where a log begins that is trimmed while it is exchanged.
+TEST(LogInstall, ALogIsNotTrimmedMeanwhile) {
+  FollowerHarness node(1);
+  ASSERT_TRUE(FollowWithOwnTail(node, {.start = Offset{0}, .tail = 4}));
+  node.keeps = false;
+  node.loop().Run([&] {
+    node.log().TrimBefore(Offset{5});
+    node.InstallNow(kSnapshot, raft::VotersAt{kNewVotersEnd, node.VotersWithFourth()});
+  });
+  node.scheduler().RunFor(std::chrono::seconds(1));
+  node.Kill();
+  ASSERT_TRUE(node.Start()) << *node.error();
+  EXPECT_EQ(node.log().start_offset(), Offset{0});
+  EXPECT_EQ(node.log().quorum().voters.size(), 3u);
+}
+
 }  // namespace
 }  // namespace gregor
