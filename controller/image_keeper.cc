@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "raft/core/mutant.h"
+
 namespace gregor {
 namespace {
 
@@ -305,7 +307,14 @@ void ImageKeeper::WriteSnapshotNow() {
   bytes_since_snapshot_ = 0;
   snapshot_tried_ = durable_->version;
   snapshot_tried_at_ = options_.loop->clock().Now();
-  const ImagePosition position = PositionOf(*durable_);
+  ImagePtr image = durable_;
+  if (raft::IsMutant(15)) {
+    auto misplaced = std::make_shared<MetadataImage>(*image);
+    misplaced->version = misplaced->version - 1;
+    image = std::move(misplaced);
+  }
+  if (raft::IsMutant(16)) options_.on_trimmable(image->version);
+  const ImagePosition position = PositionOf(*image);
   SnapshotFile file{SnapshotFileName(position), position.version, position.term, 0};
   const std::string older = snapshots_.empty() ? std::string() : PathOf(snapshots_.back());
   struct Outcome {
@@ -316,7 +325,7 @@ void ImageKeeper::WriteSnapshotNow() {
   };
   options_.disk->Submit(
       Lane::kBackground, "image.snapshot", *options_.loop,
-      [files = &options_.disk->files(), path = PathOf(file), older, image = durable_] {
+      [files = &options_.disk->files(), path = PathOf(file), older, image] {
         Outcome outcome{files->MakeDirectory(ParentPath(path))};
         // What is damaged in memory must not be kept.
         outcome.state_hash = StateHashOf(*image);
@@ -331,7 +340,7 @@ void ImageKeeper::WriteSnapshotNow() {
         if (!read.ok()) SetAside(*files, older, read.error().message);
         return outcome;
       },
-      [this, alive = alive_, file, image = durable_](const Outcome& outcome) mutable {
+      [this, alive = alive_, file, image](const Outcome& outcome) mutable {
         if (!*alive) return;
         snapshotting_ = false;
         file.size_bytes = outcome.size_bytes;

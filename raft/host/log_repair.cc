@@ -318,14 +318,22 @@ class Repair : public std::enable_shared_from_this<Repair> {
           self->SaveMark(mark);
         });
   }
+  // A mark rides to the journal with the group after its own.
   void SaveMark(const SyncedMark& mark) {
     GroupSync::Part part;
     part.partition = MetadataLogId();
     part.mark = mark;
     part.replaces = true;
-    part.needs_journal = true;
     part.reply = options_.loop;
-    part.done = [self = shared_from_this()](Result<void> saved) { self->End(std::move(saved)); };
+    part.done = [self = shared_from_this()](Result<void> noted) {
+      if (!noted.ok()) return self->End(std::move(noted));
+      GroupSync::Part journal;
+      journal.partition = MetadataLogId();
+      journal.needs_journal = true;
+      journal.reply = self->options_.loop;
+      journal.done = [self](Result<void> saved) { self->End(std::move(saved)); };
+      self->options_.directory->group_sync().Add(std::move(journal));
+    };
     options_.directory->group_sync().Add(std::move(part));
   }
 

@@ -4,15 +4,15 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/crc32c.h"
 #include "controller/broker_sessions.h"
 #include "controller/format.h"
-#include "controller/image/records.h"
 #include "controller/image/rows.h"
 #include "controller/image/snapshot.h"
 #include "raft/core/mutant.h"
-#include "storage/encoding.h"
+#include "tests/sim/mutants.h"
 #include "tests/sim/security_client.h"
+#include "tests/sim/sim_damage.h"
+#include "tests/sim/snapshot_cut.h"
 #include "tests/sim/swarm.h"
 
 namespace gregor {
@@ -26,60 +26,20 @@ constexpr char kDataDir[] = "/node";
 constexpr int32_t kNodes = 3;
 constexpr NodeId kNobody{77};
 constexpr Duration kSettleLimit = std::chrono::minutes(2);
-constexpr size_t kMagicBytes = 8;
-
-uint32_t CrcOf(std::string_view bytes, uint32_t crc = 0) {
-  return Crc32c(crc, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
-}
-
-std::vector<std::string_view> FramesOf(std::string_view bytes) {
-  std::vector<std::string_view> frames;
-  bytes.remove_prefix(kMagicBytes);
-  while (!bytes.empty()) {
-    std::string_view head = bytes;
-    const auto size = *TakeBigEndian<uint32_t>(&head);
-    frames.push_back(bytes.substr(2 * sizeof(uint32_t), size));
-    bytes.remove_prefix(2 * sizeof(uint32_t) + size);
-  }
-  return frames;
-}
-
-// The snapshot without its last `count` rows; `hidden`: with a footer as if there had been no more,
-// which is what a reader sees that does not look at it.
-std::string WithoutRows(const std::string& bytes, size_t count, bool hidden) {
-  std::string cut = bytes.substr(0, kMagicBytes);
-  uint32_t checksum = 0;
-  const auto add = [&](std::string_view frame) {
-    PutBigEndian(&cut, static_cast<uint32_t>(frame.size()));
-    PutBigEndian(&cut, CrcOf(frame));
-    cut += frame;
-    checksum = CrcOf(frame, checksum);
-  };
-  const auto frames = FramesOf(bytes);
-  const size_t kept = frames.size() - 1 - std::min(count, frames.size() - 2);
-  pb::SnapshotFrame header;
-  CHECK(header.ParseFromArray(frames[0].data(), static_cast<int>(frames[0].size())));
-  if (hidden) header.mutable_header()->clear_state_hash();
-  add(header.SerializeAsString());
-  for (size_t i = 1; i < kept; ++i) add(frames[i]);
-  if (!hidden) return cut;
-  pb::SnapshotFrame footer;
-  footer.mutable_footer()->set_row_count(static_cast<int64_t>(kept) - 1);
-  footer.mutable_footer()->set_checksum(checksum);
-  add(footer.SerializeAsString());
-  return cut;
-}
-
 }  // namespace
 
 // One node: its disk, and its process, which starts and ends any number of times.
 class ControllersScenario::Node final : public SnapshotSource {
  public:
-  Node(ControllersScenario& all, NodeId id)
-      : all_(all), id_(id), files_(all.random_.Next(), &all.scheduler_.trace()) {
-    FormatOptions format{.node_id = id, .cluster_id = all.cluster_, .request_id_key = {}};
+  Node(ControllersScenario& all, NodeId id) : all_(all), id_(id) { Format(all.random_); }
+
+  // Gives it an empty disk. REQUIRES: stopped.
+  void Format(Random& random) {
+    files_ = std::make_unique<SimFileSystem>(random.Next(), &all_.scheduler_.trace());
+    mutant_files_ = std::make_unique<MutantFileSystem>(*files_, all_.run_.mutant);
+    FormatOptions format{.node_id = id_, .cluster_id = all_.cluster_, .request_id_key = {}};
     format.request_id_key.fill(1);  // zeros would be exchanged for something random
-    const auto formatted = FormatDirectory(files_, kDataDir, format, all.random_);
+    const auto formatted = FormatDirectory(*files_, kDataDir, format, random);
     CHECK(formatted.ok()) << formatted.error();
   }
 
@@ -90,6 +50,9 @@ class ControllersScenario::Node final : public SnapshotSource {
   bool leads() const { return is_open() && controller().leader().leader == id_; }
   Controller& controller() const { return *process_->controller; }
   SimDisk& disk() { return process_->disk; }
+  SimFileSystem& files() { return *files_; }
+  // Why it does not open.
+  const std::optional<Error>& failure() const { return failure_; }
 
   void Start();
   void Stop(StopKind stop);
@@ -107,7 +70,7 @@ class ControllersScenario::Node final : public SnapshotSource {
 
  private:
   struct Process {
-    Process(Scheduler& scheduler, SimFileSystem& files)
+    Process(Scheduler& scheduler, FileSystem& files)
         : loop(scheduler, "controller"), disk(scheduler, files) {}
     SimLoop loop;
     SimDisk disk;
@@ -119,7 +82,9 @@ class ControllersScenario::Node final : public SnapshotSource {
 
   ControllersScenario& all_;
   const NodeId id_;
-  SimFileSystem files_;
+  std::unique_ptr<SimFileSystem> files_;
+  std::unique_ptr<MutantFileSystem> mutant_files_;
+  std::optional<Error> failure_;
   bool is_paused_ = false;
   int life_ = 0;  // counts starts
   std::unique_ptr<Process> process_;
@@ -127,7 +92,8 @@ class ControllersScenario::Node final : public SnapshotSource {
 
 void ControllersScenario::Node::Start() {
   ++life_;
-  process_ = std::make_unique<Process>(all_.scheduler_, files_);
+  failure_.reset();
+  process_ = std::make_unique<Process>(all_.scheduler_, *mutant_files_);
   process_->transport = all_.network_.Attach(id_, process_->loop);
   Controller::Options options;
   options.loop = &process_->loop;
@@ -145,8 +111,10 @@ void ControllersScenario::Node::Start() {
   options.snapshot_record_bytes = all_.snapshot_record_bytes_;
   options.segment_bytes = all_.segment_bytes_;
   Controller::Open(std::move(options), [this](Result<std::unique_ptr<Controller>> opened) {
-    if (!opened.ok())
-      return all_.verdict_.Fail("L1: node ", id_, " does not open: ", opened.error());
+    if (!opened.ok()) {
+      failure_ = opened.error();
+      return;
+    }
     process_->controller = *std::move(opened);
     process_->watch = controller().Watch([this](const MetadataDelta& delta) {
       all_.checker_.OnImage(id_, *delta.after);
@@ -166,25 +134,25 @@ void ControllersScenario::Node::Stop(StopKind stop) {
     process_.reset();
   }
   if (stop == StopKind::kPowerLoss) {
-    files_.LosePower();
+    files_->LosePower();
   } else {
-    files_.KillProcess();
+    files_->KillProcess();
   }
 }
 
 bool ControllersScenario::Node::AlterSnapshots() {
   const std::string folder = JoinPath(MetadataPath(kDataDir), "snapshots");
-  const auto snapshots = ListSnapshots(files_, folder);
+  const auto snapshots = ListSnapshots(*files_, folder);
   CHECK(snapshots.ok()) << snapshots.error();
   for (const SnapshotFile& file : *snapshots) {
     const std::string path = JoinPath(folder, file.name);
-    const auto image = ReadSnapshot(files_, path);
-    CHECK(image.ok()) << image.error();
+    const auto image = ReadSnapshot(*files_, path);
+    if (!image.ok()) continue;  // damaged, and nobody has looked since
     MetadataImage altered = **image;
     const ConfigMap configs{{MetadataChecker::kSetting, "1"}};
     altered.broker_configs.Set(kNobody, std::make_shared<const ConfigMap>(configs));
     altered.state_hash = StateHashOf(altered);
-    const auto written = WriteSnapshot(files_, path, altered);
+    const auto written = WriteSnapshot(*files_, path, altered);
     CHECK(written.ok()) << written.error();
   }
   return !snapshots->empty();
@@ -228,6 +196,7 @@ ControllersScenario::ControllersScenario(const SimRun& run)
       scheduler_(run.seed),
       checker_(verdict_),
       random_(scheduler_.random().Fork()),
+      disk_random_(~run.seed),
       network_(scheduler_),
       cluster_(random_.NewUuid<ClusterId>()) {
   scheduler_.trace().Keep(run.trace_kept);
@@ -255,6 +224,10 @@ ControllersScenario::ControllersScenario(const SimRun& run)
   if (run.LeavesOut(kHeal + 1)) network.loss = 0;
   if (run.LeavesOut(kHeal + 2)) network.duplicate = 0;
   if (run.LeavesOut(kHeal + 3)) cuts_ = 0;
+  damages_ = run.seed % 5 == 1 || run.seed % 5 == 3;
+  fills_ = run.seed % 5 == 3 || run.seed % 5 == 4;
+  damages_ &= !run.LeavesOut(kHeal + 4);
+  fills_ &= !run.LeavesOut(kHeal + 5);
   for (int32_t id = 1; id <= kNodes; ++id)
     nodes_.push_back(std::make_unique<Node>(*this, NodeId{id}));
 }
@@ -267,6 +240,7 @@ SimReport ControllersScenario::Run() {
   for (auto& node : nodes_) node->Start();
   ScheduleOperation();
   ScheduleFault();
+  if (damages_ || fills_) ScheduleDiskFault();
   const MonotonicTime end = scheduler_.clock().Now() + run_.ChaosOf(duration_);
   while (!verdict_.failed() && scheduler_.clock().Now() < end && scheduler_.Step()) AfterEvent();
   chaos_ = false;
@@ -284,9 +258,24 @@ SimReport ControllersScenario::Run() {
 
 void ControllersScenario::AfterEvent() {
   for (auto& node : nodes_) {
+    const auto failed = node->is_open() ? node->controller().failure() : node->failure();
+    if (failed.has_value()) {
+      const uint64_t full = node->files().counts().full;
+      const bool is_full = full > std::exchange(known_full_[node->id()], full);
+      if (!is_full && damaged_ != node.get())
+        return verdict_.Fail("L1: node ", node->id(), " fails, and nothing is wrong: ", *failed);
+      node->Stop(StopKind::kKill);
+      // What others have trimmed, too, comes back to nobody: an administrator begins anew, once.
+      if (damaged_ == node.get() && failed->message.find("replace this") != std::string::npos) {
+        node->Format(disk_random_);
+        known_full_[node->id()] = 0;
+        damages_ = false;
+        ++report_.counts["damaged nodes replaced"];
+      }
+      node->Start();
+    }
     if (!node->is_open()) continue;
-    if (const auto failed = node->controller().failure())
-      return verdict_.Fail("L1: node ", node->id(), " fails, and nothing is wrong: ", *failed);
+    if (damaged_ == node.get()) damaged_ = nullptr;
     if (node->leads()) checker_.OnLeads(node->controller().leader().term, scheduler_.clock().Now());
   }
 }
@@ -420,9 +409,33 @@ void ControllersScenario::Inject(Fault fault) {
   }
 }
 
+// Never more than one copy is damaged at a time.
+void ControllersScenario::ScheduleDiskFault() {
+  scheduler_.After(About(disk_random_, 2 * fault_interval_), "disk fault", [this] {
+    if (!chaos_) return;
+    Node& node = *nodes_[disk_random_.Below(nodes_.size())];
+    if (fills_ && (!damages_ || disk_random_.Chance(0.5))) {
+      ++report_.counts["full disk"];
+      node.files().faults().capacity_bytes =
+          node.files().tree().UsedBytes() + disk_random_.Below(10'000);
+    } else if (damages_ && damaged_ == nullptr && node.is_open() && !node.is_paused()) {
+      node.Stop(StopKind::kKill);
+      const bool of_log = disk_random_.Chance(0.5);
+      if (of_log ? FlipLogBit(node.files(), JoinPath(MetadataPath(kDataDir), "log"), disk_random_)
+                 : FlipSnapshotBit(node.files(), disk_random_)) {
+        ++report_.counts["damage"];
+        damaged_ = &node;
+      }
+      node.Start();
+    }
+    ScheduleDiskFault();
+  });
+}
+
 void ControllersScenario::Heal() {
   network_.HealAll();
   for (auto& node : nodes_) {
+    node->files().faults() = SimFaults();
     if (!node->is_running()) node->Start();
     node->Resume();
     node->disk().set_latency({});

@@ -35,6 +35,7 @@ class ControllersScenario {
   void Speak(Controller& controller);
   void ScheduleFault();
   void Inject(Fault fault);
+  void ScheduleDiskFault();
   void Heal();
   void AfterEvent();
   Node* Leader();
@@ -50,6 +51,7 @@ class ControllersScenario {
   Verdict verdict_;
   MetadataChecker checker_;
   Random random_;
+  Random disk_random_;  // for what not all seeds have
   SimNetwork network_;
   ClusterId cluster_;
   std::vector<std::unique_ptr<Node>> nodes_;
@@ -60,6 +62,9 @@ class ControllersScenario {
   size_t transaction_batch_bytes_ = 0;
   Duration hash_interval_{0};
   double cuts_ = 0;
+  bool damages_ = false, fills_ = false;
+  Node* damaged_ = nullptr;  // one that has not opened its log since
+  std::map<NodeId, uint64_t> known_full_;
   uint64_t last_value_ = 0;
   std::map<NodeId, BrokerEpoch> brokers_;  // as they were registered last
   bool chaos_ = true;

@@ -267,6 +267,8 @@ bool MutantFileSystem::SkipsSync(const std::string& path) const {
       return job_ == "log.compact" || job_ == "log.swap";
     case Mutant::kMarksNotSynced:
       return path.ends_with("synced-marks");
+    case Mutant::kRenamedUnsynced:
+      return path.ends_with(".tmp") || path.ends_with(".part");
     case Mutant::kMetadataNotSynced:
       return path.find("/metadata/log/") != std::string::npos;
     default:
@@ -281,6 +283,7 @@ Result<void> MutantFileSystem::Remove(const std::string& path) {
 
 Result<void> MutantFileSystem::SyncDirectory(const std::string& path) {
   const auto name = std::string_view(path).substr(path.rfind('/') + 1);
+  if (mutant_ == Mutant::kVoteNameNotSynced && name == "metadata") return {};
   const bool of_partition = TopicIdPartition::Parse(name).has_value();
   if (of_partition && (mutant_ == Mutant::kFolderNotSynced || SkipsSync(path))) return {};
   return inner_.SyncDirectory(path);

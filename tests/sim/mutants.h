@@ -67,6 +67,8 @@ enum class Mutant {
   kNoPreVote,             // a candidate does not ask first (14b)
   kSnapshotMisplaced,     // a snapshot ends one record too early (15)
   kTrimmedTooEarly,       // the log is trimmed before the snapshot is durable (16)
+  kVoteNameNotSynced,     // the name of the vote file is not made durable (2b)
+  kRenamedUnsynced,       // a file gets its name before its content is durable (16b)
   kFooterIgnored,         // a snapshot is read without a look at its footer (17)
   kAnsweredEarly,         // a controller answers before its records are committed (18)
   kTransactionShown,      // what is inside of a transaction counts before its end (18b)

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "raft/core/mutant.h"
 #include "raft/host/vote_file.h"
+#include "tests/sim/sim_damage.h"
 
 namespace gregor {
 namespace {
@@ -44,8 +45,9 @@ void QuorumNode::Format() {
 void QuorumNode::Start() {
   CHECK(process_ == nullptr);
   failure_.reset();
+  has_begun_ = false;
   const std::string name = "node" + std::to_string(options_.node.value);
-  process_ = std::make_unique<Process>(scheduler_, *files_, name);
+  process_ = std::make_unique<Process>(scheduler_, *files_, options_.mutant, name);
   process_->transport = network_.Attach(options_.node, process_->loop);
   RaftLogOptions options;
   options.loop = &process_->loop;
@@ -63,6 +65,16 @@ void QuorumNode::Start() {
   process_->loop.Post("node.open", [this, options = std::move(options)]() mutable {
     OpenRaftLog(std::move(options), [this](auto log) { OnOpened(std::move(log)); });
   });
+}
+
+bool QuorumNode::has_begun() const {
+  if (is_open() && !has_begun_) has_begun_ = process_->log->quorum().leader.term > Term{0};
+  return is_open() && has_begun_;
+}
+
+bool QuorumNode::DamageLog(Random& random) {
+  CHECK(process_ == nullptr);
+  return FlipLogBit(*files_, MetadataLogPath(kPath), random);
 }
 
 std::optional<Vote> QuorumNode::DurableVote() const {

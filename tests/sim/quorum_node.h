@@ -10,6 +10,7 @@
 #include "raft/host/vote_file.h"
 #include "storage/reserved_files.h"
 #include "tests/sim/checkers.h"
+#include "tests/sim/mutants.h"
 #include "tests/sim/quorum_checkers.h"
 #include "tests/sim/scheduler.h"
 #include "tests/sim/sim_disk.h"
@@ -34,6 +35,7 @@ class QuorumNode final : private MetadataLog::Listener {
     std::vector<Voter> configured;
     raft::Options raft;
     int64_t segment_bytes = 1 << 20;
+    Mutant mutant = Mutant::kNone;
     // What the node's peers have to give; nullopt: it is not there. Some time passes until it
     // comes.
     std::function<std::optional<Snapshot>(NodeId)> fetch;
@@ -48,6 +50,8 @@ class QuorumNode final : private MetadataLog::Listener {
   void Stop(StopKind stop);
   // The disk is exchanged for an empty one. REQUIRES: stopped.
   void Wipe();
+  // Flips a bit of what its log has durably. False: there is too little. REQUIRES: stopped.
+  bool DamageLog(Random& random);
   void Pause();
   void Resume();
   bool is_paused() const { return is_paused_; }
@@ -70,6 +74,8 @@ class QuorumNode final : private MetadataLog::Listener {
   Offset log_start() const { return process_->log->start_offset(); }
   bool is_running() const { return process_ != nullptr; }
   bool is_open() const { return is_running() && process_->log != nullptr; }
+  // Whether it takes part: before that the log may still have to give way to a snapshot.
+  bool has_begun() const;
   bool leads() const { return is_open() && process_->log->leader().leader == options_.node; }
   QuorumLeader leader() const { return is_open() ? process_->log->leader() : QuorumLeader{}; }
   // REQUIRES: is_open().
@@ -98,12 +104,14 @@ class QuorumNode final : private MetadataLog::Listener {
   void Format();
 
   struct Process {
-    Process(Scheduler& scheduler, SimFileSystem& files, const std::string& name)
-        : reserved(files, {.path = "/node/reserve", .beneficiaries = {"/node/"}}),
+    Process(Scheduler& scheduler, SimFileSystem& disk_files, Mutant mutant, const std::string& name)
+        : files(disk_files, mutant),
+          reserved(files, {.path = "/node/reserve", .beneficiaries = {"/node/"}}),
           loop(scheduler, name),
           disk(scheduler, reserved) {
       (void)reserved.Fill();
     }
+    MutantFileSystem files;
     ReservedFiles reserved;
     SimLoop loop;
     SimDisk disk;
@@ -133,6 +141,7 @@ class QuorumNode final : private MetadataLog::Listener {
   bool is_installing_ = false;
   std::optional<Error> failure_;
   bool is_paused_ = false;
+  mutable bool has_begun_ = false;
   std::unique_ptr<Process> process_;
 };
 

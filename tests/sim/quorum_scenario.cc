@@ -44,6 +44,10 @@ QuorumSwarm::QuorumSwarm(Random& random, const SimRun& run) {
   raft.append_bytes_max = static_cast<size_t>(LogUniform(random, 100, 1 << 20));
   raft.in_flight_bytes_max = static_cast<size_t>(LogUniform(random, 200, 8 << 20));
   raft.in_flight_messages_max = random.Between(1, 64);
+  // Who else has a log is known only of a voter set that stays.
+  const uint64_t kind = run.seed % 5;
+  damages = (kind == 1 || kind == 3) && voter_count >= 3 && fault_weights[kChangeVoter] == 0;
+  fills = kind == 3 || kind == 4;
   for (size_t fault = 0; fault < kFaultCount; ++fault) {
     if (run.LeavesOut(fault)) fault_weights[fault] = 0;
   }
@@ -51,12 +55,15 @@ QuorumSwarm::QuorumSwarm(Random& random, const SimRun& run) {
   if (run.LeavesOut(kFaultCount + 1)) network.duplicate = 0;
   if (run.LeavesOut(kFaultCount + 2)) network.late = 0;
   if (run.LeavesOut(kFaultCount + 3)) snapshot_interval = Duration(0);
+  damages &= !run.LeavesOut(kFaultCount + 4);
+  fills &= !run.LeavesOut(kFaultCount + 5);
 }
 
 QuorumScenario::QuorumScenario(const SimRun& run)
     : run_(run),
       scheduler_(run.seed),
       random_(scheduler_.random().Fork()),
+      disk_random_(~run.seed),
       swarm_(random_, run),
       network_(scheduler_),
       checker_(verdict_, swarm_.raft.election_timeout_max + milliseconds(500)) {
@@ -66,6 +73,7 @@ QuorumScenario::QuorumScenario(const SimRun& run)
   options.cluster = random_.NewUuid<ClusterId>();
   options.raft = swarm_.raft;
   options.segment_bytes = swarm_.segment_bytes;
+  options.mutant = run.mutant;
   options.fetch = [this](NodeId from) -> std::optional<QuorumNode::Snapshot> {
     QuorumNode& node = *nodes_[static_cast<size_t>(from.value - 1)];
     if (!node.is_running() || node.is_paused() || random_.Chance(0.2)) return std::nullopt;
@@ -88,6 +96,7 @@ SimReport QuorumScenario::Run() {
   ScheduleAppend();
   ScheduleSnapshot();
   ScheduleFault();
+  if (swarm_.damages || swarm_.fills) ScheduleDiskFault();
   const MonotonicTime end = scheduler_.clock().Now() + run_.ChaosOf(swarm_.duration);
   while (!verdict_.failed() && scheduler_.clock().Now() < end && scheduler_.Step()) AfterEvent();
   chaos_ = false;
@@ -116,7 +125,8 @@ void QuorumScenario::Start(QuorumNode& node) {
 // A failed disk ends the process, as a supervisor sees it, and it is started again.
 void QuorumScenario::AfterEvent() {
   for (auto& node : nodes_) {
-    if (!node->failure().has_value() && node->is_open()) {
+    if (!node->failure().has_value() && node->has_begun()) {
+      damaged_.erase(node->id());
       const auto& snapshot = node->snapshot();
       checker_.OnLog(node->key(), node->delivered(),
                      snapshot.has_value() ? snapshot->id.end : Offset{0});
@@ -124,15 +134,31 @@ void QuorumScenario::AfterEvent() {
       checker_.OnNoLog(node->key());
     }
     if (!node->failure().has_value() || !node->is_running()) continue;
-    const bool is_explained = node->files().counts().io_errors > known_errors_[node->id()] ||
-                              node->files().is_powerless();
-    known_errors_[node->id()] = node->files().counts().io_errors;
-    if (!is_explained)
+    if (!IsExplained(*node))
       return verdict_.Fail("node ", node->id(), " fails, and nothing is wrong: ", *node->failure());
+    // What others have trimmed, too, comes back to nobody: an administrator begins anew.
+    const bool is_hopeless = damaged_.count(node->id()) != 0 &&
+                             node->failure()->message.find("replace this") != std::string::npos;
     node->Stop(node->files().is_powerless() ? StopKind::kPowerLoss : StopKind::kKill);
     node->files().Disarm();
+    if (is_hopeless) Replace(*node);
     Start(*node);
   }
+}
+
+void QuorumScenario::Replace(QuorumNode& node) {
+  if (node.id().value <= swarm_.voter_count) ++wiped_count_;
+  damaged_.erase(node.id());
+  known_errors_[node.id()] = 0;
+  node.Wipe();
+  ++report_.counts["damaged nodes replaced"];
+}
+
+bool QuorumScenario::IsExplained(QuorumNode& node) {
+  const SimFaultCounts& counts = node.files().counts();
+  const uint64_t errors = counts.io_errors + counts.full;
+  const bool is_new = errors > std::exchange(known_errors_[node.id()], errors);
+  return is_new || node.files().is_powerless() || damaged_.count(node.id()) != 0;
 }
 
 QuorumNode* QuorumScenario::Leader() {
@@ -175,6 +201,33 @@ void QuorumScenario::ScheduleFault() {
     Inject(fault);
     ScheduleFault();
   });
+}
+
+void QuorumScenario::ScheduleDiskFault() {
+  scheduler_.After(About(disk_random_, 2 * swarm_.fault_interval), "disk fault", [this] {
+    if (!chaos_) return;
+    QuorumNode& node = *nodes_[disk_random_.Below(nodes_.size())];
+    if (swarm_.damages && (!swarm_.fills || disk_random_.Chance(0.5))) {
+      Damage(node);
+    } else {
+      ++report_.counts["full disk"];
+      node.files().faults().capacity_bytes =
+          node.files().tree().UsedBytes() + disk_random_.Below(20'000);
+    }
+    ScheduleDiskFault();
+  });
+}
+
+// Never more copies than the others can do without.
+void QuorumScenario::Damage(QuorumNode& node) {
+  const auto hurt = static_cast<int>(damaged_.size()) + wiped_count_;
+  if (!node.has_begun() || node.is_paused() || hurt >= (swarm_.voter_count - 1) / 2) return;
+  node.Stop(StopKind::kKill);
+  if (node.DamageLog(disk_random_)) {
+    ++report_.counts["damage"];
+    damaged_.insert(node.id());
+  }
+  Start(node);
 }
 
 void QuorumScenario::Crash(QuorumNode& node, StopKind stop) {
@@ -229,7 +282,7 @@ void QuorumScenario::Inject(QuorumSwarm::Fault fault) {
       return node.files().FailNext(operation, "/node/metadata");
     }
     case QuorumSwarm::kWipe:
-      if (wiped_count_ >= (swarm_.voter_count - 1) / 2) return;
+      if (wiped_count_ + static_cast<int>(damaged_.size()) >= (swarm_.voter_count - 1) / 2) return;
       if (node.id().value <= swarm_.voter_count) ++wiped_count_;
       node.Stop(StopKind::kKill);
       node.Wipe();
@@ -252,6 +305,7 @@ std::vector<NodeId> QuorumScenario::NodeIds() const {
 void QuorumScenario::Heal() {
   network_.HealAll();
   for (auto& node : nodes_) {
+    node->files().faults() = SimFaults();
     if (!node->is_running()) {
       Start(*node);
     } else {
@@ -291,7 +345,7 @@ void QuorumScenario::CheckLiveness() {
     return verdict_.Fail("L2: what is appended does not come everywhere when all is well again: ",
                          Describe());
   const size_t terms = checker_.term_count();
-  scheduler_.RunFor(seconds(20));
+  RunUntil([] { return false; }, seconds(20));
   if (checker_.term_count() > terms + 1)
     verdict_.Fail("L6: leaders change though nothing is wrong");
   if (!verdict_.failed()) CheckReturnOfFollower();

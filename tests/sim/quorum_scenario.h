@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "tests/sim/quorum_checkers.h"
@@ -44,6 +45,9 @@ struct QuorumSwarm {
   Duration snapshot_interval{0};  // mean; 0: none are taken
   NetworkFaults network;
   raft::Options raft;
+  // Not of all seeds, so that known ones stay the runs that they were.
+  bool damages = false;  // bits of logs flip
+  bool fills = false;    // disks get full
 };
 
 // Voters and observers of the metadata quorum, on disks and a network of all kinds.
@@ -57,7 +61,7 @@ class QuorumScenario final : private QuorumView {
   std::optional<Vote> DurableVote(NodeId node) const override { return At(node).DurableVote(); }
   std::optional<LogBounds> EndsOf(const VoterKey& key) const override {
     const QuorumNode& node = At(key.node);
-    if (!node.is_open() || node.key() != key) return std::nullopt;
+    if (node.key() != key || !node.has_begun()) return std::nullopt;
     return LogBounds{node.log_start(), node.log_end(), node.durable_end()};
   }
   Term TermAt(const VoterKey& key, Offset offset) const override {
@@ -78,6 +82,10 @@ class QuorumScenario final : private QuorumView {
   void ScheduleSnapshot();
   void ScheduleFault();
   void Inject(QuorumSwarm::Fault fault);
+  void ScheduleDiskFault();
+  void Damage(QuorumNode& node);
+  void Replace(QuorumNode& node);
+  bool IsExplained(QuorumNode& node);
   std::vector<NodeId> NodeIds() const;
   void Heal();
   std::string Describe() const;
@@ -90,11 +98,13 @@ class QuorumScenario final : private QuorumView {
   SimReport report_;
   Verdict verdict_;
   Random random_;
+  Random disk_random_;  // for what not all seeds have
   QuorumSwarm swarm_;
   SimNetwork network_;
   QuorumChecker checker_;
   std::vector<std::unique_ptr<QuorumNode>> nodes_;
   std::map<NodeId, uint64_t> known_errors_;
+  std::set<NodeId> damaged_;  // that have not opened their logs since
   int wiped_count_ = 0;
   uint64_t last_value_ = 0;
   bool chaos_ = true;
