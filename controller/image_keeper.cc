@@ -357,6 +357,7 @@ void ImageKeeper::OnSnapshot(const SnapshotFile& written, bool older_is_whole) {
   if (!older_is_whole && !snapshots_.empty()) snapshots_.pop_back();
   if (!snapshots_.empty() && snapshots_.back().name == written.name) snapshots_.pop_back();
   snapshots_.push_back(written);
+  if (checked_ == written.name) checked_.clear();
   options_.on_snapshot(written);
   if (snapshots_.size() < kSnapshotsKept) return;
   options_.on_trimmable(snapshots_[snapshots_.size() - kSnapshotsKept].end_offset);
