@@ -83,6 +83,7 @@ void Leadership::OnHeartbeatReply(MonotonicTime now, const VoterKey& from,
   if (reply.received > log_.end() || reply.durable > reply.received) return;
   if (reply.received > Offset{0})
     peer.Matched(now, reply.received, reply.durable, /*is_answer=*/false);
+  if (peer.HasForgotten(now, reply.received, options_.election_timeout_min / 2)) peer.Restart();
   ConfirmReads(now);
 }
 

@@ -75,6 +75,12 @@ class Progress {
   bool IsStuck(MonotonicTime now, Duration timeout) const {
     return now - moved_ >= timeout && (state_ != State::kStream || received_ < next_);
   }
+  // It says that its log is the leader's up to `received` only, less than it had said, and has said
+  // so for too long: it followed somebody else, or nobody, meanwhile, and does not know any more
+  // that they agree.
+  bool HasForgotten(MonotonicTime now, Offset received, Duration timeout) const {
+    return now - moved_ >= timeout && state_ == State::kStream && received < received_;
+  }
   void Forgive(Duration lost) {
     heard_ += lost;
     moved_ += lost;
