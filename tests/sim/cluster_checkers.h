@@ -86,7 +86,7 @@ class ClusterChecker {
   void CheckWhole(const TopicImage& topic);
 
   Verdict& verdict_;
-  PartitionChecker partitions_;
+  PartitionStepChecker partitions_;
   std::map<NodeId, Node> nodes_;
   Offset commit_{0};  // as far as any node has known
   std::map<NodeId, BrokerEpoch> epochs_;

@@ -35,12 +35,12 @@ bool IsLost(const MetadataDelta& delta, const TopicImage& topic, const Partition
 
 }  // namespace
 
-void PartitionChecker::OnAsked(const AlterPartitions& asked) {
+void PartitionStepChecker::OnAsked(const AlterPartitions& asked) {
   for (const AlterPartitions::Item& item : asked.items)
     asked_[{item.topic, item.partition, item.partition_epoch}].push_back(item.isr);
 }
 
-void PartitionChecker::ForgetPassed(const MetadataImage& image) {
+void PartitionStepChecker::ForgetPassed(const MetadataImage& image) {
   std::erase_if(asked_, [&](const auto& asked) {
     const auto& [id, index, epoch] = asked.first;
     const TopicPtr topic = image.Topic(id);
@@ -49,7 +49,7 @@ void PartitionChecker::ForgetPassed(const MetadataImage& image) {
   });
 }
 
-void PartitionChecker::OnImage(const MetadataDelta& delta) {
+void PartitionStepChecker::OnImage(const MetadataDelta& delta) {
   if (delta.brokers_changed) {
     delta.after->topics.VisitAll(
         [&](const std::string&, const TopicPtr& topic) { CheckTopic(delta, *topic); });
@@ -58,7 +58,7 @@ void PartitionChecker::OnImage(const MetadataDelta& delta) {
   for (const TopicPtr& topic : delta.changed) CheckTopic(delta, *topic);
 }
 
-void PartitionChecker::CheckTopic(const MetadataDelta& delta, const TopicImage& topic) {
+void PartitionStepChecker::CheckTopic(const MetadataDelta& delta, const TopicImage& topic) {
   const TopicPtr old = delta.before->Topic(topic.id);
   if (old == nullptr) return;
   topic.partitions.VisitAll([&](PartitionIndex index, const PartitionPtr& now) {
@@ -74,7 +74,7 @@ void PartitionChecker::CheckTopic(const MetadataDelta& delta, const TopicImage& 
   });
 }
 
-void PartitionChecker::CheckCount(const Step& step) {
+void PartitionStepChecker::CheckCount(const Step& step) {
   const bool is_unclean = step.now.recovering && step.now.leader != step.before.leader;
   if (is_unclean) return;
   const auto min = std::min<int64_t>(ResolveMinInsyncReplicas(step.topic, *step.delta.after, {}),
@@ -88,7 +88,7 @@ void PartitionChecker::CheckCount(const Step& step) {
   if (had >= min && have < min) Fail("C5: fewer have everything than a commit needs", step);
 }
 
-void PartitionChecker::CheckGrowth(const Step& step) {
+void PartitionStepChecker::CheckGrowth(const Step& step) {
   if (step.now.leader.value < 0 || step.now.leader != step.before.leader) return;
   const Place place{step.topic.id, step.now.index, step.before.partition_epoch};
   const auto asked = asked_.find(place);
@@ -108,7 +108,7 @@ void PartitionChecker::CheckGrowth(const Step& step) {
 }
 
 // Where nobody else has everything, what it has is all there is.
-void PartitionChecker::CheckRestarted(const Step& step) {
+void PartitionStepChecker::CheckRestarted(const Step& step) {
   for (const NodeId node : step.before.replicas) {
     if (!IsAnotherLife(step.delta, node) || !HadEverything(step.before, node)) continue;
     if (!HadEverything(step.now, node)) continue;
@@ -120,7 +120,7 @@ void PartitionChecker::CheckRestarted(const Step& step) {
   }
 }
 
-void PartitionChecker::Fail(const char* what, const Step& step) {
+void PartitionStepChecker::Fail(const char* what, const Step& step) {
   verdict_.Fail(what, ": partition ", step.now.index, " of ", step.topic.name, " at ",
                 step.delta.after->version);
 }

@@ -15,9 +15,9 @@ namespace gregor {
 // everything, once they did, unless a leader was elected uncleanly or disks are gone (C5); who gets
 // in sync is asked for by the leader, in the life that its broker has; and who may have lost what
 // it had is in sync no more (C6). Thread: the simulation's.
-class PartitionChecker {
+class PartitionStepChecker {
  public:
-  explicit PartitionChecker(Verdict& verdict) : verdict_(verdict) {}
+  explicit PartitionStepChecker(Verdict& verdict) : verdict_(verdict) {}
 
   // A leader asks for it.
   void OnAsked(const AlterPartitions& asked);

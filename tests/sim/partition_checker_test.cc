@@ -105,7 +105,7 @@ class PartitionCheckerTest : public testing::Test {
   Partition partition_;
   ImagePtr before_;
   Verdict verdict_;
-  PartitionChecker checker_{verdict_};
+  PartitionStepChecker checker_{verdict_};
 };
 
 TEST_F(PartitionCheckerTest, AsManyAsACommitNeedsHaveEverything) {

@@ -44,6 +44,7 @@ TEST(QuorumScenario, WhatWasFoundStaysMended) {
            30127,  // killed before log-base was saved, a node with a new snapshot did not start
            740,    // the term of a record was read from files that were about to be cut
            1362,   // R16 asked for a majority of voters that the leader had replaced
+           353,    // a follower forgot how far its log was the leader's, which asked no more
            116,    // the mark of a repaired log was not durable when the log was opened
            46,  // nobody looked at logs while the leader was to stay, and then took that for a cut
        })
