@@ -37,7 +37,7 @@ ImagePtr WithoutOrders(const MetadataImage& image) {
   const TopicPtr orders = image.Topic("orders");
   if (orders == nullptr) return shared;
   pb::MetadataRecord record;
-  const auto& id = orders->id().bytes;
+  const auto& id = orders->id.bytes;
   record.mutable_remove_topic()->set_topic_id(std::string(id.begin(), id.end()));
   Replay replay(shared);
   EXPECT_TRUE(replay.Apply(image.version - 1, record).ok());
