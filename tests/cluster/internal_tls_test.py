@@ -82,7 +82,7 @@ def test_three_nodes_with_certificates_are_a_cluster(cluster):
     for node in cluster.nodes:
         node.create(f"of-node-{node.number}")
     for node in cluster.nodes:
-        assert node.metric("gregor_topics") == 3
+        eventually(lambda: node.metric("gregor_topics") == 3)
         assert node.metric("gregor_internal_certificate_files_bad") == 0
         left = node.metric("gregor_internal_certificate_expires_seconds") - time.time()
         assert 364 * 86400 < left <= 365 * 86400

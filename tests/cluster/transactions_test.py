@@ -185,9 +185,13 @@ class Reassignment:
     def count(self, node):
         request = cluster_pb2.ListReassignmentsRequest()
         request.page.page_size = 5000
-        answer = node.cluster.ListReassignments(request, timeout=20)
-        assert not answer.next_page_token
-        running = [each for each in answer.reassignments if each.partition.topic == self.name]
+        running = []
+        while True:
+            answer = node.cluster.ListReassignments(request, timeout=20)
+            running += [each for each in answer.reassignments if each.partition.topic == self.name]
+            if not answer.next_page_token:
+                break
+            request.page.page_token = answer.next_page_token
         assert all((list(each.adding), list(each.removing)) == ([2], [1]) for each in running)
         return len(running)
 
