@@ -122,8 +122,11 @@ void ControllerImpl::WatchBrokers() {
     if (!broker->fenced) unfenced.push_back(node);
   });
   const MonotonicTime now = options_.loop->clock().Now();
-  sessions_.Begin(unfenced,
-                  raft::IsMutant(20) ? now - options_.behavior.broker_sessions.timeout : now);
+  sessions_.Begin(unfenced, now);
+  if (raft::IsMutant(20)) {
+    for (const NodeId node : unfenced)
+      sessions_.OnLost(node, now - options_.behavior.broker_sessions.timeout);
+  }
   // Whoever ended together with the last leader is not waited for either.
   for (const NodeId node : lost_) sessions_.OnLost(node, now);
   if (!sessions_timer_.has_value()) FenceSilent();

@@ -114,6 +114,10 @@ struct KnownMutant {
 class QuorumMutants : public testing::TestWithParam<KnownMutant> {};
 
 TEST_P(QuorumMutants, IsCaught) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP()
+      << "hunted without sanitizers, which see nothing here that they do not see elsewhere";
+#endif
   const MutantHunt hunt = HuntMutant(GetParam().info, GetParam().first_seed, 60);
   EXPECT_TRUE(hunt.caught) << "not up to seed " << hunt.last_seed;
 }
@@ -125,7 +129,7 @@ std::vector<KnownMutant> KnownMutants() {
   static const std::map<std::pair<std::string_view, std::string_view>, uint64_t> kFirst = {
       {{"quorum", "removed-leader-counted"}, 40}, {{"quorum", "directory-ignored"}, 35},
       {{"quorum", "two-voter-changes"}, 45},      {{"quorum", "sent-after-leadership"}, 310},
-      {{"cluster", "earlier-life-in-sync"}, 50},  {{"cluster", "sessions-not-renewed"}, 258},
+      {{"cluster", "earlier-life-in-sync"}, 50},
   };
   std::vector<KnownMutant> known;
   for (const MutantInfo& info : AllMutants()) {
