@@ -17,9 +17,8 @@ Error NotFetched(const std::string& why) {
 }
 
 Result<VoterSet> DecodeVoters(const std::string& bytes) {
-  ASSIGN_OR_RETURN(const RecordBatch batch, CheckBatch(Slice::Copy(bytes)));
-  ASSIGN_OR_RETURN(const ControlRecord record, DecodeControl(batch));
-  if (const auto* const voters = std::get_if<VoterSet>(&record)) return *voters;
+  ASSIGN_OR_RETURN(auto voters, ReadVoters(bytes));
+  if (voters.has_value()) return *std::move(voters);
   return Error(Reason::kCorruptBatch, "the voters of a snapshot are none");
 }
 

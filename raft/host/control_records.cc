@@ -136,6 +136,13 @@ RecordBatch EncodeControl(const ControlRecord& record, Timestamp now) {
   return builder.Build();
 }
 
+Result<std::optional<VoterSet>> ReadVoters(std::string_view bytes) {
+  ASSIGN_OR_RETURN(const RecordBatch batch, CheckBatch(Slice::Copy(bytes)));
+  ASSIGN_OR_RETURN(ControlRecord record, DecodeControl(batch));
+  auto* const voters = std::get_if<VoterSet>(&record);
+  return voters == nullptr ? std::nullopt : std::optional(std::move(*voters));
+}
+
 Result<ControlRecord> DecodeControl(const RecordBatch& batch) {
   const auto refuse = [&](const std::string& what) {
     return Error(Reason::kStorageError, "the control batch at offset " +

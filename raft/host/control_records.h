@@ -1,7 +1,9 @@
 #ifndef GREGOR_RAFT_HOST_CONTROL_RECORDS_H_
 #define GREGOR_RAFT_HOST_CONTROL_RECORDS_H_
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -26,6 +28,9 @@ RecordBatch EncodeControl(const ControlRecord& record, Timestamp now);
 // Fails with kStorageError where the batch does not hold one whole control record of a version that
 // this release knows.
 Result<ControlRecord> DecodeControl(const RecordBatch& batch);
+// The voter set of a control batch's bytes, which are checked; nullopt: it holds something else.
+// Fails like DecodeControl(), and with kCorruptBatch.
+Result<std::optional<VoterSet>> ReadVoters(std::string_view batch);
 
 }  // namespace gregor
 

@@ -114,7 +114,7 @@ class Inspection {
     found_.end = std::max(next_, known.end_offset);
     if (!found_.holes.empty()) {
       for (const SoundRun& run : found_.runs) {
-        if (const auto read = ReadVoters(run); !read.ok()) SayUnreadable(read.error());
+        if (const auto read = FindVoters(run); !read.ok()) SayUnreadable(read.error());
       }
     }
     return std::move(found_);
@@ -194,7 +194,7 @@ class Inspection {
     is_over_ = limit != kNoEnd && next_ < limit && next_ >= SyncedEnd() && !is_doubtful_;
   }
 
-  Result<void> ReadVoters(const SoundRun& run) {
+  Result<void> FindVoters(const SoundRun& run) {
     ASSIGN_OR_RETURN(const FilePtr file, OpenSegment(files_, folder_, run.file));
     SegmentCursor cursor(*file, {.position = run.position,
                                  .end = run.position + run.size,
@@ -206,10 +206,9 @@ class Inspection {
       if (!next->header.is_control()) continue;
       const std::string_view bytes(reinterpret_cast<const char*>(next->bytes.data()),
                                    next->bytes.size());
-      ASSIGN_OR_RETURN(const RecordBatch batch, CheckBatch(Slice::Copy(bytes)));
-      ASSIGN_OR_RETURN(const ControlRecord record, DecodeControl(batch));
-      if (const auto* const voters = std::get_if<VoterSet>(&record))
-        found_.voters.push_back({next->header.next_offset(), *voters});
+      ASSIGN_OR_RETURN(auto voters, ReadVoters(bytes));
+      if (voters.has_value())
+        found_.voters.push_back({next->header.next_offset(), *std::move(voters)});
     }
   }
 

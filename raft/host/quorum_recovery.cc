@@ -40,9 +40,8 @@ Result<void> ReadRun(FileSystem& files, const std::string& folder, const SoundRu
     if (!next->header.is_control()) continue;
     const std::string_view bytes(reinterpret_cast<const char*>(next->bytes.data()),
                                  next->bytes.size());
-    ASSIGN_OR_RETURN(const RecordBatch batch, CheckBatch(Slice::Copy(bytes)));
-    ASSIGN_OR_RETURN(const ControlRecord record, DecodeControl(batch));
-    if (const auto* const voters = std::get_if<VoterSet>(&record)) quorum.voters = *voters;
+    ASSIGN_OR_RETURN(auto voters, ReadVoters(bytes));
+    if (voters.has_value()) quorum.voters = *std::move(voters);
   }
 }
 
