@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/metrics.h"
 #include "base/thread_annotations.h"
 
 namespace gregor {
@@ -25,7 +26,8 @@ constexpr Duration kBurst = std::chrono::milliseconds(5);
 // allocation and wake-up per task.
 class ThreadLoop final : public EventLoop {
  public:
-  explicit ThreadLoop(std::string name) : work_(boost::asio::make_work_guard(context_)) {
+  ThreadLoop(std::string name, LoopTimes times)
+      : work_(boost::asio::make_work_guard(context_)), times_(times) {
     thread_ = std::thread([this, name = std::move(name)] {
       pthread_setname_np(pthread_self(), name.c_str());
       context_.run();
@@ -43,6 +45,7 @@ class ThreadLoop final : public EventLoop {
     {
       MutexLock lock(mutex_);
       wake = queue_.empty() && !draining_;
+      if (queue_.empty() && times_.waits != nullptr) queued_at_ = clock().Now();
       queue_.push_back(std::move(task));
     }
     if (wake) boost::asio::post(context_, [this] { Drain(); });
@@ -77,20 +80,22 @@ class ThreadLoop final : public EventLoop {
  private:
   // Runs what was posted, for so long at most: then timers get their turn.
   void Drain() {
+    MonotonicTime now = clock().Now();
     if (next_ == burst_.size()) {
       burst_.clear();
       next_ = 0;
       MutexLock lock(mutex_);
       burst_.swap(queue_);
       draining_ = true;
+      if (times_.waits != nullptr) times_.waits->Observe(now - queued_at_);
     }
-    const MonotonicTime end = clock().Now() + kBurst;
-    while (next_ < burst_.size()) {
+    const MonotonicTime end = now + kBurst;
+    while (next_ < burst_.size() && now < end) {
       if (context_.stopped()) return;
       Task task = std::move(burst_[next_++]);
       task();
       task = nullptr;
-      if (clock().Now() >= end) break;
+      now = Observe(times_.tasks, now);
     }
     bool more = next_ < burst_.size();
     if (!more) {
@@ -102,6 +107,13 @@ class ThreadLoop final : public EventLoop {
     if (more) boost::asio::post(context_, [this] { Drain(); });
   }
 
+  // Counts the time since `begin`; returns the time of now.
+  MonotonicTime Observe(LatencyHistogram* histogram, MonotonicTime begin) {
+    const MonotonicTime now = clock().Now();
+    if (histogram != nullptr) histogram->Observe(now - begin);
+    return now;
+  }
+
   // True if the timer comes from another thread, has not begun yet and was not cancelled.
   bool ForgetComing(TimerId id) {
     MutexLock lock(mutex_);
@@ -109,14 +121,17 @@ class ThreadLoop final : public EventLoop {
   }
 
   void StartTimer(TimerId id, Duration delay, Task task) {
-    auto timer =
-        std::make_unique<Timer>(Timer{boost::asio::steady_timer(context_, delay), std::move(task)});
+    auto timer = std::make_unique<Timer>(
+        Timer{boost::asio::steady_timer(context_, delay), std::move(task),
+              times_.waits != nullptr ? clock().Now() + delay : MonotonicTime()});
     timer->clock.async_wait([this, id](const boost::system::error_code& error) {
       auto found = timers_.find(id.value);
       if (error || found == timers_.end()) return;
+      const MonotonicTime now = Observe(times_.waits, found->second->due_at);
       Task due = std::move(found->second->task);
       timers_.erase(found);
       due();
+      if (times_.tasks != nullptr) Observe(times_.tasks, now);
     });
     timers_.emplace(id.value, std::move(timer));
   }
@@ -124,14 +139,17 @@ class ThreadLoop final : public EventLoop {
   struct Timer {
     boost::asio::steady_timer clock;
     Task task;
+    MonotonicTime due_at;  // where somebody counts
   };
 
   boost::asio::io_context context_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  const LoopTimes times_;
   std::vector<Task> burst_;  // what runs now, from next_ on; the loop's
   size_t next_ = 0;
   Mutex mutex_;
   std::vector<Task> queue_ TS_GUARDED_BY(mutex_);
+  MonotonicTime queued_at_ TS_GUARDED_BY(mutex_);  // the first of them
   bool draining_ TS_GUARDED_BY(mutex_) = false;
   uint64_t last_timer_ TS_GUARDED_BY(mutex_) = 0;
   std::set<uint64_t> coming_timers_ TS_GUARDED_BY(mutex_);
@@ -141,8 +159,8 @@ class ThreadLoop final : public EventLoop {
 
 }  // namespace
 
-std::unique_ptr<EventLoop> NewThreadLoop(std::string thread_name) {
-  return std::make_unique<ThreadLoop>(std::move(thread_name));
+std::unique_ptr<EventLoop> NewThreadLoop(std::string thread_name, LoopTimes times) {
+  return std::make_unique<ThreadLoop>(std::move(thread_name), times);
 }
 
 }  // namespace gregor

@@ -10,6 +10,8 @@
 
 namespace gregor {
 
+class LatencyHistogram;
+
 struct TimerId {
   uint64_t value = 0;
   friend bool operator==(const TimerId&, const TimerId&) = default;
@@ -36,10 +38,18 @@ class EventLoop {
   virtual const Clock& clock() const = 0;
 };
 
+// Where a loop counts its times; each may be nullptr, and outlives the loop.
+struct LoopTimes {
+  // Of the first task of each burst of posts from its post, and of each timer from its due time, to
+  // its turn.
+  LatencyHistogram* waits = nullptr;
+  LatencyHistogram* tasks = nullptr;  // that each task took
+};
+
 // A loop with a thread of its own (Boost.Asio inside), named `thread_name` (at most 15 characters).
 // The destructor stops the thread after the task that is running; tasks left in the queue are
 // destroyed.
-std::unique_ptr<EventLoop> NewThreadLoop(std::string thread_name);
+std::unique_ptr<EventLoop> NewThreadLoop(std::string thread_name, LoopTimes times = {});
 
 }  // namespace gregor
 

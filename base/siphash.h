@@ -49,6 +49,8 @@ class SipHash {
     }
   }
 
+  // Bytes that were added.
+  uint64_t size() const { return size_; }
   // REQUIRES: nothing is added afterwards.
   uint64_t Finish() {
     word_ |= size_ << 56;

@@ -198,6 +198,7 @@ Result<void> ControllerImpl::FollowLog(ImagePtr loaded) {
   }
   if (loaded != nullptr) std::atomic_store(&image_, std::move(loaded));
   state_->hash = image_->state_hash;
+  state_->bytes = image_->state_bytes;
   committed_ = image_->version;
   if (options_.snapshots != nullptr) {
     options_.snapshots->SetReader([this, alive = alive_](const SnapshotWish& wish, auto read) {
@@ -264,6 +265,7 @@ void ControllerImpl::AnswerCommitted(Offset committed) {
 void ControllerImpl::Publish(const MetadataDelta& delta, size_t record_bytes) {
   std::atomic_store(&image_, delta.after);
   state_->hash = delta.after->state_hash;
+  state_->bytes = delta.after->state_bytes;
   following_.reset();
   following_bytes_ = 0;
   led_.clear();

@@ -105,6 +105,9 @@ class Controller : public ControllerApi {
   // The quorum, and who votes in it: as MetadataLog says; kNotController before and after its life.
   // Thread: the controller loop, callbacks included.
   virtual QuorumStatus quorum() const = 0;
+  // The same for who asks from outside: a node that leads has a majority confirm that first, so
+  // that one whose leadership is over, and who has yet to notice, does not speak for the quorum.
+  virtual void DescribeQuorum(Done<QuorumStatus> done) = 0;
   virtual void AddVoter(Voter voter, MetadataLog::Changed changed) = 0;
   virtual void RemoveVoter(VoterKey voter, MetadataLog::Changed changed) = 0;
   virtual void Transfer(std::optional<NodeId> to, Done<NodeId> done) = 0;

@@ -38,6 +38,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   QuorumLeader leader() const override { return leader_.load(); }
   std::optional<Error> failure() const override;
   QuorumStatus quorum() const override;
+  void DescribeQuorum(Done<QuorumStatus> done) override;
   void AddVoter(Voter voter, MetadataLog::Changed changed) override;
   void RemoveVoter(VoterKey voter, MetadataLog::Changed changed) override;
   void Transfer(std::optional<NodeId> to, Done<NodeId> done) override;
@@ -198,6 +199,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // Of the state, by its hash; any thread.
   struct StateNumbers {
     std::atomic<uint64_t> hash{0};
+    std::atomic<int64_t> bytes{0};
     std::atomic<int64_t> checked{0};  // after the last record that was compared
     std::atomic<int64_t> mismatches{0};
     std::atomic<bool> differs{false};

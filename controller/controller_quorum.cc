@@ -27,6 +27,15 @@ QuorumStatus ControllerImpl::quorum() const {
   return status;
 }
 
+void ControllerImpl::DescribeQuorum(Done<QuorumStatus> done) {
+  MetadataLog* const log = UsableLog();
+  if (log == nullptr || log->leader().leader != options_.behavior.node_id) return done(quorum());
+  log->ConfirmLeadership([this, done = std::move(done)](Result<Offset> confirmed) mutable {
+    if (!confirmed.ok()) return done(std::move(confirmed).error());
+    done(quorum());
+  });
+}
+
 void ControllerImpl::AddVoter(Voter voter, MetadataLog::Changed changed) {
   if (MetadataLog* const log = UsableLog()) {
     const auto supports = CheckVoterLevel(voter.key.node);

@@ -315,6 +315,9 @@ void ControllerImpl::ExportState() {
       "The lower 48 bits of the hash of the node's state of the metadata: the same on all nodes "
       "with the same gregor_metadata_version.",
       [](const StateNumbers& numbers) { return numbers.hash.load() & kShownBits; });
+  add(Metrics::Kind::kGauge, "gregor_metadata_state_bytes",
+      "Size of the node's state of the metadata, as it is hashed.",
+      [](const StateNumbers& numbers) { return numbers.bytes.load(); });
   add(Metrics::Kind::kGauge, "gregor_metadata_state_differs",
       "1 while the node's state of the metadata is known to differ from the active controller's.",
       [](const StateNumbers& numbers) { return numbers.differs.load() ? 1 : 0; });

@@ -421,21 +421,48 @@ void ImageKeeper::Open(const std::optional<ImagePosition>& preferred,
                               each.term == preferred->term;
     if (is_preferred) found = each;
   }
-  const bool is_checked = found.name == checked_;
+  struct Outcome {
+    Result<void> checked;
+    Result<OpenSnapshot> opened;
+  };
+  const auto open = [](FileSystem& files, const std::string& path,
+                       SnapshotFile file) -> Result<OpenSnapshot> {
+    ASSIGN_OR_RETURN(FilePtr opened, files.Open(path, OpenMode::kRead));
+    ASSIGN_OR_RETURN(file.size_bytes, opened->Size());
+    return OpenSnapshot{std::move(file), std::move(opened)};
+  };
   options_.disk->Submit(
       Lane::kBackground, "image.open_snapshot", *options_.loop,
-      [files = &options_.disk->files(), path = PathOf(found), found,
-       is_checked]() mutable -> Result<OpenSnapshot> {
+      [files = &options_.disk->files(), path = PathOf(found), found, open,
+       is_checked = found.name == checked_] {
         // What another node builds on has to be whole; it does not change any more.
-        if (!is_checked) RETURN_IF_ERROR(CheckSnapshot(*files, path));
-        ASSIGN_OR_RETURN(FilePtr file, files->Open(path, OpenMode::kRead));
-        ASSIGN_OR_RETURN(found.size_bytes, file->Size());
-        return OpenSnapshot{std::move(found), std::move(file)};
+        const auto checked = is_checked ? Result<void>() : CheckSnapshot(*files, path);
+        return Outcome{checked, checked.ok() ? open(*files, path, found)
+                                             : Result<OpenSnapshot>(checked.error())};
       },
-      [this, alive = alive_, done = std::move(done)](Result<OpenSnapshot> opened) mutable {
+      [this, alive = alive_, name = found.name, done = std::move(done)](Outcome outcome) mutable {
         if (!*alive) return;
-        if (opened.ok()) checked_ = opened->snapshot.name;
-        done(std::move(opened));
+        if (outcome.opened.ok()) checked_ = outcome.opened->snapshot.name;
+        if (!outcome.checked.ok()) OnDamaged(name, outcome.checked.error());
+        done(std::move(outcome.opened));
+      });
+}
+
+void ImageKeeper::OnDamaged(const std::string& name, const Error& why) {
+  const auto damaged = std::find_if(snapshots_.begin(), snapshots_.end(),
+                                    [&](const SnapshotFile& each) { return each.name == name; });
+  if (damaged == snapshots_.end()) return;  // newer ones have taken its place meanwhile
+  const std::string path = PathOf(*damaged);
+  snapshots_.erase(damaged);
+  options_.disk->Submit(
+      Lane::kBackground, "image.set_aside", *options_.loop,
+      [files = &options_.disk->files(), path, why = why.message] {
+        SetAside(*files, path, why);
+        return Result<void>();
+      },
+      [this, alive = alive_](const Result<void>&) {
+        // The new one may have the name of the old one.
+        if (*alive) WriteSoon();
       });
 }
 

@@ -71,7 +71,8 @@ class ImageKeeper {
   void WriteSoon();
   // Opens the snapshot of position `preferred`, or the newest where that is not kept, to be read
   // by another node; every byte of it was checked once. Fails with kLeaderNotAvailable where
-  // there is none, and with kStorageError. `done` only while this is there.
+  // there is none, and with kStorageError; one that is damaged is set aside, so that the next call
+  // gets another one. `done` only while this is there.
   struct OpenSnapshot {
     SnapshotFile snapshot;  // with its size
     FilePtr file;
@@ -86,6 +87,8 @@ class ImageKeeper {
   void DropStore(Task done);
   // What may be of a wrong state.
   void SetAsideSnapshots(std::vector<std::string> paths);
+  // It is set aside, and another one is written where that was the newest.
+  void OnDamaged(const std::string& name, const Error& why);
   // Runs `task` once no job of this writes.
   void WhenIdle(Task task);
   void RunIdle();

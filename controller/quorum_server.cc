@@ -92,9 +92,13 @@ void QuorumServer::Run(const QuorumRequest& request, Done done) {
                   done);
   }
   if (request.has_describe()) {
-    QuorumResponse response;
-    Encode(controller_.quorum(), *response.mutable_description());
-    return done(std::move(response));
+    return controller_.DescribeQuorum(
+        [refuse, done = std::move(done)](Result<QuorumStatus> status) mutable {
+          if (!status.ok()) return refuse(std::move(status).error(), done);
+          QuorumResponse response;
+          Encode(*status, *response.mutable_description());
+          done(std::move(response));
+        });
   }
   if (request.has_transfer()) {
     std::optional<NodeId> to;

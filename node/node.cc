@@ -131,13 +131,9 @@ class RunningNode final : public Node {
   }
 
   void StartLoops() {
-    controller_loop_ = NewThreadLoop("controller");
-    ExportLoop(*metrics_, "controller", *controller_loop_);
-    for (int i = 0; i < EventLoopCount(settings_); ++i) {
-      const std::string name = "loop-" + std::to_string(i);
-      loops_.push_back(NewThreadLoop(name));
-      ExportLoop(*metrics_, name, *loops_.back());
-    }
+    controller_loop_ = NewMeasuredLoop(*metrics_, "controller");
+    for (int i = 0; i < EventLoopCount(settings_); ++i)
+      loops_.push_back(NewMeasuredLoop(*metrics_, "loop-" + std::to_string(i)));
   }
 
   Result<void> StartController() {

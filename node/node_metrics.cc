@@ -87,11 +87,20 @@ void CountStorage(Metrics& metrics, LogDirectory::Options& options) {
   };
 }
 
-void ExportLoop(Metrics& metrics, const std::string& name, EventLoop& loop) {
+std::unique_ptr<EventLoop> NewMeasuredLoop(Metrics& metrics, const std::string& name) {
+  const Metrics::Labels labels = {{"loop", name}};
+  LoopTimes times;
+  times.waits =
+      &metrics.AddLatency("gregor_event_loop_wait_seconds",
+                          "What tasks waited for their turn, and timers after their time.", labels);
+  times.tasks =
+      &metrics.AddLatency("gregor_event_loop_task_seconds", "Time that a task took.", labels);
+  auto loop = NewThreadLoop(name, times);
   metrics.AddCallback(
       kGauge, "gregor_event_loop_delay_seconds",
-      "What a task waited for its turn at the last look, or waits by now.", {{"loop", name}},
-      [probe = std::make_shared<LoopProbe>(loop)] { return Seconds(probe->Measure()); });
+      "What a task waited for its turn at the last look, or waits by now.", labels,
+      [probe = std::make_shared<LoopProbe>(*loop)] { return Seconds(probe->Measure()); });
+  return loop;
 }
 
 void CountTraffic(Metrics& metrics, Broker::Options& options) {

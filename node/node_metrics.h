@@ -19,8 +19,9 @@ void CountTraffic(Metrics& metrics, Broker::Options& options);
 // Sets the directory's callbacks so that syncs, torn logs and deleted segments are counted.
 // REQUIRES: `metrics` outlives it.
 void CountStorage(Metrics& metrics, LogDirectory::Options& options);
-// REQUIRES: the loop outlives whoever renders the metrics.
-void ExportLoop(Metrics& metrics, const std::string& name, EventLoop& loop);
+// A loop whose times are shown. REQUIRES: it outlives whoever renders the metrics, which outlive
+// it.
+std::unique_ptr<EventLoop> NewMeasuredLoop(Metrics& metrics, const std::string& name);
 // What came in and went out by topic, where the broker counts that. REQUIRES: it outlives whoever
 // renders the metrics.
 void ExportTopics(Metrics& metrics, const TopicTraffic& traffic);

@@ -15,18 +15,18 @@
 namespace gregor {
 namespace {
 
-double Seconds(const timeval& time) {
+double SecondsOf(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
 
 double CpuSeconds() {
   rusage usage{};
   PCHECK(getrusage(RUSAGE_SELF, &usage) == 0);
-  return Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
+  return SecondsOf(usage.ru_utime) + SecondsOf(usage.ru_stime);
 }
 
 // -1 where /proc cannot be listed, as it is without a free one.
-double OpenFiles() {
+double OpenFileCount() {
   std::error_code error;
   std::filesystem::directory_iterator files("/proc/self/fd", error);
   if (error) return -1;
@@ -36,13 +36,13 @@ double OpenFiles() {
   return count;
 }
 
-double OpenFilesMax() {
+double OpenFileCountMax() {
   rlimit limit{};
   PCHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
   return static_cast<double>(limit.rlim_cur);
 }
 
-// Seconds since the epoch at which the machine was started.
+// SecondsOf since the epoch at which the machine was started.
 double BootSeconds() {
   std::ifstream file("/proc/stat");
   std::string name;
@@ -75,9 +75,9 @@ void ExportProcess(Metrics& metrics) {
                       "Processor time of the process, user and system.", {}, CpuSeconds);
   metrics.AddCallback(kGauge, "process_resident_memory_bytes", "Resident memory of the process.",
                       {}, [] { return static_cast<double>(ResidentBytes()); });
-  metrics.AddCallback(kGauge, "process_open_fds", "Open file descriptors.", {}, OpenFiles);
+  metrics.AddCallback(kGauge, "process_open_fds", "Open file descriptors.", {}, OpenFileCount);
   metrics.AddCallback(kGauge, "process_max_fds", "Limit of open file descriptors.", {},
-                      OpenFilesMax);
+                      OpenFileCountMax);
   const double start = StartSeconds();
   metrics.AddCallback(kGauge, "process_start_time_seconds",
                       "When the process was started, in seconds since the epoch.", {},

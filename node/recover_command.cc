@@ -110,7 +110,7 @@ void Print(const Recovered& recovered, bool only_looks, bool as_json) {
             << ". Start it, then format and add other controllers\n";
 }
 
-int Run(const SettingFlags& flags, bool is_confirmed, bool only_looks, bool as_json) {
+int RunRecover(const SettingFlags& flags, bool is_confirmed, bool only_looks, bool as_json) {
   auto settings = flags.MakeSettings();
   const auto recovered = settings.ok() ? Recover(*std::move(settings), is_confirmed, only_looks)
                                        : Result<Recovered>(settings.error());
@@ -139,7 +139,7 @@ void AddRecoverCommand(CLI::App& app, const std::string& output_format, int& exi
       "\"Disaster recovery\"). Give it the settings file of the node. It says what will be lost.\n"
       "Exit codes: 0 done, 1 refused or failed, 2 bad settings.");
   recover->callback([=, &output_format, &exit_code] {
-    exit_code = Run(*flags, *is_confirmed, *only_looks, output_format == "json");
+    exit_code = RunRecover(*flags, *is_confirmed, *only_looks, output_format == "json");
   });
 }
 

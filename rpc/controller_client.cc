@@ -12,11 +12,11 @@ namespace gregor {
 namespace {
 
 // More than a topic's records in an answer take.
-constexpr int kReceiveBytesMax = 32 << 20;
+constexpr int kAnswerBytesMax = 32 << 20;
 
-grpc::ChannelArguments ChannelOptions() {
+grpc::ChannelArguments ControllerChannelOptions() {
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kReceiveBytesMax);
+  arguments.SetMaxReceiveMessageSize(kAnswerBytesMax);
   arguments.SetMaxSendMessageSize(-1);
   // Operations do not wait behind what else two nodes say to each other.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -115,8 +115,8 @@ void ControllerClient::SetAddresses(const std::map<NodeId, std::string>& address
     if (peer != nullptr) continue;
     peer = std::make_shared<Peer>();
     peer->address = address;
-    peer->channel =
-        grpc::CreateCustomChannel(address, credentials_->ForChannelTo(node), ChannelOptions());
+    peer->channel = grpc::CreateCustomChannel(address, credentials_->ForChannelTo(node),
+                                              ControllerChannelOptions());
     peer->stub = internal::v1::ControllerService::NewStub(peer->channel);
     peer->quorum = internal::v1::QuorumService::NewStub(peer->channel);
     peer->channel->GetState(/*try_to_connect=*/true);

@@ -47,12 +47,12 @@ class Call final : public grpc::ServerUnaryReactor, public std::enable_shared_fr
 };
 
 // The answer to a call, or that there will be none.
-class Answerer {
+class CallAnswerer {
  public:
-  explicit Answerer(std::shared_ptr<Call> call) : call_(std::move(call)) {}
-  Answerer(Answerer&&) = default;
-  Answerer& operator=(Answerer&&) = delete;
-  ~Answerer() {
+  explicit CallAnswerer(std::shared_ptr<Call> call) : call_(std::move(call)) {}
+  CallAnswerer(CallAnswerer&&) = default;
+  CallAnswerer& operator=(CallAnswerer&&) = delete;
+  ~CallAnswerer() {
     if (call_ != nullptr)
       call_->End(grpc::StatusCode::UNAVAILABLE,
                  "the node stops; what became of the operation is "
@@ -118,7 +118,7 @@ grpc::ServerUnaryReactor* ControllerService::Execute(grpc::CallbackServerContext
   auto call = std::make_shared<Call>(*response);
   call->Keep();
   Call* const reactor = call.get();
-  Answerer answer(std::move(call));
+  CallAnswerer answer(std::move(call));
   if (const auto allowed = CheckCaller(*request, CertifiedCaller(*context, cluster_));
       !allowed.ok()) {
     LOG_EVERY_T(WARNING, 1) << "An operation was refused: " << allowed.error().message;

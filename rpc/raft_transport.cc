@@ -20,7 +20,7 @@ namespace {
 constexpr Duration kRedialMin = std::chrono::milliseconds(50);
 constexpr Duration kRedialMax = std::chrono::seconds(1);
 
-grpc::ChannelArguments ChannelOptions() {
+grpc::ChannelArguments RaftChannelOptions() {
   grpc::ChannelArguments arguments;
   // A connection for each channel, although both go to one address.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -213,7 +213,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     for (Line& line : peer.lines) {
       line.is_bulk = &line == &peer.lines[1];
       line.stub = internal::v1::RaftService::NewStub(grpc::CreateCustomChannel(
-          address, options_.credentials->ForChannelTo(node), ChannelOptions()));
+          address, options_.credentials->ForChannelTo(node), RaftChannelOptions()));
       if (receiver_ != nullptr) Dial(node, line);
     }
   }

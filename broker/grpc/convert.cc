@@ -55,12 +55,17 @@ void FillPartition(const PartitionImage& partition, const MetadataImage& image,
   out.set_partition(partition.index.value);
   if (partition.leader.value >= 0) out.set_leader_id(partition.leader.value);
   out.set_leader_epoch(partition.leader_epoch.value);
-  for (const NodeId replica : partition.replicas) {
+  for (size_t i = 0; i < partition.replicas.size(); ++i) {
+    const NodeId replica = partition.replicas[i];
     out.add_replicas(replica.value);
     const BrokerImage* const broker = image.Broker(replica);
-    if (broker == nullptr || broker->fenced) out.add_offline(replica.value);
+    const bool is_there =
+        broker != nullptr && !broker->fenced && broker->HasDirectory(partition.directories[i]);
+    if (!is_there) out.add_offline(replica.value);
   }
   for (const NodeId replica : partition.isr) out.add_in_sync(replica.value);
+  for (const NodeId replica : partition.eligible) out.add_eligible(replica.value);
+  out.set_recovering(partition.recovering);
 }
 
 v1::TopicMetadata ToTopicMetadata(const TopicImage& topic, const MetadataImage& image) {

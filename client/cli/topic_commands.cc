@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
@@ -25,6 +26,10 @@ Json TopicJson(const v1::TopicMetadata& topic) {
   return json;
 }
 
+Json Numbers(const google::protobuf::RepeatedField<int32_t>& numbers) {
+  return std::vector<int32_t>(numbers.begin(), numbers.end());
+}
+
 Json DescribePartitions(const v1::TopicMetadata& topic) {
   Json list = Json::array();
   for (const auto& partition : topic.partitions()) {
@@ -32,12 +37,25 @@ Json DescribePartitions(const v1::TopicMetadata& topic) {
         {{"partition", partition.partition()},
          {"leader", partition.has_leader_id() ? Json(partition.leader_id()) : Json("none")},
          {"leader_epoch", partition.leader_epoch()},
-         {"replicas",
-          std::vector<int32_t>(partition.replicas().begin(), partition.replicas().end())},
-         {"in_sync",
-          std::vector<int32_t>(partition.in_sync().begin(), partition.in_sync().end())}});
+         {"replicas", Numbers(partition.replicas())},
+         {"in_sync", Numbers(partition.in_sync())},
+         {"offline", Numbers(partition.offline())},
+         {"eligible", Numbers(partition.eligible())},
+         {"recovering", partition.recovering()}});
   }
   return list;
+}
+
+// What is out of the ordinary has a column only where there is some.
+void PrintPartitions(const GlobalOptions& global, const Json& partitions) {
+  std::vector<std::string> columns = {"partition", "leader", "leader_epoch", "replicas", "in_sync"};
+  for (const char* const name : {"offline", "eligible", "recovering"}) {
+    const bool is_seen = std::any_of(partitions.begin(), partitions.end(), [&](const Json& each) {
+      return each[name].is_boolean() ? each[name].get<bool>() : !each[name].empty();
+    });
+    if (is_seen) columns.push_back(name);
+  }
+  PrintList(global, partitions, columns);
 }
 
 struct TopicArguments {
@@ -111,8 +129,7 @@ Result<void> DescribeTopic(GlobalOptions& global, const TopicArguments& argument
   json["configs"] = shown.empty() ? "defaults" : shown;
   PrintObject(global, json);
   std::cout << "\n";
-  PrintList(global, DescribePartitions(topic),
-            {"partition", "leader", "leader_epoch", "replicas", "in_sync"});
+  PrintPartitions(global, DescribePartitions(topic));
   return {};
 }
 

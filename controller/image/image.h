@@ -113,6 +113,8 @@ class MetadataImage {
   QuotaTable quotas;
   // Of all the above but version, term and timestamp (docs/formats.md, "State hash").
   uint64_t state_hash = 0;
+  // Size of all that is hashed for it.
+  int64_t state_bytes = 0;
 
   // nullptr if there is none.
   TopicPtr Topic(std::string_view name) const;

@@ -281,7 +281,7 @@ MetadataDelta Replay::Finish(const ImagePosition& position) {
   now_.version = position.version;
   now_.last_term = position.term;
   now_.last_timestamp = position.timestamp;
-  now_.state_hash = ChangedStateHash(*base_, now_);
+  UpdateStateHash(*base_, now_);
   delta.hash_check = hash_check_;
   delta.before = has_base_ ? base_ : nullptr;
   delta.after = std::make_shared<const MetadataImage>(std::move(now_));

@@ -30,11 +30,11 @@ std::string NodeKey(Kind kind, NodeId node) {
   PutBigEndian(&key, static_cast<uint32_t>(node.value) + 0x80000000u);
   return key;
 }
-std::string TopicKey(const TopicId& id, TopicPart part) {
+std::string TopicRowKey(const TopicId& id, TopicPart part) {
   return Key(Kind::kTopic) + ToBytes(id.bytes) + static_cast<char>(part);
 }
-std::string PartitionsKey(const TopicId& id, int32_t row) {
-  std::string key = TopicKey(id, TopicPart::kPartitions);
+std::string PartitionsRowKey(const TopicId& id, int32_t row) {
+  std::string key = TopicRowKey(id, TopicPart::kPartitions);
   PutBigEndian(&key, row);
   return key;
 }
@@ -158,13 +158,13 @@ class Differ {
   void Topic(const TopicImage* old, const TopicImage* now) {
     const TopicId& id = (now != nullptr ? now : old)->id;
     if (old == nullptr || now == nullptr)
-      sink_.Row(TopicKey(id, TopicPart::kTopic), old, now, TopicRecord);
+      sink_.Row(TopicRowKey(id, TopicPart::kTopic), old, now, TopicRecord);
     const auto* const old_configs = old != nullptr && !old->configs->empty() ? old : nullptr;
     const auto* const now_configs = now != nullptr && !now->configs->empty() ? now : nullptr;
     const bool same = old_configs != nullptr && now_configs != nullptr &&
                       (old->configs == now->configs || *old->configs == *now->configs);
     if (!same && (old_configs != nullptr || now_configs != nullptr))
-      sink_.Row(TopicKey(id, TopicPart::kConfig), old_configs, now_configs, TopicConfigRecord);
+      sink_.Row(TopicRowKey(id, TopicPart::kConfig), old_configs, now_configs, TopicConfigRecord);
     sink_.Partitions(old, now);
   }
 
@@ -204,7 +204,7 @@ class RowChanges {
       const auto part_of = [&](const TopicImage* topic) {
         return topic != nullptr && row < PartitionRows(*topic) ? topic : nullptr;
       };
-      Row(PartitionsKey(id, row), part_of(old), part_of(now),
+      Row(PartitionsRowKey(id, row), part_of(old), part_of(now),
           [&](const TopicImage& topic) { return PartitionsRecord(topic, row); });
     }
   }
@@ -212,27 +212,37 @@ class RowChanges {
   std::vector<RowChange> changes;
 };
 
-// What differs, as a change of the state hash: the sum of the hashes of all objects. An object is a
-// row, and each partition by itself, so that a change costs what has changed.
+// What differs, as a change of the state hash: the sum of the hashes of all objects, and of their
+// sizes. An object is a row, and each partition by itself, so that a change costs what has changed.
 class HashChanges {
  public:
-  explicit HashChanges(uint64_t hash) : hash_(hash) {}
+  explicit HashChanges(const MetadataImage& before)
+      : hash_(before.state_hash), bytes_(before.state_bytes) {}
 
   template <typename Value, typename Make>
   void Row(const std::string& key, const Value* old, const Value* now, Make make) {
-    if (old != nullptr) hash_ -= OfRow(key, make(*old));
-    if (now != nullptr) hash_ += OfRow(key, make(*now));
+    if (old != nullptr) Remove(OfRow(key, make(*old)));
+    if (now != nullptr) Add(OfRow(key, make(*now)));
   }
   void Partitions(const TopicImage* old, const TopicImage* now) {
     const TopicId& id = (now != nullptr ? now : old)->id;
     VisitPartitions(old, now, [&](PartitionIndex, const auto* was, const auto* is) {
-      if (was != nullptr) hash_ -= OfPartition(id, **was);
-      if (is != nullptr) hash_ += OfPartition(id, **is);
+      if (was != nullptr) Remove(OfPartition(id, **was));
+      if (is != nullptr) Add(OfPartition(id, **is));
     });
   }
   uint64_t hash() const { return hash_; }
+  int64_t bytes() const { return bytes_; }
 
  private:
+  void Add(SipHash object) {
+    bytes_ += static_cast<int64_t>(object.size());
+    hash_ += object.Finish();
+  }
+  void Remove(SipHash object) {
+    bytes_ -= static_cast<int64_t>(object.size());
+    hash_ -= object.Finish();
+  }
   static SipHash NewHash() {
     // Known to all: whoever may write metadata has no need to make up states of one hash.
     constexpr std::array<uint8_t, 16> kKey = {'g', 'r', 'e', 'g', 'o', 'r', ' ', 's',
@@ -249,15 +259,15 @@ class HashChanges {
     hash.Add({reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()});
   }
 
-  static uint64_t OfRow(const std::string& key, const std::string& record) {
+  static SipHash OfRow(const std::string& key, const std::string& record) {
     SipHash hash = NewHash();
     Add(hash, static_cast<int64_t>(key.size()));
     hash.Add(key);
     hash.Add(record);
-    return hash.Finish();
+    return hash;
   }
   // In the order of the numbers of PartitionsRecord.Partition. No key of a row has the size 0.
-  static uint64_t OfPartition(const TopicId& topic, const PartitionImage& partition) {
+  static SipHash OfPartition(const TopicId& topic, const PartitionImage& partition) {
     SipHash hash = NewHash();
     Add(hash, 0);
     AddId(hash, topic);
@@ -273,10 +283,11 @@ class HashChanges {
     Add(hash, partition.adding);
     Add(hash, partition.removing);
     Add(hash, partition.recovering ? 1 : 0);
-    return hash.Finish();
+    return hash;
   }
 
   uint64_t hash_;
+  int64_t bytes_;
 };
 
 const MetadataImage& NoImage() {
@@ -329,11 +340,11 @@ pb::MetadataRecord MakeBrokerRecord(const BrokerImage& broker, bool with_epoch) 
 }
 
 Result<void> VisitTopicRows(const TopicImage& topic, const RowVisitor& visit) {
-  RETURN_IF_ERROR(visit(TopicKey(topic.id, TopicPart::kTopic), TopicRecord(topic)));
+  RETURN_IF_ERROR(visit(TopicRowKey(topic.id, TopicPart::kTopic), TopicRecord(topic)));
   if (!topic.configs->empty())
-    RETURN_IF_ERROR(visit(TopicKey(topic.id, TopicPart::kConfig), TopicConfigRecord(topic)));
+    RETURN_IF_ERROR(visit(TopicRowKey(topic.id, TopicPart::kConfig), TopicConfigRecord(topic)));
   for (int32_t row = 0; row < PartitionRows(topic); ++row)
-    RETURN_IF_ERROR(visit(PartitionsKey(topic.id, row), PartitionsRecord(topic, row)));
+    RETURN_IF_ERROR(visit(PartitionsRowKey(topic.id, row), PartitionsRecord(topic, row)));
   return {};
 }
 
@@ -371,17 +382,18 @@ std::vector<RowChange> DiffRows(const MetadataImage* before, const MetadataImage
 }
 
 uint64_t StateHashOf(const MetadataImage& image) {
-  HashChanges sink(0);
+  HashChanges sink(NoImage());
   Differ(NoImage(), image, sink).Run();
   return sink.hash();
 }
 
-uint64_t ChangedStateHash(const MetadataImage& before, const MetadataImage& after) {
+void UpdateStateHash(const MetadataImage& before, MetadataImage& after) {
   // Another level may mean another encoding.
-  if (before.feature_level != after.feature_level) return StateHashOf(after);
-  HashChanges sink(before.state_hash);
-  Differ(before, after, sink).Run();
-  return sink.hash();
+  const MetadataImage& base = before.feature_level == after.feature_level ? before : NoImage();
+  HashChanges sink(base);
+  Differ(base, after, sink).Run();
+  after.state_hash = sink.hash();
+  after.state_bytes = sink.bytes();
 }
 
 Result<void> ImageLoader::Add(std::string_view key, std::string_view record) {

@@ -46,8 +46,9 @@ std::vector<RowChange> DiffRows(const MetadataImage* before, const MetadataImage
 
 // The state hash of an image, made anew (docs/formats.md, "State hash").
 uint64_t StateHashOf(const MetadataImage& image);
-// That of `after`, from that of `before`: takes time in proportion to what is different.
-uint64_t ChangedStateHash(const MetadataImage& before, const MetadataImage& after);
+// Gives `after` its state hash and size, from those of `before`: takes time in proportion to what
+// is different.
+void UpdateStateHash(const MetadataImage& before, MetadataImage& after);
 
 // Makes an image of rows, which come in order. Fails with kStorageError where they contradict each
 // other.

@@ -102,6 +102,10 @@ class MetadataLog {
 
   // The quorum as this node knows it.
   virtual QuorumStatus quorum() const = 0;
+  // Asks a majority whether this node still leads (Raft thesis §6.4): what it says of the cluster
+  // at `confirmed` is not older than the question, and everything before that offset is committed.
+  // Fails with kNotController (`outcome` NOT_APPLIED).
+  virtual void ConfirmLeadership(UniqueFunction<void(Result<Offset>)> confirmed) = 0;
   // One change at a time, by the leader; `changed` when it is committed. Both fail with
   // kNotController (`outcome` UNKNOWN where leadership was lost meanwhile),
   // kReassignmentInProgress (another change, or the node has not caught up, or does not answer: try

@@ -21,11 +21,22 @@ constexpr int32_t kTermsAhead = 1000;
 struct FoundQuorum {
   FoundRaftFiles files;
   QuorumOnDisk quorum;
+  std::optional<Term> term_before_base;  // of the log's record before the place of the base file
+  // Whether the node ended while a snapshot took the log's place: it starts from that snapshot if
+  // that was kept, else from its log.
+  bool MayStartFromSnapshot() const {
+    if (!files.base.has_value() || files.log.runs.empty()) return false;
+    const LogBase::Place& place = files.base->place;
+    return place.start > files.log.start && term_before_base != place.term;
+  }
 };
 
 // Walks the log's batches, and takes the last voter set.
 Result<void> ReadRun(FileSystem& files, const std::string& folder, const SoundRun& run,
-                     size_t batch_bytes_max, QuorumOnDisk& quorum) {
+                     size_t batch_bytes_max, FoundQuorum& found) {
+  QuorumOnDisk& quorum = found.quorum;
+  const Offset base =
+      found.files.base.has_value() ? found.files.base->place.start : Offset{INT64_MAX};
   ASSIGN_OR_RETURN(const FilePtr file,
                    files.Open(JoinPath(folder, run.file.FileName(kLogSuffix)), OpenMode::kRead));
   SegmentCursor cursor(*file, {.position = run.position,
@@ -37,6 +48,8 @@ Result<void> ReadRun(FileSystem& files, const std::string& folder, const SoundRu
     if (!next.has_value()) return {};
     quorum.last_term = Term{next->header.leader_epoch.value};
     quorum.end = next->header.next_offset();
+    if (next->header.base_offset < base && base <= quorum.end)
+      found.term_before_base = quorum.last_term;
     if (!next->header.is_control()) continue;
     const std::string_view bytes(reinterpret_cast<const char*>(next->bytes.data()),
                                  next->bytes.size());
@@ -72,7 +85,7 @@ Result<FoundQuorum> FindQuorum(const RaftLogOptions& options) {
   FileSystem& files = options.disk->files();
   const std::string folder = found.files.directory->PathOf(MetadataLogId());
   for (const SoundRun& run : log.runs)
-    RETURN_IF_ERROR(ReadRun(files, folder, run, options.batch_bytes_max, quorum));
+    RETURN_IF_ERROR(ReadRun(files, folder, run, options.batch_bytes_max, found));
   const Term voted = found.files.vote.has_value() ? found.files.vote->term : Term{0};
   quorum.term = std::max(voted, quorum.last_term);
   return found;
@@ -122,13 +135,22 @@ class Recovery : public std::enable_shared_from_this<Recovery> {
                     options_.raft.self};
     options_.disk->Submit(
         Lane::kSync, "quorum.vote", *options_.loop,
-        [files = &options_.disk->files(), path = VotePath(options_.path), vote] {
-          return SaveVote(*files, path, vote);
+        [files = &options_.disk->files(), path = options_.path, vote,
+         base = NewBase()]() -> Result<void> {
+          RETURN_IF_ERROR(SaveVote(*files, VotePath(path), vote));
+          return base.has_value() ? SaveLogBase(*files, LogBasePath(path), *base) : Result<void>();
         },
         [self = shared_from_this()](Result<void> saved) {
           if (!saved.ok()) return self->CloseDirectory(saved.error());
           self->OpenLog();
         });
+  }
+  // Where the log may be exchanged for a snapshot with the next start, the same is said of that.
+  std::optional<LogBase> NewBase() const {
+    if (!found_.MayStartFromSnapshot()) return std::nullopt;
+    LogBase base = *found_.files.base;
+    base.voters = raft::VotersAt{base.place.start, *found_.quorum.voters};
+    return base;
   }
   void OpenLog() {
     Log::Options log = MetadataLogOptions(options_);

@@ -54,6 +54,7 @@ void RaftLog::Carry(raft::Effects effects) {
   TellLeader();
   AnswerChange();
   AnswerTransfer(effects.transfer_failed);
+  AnswerReads(effects.reads);
   for (const raft::Forgetful& lost : effects.forgetful) {
     LOG(ERROR) << "Node " << lost.voter.node << " has lost the metadata's offsets [" << lost.from
                << ", " << lost.until << "), which it had acknowledged; it is sent them again. Look "

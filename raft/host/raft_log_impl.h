@@ -2,6 +2,7 @@
 #define GREGOR_RAFT_HOST_RAFT_LOG_IMPL_H_
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -67,6 +68,7 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
 
   // --- raft_log_voters.cc
   QuorumStatus quorum() const override;
+  void ConfirmLeadership(UniqueFunction<void(Result<Offset>)> confirmed) override;
   void AddVoter(Voter voter, Changed changed) override;
   void RemoveVoter(VoterKey voter, Changed changed) override;
   void Transfer(std::optional<NodeId> to, UniqueFunction<void(Result<NodeId>)> done) override;
@@ -105,6 +107,7 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   void BeginTransfer(std::optional<VoterKey> to, HandingOver handing_over);
   void AnswerChange();
   void AnswerTransfer(bool has_failed);
+  void AnswerReads(const std::vector<raft::ReadReady>& reads);
   // Nothing more comes of them.
   void FailVoters(const Error& error);
 
@@ -163,6 +166,8 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   QuorumLeader told_;
   std::optional<Change> change_;
   std::optional<HandingOver> handing_over_;
+  std::map<uint64_t, UniqueFunction<void(Result<Offset>)>> reads_;  // that wait for a majority
+  uint64_t last_read_ = 0;
   TimerId timer_;
   std::optional<MonotonicTime> timer_due_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -67,6 +67,28 @@ QuorumStatus RaftLog::quorum() const {
   return status;
 }
 
+void RaftLog::ConfirmLeadership(UniqueFunction<void(Result<Offset>)> confirmed) {
+  if (const auto leads = LeadsForChange(); !leads.ok()) return confirmed(leads.error());
+  const uint64_t id = ++last_read_;
+  reads_.emplace(id, std::move(confirmed));
+  Step([this, id](MonotonicTime now) {
+    if (!core_->Read(now, id).ok()) AnswerReads({{id, std::nullopt}});
+  });
+}
+
+void RaftLog::AnswerReads(const std::vector<raft::ReadReady>& reads) {
+  for (const raft::ReadReady& read : reads) {
+    auto waiting = reads_.extract(read.id);
+    if (waiting.empty()) continue;
+    if (read.offset.has_value()) {
+      waiting.mapped()(*read.offset);
+    } else {
+      waiting.mapped()(NotApplied(Reason::kNotController,
+                                  "this node does not lead the metadata quorum any more"));
+    }
+  }
+}
+
 void RaftLog::OnVoters(const VoterSet& voters) {
   if (options_.transport != nullptr) options_.transport->SetVoters(voters);
   std::string names;
@@ -220,6 +242,8 @@ void RaftLog::AnswerTransfer(bool has_failed) {
 void RaftLog::FailVoters(const Error& error) {
   if (change_.has_value()) std::exchange(change_, std::nullopt)->changed(error);
   if (handing_over_.has_value()) std::exchange(handing_over_, std::nullopt)->done(error);
+  for (auto& [id, confirmed] : std::exchange(reads_, {}))
+    confirmed(NotApplied(Reason::kNotController, error.message));
 }
 
 }  // namespace gregor

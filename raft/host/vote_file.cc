@@ -7,12 +7,12 @@
 namespace gregor {
 namespace {
 
-constexpr std::string_view kFirstLine = "gregor-vote 1";
-constexpr size_t kBytesMax = 4096;
+constexpr std::string_view kVoteFirstLine = "gregor-vote 1";
+constexpr size_t kVoteBytesMax = 4096;
 
-std::optional<Vote> Parse(std::string_view text) {
+std::optional<Vote> ParseVote(std::string_view text) {
   Vote vote;
-  TakeLine(&text, kFirstLine);
+  TakeLine(&text, kVoteFirstLine);
   const auto cluster = TakeLine(&text, "cluster ");
   const auto self = TakeLine(&text, "voter ");
   const auto term = TakeLine(&text, "term ");
@@ -35,7 +35,7 @@ std::optional<Vote> Parse(std::string_view text) {
 }  // namespace
 
 std::string EncodeVote(const Vote& vote) {
-  std::string text(kFirstLine);
+  std::string text(kVoteFirstLine);
   text += "\ncluster " + vote.cluster.ToString() + "\nvoter " + KeyText(vote.self) + "\nterm " +
           std::to_string(vote.term.value) + "\nvoted for " +
           (vote.voted_for.has_value() ? KeyText(*vote.voted_for) : "nobody") + "\n";
@@ -43,8 +43,8 @@ std::string EncodeVote(const Vote& vote) {
 }
 
 Result<Vote> DecodeVote(std::string_view text) {
-  RETURN_IF_ERROR(CheckFirstLine(text, kFirstLine));
-  auto vote = Parse(text);
+  RETURN_IF_ERROR(CheckFirstLine(text, kVoteFirstLine));
+  auto vote = ParseVote(text);
   // What is read must be what would be written, checksum included.
   if (vote.has_value() && EncodeVote(*vote) == text) return *std::move(vote);
   return Error(Reason::kStorageError, "it is damaged");
@@ -53,7 +53,7 @@ Result<Vote> DecodeVote(std::string_view text) {
 Result<std::optional<Vote>> ReadVote(FileSystem& files, const std::string& path) {
   ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
   if (!exists) return std::optional<Vote>();
-  ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kBytesMax));
+  ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kVoteBytesMax));
   auto vote = DecodeVote(text);
   if (vote.ok()) return std::optional<Vote>(*std::move(vote));
   return Error(Reason::kStorageError,

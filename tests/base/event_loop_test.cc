@@ -6,6 +6,8 @@
 #include <future>
 #include <vector>
 
+#include "base/metrics.h"
+
 namespace gregor {
 namespace {
 
@@ -224,6 +226,34 @@ TEST(EventLoopDeathTest, RefusesToCancelFromAnotherThread) {
         loop->Cancel(TimerId{1});
       },
       "");
+}
+
+uint64_t CountOf(const LatencyHistogram& histogram) {
+  uint64_t count = 0;
+  for (size_t i = 0; i <= LatencyHistogram::kBounds.size(); ++i) count += histogram.count(i);
+  return count;
+}
+
+TEST(EventLoop, CountsHowLongTasksWaitAndTake) {
+  constexpr Duration kBusy = milliseconds(20);
+  LatencyHistogram waits, tasks;
+  std::promise<void> timer_ran, next_ran;
+  {
+    const auto loop = NewThreadLoop("test", {.waits = &waits, .tasks = &tasks});
+    RunIn(*loop, [&] {
+      loop->After(Duration(0), "timer", [&] { timer_ran.set_value(); });
+      loop->Post("next", [&] { next_ran.set_value(); });
+      for (const MonotonicTime end = loop->clock().Now() + kBusy; loop->clock().Now() < end;)
+        continue;
+    });
+    timer_ran.get_future().wait();
+    next_ran.get_future().wait();
+  }
+  EXPECT_EQ(CountOf(tasks), 3u);
+  EXPECT_GE(tasks.sum(), kBusy);
+  // The task behind the busy one waited, and the timer, too.
+  EXPECT_EQ(CountOf(waits), 3u);
+  EXPECT_GE(waits.sum(), 2 * kBusy);
 }
 
 }  // namespace

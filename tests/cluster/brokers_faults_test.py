@@ -81,6 +81,7 @@ def test_a_broker_that_is_lost_together_with_the_active_controller_is_fenced_in_
     lost, living = quorum.nodes[3:]
     leader = quorum.leader()
     create(living, "orders", [[lost.number, living.number], [leader.number, living.number], [living.number, lost.number]])
+    create(living, "lonely", [[lost.number]])
     assert leaders(living, "orders") == {0: lost.number, 1: leader.number, 2: living.number}
     term = leader.metric("gregor_quorum_term")
     if how == "killed":
@@ -98,6 +99,10 @@ def test_a_broker_that_is_lost_together_with_the_active_controller_is_fenced_in_
     assert successor.metric("gregor_brokers_fenced") == 2
     # Who is in sync with them leads.
     assert leaders(successor, "orders") == {partition: living.number for partition in range(3)}
+    # An operator sees whom to bring back.
+    [lonely] = successor.topics.GetTopic(topic_pb2.GetTopicRequest(topic="lonely"), timeout=10).topic.partitions
+    assert (lonely.HasField("leader_id"), lonely.in_sync, lonely.offline, lonely.eligible, lonely.recovering) == (
+        False, [], [lost.number], [lost.number], False)
     if how == "killed":
         for node in (leader, lost):
             node.start()
@@ -105,7 +110,8 @@ def test_a_broker_that_is_lost_together_with_the_active_controller_is_fenced_in_
         assert network.dropped(successor.place) > 0
         network.heal()
     eventually(lambda: successor.brokers() == [node.number for node in quorum.nodes], seconds=30)
-    dumps = metadata_checks.conclude(quorum, [metadata_checks.Operation("create", "orders", 3, 0.0, acknowledged=True)])
+    dumps = metadata_checks.conclude(quorum, [metadata_checks.Operation("create", "orders", 3, 0.0, acknowledged=True),
+                                              metadata_checks.Operation("create", "lonely", 1, 0.0, acknowledged=True)])
     found = fences(dumps)
     # None before, so that it was the new active controller's to notice; nobody who was alive, though that one knew of none at first.
     assert sorted(broker for _, broker, _ in found) == sorted([leader.number, lost.number]), found

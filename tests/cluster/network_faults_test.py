@@ -11,7 +11,7 @@ from metadata_checks import Operation
 from netns import network, required  # noqa: F401: before what starts threads
 from node import eventually
 from quorum import Quorum, outcome
-from gregor.v1 import topic_pb2
+from gregor.v1 import cluster_pb2, topic_pb2
 
 pytestmark = required
 
@@ -96,6 +96,9 @@ def test_an_isolated_leader_acknowledges_nothing_and_is_replaced(start, network)
     network.isolate(leader.place)
     assert not network.hears(leader.place, others[0].place)
     pending = {f"pending-{number}": begin(leader, f"pending-{number}", timeout=4) for number in range(5)}
+    # It does not know yet that it is cut off, and asks before it says that it leads.
+    described = leader.cluster.DescribeQuorum(cluster_pb2.DescribeQuorumRequest(), timeout=20)
+    assert described.leader_id == -1
     quorum.leader(others, seconds=ELECTED_SECONDS)
     history += [created(node, f"meanwhile-{node.number}") for node in others]
     history += failed(pending)

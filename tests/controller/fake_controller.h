@@ -53,11 +53,12 @@ class FakeController final : public Controller {
     return broker;
   }
 
-  std::vector<Batch> batches;    // everything committed, but for what it began with
-  int asked = 0;                 // how many operations
-  std::optional<Error> refusal;  // of every operation
-  bool holds = false;            // operations are not answered, nor committed, until Release()
-  Task on_held;                  // runs when one is
+  std::vector<Batch> batches;        // everything committed, but for what it began with
+  int asked = 0;                     // how many operations
+  std::optional<Error> refusal;      // of every operation
+  std::optional<Error> unconfirmed;  // the answer to the next DescribeQuorum()
+  bool holds = false;                // operations are not answered, nor committed, until Release()
+  Task on_held;                      // runs when one is
   OperationContext last_context;
   std::vector<QuorumMember> voters;
 
@@ -124,6 +125,10 @@ class FakeController final : public Controller {
     status.leader = leader_.load();
     status.voters = voters;
     return status;
+  }
+  void DescribeQuorum(Done<QuorumStatus> done) override {
+    if (unconfirmed.has_value()) return done(*std::exchange(unconfirmed, std::nullopt));
+    done(quorum());
   }
   void AddVoter(Voter voter, MetadataLog::Changed changed) override {
     if (const auto refused = RefusedChange()) return changed(*refused);

@@ -280,13 +280,23 @@ TEST_F(OpenSnapshotTest, WhatIsOpenStaysReadableWhenNewerOnesHaveTakenItsPlace) 
   ExpectSnapshotOf(*first, opened);
 }
 
-TEST_F(OpenSnapshotTest, ADamagedOneIsNotGiven) {
-  const ImagePtr image = Next();
+TEST_F(OpenSnapshotTest, ADamagedOneIsNotGivenAndWrittenAnew) {
+  const ImagePtr older = Next(), image = Next();
   const std::string path = JoinPath(kSnapshots, SnapshotFileName(PositionOf(*image)));
   ASSERT_TRUE(files_.FlipBit(path, 60, 3));
   EXPECT_EQ(Open().error().reason, Reason::kStorageError);
-  ASSERT_TRUE(files_.FlipBit(path, 60, 3));
+  EXPECT_TRUE(*files_.Exists(path + ".damaged"));
   ExpectSnapshotOf(*image, Open());
+  ExpectSnapshotOf(*older, Open(PositionOf(*older)));
+}
+
+TEST_F(OpenSnapshotTest, AnOlderOneThatIsDamagedIsMissedByNobody) {
+  const ImagePtr older = Next(), image = Next();
+  const std::string path = JoinPath(kSnapshots, SnapshotFileName(PositionOf(*older)));
+  ASSERT_TRUE(files_.FlipBit(path, 60, 3));
+  EXPECT_EQ(Open(PositionOf(*older)).error().reason, Reason::kStorageError);
+  EXPECT_FALSE(*files_.Exists(path));
+  ExpectSnapshotOf(*image, Open(PositionOf(*older)));
 }
 
 }  // namespace

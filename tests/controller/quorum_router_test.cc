@@ -132,6 +132,15 @@ TEST_F(QuorumRouterTest, TheLeaderDescribesTheQuorumWhoeverIsAsked) {
   EXPECT_THAT(remote_.asked, ElementsAre(2));
 }
 
+TEST_F(QuorumRouterTest, WhoCannotConfirmThatItLeadsDoesNotDescribeTheQuorum) {
+  SetLeader(2, 7);
+  node2_.unconfirmed = Error(Reason::kNotController, "lost").With("outcome", "NOT_APPLIED");
+  const auto quorum = Describe();
+  ASSERT_TRUE(quorum.ok()) << quorum.error();
+  EXPECT_EQ(quorum->leader, NodeId{2});
+  EXPECT_THAT(remote_.asked, ElementsAre(2, 2));
+}
+
 TEST_F(QuorumRouterTest, WithoutALeaderANodeDescribesWhatItKnows) {
   const auto quorum = Describe();
   ASSERT_TRUE(quorum.ok()) << quorum.error();

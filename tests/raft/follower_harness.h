@@ -14,6 +14,7 @@
 
 #include "base/record_batch.h"
 #include "raft/host/control_records.h"
+#include "raft/host/quorum_recovery.h"
 #include "raft/host/raft_log.h"
 #include "raft/host/transport.h"
 #include "tests/sim/scheduler.h"
@@ -115,6 +116,22 @@ class FollowerHarness : private MetadataLog::Listener {
         std::chrono::minutes(1));
     if (!ended) error_ = Error(Reason::kCommitTimedOut, "it neither starts nor fails");
     return !error_.has_value();
+  }
+  // As `gregor quorum recover` does. REQUIRES: it is not running.
+  Result<QuorumOnDisk> BecomeOnlyVoter() {
+    process_ = std::make_unique<Process>(scheduler_, files_, ranges);
+    Result<QuorumOnDisk> done = Error(Reason::kCommitTimedOut, "it does not end");
+    bool is_done = false;
+    process_->loop.RunUntil(
+        [&] {
+          MakeOnlyVoter(Options(), [&](Result<QuorumOnDisk> made) {
+            done = std::move(made);
+            is_done = true;
+          });
+        },
+        [&] { return is_done; }, std::chrono::minutes(1));
+    End();
+    return done;
   }
   void Kill() {
     End();

@@ -126,9 +126,25 @@ void CheckRestarted(FollowerHarness& node, const OldLog& old) {
   EXPECT_EQ(node.log().quorum().voters.size(), 4u);
 }
 
+// The other voters are lost, too: it becomes the only one, whichever of both it starts from.
+void CheckRecovered(FollowerHarness& node, const OldLog& old) {
+  const auto only = node.BecomeOnlyVoter();
+  ASSERT_TRUE(only.ok()) << only.error();
+  for (int turn = 0; turn < 2; ++turn) {
+    ASSERT_TRUE(node.Start(old.start)) << *node.error();
+    ASSERT_TRUE(node.RunUntil([&] { return node.log().leader().leader == node.self().node; }));
+    EXPECT_EQ(node.log().quorum().voters.size(), 1u);
+    EXPECT_EQ(node.log().start_offset(),
+              node.KeptSnapshot().has_value() ? kSnapshot.end : old.start);
+    EXPECT_GT(node.log().leader().term, only->term);
+    node.Kill();
+  }
+  EXPECT_EQ(node.BecomeOnlyVoter().error().reason, Reason::kInvalidArgument);
+}
+
 // The power fails at every single change of the disk from the offer on until the snapshot has taken
 // the log's place. The node finds its old log, or the snapshot alone; never one behind the other.
-void LosePowerAtEachStep(const OldLog& old) {
+void LosePowerAtEachStep(const OldLog& old, void (*check)(FollowerHarness&, const OldLog&)) {
   uint64_t steps = 0;
   int kept = 0, lost = 0;
   for (uint64_t step = 1; steps == 0 || step <= steps; ++step) {
@@ -143,7 +159,7 @@ void LosePowerAtEachStep(const OldLog& old) {
       ASSERT_EQ(is_installed, !node.files().is_powerless());
       node.LosePower();
       ++(node.KeptSnapshot().has_value() ? kept : lost);
-      CheckRestarted(node, old);
+      check(node, old);
       if (testing::Test::HasFatalFailure()) return;
     }
   }
@@ -152,16 +168,21 @@ void LosePowerAtEachStep(const OldLog& old) {
 }
 
 TEST(LogInstall, APowerLossAtAnyStepLeavesTheOldLogOrTheSnapshot) {
-  LosePowerAtEachStep({.start = Offset{0}, .tail = 4});
+  LosePowerAtEachStep({.start = Offset{0}, .tail = 4}, CheckRestarted);
 }
 
 TEST(LogInstall, APowerLossAtAnyStepLeavesNothingOfATailThatIsLongerThanTheSnapshot) {
-  LosePowerAtEachStep({.start = Offset{0}, .tail = 30});
+  LosePowerAtEachStep({.start = Offset{0}, .tail = 30}, CheckRestarted);
 }
 
 TEST(LogInstall, APowerLossAtAnyStepLeavesTheVotersOfATrimmedLog) {
-  LosePowerAtEachStep({.start = Offset{5}, .tail = 4});
-  LosePowerAtEachStep({.start = Offset{5}, .tail = 30});
+  LosePowerAtEachStep({.start = Offset{5}, .tail = 4}, CheckRestarted);
+  LosePowerAtEachStep({.start = Offset{5}, .tail = 30}, CheckRestarted);
+}
+
+TEST(LogInstall, AfterAPowerLossAtAnyStepItCanBeMadeTheOnlyVoter) {
+  for (const OldLog& old : {OldLog{Offset{0}, 4}, OldLog{Offset{0}, 30}, OldLog{Offset{5}, 4}})
+    LosePowerAtEachStep(old, CheckRecovered);
 }
 
 // The log-base file is that of the snapshot then, and the log is not. `is_of_before`: an older

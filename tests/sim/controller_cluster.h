@@ -121,6 +121,11 @@ class ControllerCluster {
       controller.RemoveVoter({NodeId{id}, DirectoryId{}}, std::move(done));
     });
   }
+  Result<QuorumStatus> Describe(int id) {
+    return Ask<QuorumStatus>(id, [](Controller& controller, auto done) {
+      controller.DescribeQuorum(std::move(done));
+    });
+  }
   Result<NodeId> Transfer(int leader, std::optional<NodeId> to) {
     return Ask<NodeId>(leader, [&](Controller& controller, auto done) {
       controller.Transfer(to, std::move(done));
@@ -152,12 +157,12 @@ class ControllerCluster {
   }
   // Its disk is exchanged for a new one. REQUIRES: killed.
   void Wipe(int id) { nodes_[static_cast<size_t>(id - 1)]->Format(); }
-  // The node alone on its side of the network, until HealNetwork().
-  void Isolate(int id) {
+  // The node alone on its side of the network, until HealNetwork(). `noticed`: they learn of it.
+  void Isolate(int id, bool noticed = true) {
     for (const auto& node : nodes_) {
       if (node->id.value == id) continue;
-      network_.Cut(NodeId{id}, node->id, true);
-      network_.Cut(node->id, NodeId{id}, true);
+      network_.Cut(NodeId{id}, node->id, noticed);
+      network_.Cut(node->id, NodeId{id}, noticed);
     }
   }
   void HealNetwork() { network_.HealAll(); }

@@ -176,6 +176,46 @@ TEST(ControllerQuorum, LeadershipGoesToTheVoterThatIsNamed) {
   EXPECT_EQ(cluster.Leader(), to.value);
 }
 
+TEST(ControllerQuorum, ALeaderThatIsCutOffDoesNotSpeakForTheQuorum) {
+  Cluster cluster(19);
+  ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3}));
+  const int old = cluster.WaitForLeader();
+  const int other = old == 1 ? 2 : 1;
+  ASSERT_TRUE(
+      cluster.WaitFor([&] { return cluster.controller(other).leader().leader.value == old; }));
+  for (const int id : {old, other}) {
+    const auto described = cluster.Describe(id);
+    ASSERT_TRUE(described.ok()) << described.error();
+    EXPECT_EQ(described->leader.leader, NodeId{old});
+  }
+  cluster.Isolate(old, /*noticed=*/false);
+  const MonotonicTime begin = cluster.Now();
+  // It takes itself for the leader, and cannot say so any more.
+  EXPECT_EQ(cluster.controller(old).quorum().leader.leader, NodeId{old});
+  const auto refused = cluster.Describe(old);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, Reason::kNotController);
+  EXPECT_EQ(OperationOutcome(refused.error()), "NOT_APPLIED");
+  EXPECT_LT(cluster.Now() - begin, seconds(3));
+  EXPECT_EQ(cluster.Describe(old)->leader.leader, NodeId{-1});
+  cluster.HealNetwork();
+  const int next = cluster.WaitForLeader();
+  EXPECT_EQ(cluster.Describe(next)->leader.leader, NodeId{next});
+}
+
+TEST(ControllerQuorum, WhoAsksALeaderThatStopsIsAnswered) {
+  Cluster cluster(20);
+  ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3}));
+  const int leader = cluster.WaitForLeader();
+  cluster.Isolate(leader);
+  const auto described = cluster.Ask<QuorumStatus>(leader, [](Controller& controller, auto done) {
+    controller.DescribeQuorum(std::move(done));
+    controller.Close([](const Result<void>&) {});
+  });
+  ASSERT_FALSE(described.ok());
+  EXPECT_EQ(described.error().reason, Reason::kNotController);
+}
+
 TEST(ControllerQuorum, ChangesThatCannotBeAreRefused) {
   Cluster cluster(10, 4);
   ASSERT_TRUE(cluster.WaitForOpen({1, 2, 3, 4}));

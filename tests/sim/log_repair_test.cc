@@ -314,11 +314,11 @@ TEST(LogRepair, AWrongTermThatNoChecksumCoversIsFound) {
   EXPECT_FALSE(quorum.verdict().failed()) << quorum.verdict().what();
 }
 
-// What only this node had, and what therefore was never committed, cannot be had from anybody: the
-// others have gone on without it.
-TEST(LogRepair, WhatWasNeverCommittedIsGivenUpForWhatWas) {
-  Quorum quorum(8);
-  ASSERT_TRUE(quorum.Append(30));
+// A node that is down, and whose log is damaged in what only it had, and what therefore was never
+// committed: nobody can give that back, and the others have gone on without it. 0: it did not come
+// to that.
+int DamageWhatOnlyOneHas(Quorum& quorum) {
+  if (!quorum.Append(30)) return 0;
   quorum.Settle();
   const int leader = quorum.Leader();
   const int other = 1 + leader % 3, third = 1 + other % 3;
@@ -332,11 +332,29 @@ TEST(LogRepair, WhatWasNeverCommittedIsGivenUpForWhatWas) {
   quorum.network().HealAll();
   const auto content = quorum.Content(leader);
   const auto& [path, last] = *std::prev(content.end());
-  ASSERT_TRUE(quorum.Flip(leader, path, LastBatch(last) + 30));
-  ASSERT_TRUE(quorum.scheduler().RunUntil([&] { return quorum.Leader() != 0; }, minutes(1)));
-  quorum.node(leader).Start();
-  ASSERT_TRUE(quorum.WaitForAll()) << quorum.Why(leader);
+  if (!quorum.Flip(leader, path, LastBatch(last) + 30)) return 0;
+  return quorum.scheduler().RunUntil([&] { return quorum.Leader() != 0; }, minutes(1)) ? leader : 0;
+}
+
+TEST(LogRepair, WhatWasNeverCommittedIsGivenUpForWhatWas) {
+  Quorum quorum(8);
+  const int damaged = DamageWhatOnlyOneHas(quorum);
+  ASSERT_NE(damaged, 0);
+  quorum.node(damaged).Start();
+  ASSERT_TRUE(quorum.WaitForAll()) << quorum.Why(damaged);
   ASSERT_TRUE(quorum.Append(5));
+  EXPECT_FALSE(quorum.verdict().failed()) << quorum.verdict().what();
+}
+
+// Starts node `damaged`; the power fails at the `step`th change of its disk, if it gets there.
+void CrashInRepair(Quorum& quorum, int damaged, uint64_t step) {
+  SimFileSystem& files = quorum.node(damaged).files();
+  files.FailPowerAt(files.mutation_count() + step);
+  quorum.node(damaged).Start();
+  quorum.scheduler().RunUntil([&] { return files.is_powerless(); }, seconds(20));
+  quorum.node(damaged).Stop(StopKind::kPowerLoss);
+  quorum.node(damaged).Start();
+  ASSERT_TRUE(quorum.WaitForAll()) << quorum.Why(damaged);
   EXPECT_FALSE(quorum.verdict().failed()) << quorum.verdict().what();
 }
 
@@ -348,14 +366,17 @@ TEST(LogRepair, ACrashAtAnyStepOfARepairLeavesOneThatGoesOn) {
     quorum.Settle();
     quorum.node(1).Stop(StopKind::kKill);
     ASSERT_TRUE(quorum.Flip(1, quorum.Segments(1)[1], 700));
-    SimFileSystem& files = quorum.node(1).files();
-    files.FailPowerAt(files.mutation_count() + step);
-    quorum.node(1).Start();
-    quorum.scheduler().RunUntil([&] { return files.is_powerless(); }, seconds(20));
-    quorum.node(1).Stop(StopKind::kPowerLoss);
-    quorum.node(1).Start();
-    ASSERT_TRUE(quorum.WaitForAll()) << quorum.Why(1);
-    EXPECT_FALSE(quorum.verdict().failed()) << quorum.verdict().what();
+    CrashInRepair(quorum, 1, step);
+  }
+}
+
+TEST(LogRepair, ACrashAtAnyStepLeavesOneThatGoesOnWhereWhatIsCommittedTakesItsPlace) {
+  for (uint64_t step = 1; step < 60; ++step) {
+    SCOPED_TRACE(step);
+    Quorum quorum(8 + step % 3);
+    const int damaged = DamageWhatOnlyOneHas(quorum);
+    ASSERT_NE(damaged, 0);
+    CrashInRepair(quorum, damaged, step);
   }
 }
 

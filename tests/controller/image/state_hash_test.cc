@@ -43,6 +43,9 @@ TEST(StateHash, OneThatIsKeptIsTheOneThatIsMadeAnew) {
       const ImagePtr before = maker.image();
       const MetadataImage& after = *maker.Step();
       ASSERT_EQ(after.state_hash, StateHashOf(after)) << "seed " << seed << ", round " << round;
+      MetadataImage anew = after;
+      UpdateStateHash({}, anew);
+      ASSERT_EQ(after.state_bytes, anew.state_bytes) << "seed " << seed << ", round " << round;
       if (RowsOf(*before) != RowsOf(after)) {
         ASSERT_NE(after.state_hash, before->state_hash);
       }
@@ -100,6 +103,7 @@ TEST(StateHash, RowsThatMakeAnotherStateAreRefused) {
   const auto loaded = Load(rows, position);
   ASSERT_TRUE(loaded.ok()) << loaded.error();
   EXPECT_EQ((*loaded)->state_hash, image.state_hash);
+  EXPECT_EQ((*loaded)->state_bytes, image.state_bytes);
   // A row that is sound in itself, and another one.
   const std::string key("\x03", 1);
   RecordMaker make;
