@@ -191,10 +191,14 @@ Result<bool> ControllerImpl::FitsLog(const ImagePosition& position) const {
 
 Result<void> ControllerImpl::FollowLog(ImagePtr loaded) {
   if (loaded == nullptr && log_->start_offset() > Offset{0}) {
+    const bool is_alone = options_.raft.configured.size() <= 1;
     return Refused(options_.data_dir,
                    "no snapshot is left that can be read, and the log begins at offset " +
                        std::to_string(log_->start_offset().value) +
-                       ". Restore the directory from a backup");
+                       ". Restore the directory from a backup" +
+                       (is_alone ? ""
+                                 : ", or replace this controller by an empty one "
+                                   "(docs/operations.md, \"A damaged controller\")"));
   }
   if (loaded != nullptr) std::atomic_store(&image_, std::move(loaded));
   state_->hash = image_->state_hash;
