@@ -81,9 +81,8 @@ function(gregor_sources name result)
   set(${result} ${merged} PARENT_SCOPE)
 endfunction()
 
-# gregor_test_sources(NAME RESULT source...): the same of the test NAME, where GREGOR_MERGED_TESTS says so. Only the files that hold
-# tests (*_test.cc) are merged; what each keeps to itself gets a namespace of its own there, as helpers of tests often have the
-# same names.
+# gregor_test_sources(NAME RESULT source...): the same of the test NAME, where GREGOR_MERGED_TESTS says so. In the files that hold
+# tests (*_test.cc) what each keeps to itself gets a namespace of its own, as helpers of tests often have the same names.
 function(gregor_test_sources name result)
   set(tests ${ARGN})
   set(rest ${ARGN})
@@ -115,6 +114,9 @@ function(gregor_test_sources name result)
       COMMENT "Merging ${output}")
     list(APPEND outputs ${output})
   endforeach()
+  if(rest)
+    gregor_sources(${name}_rest rest ${rest})
+  endif()
   # So that merging does not wait for the libraries that the test is linked with.
   if(outputs)
     add_custom_target(${name}_sources DEPENDS ${outputs})

@@ -68,10 +68,9 @@ void RaftLog::SaveHard(const raft::HardState& hard) {
 
 void RaftLog::OnSaved(Result<void> saved) {
   if (!is_running()) return;
-  const auto* const voters = core_->log().voters();
-  const bool is_alone =
-      voters != nullptr ? voters->voters.voters.size() == 1 : options_.raft.configured.size() == 1;
-  // The log has the term, too, and nobody else votes: a full disk is no reason to stay away.
+  // The log has the term, too, and nobody else votes or follows: a full disk is no reason to stay
+  // away.
+  const bool is_alone = options_.transport == nullptr;
   const bool is_full = !saved.ok() && saved.error().reason == Reason::kDiskFull && is_alone;
   LOG_IF(WARNING, is_full) << "The vote of this term is not saved: " << saved.error();
   if (!saved.ok() && !is_full) return Fail(saved.error());

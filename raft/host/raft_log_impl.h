@@ -50,7 +50,10 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
 
   void Start(Offset from, Listener& listener) override;
   void DeliverAgain(Offset from) override;
-  Offset start_offset() const override { return store_->log().ends().log_start; }
+  // Without what is about to be cut.
+  Offset start_offset() const override {
+    return core_ != nullptr ? core_->log().start() : store_->log().ends().log_start;
+  }
   Offset end_offset() const override { return store_->end(); }
   Offset durable_offset() const override {
     return core_ != nullptr ? core_->log().durable() : store_->log().ends().synced_end;

@@ -140,7 +140,7 @@ void QuorumChecker::CheckComplete(const VoterKey& leader, Term term) {
     if (own == at->second.term) continue;
     return verdict_.Fail("R5: node ", leader.node, " leads term ", term, " with a record of term ",
                          own, " at ", at->first, ", where one of term ", at->second.term,
-                         " is committed");
+                         " is committed; its log is [", ends.start, ", ", ends.end, ")");
   }
 }
 

@@ -45,6 +45,9 @@ TEST(QuorumScenario, WhatWasFoundStaysMended) {
            740,    // the term of a record was read from files that were about to be cut
            1362,   // R16 asked for a majority of voters that the leader had replaced
            353,    // a follower forgot how far its log was the leader's, which asked no more
+           683,    // alone among the voters, and on a full disk, a node led others in a term that
+                   // its disk did not have
+           813,    // where a log begins was not told before its files were cut
            116,    // the mark of a repaired log was not durable when the log was opened
            46,  // nobody looked at logs while the leader was to stay, and then took that for a cut
        })
@@ -76,6 +79,7 @@ TEST(ControllersScenario, WhatIsAnsweredStaysAndImagesAreEqual) {
 
 TEST(ControllersScenario, WhatWasFoundStaysMended) {
   for (const uint64_t seed : {
+           613,  // the simulated network gave an answer to another life of who had asked
            243,  // a node whose only snapshot was damaged did not say that it is to be replaced
        })
     EXPECT_EQ(RunControllersScenario({.seed = seed}).failure, "") << seed;

@@ -56,8 +56,12 @@ std::unique_ptr<RaftTransport> SimNetwork::Attach(NodeId node, EventLoop& loop) 
 
 template <typename Call>
 void SimNetwork::AtEnd(Duration delay, NodeId node, Call call) {
+  AtEndOf(ends_.at(node)->life(), delay, node, std::move(call));
+}
+
+template <typename Call>
+void SimNetwork::AtEndOf(uint64_t life, Duration delay, NodeId node, Call call) {
   // The loop goes with the process, and a paused one keeps what comes until it goes on.
-  const uint64_t life = ends_.at(node)->life();
   scheduler_.After(delay, "net", [this, node, life, call = std::move(call)]() mutable {
     const auto end = ends_.find(node);
     if (end == ends_.end() || end->second->life() != life) return;
@@ -75,9 +79,11 @@ void SimNetwork::After(Duration delay, NodeId node, Call call) {
 void SimNetwork::FetchRange(NodeId from, NodeId to, Offset offset, LogRangeRead fetched) {
   constexpr Duration kDeadline = std::chrono::seconds(2);
   const auto waiting = std::make_shared<LogRangeRead>(std::move(fetched));
-  const auto answer = [this, from, waiting](const Result<LogRange>& range) {
+  // Nobody else is answered, also where the node has another life meanwhile.
+  const uint64_t life = ends_.at(from)->life();
+  const auto answer = [this, from, life, waiting](const Result<LogRange>& range) {
     const Duration delay(random_.Between(0, faults_.delay_max.count()));
-    AtEnd(delay, from, [waiting, range](End&) {
+    AtEndOf(life, delay, from, [waiting, range](End&) {
       if (*waiting) std::exchange(*waiting, {})(range);
     });
   };

@@ -71,6 +71,9 @@ class SimNetwork {
   // The same, with its end, whether it has a receiver or not.
   template <typename Call>
   void AtEnd(Duration delay, NodeId node, Call call);
+  // ... if it is still in this life then.
+  template <typename Call>
+  void AtEndOf(uint64_t life, Duration delay, NodeId node, Call call);
   void FetchRange(NodeId from, NodeId to, Offset offset, LogRangeRead fetched);
   void Send(raft::Message message);
   void Note(const raft::Message& message);
