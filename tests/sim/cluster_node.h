@@ -52,6 +52,8 @@ class ClusterNode final : private SnapshotSource, private RemoteController {
   void SetLatency(const SimDisk::Latency& latency) { process_->disk.set_latency(latency); }
 
   NodeId id() const { return options_.node; }
+  // Rises with each process.
+  uint64_t life() const { return life_; }
   bool is_running() const { return process_ != nullptr; }
   bool is_paused() const { return is_paused_; }
   // Whether it serves: its broker is registered.
