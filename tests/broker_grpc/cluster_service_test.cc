@@ -65,16 +65,27 @@ TEST_F(ClusterServiceTest, TellsBrokersAndTheTopicsAskedFor) {
 TEST_F(ClusterServiceTest, APartitionWithoutLeaderAndAReplicaThatIsGoneAreSaid) {
   broker_.AddTopic("orders", 1);
   auto partition = std::make_shared<PartitionImage>(*FakeBroker::MakePartition(0, -1, 6));
-  partition->replicas = {NodeId{1}, NodeId{2}, NodeId{3}};
+  partition->replicas = {NodeId{1}, NodeId{2}, NodeId{3}, NodeId{4}};
+  // Broker 4 does not have the last one any more.
+  DirectoryId lost;
+  lost.bytes[0] = 1;
+  partition->directories = {DirectoryId{}, DirectoryId{}, DirectoryId{}, lost};
+  partition->isr = {};
+  partition->eligible = {NodeId{2}, NodeId{3}};
+  partition->recovering = true;
   broker_.AddBroker(2, /*fenced=*/true);
+  broker_.AddBroker(4, /*fenced=*/false);
   broker_.SetPartition("orders", partition);
   request_.add_topics("orders");
   ASSERT_TRUE(GetMetadata().ok());
   const auto& told = response_.topics(0).partitions(0);
   EXPECT_FALSE(told.has_leader_id());
   EXPECT_EQ(told.leader_epoch(), 6);
-  EXPECT_THAT(told.replicas(), ElementsAre(1, 2, 3));
-  EXPECT_THAT(told.offline(), ElementsAre(2, 3));
+  EXPECT_THAT(told.replicas(), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(told.in_sync(), IsEmpty());
+  EXPECT_THAT(told.offline(), ElementsAre(2, 3, 4));
+  EXPECT_THAT(told.eligible(), ElementsAre(2, 3));
+  EXPECT_TRUE(told.recovering());
 }
 
 TEST_F(ClusterServiceTest, PagesOverThePartitionsOfManyTopics) {

@@ -35,6 +35,7 @@ class FakeBroker : public BrokerApi, public ControllerApi {
     self.rack = "a";
     self.listeners["grpc"] = {"127.0.0.1", 9094};
     self.listeners["http"] = {"0.0.0.0", 9095};
+    self.directories.resize(1);
     image->brokers.Set(self.id, std::make_shared<const BrokerImage>(self));
     image_ = std::move(image);
   }
@@ -94,6 +95,7 @@ class FakeBroker : public BrokerApi, public ControllerApi {
       BrokerImage broker;
       broker.id = NodeId{id};
       broker.fenced = fenced;
+      broker.directories.resize(1);
       broker.feature_level_max = 3;
       image.brokers.Set(broker.id, std::make_shared<const BrokerImage>(broker));
       delta.brokers_changed = true;
