@@ -42,7 +42,7 @@ double OpenFileCountMax() {
   return static_cast<double>(limit.rlim_cur);
 }
 
-// SecondsOf since the epoch at which the machine was started.
+// Seconds since the epoch at which the machine was started.
 double BootSeconds() {
   std::ifstream file("/proc/stat");
   std::string name;
