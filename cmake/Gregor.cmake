@@ -154,9 +154,9 @@ function(gregor_library name)
   gregor_pch(${name} "${arg_PCH}")
 endfunction()
 
-# In release the tests' own code is not optimized, which took longer to build than the product; what it tests is.
+# The tests' own code is not optimized, which took longer to build than the product; what it tests is.
 function(gregor_test_options target)
-  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O0> $<$<CONFIG:Release>:-g0>)
+  target_compile_options(${target} PRIVATE -O0 $<$<CONFIG:Release>:-g0>)
 endfunction()
 
 # In release a target that is used by people, or once, is optimized less: that takes three quarters of the time to build.
