@@ -154,9 +154,14 @@ function(gregor_library name)
   gregor_pch(${name} "${arg_PCH}")
 endfunction()
 
-# The tests' own code is not optimized, which took longer to build than the product; what it tests is.
-function(gregor_test_options target)
-  target_compile_options(${target} PRIVATE -O0 $<$<CONFIG:Release>:-g0>)
+# The tests' own code is not optimized, which took longer to build than the product; what it tests is, save commands and the
+# node's set-up, which only are in release.
+function(gregor_kind_options target kind)
+  if(kind MATCHES "test$")
+    target_compile_options(${target} PRIVATE -O0 $<$<CONFIG:Release>:-g0>)
+  elseif(kind STREQUAL "cli")
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Debug>:-O0>)
+  endif()
 endfunction()
 
 # In release a target that is used by people, or once, is optimized less: that takes three quarters of the time to build.
@@ -174,13 +179,9 @@ function(gregor_pch name kind)
     file(WRITE ${CMAKE_BINARY_DIR}/pch_${kind}.cc "")
     add_library(gregor_pch_${kind} OBJECT ${CMAKE_BINARY_DIR}/pch_${kind}.cc)
     target_precompile_headers(gregor_pch_${kind} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_${kind}.h)
-    if(kind MATCHES "test$")
-      gregor_test_options(gregor_pch_${kind})
-    endif()
+    gregor_kind_options(gregor_pch_${kind} ${kind})
   endif()
-  if(kind MATCHES "test$")
-    gregor_test_options(${name})
-  endif()
+  gregor_kind_options(${name} ${kind})
   target_precompile_headers(${name} REUSE_FROM gregor_pch_${kind})
 endfunction()
 

@@ -20,13 +20,12 @@ struct AppendBatch {
   Bytes bytes;
 };
 
-// The leader's log from `from` on is due to be sent: read whole batches up to `limit` and
-// `bytes_max` (the first may exceed it), and give them to OnLogRead().
+// The leader's log from `from` on is due to be sent: read whole batches up to Raft::ReadLimit() of
+// then and `bytes_max` (the first may exceed it), and give them to OnLogRead().
 struct ReadLog {
   VoterKey to;
   Term term{0};
   Offset from{0};
-  Offset limit{0};
   size_t bytes_max = 0;
 };
 

@@ -105,6 +105,11 @@ void Leadership::Reconnect(NodeId node) {
   }
 }
 
+// Others than voters get only what is committed, and so never have to cut it.
+Offset Leadership::ReadLimit(const VoterKey& to) const {
+  return IsVoter(to) ? log_.end() : log_.commit();
+}
+
 std::optional<Message> Leadership::OnLogRead(const ReadLog& request, std::vector<BatchInfo> batches,
                                              Bytes bytes) {
   const auto found = peers_.find(request.to);
@@ -173,15 +178,12 @@ void Leadership::SendTo(Progress& peer, MonotonicTime now) {
   if (peer.next() < log_.start() || !log_.TermBefore(peer.next()).has_value())
     return OfferSnapshot(peer, now);
   if (peer.state() == Progress::State::kProbe) return Probe(peer, now);
-  // Others than voters get only what is committed, and so never have to cut it.
-  const Offset limit = peer.votes() ? log_.end() : log_.commit();
-  if (peer.next() < limit) {
+  if (peer.next() < ReadLimit(peer.key())) {
     if (!peer.IsReadyToSend(options_)) return;
     peer.BeginRead();
     effects_.read_log.push_back({.to = peer.key(),
                                  .term = term_,
                                  .from = peer.next(),
-                                 .limit = limit,
                                  .bytes_max = options_.append_bytes_max});
   } else if (peer.told_commit() < log_.commit()) {
     Probe(peer, now);

@@ -33,6 +33,7 @@ class Leadership {
   void OnAttach(MonotonicTime now, const VoterKey& from, const Attach& attach);
   // The connection to a node was lost, or is there again: what was on its way may be lost.
   void Reconnect(NodeId node);
+  Offset ReadLimit(const VoterKey& to) const;
   std::optional<Message> OnLogRead(const ReadLog& request, std::vector<BatchInfo> batches,
                                    Bytes bytes);
   void OnSnapshotTaken(const SnapshotId& snapshot);

@@ -157,6 +157,12 @@ void Raft::OnDisconnected(MonotonicTime now, NodeId node) {
   election_deadline_ = QuickDeadline(now);
 }
 
+std::optional<Offset> Raft::ReadLimit(const ReadLog& request) const {
+  if (IsMutant(9, 'b') && leadership_ == nullptr) return log_.end();
+  if (leadership_ == nullptr || request.term != hard_.term) return std::nullopt;
+  return leadership_->ReadLimit(request.to);
+}
+
 std::optional<Message> Raft::OnLogRead(const ReadLog& request, std::vector<BatchInfo> batches,
                                        Bytes bytes) {
   if (IsMutant(9, 'b') && leadership_ == nullptr && !batches.empty()) {

@@ -52,6 +52,8 @@ class Raft {
   // the time of a timeout.
   void OnConnected(MonotonicTime now, NodeId node);
   void OnDisconnected(MonotonicTime now, NodeId node);
+  // How far Effects::read_log is to be read now; nullopt: it is not needed any more.
+  std::optional<Offset> ReadLimit(const ReadLog& request) const;
   // Answers Effects::read_log; `batches` begin at request.from, and may be none. Returns what to
   // send, if it is still to be sent.
   std::optional<Message> OnLogRead(const ReadLog& request, std::vector<BatchInfo> batches,

@@ -43,7 +43,7 @@ void RaftLog::Carry(raft::Effects effects) {
   for (raft::Message& message : effects.send) {
     if (options_.transport != nullptr) options_.transport->Send(std::move(message));
   }
-  for (const raft::ReadLog& request : effects.read_log) ReadFor(request);
+  for (const raft::ReadLog& request : effects.read_log) ReadSoon(request);
   if (effects.fetch_snapshot.has_value())
     listener_->OnSnapshotOffered(core_->leader().node, *effects.fetch_snapshot);
   if (!is_running()) return;
@@ -97,9 +97,22 @@ void RaftLog::AppendAll(std::vector<raft::AppendBatch> batches) {
   }
 }
 
-void RaftLog::ReadFor(const raft::ReadLog& request) {
+// Behind what waits for the loop already, so that all that is appended there goes in one message.
+void RaftLog::ReadSoon(const raft::ReadLog& request) {
+  reads_due_.push_back(request);
+  if (reads_due_.size() > 1) return;
+  options_.loop->Post("raft.send", [this, alive = alive_] {
+    if (!*alive) return;
+    for (const raft::ReadLog& due : std::exchange(reads_due_, {})) {
+      const auto limit = is_running() ? core_->ReadLimit(due) : std::nullopt;
+      if (limit.has_value()) ReadFor(due, *limit);
+    }
+  });
+}
+
+void RaftLog::ReadFor(const raft::ReadLog& request, Offset limit) {
   store_->ReadFrom(
-      request.from, request.limit, request.bytes_max,
+      request.from, limit, request.bytes_max,
       [this, alive = alive_, request](Result<LogStore::Read> read) {
         if (!*alive || !is_running()) return;
         // Trimmed meanwhile: the algorithm finds that there is nothing to send.

@@ -135,7 +135,8 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   void Carry(raft::Effects effects);
   void SaveHard(const raft::HardState& hard);
   void AppendAll(std::vector<raft::AppendBatch> batches);
-  void ReadFor(const raft::ReadLog& request);
+  void ReadSoon(const raft::ReadLog& request);
+  void ReadFor(const raft::ReadLog& request, Offset limit);
   void TellLeader();
   void ArmTimer();
   void OnTimer();
@@ -160,6 +161,7 @@ class RaftLog final : public MetadataLog, private RaftTransport::Receiver {
   std::vector<raft::VotersAt> found_voters_;
   std::optional<raft::SnapshotId> snapshot_;  // noted before it began
 
+  std::vector<raft::ReadLog> reads_due_;
   std::deque<Input> inputs_;
   bool stepping_ = false;
   bool failed_ = false;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/base/seeds.h"
 #include "tests/raft/chaos_run.h"
 
 namespace gregor::raft {
@@ -12,7 +13,7 @@ namespace {
 
 // GREGOR_RAFT_SEEDS=FIRST:COUNT runs others.
 TEST(RaftChaos, EveryInvariantHoldsAndTheQuorumGetsOnWhenFaultsEnd) {
-  uint64_t first = 1, count = 300;
+  uint64_t first = 1, count = SeedCount(300);
   if (const char* const given = std::getenv("GREGOR_RAFT_SEEDS")) {
     ASSERT_EQ(std::sscanf(given, "%lu:%lu", &first, &count), 2);
   }

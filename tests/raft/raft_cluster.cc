@@ -189,9 +189,11 @@ void RaftNode::AnswerReads(MonotonicTime now, const std::function<void(Message)>
 void RaftNode::ReadLogFor(const ReadLog& request, const std::function<void(Message)>& send) {
   std::vector<BatchInfo> batches;
   std::string bytes;
+  const auto limit = raft_->ReadLimit(request);
+  if (!limit.has_value()) return;
   for (const StoredBatch& batch : memory_.log) {
     if (batch.info.base < request.from) continue;
-    if (batch.info.next > request.limit) break;
+    if (batch.info.next > *limit) break;
     if (!batches.empty() && bytes.size() + batch.content.size() > request.bytes_max) break;
     batches.push_back(batch.info);
     bytes += batch.content;

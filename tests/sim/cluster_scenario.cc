@@ -102,6 +102,7 @@ ClusterScenario::ClusterScenario(const SimRun& run, Kind kind)
   options.snapshot_record_bytes = swarm_.snapshot_record_bytes;
   options.behavior.broker_sessions = swarm_.sessions;
   options.behavior.transaction_batch_bytes = swarm_.transaction_batch_bytes;
+  options.raft.append_bytes_max = swarm_.transaction_batch_bytes;
   options.behavior.default_partitions = 3;
   options.behavior.static_configs["leader.imbalance.check.interval.seconds"] =
       std::to_string(swarm_.balance_interval.count());

@@ -220,6 +220,8 @@ class ControllerCluster {
       // Nobody speaks for the brokers.
       options.behavior.broker_sessions.timeout = std::chrono::hours(1000);
       options.behavior.transaction_batch_bytes = cluster.transaction_batch_bytes_;
+      // So that a large operation goes in many messages.
+      options.raft.append_bytes_max = cluster.transaction_batch_bytes_;
       for (size_t i = 1; i <= 3; ++i)
         options.raft.configured.push_back({{NodeId{static_cast<int32_t>(i)}, DirectoryId{}}, {}});
       options.transport = process->transport.get();

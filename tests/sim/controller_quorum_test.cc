@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "controller/metadata_dump.h"
+#include "tests/base/seeds.h"
 #include "tests/sim/controller_cluster.h"
 
 namespace gregor {
@@ -279,7 +280,7 @@ bool BeginLarge(Cluster& cluster, int leader, Duration wait_max) {
 
 TEST(ControllerQuorum, ALargeTopicWhoseLeaderIsKilledIsThereWholeOrNotAtAll) {
   int made = 0, aborted = 0;
-  for (uint64_t seed = 1; seed <= 16; ++seed) {
+  for (uint64_t seed = 1; seed <= SeedCount(16); ++seed) {
     Cluster cluster(seed, 3, 20u << 20, 300);
     const int leader = StartForLarge(cluster);
     const bool was_made = BeginLarge(cluster, leader, milliseconds(6));
@@ -294,13 +295,13 @@ TEST(ControllerQuorum, ALargeTopicWhoseLeaderIsKilledIsThereWholeOrNotAtAll) {
     made += topic != nullptr ? 1 : 0;
     aborted += HasAborted(cluster.disk(leader)) ? 1 : 0;
   }
-  EXPECT_GT(made, 0);
-  EXPECT_GT(aborted, 0);
+  EXPECT_TRUE(made > 0 || kFewSeeds);
+  EXPECT_TRUE(aborted > 0 || kFewSeeds);
 }
 
 TEST(ControllerQuorum, NodesThatRestartInsideOfALargeOperationHaveItWholeOrNotAtAll) {
   int made = 0, aborted = 0;
-  for (uint64_t seed = 1; seed <= 30; ++seed) {
+  for (uint64_t seed = 1; seed <= SeedCount(30); ++seed) {
     Cluster cluster(seed, 3, 20u << 20, 300);
     const int leader = StartForLarge(cluster);
     BeginLarge(cluster, leader, milliseconds(6));
@@ -318,8 +319,8 @@ TEST(ControllerQuorum, NodesThatRestartInsideOfALargeOperationHaveItWholeOrNotAt
     made += is_all && topic != nullptr ? 1 : 0;
     aborted += HasAborted(cluster.disk(leader)) ? 1 : 0;
   }
-  EXPECT_GT(made, 0);
-  EXPECT_GT(aborted, 0);
+  EXPECT_TRUE(made > 0 || kFewSeeds);
+  EXPECT_TRUE(aborted > 0 || kFewSeeds);
 }
 
 }  // namespace

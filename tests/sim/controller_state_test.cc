@@ -6,6 +6,7 @@
 
 #include "controller/image/snapshot.h"
 #include "controller/metadata_dump.h"
+#include "tests/base/seeds.h"
 #include "tests/sim/controller_cluster.h"
 
 namespace gregor {
@@ -319,7 +320,7 @@ TEST(ControllerState, WhoLeadsBeforeAnythingIsComparedIsBelieved) {
 // While batches of a large operation come, of which the leader's end leaves a part.
 TEST(ControllerState, ItIsHealedInsideOfATransaction) {
   int aborted = 0;
-  for (uint64_t seed = 1; seed <= 12; ++seed) {
+  for (uint64_t seed = 1; seed <= SeedCount(12); ++seed) {
     Healing healing(seed, /*snapshot_record_bytes=*/1000, /*transaction_batch_bytes=*/300);
     ControllerCluster& cluster = healing.cluster;
     healing.RegisterBroker11();
@@ -344,7 +345,7 @@ TEST(ControllerState, ItIsHealedInsideOfATransaction) {
     aborted += CountInLog(cluster.disk(healing.other), "abort_transaction");
     healing.ExpectHealed();
   }
-  EXPECT_GT(aborted, 0);
+  EXPECT_TRUE(aborted > 0 || kFewSeeds);
 }
 
 TEST(ControllerState, HashesAreWrittenAtTheLevelThatHasThem) {

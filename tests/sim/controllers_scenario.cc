@@ -107,6 +107,7 @@ void ControllersScenario::Node::Start() {
   options.random = all_.random_.Fork();
   options.persistent_image = false;
   options.behavior.transaction_batch_bytes = all_.transaction_batch_bytes_;
+  options.raft.append_bytes_max = 2 * all_.transaction_batch_bytes_;
   options.behavior.hash_interval = all_.hash_interval_;
   options.snapshot_record_bytes = all_.snapshot_record_bytes_;
   options.segment_bytes = all_.segment_bytes_;

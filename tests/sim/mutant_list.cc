@@ -95,10 +95,21 @@ constexpr MutantInfo kMutants[] = {
 int active_number = 0;
 char active_variant = 'a';
 
+// Those that are switches of what is compiled once more (raft/core/mutant.h).
+bool IsSwitch(Mutant mutant) { return mutant >= Mutant::kEarlierTermCommitted; }
+
+std::vector<MutantInfo> MakeMutants() {
+  std::vector<MutantInfo> mutants(std::begin(kMutants), std::end(kMutants));
+#ifndef GREGOR_MUTANTS
+  std::erase_if(mutants, [](const MutantInfo& info) { return IsSwitch(info.mutant); });
+#endif
+  return mutants;
+}
+
 }  // namespace
 
 const std::vector<MutantInfo>& AllMutants() {
-  static const std::vector<MutantInfo> mutants(std::begin(kMutants), std::end(kMutants));
+  static const std::vector<MutantInfo> mutants = MakeMutants();
   return mutants;
 }
 
@@ -111,7 +122,7 @@ std::string_view NameOf(Mutant mutant) {
 
 void ActivateMutant(Mutant mutant) {
   active_number = 0;
-  if (mutant < Mutant::kEarlierTermCommitted) return;
+  if (!IsSwitch(mutant)) return;
   for (const MutantInfo& info : AllMutants()) {
     if (info.mutant != mutant) continue;
     active_number = info.number;
@@ -119,8 +130,10 @@ void ActivateMutant(Mutant mutant) {
   }
 }
 
+#ifdef GREGOR_MUTANTS
 bool raft::IsMutant(int number, char variant) {
   return active_number == number && active_variant == variant;
 }
+#endif
 
 }  // namespace gregor
