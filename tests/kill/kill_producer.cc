@@ -52,6 +52,21 @@ class Notes {
   std::ofstream file_;  // of the producer's thread
 };
 
+bool IsOver(const Options& options) { return access(options.run_file.c_str(), F_OK) != 0; }
+
+// The node may be killed while it is asked, too.
+std::unique_ptr<Producer> Connect(const Options& options, const ProducerOptions& producer_options,
+                                  Notes& notes) {
+  while (!IsOver(options)) {
+    auto producer = Producer::Create(
+        producer_options, [&notes](const Delivery& delivery) { notes.Delivered(delivery); });
+    if (producer.ok()) return *std::move(producer);
+    CHECK(producer.error().reason == Reason::kLeaderNotAvailable) << producer.error();
+    poll(nullptr, 0, 10);
+  }
+  return nullptr;
+}
+
 void Run(const Options& options) {
   Notes notes(options.acks_file);
   ProducerOptions producer_options;
@@ -59,23 +74,22 @@ void Run(const Options& options) {
   producer_options.batch_bytes = 2000;      // many batches
   producer_options.memory_bytes = 200'000;  // the node's pace is the producer's
   producer_options.delivery_timeout = std::chrono::minutes(5);
-  auto producer = Producer::Create(producer_options,
-                                   [&](const Delivery& delivery) { notes.Delivered(delivery); });
-  CHECK(producer.ok()) << producer.error();
+  const auto producer = Connect(options, producer_options, notes);
+  if (producer == nullptr) return;
   Random random(std::hash<std::string>()(options.name));
-  for (int64_t number = 0; access(options.run_file.c_str(), F_OK) == 0; ++number) {
+  for (int64_t number = 0; !IsOver(options); ++number) {
     const auto partition =
         static_cast<int32_t>(random.Below(static_cast<uint64_t>(options.partitions)));
     const std::string value = options.name + ":" + std::to_string(number);
     notes.Sent(partition, value);
     NewRecord record;
     record.value = value;
-    const auto sent = (*producer)->Send(options.topic, PartitionIndex{partition}, record);
+    const auto sent = producer->Send(options.topic, PartitionIndex{partition}, record);
     CHECK(sent.ok()) << sent.error();
     // A pace at which the checks of many rounds stay quick.
     if (number % 20 == 19) poll(nullptr, 0, 1);
   }
-  (*producer)->Flush();
+  producer->Flush();
 }
 
 }  // namespace
