@@ -43,6 +43,7 @@ class RunningLinks final : public QuorumLinks {
     const auto credentials = security_->credentials();
     GrpcRaftTransport::Options transport;
     transport.loop = &loop;
+    transport.queue = &server_.queue();
     transport.cluster = identity.cluster_id;
     transport.self = {identity.node_id, identity.directory_id};
     transport.incarnation = incarnation;
@@ -58,13 +59,13 @@ class RunningLinks final : public QuorumLinks {
     server.host = settings.listen_internal.host;
     server.port = settings.listen_internal.port;
     server.credentials = credentials->ForServer();
-    client_ = std::make_unique<ControllerClient>(credentials);
+    client_ = std::make_unique<ControllerClient>(credentials, server_.queue());
     client_->SetAddresses(addresses);
     service_ = std::make_unique<ControllerService>(identity.cluster_id);
     quorum_service_ = std::make_unique<QuorumService>(identity.cluster_id);
     server.services = {&transport_->service(), service_.get(), quorum_service_.get()};
-    ASSIGN_OR_RETURN(server_, InternalServer::Start(server));
-    listens_ = {settings.listen_internal.host, server_->port()};
+    RETURN_IF_ERROR(server_.Start(server));
+    listens_ = {settings.listen_internal.host, server_.port()};
     const HostPort shown = AdvertisedInternal(settings, listens_);
     transport_->SetIntroduction({.endpoints = {{"internal", shown.host, shown.port}},
                                  .may_vote = settings.roles.controller,
@@ -90,7 +91,7 @@ class RunningLinks final : public QuorumLinks {
     quorum_service_->Stop();
   }
   void Shutdown() override {
-    if (server_ != nullptr) server_->Shutdown();
+    server_.Shutdown();
     if (transport_ != nullptr) transport_->Shutdown();
     if (client_ != nullptr) client_->Shutdown();
   }
@@ -111,6 +112,7 @@ class RunningLinks final : public QuorumLinks {
 
   EventLoop* loop_ = nullptr;
   std::unique_ptr<LinkSecurity> security_;  // outlives all connections
+  InternalServer server_;                   // its queue outlives whoever calls by it
   NodeIdentity identity_;
   HostPort listens_;
   std::unique_ptr<GrpcRaftTransport> transport_;
@@ -118,7 +120,6 @@ class RunningLinks final : public QuorumLinks {
   std::unique_ptr<ControllerService> service_;
   std::unique_ptr<QuorumService> quorum_service_;
   std::unique_ptr<ControllerClient> client_;
-  std::unique_ptr<InternalServer> server_;
 };
 
 }  // namespace

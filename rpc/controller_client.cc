@@ -7,6 +7,7 @@
 
 #include "gregor/internal/v1/controller.grpc.pb.h"
 #include "gregor/internal/v1/quorum.grpc.pb.h"
+#include "rpc/queue/client_call.h"
 
 namespace gregor {
 namespace {
@@ -85,21 +86,8 @@ struct ControllerClient::Peer {
   std::unique_ptr<internal::v1::QuorumService::Stub> quorum;
 };
 
-struct ControllerClient::Call {
-  NodeId node;
-  std::shared_ptr<Peer> peer;
-  grpc::ClientContext context;
-};
-
-template <typename Request, typename Response>
-struct ControllerClient::TypedCall : Call {
-  Request request;
-  Response response;
-  UniqueFunction<void(Result<Response>)> done;
-};
-
-ControllerClient::ControllerClient(std::shared_ptr<NodeCredentials> credentials)
-    : credentials_(std::move(credentials)) {}
+ControllerClient::ControllerClient(std::shared_ptr<NodeCredentials> credentials, CallQueue& queue)
+    : credentials_(std::move(credentials)), queue_(queue) {}
 
 ControllerClient::~ControllerClient() { Shutdown(); }
 
@@ -143,60 +131,62 @@ std::shared_ptr<ControllerClient::Peer> ControllerClient::ConnectedPeer(NodeId n
 
 void ControllerClient::Execute(NodeId node, const internal::v1::OperationRequest& request,
                                Duration timeout, Done done) {
-  auto call = std::make_shared<
-      TypedCall<internal::v1::OperationRequest, internal::v1::OperationResponse>>();
-  call->node = node;
-  call->request = request;
-  call->request.set_timeout_ms(
+  internal::v1::OperationRequest timed = request;
+  timed.set_timeout_ms(
       std::max<int64_t>(1, std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()));
-  call->done = std::move(done);
-  Start(call, timeout, [](Peer& peer, auto& begun, auto on_status) {
-    peer.stub->async()->Execute(&begun.context, &begun.request, &begun.response,
-                                std::move(on_status));
-  });
+  Start<internal::v1::OperationResponse>(
+      node, timeout,
+      [&](Peer& peer, grpc::ClientContext* context, grpc::CompletionQueue* queue) {
+        return peer.stub->AsyncExecute(context, timed, queue);
+      },
+      std::move(done));
 }
 
 void ControllerClient::AskQuorum(NodeId node, const internal::v1::QuorumRequest& request,
                                  Duration timeout, QuorumDone done) {
-  auto call =
-      std::make_shared<TypedCall<internal::v1::QuorumRequest, internal::v1::QuorumResponse>>();
-  call->node = node;
-  call->request = request;
-  call->done = std::move(done);
-  Start(call, timeout, [](Peer& peer, auto& begun, auto on_status) {
-    peer.quorum->async()->Execute(&begun.context, &begun.request, &begun.response,
-                                  std::move(on_status));
-  });
+  Start<internal::v1::QuorumResponse>(
+      node, timeout,
+      [&](Peer& peer, grpc::ClientContext* context, grpc::CompletionQueue* queue) {
+        return peer.quorum->AsyncExecute(context, request, queue);
+      },
+      std::move(done));
 }
 
-template <typename Request, typename Response, typename Begin>
-void ControllerClient::Start(const std::shared_ptr<TypedCall<Request, Response>>& call,
-                             Duration timeout, Begin begin) {
+template <typename Response, typename Begin>
+void ControllerClient::Start(NodeId node, Duration timeout, Begin begin,
+                             UniqueFunction<void(Result<Response>)> done) {
   std::string why;
-  call->peer = ConnectedPeer(call->node, why);
-  if (call->peer == nullptr) return call->done(NotSent(why));
-  call->context.set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                                          gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN)));
+  const std::shared_ptr<Peer> peer = ConnectedPeer(node, why);
+  if (peer == nullptr) return done(NotSent(why));
+  const auto call = std::make_shared<UnaryCall<Response>>();
+  call->context().set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                            gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN)));
   bool is_late = false;
   {
     const MutexLock lock(mutex_);
     is_late = is_shut_down_;
-    if (!is_late) calls_.insert(call);
+    if (!is_late) calls_[call] = &call->context();
   }
-  if (is_late) return call->done(NotSent("this node stops: try another one"));
-  begin(*call->peer, *call, [this, call](const grpc::Status& status) {
-    if (status.ok()) {
-      call->done(std::move(call->response));
-    } else {
-      call->done(Failed(call->node, status));
-    }
-    // Before Shutdown() returns.
-    call->done = nullptr;
-    End(call);
-  });
+  if (is_late) return done(NotSent("this node stops: try another one"));
+  call->Start(
+      queue_,
+      [&](grpc::ClientContext* context, grpc::CompletionQueue* queue) {
+        return begin(*peer, context, queue);
+      },
+      [this, node, peer, id = std::weak_ptr<void>(call), done = std::move(done)](
+          const grpc::Status& status, Response response) mutable {
+        if (status.ok()) {
+          done(std::move(response));
+        } else {
+          done(Failed(node, status));
+        }
+        // Before Shutdown() returns.
+        done = nullptr;
+        End(id.lock());
+      });
 }
 
-void ControllerClient::End(const std::shared_ptr<Call>& call) {
+void ControllerClient::End(const std::shared_ptr<void>& call) {
   const MutexLock lock(mutex_);
   calls_.erase(call);
   idle_.notify_all();
@@ -207,7 +197,7 @@ void ControllerClient::Shutdown() {
     const MutexLock lock(mutex_);
     is_shut_down_ = true;
     // Safe for one that has yet to begin: it ends when it does.
-    for (const auto& call : calls_) call->context.TryCancel();
+    for (const auto& [call, context] : calls_) context->TryCancel();
   }
   WaitUntilIdle();
   const MutexLock lock(mutex_);

@@ -6,23 +6,24 @@
 #include <condition_variable>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "base/thread_annotations.h"
 #include "controller/remote_controller.h"
 #include "controller/remote_quorum.h"
 #include "rpc/node_credentials.h"
+#include "rpc/queue/call_queue.h"
 
 namespace gregor {
 
 // Other nodes' controllers over their internal listeners, with one connection to each, which is
 // made when its address becomes known, and kept. A call is begun on a connection that stands, and
 // never repeated: so where there is none it is certain that nothing was sent.
-// Thread: any; what is called back runs on gRPC's.
+// Thread: any; what is called back runs on the queue's, or at once.
 class ControllerClient final : public RemoteController, public RemoteQuorum {
  public:
-  explicit ControllerClient(std::shared_ptr<NodeCredentials> credentials);
+  // By `queue`, which outlives it.
+  ControllerClient(std::shared_ptr<NodeCredentials> credentials, CallQueue& queue);
   // As Shutdown().
   ~ControllerClient() override;
 
@@ -41,24 +42,23 @@ class ControllerClient final : public RemoteController, public RemoteQuorum {
 
  private:
   struct Peer;
-  struct Call;
-  template <typename Request, typename Response>
-  struct TypedCall;
 
   // nullptr with the reason in `why` where nothing can be sent.
   std::shared_ptr<Peer> ConnectedPeer(NodeId node, std::string& why);
-  // Begins it, if its node is connected, by begin(peer, call, on_status).
-  template <typename Request, typename Response, typename Begin>
-  void Start(const std::shared_ptr<TypedCall<Request, Response>>& call, Duration timeout,
-             Begin begin);
-  void End(const std::shared_ptr<Call>& call);
+  // Begins a call of the node, if it is connected, by begin(peer, context, queue).
+  template <typename Response, typename Begin>
+  void Start(NodeId node, Duration timeout, Begin begin,
+             UniqueFunction<void(Result<Response>)> done);
+  void End(const std::shared_ptr<void>& call);
   void WaitUntilIdle();
 
   const std::shared_ptr<NodeCredentials> credentials_;
+  CallQueue& queue_;
   Mutex mutex_;
   std::condition_variable idle_;
   std::map<NodeId, std::shared_ptr<Peer>> peers_ TS_GUARDED_BY(mutex_);
-  std::set<std::shared_ptr<Call>> calls_ TS_GUARDED_BY(mutex_);
+  // Those that run, and what breaks them off.
+  std::map<std::shared_ptr<void>, grpc::ClientContext*> calls_ TS_GUARDED_BY(mutex_);
   bool is_shut_down_ TS_GUARDED_BY(mutex_) = false;
 };
 

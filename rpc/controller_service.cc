@@ -7,62 +7,10 @@
 #include "base/check.h"
 #include "controller/operation_codec.h"
 #include "rpc/node_name.h"
+#include "rpc/queue/server_call.h"
 
 namespace gregor {
 namespace {
-
-// One call: ends with the operation's answer, or when nobody waits for that any more, or when the
-// answer is dropped (the controller was closed): whichever comes first.
-class Call final : public grpc::ServerUnaryReactor, public std::enable_shared_from_this<Call> {
- public:
-  explicit Call(internal::v1::OperationResponse& response) : response_(response) {}
-
-  // gRPC needs it until OnDone().
-  void Keep() { self_ = shared_from_this(); }
-
-  void Answer(internal::v1::OperationResponse response) {
-    {
-      const MutexLock lock(mutex_);
-      if (std::exchange(has_ended_, true)) return;
-      response_ = std::move(response);
-    }
-    Finish(grpc::Status::OK);
-  }
-  void End(grpc::StatusCode code, const char* why) {
-    {
-      const MutexLock lock(mutex_);
-      if (std::exchange(has_ended_, true)) return;
-    }
-    Finish(grpc::Status(code, why));
-  }
-
- private:
-  void OnCancel() override { End(grpc::StatusCode::CANCELLED, "nobody waits for the answer"); }
-  void OnDone() override { self_.reset(); }
-
-  internal::v1::OperationResponse& response_;  // gRPC's, until the call has ended
-  std::shared_ptr<Call> self_;
-  Mutex mutex_;
-  bool has_ended_ TS_GUARDED_BY(mutex_) = false;
-};
-
-// The answer to a call, or that there will be none.
-class CallAnswerer {
- public:
-  explicit CallAnswerer(std::shared_ptr<Call> call) : call_(std::move(call)) {}
-  CallAnswerer(CallAnswerer&&) = default;
-  CallAnswerer& operator=(CallAnswerer&&) = delete;
-  ~CallAnswerer() {
-    if (call_ != nullptr)
-      call_->End(grpc::StatusCode::UNAVAILABLE,
-                 "the node stops; what became of the operation is "
-                 "not known");
-  }
-  void operator()(internal::v1::OperationResponse response) { call_->Answer(std::move(response)); }
-
- private:
-  std::shared_ptr<Call> call_;
-};
 
 Result<void> CheckCaller(const internal::v1::OperationRequest& request,
                          const Result<std::optional<NodeId>>& certified) {
@@ -80,6 +28,63 @@ Result<void> CheckCaller(const internal::v1::OperationRequest& request,
 }
 
 }  // namespace
+
+// The answer to a call, or that there will be none.
+class ControllerService::Answerer {
+ public:
+  explicit Answerer(std::shared_ptr<Call> call) : call_(std::move(call)) {}
+  Answerer(Answerer&&) = default;
+  Answerer& operator=(Answerer&&) = delete;
+  ~Answerer();
+  void operator()(const internal::v1::OperationResponse& response);
+
+ private:
+  std::shared_ptr<Call> call_;
+};
+
+// Ends with the operation's answer, or when the answer is dropped (the controller was closed).
+class ControllerService::Call final
+    : public ServerUnary<Call, internal::v1::OperationRequest, internal::v1::OperationResponse> {
+ public:
+  Call(ControllerService& service, CallQueue& queue) : ServerUnary(queue), service_(service) {}
+
+ private:
+  friend ServerUnary;
+  friend ServerCall;
+  void Ask(void* tag) {
+    service_.methods_.RequestExecute(&context(), &request(), &responder(), queue().get(),
+                                     queue().get(), tag);
+  }
+  std::shared_ptr<Call> Another() { return std::make_shared<Call>(service_, queue()); }
+  void OnStart() {
+    const auto allowed = CheckCaller(request(), CertifiedCaller(context(), service_.cluster_));
+    if (!allowed.ok()) {
+      LOG_EVERY_T(WARNING, 1) << "An operation was refused: " << allowed.error().message;
+      internal::v1::OperationResponse refusal;
+      EncodeError(allowed.error(), *refusal.mutable_error());
+      Reply(refusal);
+    } else if (OperationServer* const server = service_.Enter()) {
+      server->Execute(request(), Answerer(shared_from_this()));
+      service_.Leave();
+    } else {
+      Reply(OperationServer::NotServing());
+    }
+  }
+
+  ControllerService& service_;
+};
+
+ControllerService::Answerer::~Answerer() {
+  if (call_ == nullptr) return;
+  call_->Fail(
+      {grpc::StatusCode::UNAVAILABLE, "the node stops; what became of the operation is not known"});
+}
+
+void ControllerService::Answerer::operator()(const internal::v1::OperationResponse& response) {
+  call_->Reply(response);
+}
+
+void ControllerService::Listen(CallQueue& queue) { std::make_shared<Call>(*this, queue)->Await(); }
 
 void ControllerService::Serve(OperationServer& server) {
   const MutexLock lock(mutex_);
@@ -110,28 +115,6 @@ void ControllerService::Leave() {
 void ControllerService::WaitUntilLeft() TS_NO_ANALYSIS {
   std::unique_lock<std::mutex> lock(mutex_.native());
   while (inside_count_ > 0) left_.wait(lock);
-}
-
-grpc::ServerUnaryReactor* ControllerService::Execute(grpc::CallbackServerContext* context,
-                                                     const internal::v1::OperationRequest* request,
-                                                     internal::v1::OperationResponse* response) {
-  auto call = std::make_shared<Call>(*response);
-  call->Keep();
-  Call* const reactor = call.get();
-  CallAnswerer answer(std::move(call));
-  if (const auto allowed = CheckCaller(*request, CertifiedCaller(*context, cluster_));
-      !allowed.ok()) {
-    LOG_EVERY_T(WARNING, 1) << "An operation was refused: " << allowed.error().message;
-    internal::v1::OperationResponse refusal;
-    EncodeError(allowed.error(), *refusal.mutable_error());
-    answer(std::move(refusal));
-  } else if (OperationServer* const server = Enter()) {
-    server->Execute(*request, std::move(answer));
-    Leave();
-  } else {
-    answer(OperationServer::NotServing());
-  }
-  return reactor;
 }
 
 }  // namespace gregor

@@ -1,13 +1,12 @@
 #ifndef GREGOR_RPC_CONTROLLER_SERVICE_H_
 #define GREGOR_RPC_CONTROLLER_SERVICE_H_
 
-#include <grpcpp/grpcpp.h>
-
 #include <condition_variable>
 
 #include "base/thread_annotations.h"
 #include "controller/operation_server.h"
 #include "gregor/internal/v1/controller.grpc.pb.h"
+#include "rpc/internal_server.h"
 
 namespace gregor {
 
@@ -16,7 +15,7 @@ namespace gregor {
 // refused as by a node that does not lead. A call whose caller has gone, or whose server stops,
 // ends at once; its operation takes its course. A node whose certificate is known registers itself,
 // and no other. Thread: any.
-class ControllerService final : public internal::v1::ControllerService::CallbackService {
+class ControllerService final : public InternalService {
  public:
   explicit ControllerService(const ClusterId& cluster) : cluster_(cluster) {}
 
@@ -25,15 +24,18 @@ class ControllerService final : public internal::v1::ControllerService::Callback
   // Hands it no more; returns when none is being handed over. Those that run take their course.
   void Stop();
 
-  grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context,
-                                    const internal::v1::OperationRequest* request,
-                                    internal::v1::OperationResponse* response) override;
+  grpc::Service& service() override { return methods_; }
+  void Listen(CallQueue& queue) override;
 
  private:
+  class Call;
+  class Answerer;
+
   OperationServer* Enter();
   void Leave();
   void WaitUntilLeft();
 
+  internal::v1::ControllerService::AsyncService methods_;
   const ClusterId cluster_;
   Mutex mutex_;
   std::condition_variable left_;

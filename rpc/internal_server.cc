@@ -17,47 +17,52 @@ constexpr int kHandshakeMs = 10'000;
 
 }  // namespace
 
-Result<std::unique_ptr<InternalServer>> InternalServer::Start(const Options& options) {
+InternalServer::InternalServer()
+    : queue_(std::make_shared<CallQueue>(builder_.AddCompletionQueue(), "grpc-internal")) {}
+
+InternalServer::~InternalServer() {
+  Shutdown();
+  queue_->Close();
+}
+
+Result<void> InternalServer::Start(const Options& options) {
   const bool is_ipv6 = options.host.find(':') != std::string::npos && options.host.front() != '[';
   const std::string address =
       (is_ipv6 ? "[" + options.host + "]" : options.host) + ":" + std::to_string(options.port);
-  grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(address, options.credentials, &port);
-  for (grpc::Service* const service : options.services) builder.RegisterService(service);
-  builder.SetMaxReceiveMessageSize(kReceiveBytesMax);
-  builder.SetMaxSendMessageSize(-1);
+  builder_.AddListeningPort(address, options.credentials, &port);
+  for (InternalService* const each : options.services) builder_.RegisterService(&each->service());
+  builder_.SetMaxReceiveMessageSize(kReceiveBytesMax);
+  builder_.SetMaxSendMessageSize(-1);
   grpc::ResourceQuota quota("gregor-internal");
   quota.Resize(kMemoryBytesMax);
-  builder.SetResourceQuota(quota);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kConcurrentStreamsMax);
-  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
+  builder_.SetResourceQuota(quota);
+  builder_.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kConcurrentStreamsMax);
+  builder_.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
   // Two nodes on one port would each get some of the connections.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder_.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Nodes of a cluster find a lost one by its silence; this is for connections of half a network.
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || port == 0) {
+  builder_.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  builder_.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  builder_.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder_.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+  server_ = builder_.BuildAndStart();
+  if (server_ == nullptr || port == 0) {
     return Error(Reason::kInvalidConfig,
                  "cannot listen on " + address +
                      " for the cluster's other nodes (listen.internal): is another process using "
                      "the port, or is the address not this machine's?")
         .With("address", address);
   }
-  return std::unique_ptr<InternalServer>(
-      new InternalServer(std::move(server), static_cast<uint16_t>(port)));
+  port_ = static_cast<uint16_t>(port);
+  for (InternalService* const each : options.services) each->Listen(*queue_);
+  return {};
 }
 
-InternalServer::~InternalServer() { Shutdown(); }
-
 void InternalServer::Shutdown() {
-  if (server_ == nullptr) return;
+  if (server_ == nullptr || std::exchange(is_shut_down_, true)) return;
   server_->Shutdown(gpr_now(GPR_CLOCK_MONOTONIC));
   server_->Wait();
-  server_.reset();
 }
 
 }  // namespace gregor

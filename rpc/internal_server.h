@@ -9,33 +9,48 @@
 #include <vector>
 
 #include "base/result.h"
+#include "rpc/queue/call_queue.h"
 
 namespace gregor {
 
-// The listener that only the cluster's own nodes call. Thread: main.
+// A service of the internal listener. Outlives it.
+class InternalService {
+ public:
+  virtual ~InternalService() = default;
+  // What has its methods.
+  virtual grpc::Service& service() = 0;
+  // Takes calls from now on, by `queue`. Once the server runs.
+  virtual void Listen(CallQueue& queue) = 0;
+};
+
+// The listener that only the cluster's own nodes call, and the queue of its calls, by which those
+// to other nodes go, too. Thread: main.
 class InternalServer {
  public:
   struct Options {
     std::string host = "127.0.0.1";
     uint16_t port = 9093;  // 0: a free one
     std::shared_ptr<grpc::ServerCredentials> credentials;
-    std::vector<grpc::Service*> services;  // outlive the server
+    std::vector<InternalService*> services;
   };
-  // Listens and serves. Fails with kInvalidConfig where the address cannot be listened on.
-  static Result<std::unique_ptr<InternalServer>> Start(const Options& options);
-  // As Shutdown().
+  // Its queue runs; nothing is listened to yet.
+  InternalServer();
+  // As Shutdown(), and returns when all calls by the queue have ended. REQUIRES: nobody begins one.
   ~InternalServer();
 
+  CallQueue& queue() { return *queue_; }
+  // Listens and serves. Once. Fails with kInvalidConfig where the address cannot be listened on.
+  Result<void> Start(const Options& options);
   uint16_t port() const { return port_; }
-  // Breaks calls off; returns when none is left.
+  // Breaks calls to this node off; returns when none comes any more.
   void Shutdown();
 
  private:
-  InternalServer(std::unique_ptr<grpc::Server> server, uint16_t port)
-      : server_(std::move(server)), port_(port) {}
-
-  std::unique_ptr<grpc::Server> server_;
-  uint16_t port_;
+  grpc::ServerBuilder builder_;
+  const std::shared_ptr<CallQueue> queue_;
+  std::unique_ptr<grpc::Server> server_;  // until no call of it begins anything any more
+  bool is_shut_down_ = false;
+  uint16_t port_ = 0;
 };
 
 }  // namespace gregor

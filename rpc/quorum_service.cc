@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "rpc/node_name.h"
+#include "rpc/queue/server_call.h"
 
 namespace gregor {
 
@@ -18,28 +19,39 @@ void QuorumService::Stop() {
   server_ = nullptr;
 }
 
-grpc::ServerUnaryReactor* QuorumService::Execute(grpc::CallbackServerContext* context,
-                                                 const internal::v1::QuorumRequest* request,
-                                                 internal::v1::QuorumResponse* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  std::shared_ptr<QuorumServer> server;
-  {
-    const MutexLock lock(mutex_);
-    server = server_;
-  }
-  const auto caller = CertifiedCaller(*context, cluster_);
-  if (!caller.ok() || server == nullptr) {
-    *response = caller.ok() ? QuorumServer::NotServing() : QuorumServer::Refusal(caller.error());
-    reactor->Finish(grpc::Status::OK);
-    return reactor;
-  }
-  // The request is gone once the call has ended, so the server takes a copy; whatever it is asked
-  // it answers, also when the controller closes.
-  server->Execute(*request, [reactor, response](internal::v1::QuorumResponse answer) {
-    *response = std::move(answer);
-    reactor->Finish(grpc::Status::OK);
-  });
-  return reactor;
+std::shared_ptr<QuorumServer> QuorumService::Server() {
+  const MutexLock lock(mutex_);
+  return server_;
 }
+
+class QuorumService::Call final
+    : public ServerUnary<Call, internal::v1::QuorumRequest, internal::v1::QuorumResponse> {
+ public:
+  Call(QuorumService& service, CallQueue& queue) : ServerUnary(queue), service_(service) {}
+
+ private:
+  friend ServerUnary;
+  friend ServerCall;
+  void Ask(void* tag) {
+    service_.methods_.RequestExecute(&context(), &request(), &responder(), queue().get(),
+                                     queue().get(), tag);
+  }
+  std::shared_ptr<Call> Another() { return std::make_shared<Call>(service_, queue()); }
+  void OnStart() {
+    const auto server = service_.Server();
+    const auto caller = CertifiedCaller(context(), service_.cluster_);
+    if (!caller.ok()) return Reply(QuorumServer::Refusal(caller.error()));
+    if (server == nullptr) return Reply(QuorumServer::NotServing());
+    // Whatever it is asked it answers, also when the controller closes.
+    server->Execute(request(),
+                    [self = shared_from_this()](const internal::v1::QuorumResponse& answer) {
+                      self->Reply(answer);
+                    });
+  }
+
+  QuorumService& service_;
+};
+
+void QuorumService::Listen(CallQueue& queue) { std::make_shared<Call>(*this, queue)->Await(); }
 
 }  // namespace gregor

@@ -1,20 +1,19 @@
 #ifndef GREGOR_RPC_QUORUM_SERVICE_H_
 #define GREGOR_RPC_QUORUM_SERVICE_H_
 
-#include <grpcpp/grpcpp.h>
-
 #include <memory>
 
 #include "base/thread_annotations.h"
 #include "controller/quorum_server.h"
 #include "gregor/internal/v1/quorum.grpc.pb.h"
+#include "rpc/internal_server.h"
 
 namespace gregor {
 
 // What other nodes ask the metadata quorum (proto/gregor/internal/v1/quorum.proto), for the
 // internal listener, which is there before the controller is and after it has gone: then all is
 // refused as by a node that does not lead. Thread: any.
-class QuorumService final : public internal::v1::QuorumService::CallbackService {
+class QuorumService final : public InternalService {
  public:
   explicit QuorumService(const ClusterId& cluster) : cluster_(cluster) {}
 
@@ -23,11 +22,15 @@ class QuorumService final : public internal::v1::QuorumService::CallbackService 
   // Hands it no more. What runs takes its course.
   void Stop();
 
-  grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context,
-                                    const internal::v1::QuorumRequest* request,
-                                    internal::v1::QuorumResponse* response) override;
+  grpc::Service& service() override { return methods_; }
+  void Listen(CallQueue& queue) override;
 
  private:
+  class Call;
+
+  std::shared_ptr<QuorumServer> Server();
+
+  internal::v1::QuorumService::AsyncService methods_;
   const ClusterId cluster_;
   Mutex mutex_;
   std::shared_ptr<QuorumServer> server_ TS_GUARDED_BY(mutex_);

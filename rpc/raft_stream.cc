@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "base/thread_annotations.h"
+#include "rpc/node_name.h"
+#include "rpc/queue/server_call.h"
 
 namespace gregor {
 namespace {
@@ -125,40 +127,23 @@ class Unhandled {
   bool has_bound_ TS_GUARDED_BY(mutex_) = true;
 };
 
-// What both ends have in common. `Reactor` is the callback API's.
-template <typename Reactor>
-class Stream : public Reactor,
-               public RaftStream,
-               public std::enable_shared_from_this<Stream<Reactor>> {
+// What both ends have in common: `Call` has `stream_`, gRPC's end of the call.
+template <typename Call>
+class Stream : public RaftStream {
  public:
-  Stream(RaftStreamEvents& events, RaftSelf self) : events_(events), self_(std::move(self)) {}
+  Stream(CallQueue& queue, RaftStreamEvents& events) : calls_(queue), events_(events) {}
 
   bool Send(Wire message) override {
-    return queue_.Add(std::move(message), [this](const Wire* next) { this->StartWrite(next); });
+    return queue_.Add(std::move(message), [this](const Wire* next) { Write(next); });
   }
 
  protected:
-  void WriteNext() {
-    queue_.OnWritten([this](const Wire* next) { this->StartWrite(next); });
-  }
   // Once there is room. Nothing may be done with the stream behind it: what comes may be here.
   void ReadNext() {
     if (unhandled_.MayRead()) Read();
   }
-  void Read() {
-    queue_.UnlessEnded([this] {
-      read_.Clear();
-      this->StartRead(&read_);
-    });
-  }
   void EndWaiting() {
     if (unhandled_.GiveUp()) Read();
-  }
-  RaftMessageRoom TakeRoom(size_t bytes) {
-    unhandled_.Add(bytes);
-    return {&unhandled_, [self = this->shared_from_this(), bytes](void*) {
-              if (self->unhandled_.Remove(bytes)) self->Read();
-            }};
   }
   // False: the other end is none to talk to.
   Result<void> Take() {
@@ -170,34 +155,71 @@ class Stream : public Reactor,
     ASSIGN_OR_RETURN(peer_, ReadRaftHello(read_, self_));
     return {};
   }
-  void OnWriteDone(bool ok) override {
-    if (ok) WriteNext();
+  // Ends it; nothing more is read or written.
+  template <typename Finish>
+  void EndWith(Finish finish) {
+    queue_.End([&] { calls_.Begin(finish); });
+  }
+  // The call has ended.
+  void OnEnded(const grpc::Status& status) {
+    is_down_ = true;
+    events_.OnDown(this, peer_, status);
   }
 
+  CallQueue& calls_;
   RaftStreamEvents& events_;
-  const RaftSelf self_;
+  RaftSelf self_;
+  std::optional<RaftPeer> peer_;
+
+ private:
+  Call& call() { return static_cast<Call&>(*this); }
+  std::shared_ptr<Call> Self() { return call().shared_from_this(); }
+  void Read() {
+    queue_.UnlessEnded([this] {
+      calls_.Begin([this] {
+        read_.Clear();
+        call().stream().Read(&read_, reading_.Begin(Self()));
+      });
+    });
+  }
+  void Write(const Wire* next) {
+    calls_.Begin([&] { call().stream().Write(*next, writing_.Begin(Self())); });
+  }
+  void OnReadDone(bool ok) {
+    if (!is_down_) call().OnRead(ok);
+  }
+  // Where it fails reading does, too.
+  void OnWriteDone(bool ok) {
+    if (ok) queue_.OnWritten([this](const Wire* next) { Write(next); });
+  }
+  RaftMessageRoom TakeRoom(size_t bytes) {
+    unhandled_.Add(bytes);
+    return {&unhandled_, [self = Self(), bytes](void*) {
+              Stream& stream = *self;
+              if (stream.unhandled_.Remove(bytes)) stream.Read();
+            }};
+  }
+
   WriteQueue queue_;
   Unhandled unhandled_;
   Wire read_;
-  std::optional<RaftPeer> peer_;
+  bool is_down_ = false;  // the queue's thread
+  Operation<Stream> reading_{&Stream::OnReadDone};
+  Operation<Stream> writing_{&Stream::OnWriteDone};
 };
 
-class Caller final : public Stream<grpc::ClientBidiReactor<Wire, Wire>> {
+class Caller final : public Stream<Caller>, public std::enable_shared_from_this<Caller> {
  public:
-  Caller(RaftStreamEvents& events, const RaftSelf& self, NodeId to, bool is_bulk)
-      : Stream(events, self), to_(to), is_bulk_(is_bulk) {}
+  Caller(CallQueue& queue, RaftStreamEvents& events, const RaftSelf& self, NodeId to, bool is_bulk)
+      : Stream(queue, events), to_(to), is_bulk_(is_bulk) {
+    self_ = self;
+  }
 
-  static std::shared_ptr<RaftStream> Start(internal::v1::RaftService::Stub& stub,
-                                           std::shared_ptr<Caller> caller) {
-    Caller& call = *caller;
-    call.self_ptr_ = caller;
-    stub.async()->Exchange(&call.context_, &call);
-    // Writes come from anywhere: a call that they begin must not end meanwhile.
-    call.AddHold();
-    call.Send(RaftHello(call.self_, call.to_, call.is_bulk_));
-    call.ReadNext();
-    call.StartCall();
-    return caller;
+  void Begin(internal::v1::RaftService::Stub& stub) {
+    calls_.Begin([&] {
+      stream_ = stub.PrepareAsyncExchange(&context_, calls_.get());
+      stream_->StartCall(beginning_.Begin(shared_from_this()));
+    });
   }
   void Cancel() override {
     context_.TryCancel();
@@ -205,55 +227,75 @@ class Caller final : public Stream<grpc::ClientBidiReactor<Wire, Wire>> {
   }
 
  private:
-  void OnReadDone(bool ok) override {
-    if (!ok) return Close();
+  friend Stream;
+  grpc::ClientAsyncReaderWriter<Wire, Wire>& stream() { return *stream_; }
+
+  void OnBegun(bool ok) {
+    if (!ok) return Finish();
+    Send(RaftHello(self_, to_, is_bulk_));
+    ReadNext();
+  }
+  void OnRead(bool ok) {
+    if (!ok) return Finish();
     const bool was_up = peer_.has_value();
     const auto taken = Take();
     const bool is_right = taken.ok() && peer_->key.node == to_;
     if (!is_right) {
       context_.TryCancel();
-      return Close();
+      return Finish();
     }
     peer_->is_bulk = is_bulk_;
-    if (!was_up) events_.OnUp(self_ptr_, *peer_);
+    if (!was_up) events_.OnUp(shared_from_this(), *peer_);
     ReadNext();
   }
-  void OnWriteDone(bool ok) override {
-    if (ok) return WriteNext();
-    Close();
+  void Finish() {
+    EndWith([this] { stream_->Finish(&status_, ending_.Begin(shared_from_this())); });
   }
-  void Close() {
-    queue_.End([this] { RemoveHold(); });
-  }
-  void OnDone(const grpc::Status& status) override {
-    events_.OnDown(this, peer_, status);
-    const auto last = std::move(self_ptr_);
-  }
+  void OnFinished(bool) { OnEnded(status_); }
 
   const NodeId to_;
   const bool is_bulk_;
   grpc::ClientContext context_;
-  std::shared_ptr<Caller> self_ptr_;
+  std::unique_ptr<grpc::ClientAsyncReaderWriter<Wire, Wire>> stream_;
+  grpc::Status status_;
+  Operation<Caller> beginning_{&Caller::OnBegun};
+  Operation<Caller> ending_{&Caller::OnFinished};
 };
 
-class Answerer final : public Stream<grpc::ServerBidiReactor<Wire, Wire>> {
- public:
-  Answerer(RaftStreamEvents& events, const RaftSelf& self, Result<std::optional<NodeId>> certified)
-      : Stream(events, self), certified_(std::move(certified)) {}
+// What the calls that come have in common.
+struct Answering {
+  internal::v1::RaftService::AsyncService& service;
+  CallQueue& queue;
+  RaftStreamEvents& events;
+  std::function<RaftSelf()> begin;
+};
 
-  void Begin(std::shared_ptr<Answerer> self) {
-    self_ptr_ = std::move(self);
-    ReadNext();
-  }
-  void Cancel() override { EndWith(grpc::Status::CANCELLED); }
+class Answerer final : public ServerCall<Answerer>, public Stream<Answerer> {
+ public:
+  explicit Answerer(std::shared_ptr<Answering> all)
+      : ServerCall(all->queue), Stream(all->queue, all->events), all_(std::move(all)) {}
+
+  void Cancel() override { FinishWith(grpc::Status::CANCELLED); }
 
  private:
-  void OnReadDone(bool ok) override {
-    if (!ok) return EndWith(grpc::Status::OK);
+  friend ServerCall;
+  friend Stream;
+  grpc::ServerAsyncReaderWriter<Wire, Wire>& stream() { return stream_; }
+
+  void Ask(void* tag) {
+    all_->service.RequestExchange(&context(), &stream_, calls_.get(), calls_.get(), tag);
+  }
+  std::shared_ptr<Answerer> Another() { return std::make_shared<Answerer>(all_); }
+  void OnStart() {
+    self_ = all_->begin();
+    ReadNext();
+  }
+  void OnRead(bool ok) {
+    if (!ok) return FinishWith(grpc::Status::OK);
     const bool was_up = peer_.has_value();
     if (const auto taken = Take(); !taken.ok()) {
       const bool is_twin = taken.error().reason == Reason::kDuplicateVoter;
-      return EndWith(
+      return FinishWith(
           {is_twin ? grpc::StatusCode::ALREADY_EXISTS : grpc::StatusCode::FAILED_PRECONDITION,
            taken.error().message});
     }
@@ -261,32 +303,30 @@ class Answerer final : public Stream<grpc::ServerBidiReactor<Wire, Wire>> {
       if (const auto caller = CheckCaller(); !caller.ok()) {
         LOG_EVERY_T(WARNING, 1) << "A node was refused: " << caller.error().message;
         peer_.reset();
-        return EndWith({grpc::StatusCode::FAILED_PRECONDITION, caller.error().message});
+        return FinishWith({grpc::StatusCode::FAILED_PRECONDITION, caller.error().message});
       }
       Send(RaftHello(self_, peer_->key.node, peer_->is_bulk));
-      events_.OnUp(self_ptr_, *peer_);
+      events_.OnUp(shared_from_this(), *peer_);
     }
     ReadNext();
   }
-  Result<void> CheckCaller() const {
-    if (!certified_.ok()) return certified_.error();
-    const std::optional<NodeId> certified = *certified_;
+  Result<void> CheckCaller() {
+    ASSIGN_OR_RETURN(const std::optional<NodeId> certified,
+                     CertifiedCaller(context(), self_.cluster));
     if (!certified.has_value() || *certified == peer_->key.node) return {};
     return Error(Reason::kInvalidArgument,
                  "it says that it is node " + std::to_string(peer_->key.node.value) +
                      ", and its certificate is of node " + std::to_string(certified->value));
   }
-  void OnCancel() override { EndWith(grpc::Status::CANCELLED); }
-  void OnDone() override {
-    events_.OnDown(this, peer_, grpc::Status::OK);
-    const auto last = std::move(self_ptr_);
+  void OnGone() { FinishWith(grpc::Status::CANCELLED); }
+  void FinishWith(const grpc::Status& status) {
+    EndWith([&] { stream_.Finish(status, ending_.Begin(shared_from_this())); });
   }
-  void EndWith(const grpc::Status& status) {
-    queue_.End([&] { Finish(status); });
-  }
+  void OnFinished(bool) { OnEnded(grpc::Status::OK); }
 
-  const Result<std::optional<NodeId>> certified_;
-  std::shared_ptr<Answerer> self_ptr_;
+  const std::shared_ptr<Answering> all_;
+  grpc::ServerAsyncReaderWriter<Wire, Wire> stream_{&context()};
+  Operation<Answerer> ending_{&Answerer::OnFinished};
 };
 
 }  // namespace
@@ -352,17 +392,19 @@ Result<RaftPeer> ReadRaftHello(const Wire& message, const RaftSelf& reader) {
   return peer;
 }
 
-std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub,
+std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub, CallQueue& queue,
                                          RaftStreamEvents& events, const RaftSelf& self, NodeId to,
                                          bool is_bulk) {
-  return Caller::Start(stub, std::make_shared<Caller>(events, self, to, is_bulk));
+  const auto caller = std::make_shared<Caller>(queue, events, self, to, is_bulk);
+  caller->Begin(stub);
+  return caller;
 }
 
-grpc::ServerBidiReactor<Wire, Wire>* AcceptRaftPeer(RaftStreamEvents& events, const RaftSelf& self,
-                                                    Result<std::optional<NodeId>> certified) {
-  const auto answerer = std::make_shared<Answerer>(events, self, std::move(certified));
-  answerer->Begin(answerer);
-  return answerer.get();
+void AnswerRaftPeers(internal::v1::RaftService::AsyncService& service, CallQueue& queue,
+                     RaftStreamEvents& events, std::function<RaftSelf()> begin) {
+  std::make_shared<Answerer>(
+      std::make_shared<Answering>(Answering{service, queue, events, std::move(begin)}))
+      ->Await();
 }
 
 }  // namespace gregor

@@ -1,6 +1,7 @@
 #ifndef GREGOR_RPC_RAFT_STREAM_H_
 #define GREGOR_RPC_RAFT_STREAM_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -8,6 +9,7 @@
 #include "gregor/internal/v1/raft.grpc.pb.h"
 #include "raft/core/types.h"
 #include "raft/host/transport.h"
+#include "rpc/queue/call_queue.h"
 
 namespace gregor {
 
@@ -61,13 +63,14 @@ internal::v1::RaftMessage RaftHello(const RaftSelf& self, NodeId to, bool is_bul
 // with kDuplicateVoter where that is another process under this node's id.
 Result<RaftPeer> ReadRaftHello(const internal::v1::RaftMessage& message, const RaftSelf& self);
 
-// Calls a node. The stream keeps itself until it has ended. `events` outlives it.
-std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub,
+// Calls a node. The stream keeps itself until it has ended. `queue` and `events` outlive it.
+std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub, CallQueue& queue,
                                          RaftStreamEvents& events, const RaftSelf& self, NodeId to,
                                          bool is_bulk);
-// Answers a node that called, if it is the one whose certificate it has shown (CertifiedCaller()).
-grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* AcceptRaftPeer(
-    RaftStreamEvents& events, const RaftSelf& self, Result<std::optional<NodeId>> certified);
+// Answers nodes that call, each if it is the one whose certificate it has shown
+// (CertifiedCaller()). `begin` says who this node is, at each call; that one's OnDown() comes.
+void AnswerRaftPeers(internal::v1::RaftService::AsyncService& service, CallQueue& queue,
+                     RaftStreamEvents& events, std::function<RaftSelf()> begin);
 
 }  // namespace gregor
 

@@ -59,7 +59,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
       : options_(std::move(options)),
         service_(*this),
         snapshot_server_(*options_.loop, options_.cluster, options_.snapshots),
-        snapshot_fetcher_(*options_.loop, options_.cluster, options_.snapshots) {
+        snapshot_fetcher_(*options_.loop, *options_.queue, options_.cluster, options_.snapshots) {
     addresses_ = options_.addresses;
     for (const auto& [node, address] : addresses_) AddPeer(node, address);
   }
@@ -68,7 +68,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     Shutdown();
   }
 
-  grpc::Service& service() override { return service_; }
+  InternalService& service() override { return service_; }
   SnapshotSource& snapshots() override { return *this; }
   void SetReader(Reader reader) override { read_snapshot_ = std::move(reader); }
 
@@ -131,7 +131,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     internal::v1::RaftService::Stub* const stub = BeginCall(node);
     if (stub == nullptr) return fetched(NoAddress(node));
     gregor::FetchRange(
-        *stub, *options_.loop, options_.cluster, from,
+        *stub, *options_.queue, *options_.loop, options_.cluster, from,
         [alive = alive_, fetched = std::move(fetched)](auto range) mutable {
           if (*alive) fetched(std::move(range));
         },
@@ -180,26 +180,23 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     }
   }
 
-  class Service final : public internal::v1::RaftService::CallbackService {
+  class Service final : public InternalService {
    public:
     explicit Service(Transport& transport) : transport_(transport) {}
 
    private:
-    grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* Exchange(
-        grpc::CallbackServerContext* context) override {
-      return transport_.Accept(*context);
-    }
-    grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* FetchSnapshot(
-        grpc::CallbackServerContext* context,
-        const internal::v1::FetchSnapshotRequest* request) override {
-      return transport_.Send(*context, *request);
-    }
-    grpc::ServerUnaryReactor* FetchRange(grpc::CallbackServerContext*,
-                                         const internal::v1::FetchRangeRequest* request,
-                                         internal::v1::FetchRangeResponse* response) override {
-      return transport_.Send(*request, *response);
+    grpc::Service& service() override { return methods_; }
+    void Listen(CallQueue& queue) override {
+      Transport& to = transport_;
+      AnswerRaftPeers(methods_, queue, to, [&to] { return to.Accept(); });
+      to.snapshot_server_.Listen(methods_, queue, [&to](const SnapshotWish& wish, Opened opened) {
+        to.Open(wish, std::move(opened));
+      });
+      AnswerRanges(methods_, queue, to.options_.cluster,
+                   [&to](Offset from, LogRangeRead read) { to.ReadRange(from, std::move(read)); });
     }
     Transport& transport_;
+    internal::v1::RaftService::AsyncService methods_;
   };
 
   void WaitUntilEnded() TS_NO_ANALYSIS {
@@ -230,39 +227,29 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
       if (is_shut_down_) return;
       ++open_count_;
     }
-    line.stream = CallRaftPeer(*line.stub, *this, Self(), node, line.is_bulk);
+    line.stream = CallRaftPeer(*line.stub, *options_.queue, *this, Self(), node, line.is_bulk);
     const MutexLock lock(mutex_);
     streams_[line.stream.get()] = line.stream;
     if (is_shut_down_) line.stream->Cancel();
   }
 
-  grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* Accept(
-      const grpc::CallbackServerContext& context) {
+  RaftSelf Accept() {
     {
       const MutexLock lock(mutex_);
       ++open_count_;
     }
-    return AcceptRaftPeer(*this, Self(), CertifiedCaller(context, options_.cluster));
+    return Self();
   }
-
-  grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* Send(
-      grpc::CallbackServerContext& context, const internal::v1::FetchSnapshotRequest& request) {
-    return snapshot_server_.Serve(
-        context, request, [this](const SnapshotWish& wish, Opened opened) {
-          Post("raft.open_snapshot", [this, wish, opened = std::move(opened)]() mutable {
-            if (read_snapshot_) return read_snapshot_(wish, std::move(opened));
-            opened(Error(Reason::kLeaderNotAvailable, "the node has no snapshot now"));
-          });
-        });
+  void Open(const SnapshotWish& wish, Opened opened) {
+    Post("raft.open_snapshot", [this, wish, opened = std::move(opened)]() mutable {
+      if (read_snapshot_) return read_snapshot_(wish, std::move(opened));
+      opened(Error(Reason::kLeaderNotAvailable, "the node has no snapshot now"));
+    });
   }
-
-  grpc::ServerUnaryReactor* Send(const internal::v1::FetchRangeRequest& request,
-                                 internal::v1::FetchRangeResponse& response) {
-    return SendRange(request, response, options_.cluster, [this](Offset from, LogRangeRead read) {
-      Post("raft.read_range", [this, from, read = std::move(read)]() mutable {
-        if (range_reader_) return range_reader_(from, std::move(read));
-        read(Error(Reason::kLeaderNotAvailable, "the node cannot be asked now"));
-      });
+  void ReadRange(Offset from, LogRangeRead read) {
+    Post("raft.read_range", [this, from, read = std::move(read)]() mutable {
+      if (range_reader_) return range_reader_(from, std::move(read));
+      read(Error(Reason::kLeaderNotAvailable, "the node cannot be asked now"));
     });
   }
 

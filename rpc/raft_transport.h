@@ -12,6 +12,7 @@
 #include "controller/snapshot_source.h"
 #include "raft/core/types.h"
 #include "raft/host/transport.h"
+#include "rpc/internal_server.h"
 #include "rpc/node_credentials.h"
 #include "rpc/snapshot_limits.h"
 
@@ -25,7 +26,8 @@ namespace gregor {
 class GrpcRaftTransport : public RaftTransport {
  public:
   struct Options {
-    EventLoop* loop = nullptr;  // the controller loop
+    EventLoop* loop = nullptr;   // the controller loop
+    CallQueue* queue = nullptr;  // of its calls; outlives it
     ClusterId cluster;
     VoterKey self;
     DirectoryId incarnation;  // of this process
@@ -46,7 +48,7 @@ class GrpcRaftTransport : public RaftTransport {
   // Where a node that is too far behind gets what it needs, and what this one has for others.
   virtual SnapshotSource& snapshots() = 0;
   // What the internal server has to serve. Nothing may call any more when this goes.
-  virtual grpc::Service& service() = 0;
+  virtual InternalService& service() = 0;
   // Breaks all streams off; returns when they have ended. Nothing is sent or received afterwards.
   // Thread: main.
   virtual void Shutdown() = 0;

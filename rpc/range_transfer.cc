@@ -3,7 +3,8 @@
 #include <memory>
 #include <utility>
 
-#include "base/thread_annotations.h"
+#include "rpc/queue/client_call.h"
+#include "rpc/queue/server_call.h"
 
 namespace gregor {
 namespace {
@@ -13,64 +14,45 @@ using internal::v1::FetchRangeResponse;
 
 constexpr int64_t kSecondsMax = 10;
 
-class Answer final : public grpc::ServerUnaryReactor {
- public:
-  // What may outlive the call: reading takes its time.
-  struct Handle {
-    explicit Handle(Answer* answer) : answer(answer) {}
-    Mutex mutex;
-    Answer* answer TS_GUARDED_BY(mutex);
-  };
-
-  explicit Answer(FetchRangeResponse& response) : response_(response) {}
-
-  void Begin(const FetchRangeRequest& request, const ClusterId& cluster,
-             const RaftTransport::RangeReader& read) {
-    const std::string expected(cluster.bytes.begin(), cluster.bytes.end());
-    if (request.cluster_id() != expected)
-      return End({grpc::StatusCode::FAILED_PRECONDITION, "the node is of another cluster"});
-    read(Offset{request.from()}, [handle = handle_](Result<LogRange> range) {
-      const MutexLock lock(handle->mutex);
-      if (handle->answer != nullptr) handle->answer->OnRead(std::move(range));
-    });
-  }
-
- private:
-  void OnRead(Result<LogRange> range) {
-    if (is_ended_) return;
-    if (!range.ok()) return End({grpc::StatusCode::UNAVAILABLE, range.error().message});
-    response_.set_start(range->start.value);
-    if (range->commit.has_value()) response_.set_commit(range->commit->value);
-    response_.set_batches(range->batches.ToString());
-    End(grpc::Status::OK);
-  }
-  void OnCancel() override {
-    const MutexLock lock(handle_->mutex);
-    End(grpc::Status::CANCELLED);
-  }
-  // REQUIRES: the lock, or that nobody else knows of this yet.
-  void End(const grpc::Status& status) {
-    if (!std::exchange(is_ended_, true)) Finish(status);
-  }
-  void OnDone() override {
-    {
-      const MutexLock lock(handle_->mutex);
-      handle_->answer = nullptr;
-    }
-    delete this;
-  }
-
-  FetchRangeResponse& response_;
-  const std::shared_ptr<Handle> handle_ = std::make_shared<Handle>(this);
-  bool is_ended_ = false;
+// What the calls that come have in common.
+struct Answering {
+  internal::v1::RaftService::AsyncService& service;
+  CallQueue& queue;
+  const ClusterId cluster;
+  const RaftTransport::RangeReader read;
 };
 
-struct Question {
-  grpc::ClientContext context;
-  FetchRangeRequest request;
-  FetchRangeResponse response;
-  LogRangeRead fetched;
-  Task ended;
+class Answer final : public ServerUnary<Answer, FetchRangeRequest, FetchRangeResponse> {
+ public:
+  explicit Answer(std::shared_ptr<Answering> all) : ServerUnary(all->queue), all_(std::move(all)) {}
+
+ private:
+  friend ServerUnary;
+  friend ServerCall;
+  void Ask(void* tag) {
+    all_->service.RequestFetchRange(&context(), &request(), &responder(), queue().get(),
+                                    queue().get(), tag);
+  }
+  std::shared_ptr<Answer> Another() { return std::make_shared<Answer>(all_); }
+  void OnStart() {
+    const ClusterId& cluster = all_->cluster;
+    if (request().cluster_id() != std::string(cluster.bytes.begin(), cluster.bytes.end()))
+      return Fail({grpc::StatusCode::FAILED_PRECONDITION, "the node is of another cluster"});
+    // Reading takes its time.
+    all_->read(Offset{request().from()}, [self = shared_from_this()](Result<LogRange> range) {
+      self->OnRead(std::move(range));
+    });
+  }
+  void OnRead(Result<LogRange> range) {
+    if (!range.ok()) return Fail({grpc::StatusCode::UNAVAILABLE, range.error().message});
+    FetchRangeResponse response;
+    response.set_start(range->start.value);
+    if (range->commit.has_value()) response.set_commit(range->commit->value);
+    response.set_batches(range->batches.ToString());
+    Reply(response);
+  }
+
+  const std::shared_ptr<Answering> all_;
 };
 
 Result<LogRange> RangeOf(const grpc::Status& status, FetchRangeResponse& response) {
@@ -87,32 +69,34 @@ Result<LogRange> RangeOf(const grpc::Status& status, FetchRangeResponse& respons
 
 }  // namespace
 
-grpc::ServerUnaryReactor* SendRange(const FetchRangeRequest& request, FetchRangeResponse& response,
-                                    const ClusterId& cluster,
-                                    const RaftTransport::RangeReader& read) {
-  auto* const answer = new Answer(response);  // deletes itself when it is over
-  answer->Begin(request, cluster, read);
-  return answer;
+void AnswerRanges(internal::v1::RaftService::AsyncService& service, CallQueue& queue,
+                  const ClusterId& cluster, RaftTransport::RangeReader read) {
+  std::make_shared<Answer>(
+      std::make_shared<Answering>(Answering{service, queue, cluster, std::move(read)}))
+      ->Await();
 }
 
-void FetchRange(internal::v1::RaftService::Stub& stub, EventLoop& loop, const ClusterId& cluster,
-                Offset from, LogRangeRead fetched, Task ended) {
-  const auto question = std::make_shared<Question>();
-  question->request.set_cluster_id(std::string(cluster.bytes.begin(), cluster.bytes.end()));
-  question->request.set_from(from.value);
-  question->fetched = std::move(fetched);
-  question->ended = std::move(ended);
-  question->context.set_deadline(
+void FetchRange(internal::v1::RaftService::Stub& stub, CallQueue& queue, EventLoop& loop,
+                const ClusterId& cluster, Offset from, LogRangeRead fetched, Task ended) {
+  FetchRangeRequest request;
+  request.set_cluster_id(std::string(cluster.bytes.begin(), cluster.bytes.end()));
+  request.set_from(from.value);
+  const auto call = std::make_shared<UnaryCall<FetchRangeResponse>>();
+  call->context().set_deadline(
       gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(kSecondsMax, GPR_TIMESPAN)));
-  stub.async()->FetchRange(&question->context, &question->request, &question->response,
-                           [question, &loop](const grpc::Status& status) {
-                             loop.Post("range.fetched",
-                                       [fetched = std::move(question->fetched),
-                                        range = RangeOf(status, question->response)]() mutable {
-                                         fetched(std::move(range));
-                                       });
-                             question->ended();
-                           });
+  call->Start(
+      queue,
+      [&](grpc::ClientContext* context, grpc::CompletionQueue* calls) {
+        return stub.AsyncFetchRange(context, request, calls);
+      },
+      [&loop, fetched = std::move(fetched), ended = std::move(ended)](
+          const grpc::Status& status, FetchRangeResponse response) mutable {
+        loop.Post("range.fetched",
+                  [fetched = std::move(fetched), range = RangeOf(status, response)]() mutable {
+                    fetched(std::move(range));
+                  });
+        ended();
+      });
 }
 
 }  // namespace gregor

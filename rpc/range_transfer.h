@@ -6,22 +6,21 @@
 #include "base/event_loop.h"
 #include "gregor/internal/v1/raft.grpc.pb.h"
 #include "raft/host/transport.h"
+#include "rpc/queue/call_queue.h"
 
 namespace gregor {
 
 // Parts of a metadata log over the internal listener (RaftService.FetchRange). Thread: any.
 
-// Answers a node that asks. `read` gives what this node has (RaftTransport::RangeReader, on its
+// Answers nodes that ask. `read` gives what this node has (RaftTransport::RangeReader, on its
 // loop).
-grpc::ServerUnaryReactor* SendRange(const internal::v1::FetchRangeRequest& request,
-                                    internal::v1::FetchRangeResponse& response,
-                                    const ClusterId& cluster,
-                                    const RaftTransport::RangeReader& read);
+void AnswerRanges(internal::v1::RaftService::AsyncService& service, CallQueue& queue,
+                  const ClusterId& cluster, RaftTransport::RangeReader read);
 
 // Asks a node. `fetched` runs on `loop`. The call keeps itself until it has ended; `ended` runs on
-// a thread of gRPC's then.
-void FetchRange(internal::v1::RaftService::Stub& stub, EventLoop& loop, const ClusterId& cluster,
-                Offset from, LogRangeRead fetched, Task ended);
+// the queue's thread then.
+void FetchRange(internal::v1::RaftService::Stub& stub, CallQueue& queue, EventLoop& loop,
+                const ClusterId& cluster, Offset from, LogRangeRead fetched, Task ended);
 
 }  // namespace gregor
 

@@ -31,13 +31,15 @@ struct SnapshotFetcher::Outcome {
   Part part;
 };
 
-class SnapshotFetcher::Call final : public grpc::ClientReadReactor<SnapshotChunk> {
+class SnapshotFetcher::Call final : public std::enable_shared_from_this<Call> {
  public:
   using Ended = UniqueFunction<void(Outcome)>;
 
   // `ended` runs on the loop, and before `closed`.
-  Call(EventLoop& loop, const SnapshotLimits& limits, Part part, Ended ended, Task closed)
+  Call(EventLoop& loop, CallQueue& queue, const SnapshotLimits& limits, Part part, Ended ended,
+       Task closed)
       : loop_(loop),
+        queue_(queue),
         snapshot_bytes_max_(limits.snapshot_bytes_max),
         watch_(std::make_shared<CallWatch>(loop, limits.stall, [this] { context_.TryCancel(); })),
         ended_(std::move(ended)),
@@ -51,21 +53,31 @@ class SnapshotFetcher::Call final : public grpc::ClientReadReactor<SnapshotChunk
     request_.set_begun_term(part_.id.term.value);
     request_.set_position(static_cast<int64_t>(part_.bytes.size()));
     watch_->Begin();
-    stub.async()->FetchSnapshot(&context_, &request_, this);
-    StartRead(&chunk_);
-    StartCall();
+    const bool is_open = queue_.Begin([&] {
+      reader_ = stub.PrepareAsyncFetchSnapshot(&context_, request_, queue_.get());
+      reader_->StartCall(beginning_.Begin(shared_from_this()));
+    });
+    if (!is_open) OnFinished(true);
   }
 
  private:
-  void OnReadDone(bool ok) override {
-    if (!ok) return;
+  void OnBegun(bool ok) { GoOn(ok); }
+  void OnRead(bool ok) {
+    if (!ok) return GoOn(false);
     watch_->Note();
-    if (auto taken = Take(); !taken.ok()) {
+    auto taken = Take();
+    if (!taken.ok()) {
       refusal_ = std::move(taken).error();
       context_.TryCancel();
-      return;
     }
-    StartRead(&chunk_);
+    GoOn(!refusal_.has_value());
+  }
+  void GoOn(bool is_more) {
+    queue_.Begin([&] {
+      const auto self = shared_from_this();
+      if (is_more) return reader_->Read(&chunk_, reading_.Begin(self));
+      reader_->Finish(&status_, finishing_.Begin(self));
+    });
   }
   Result<void> Take() {
     if (!is_begun_) RETURN_IF_ERROR(TakeFirst());
@@ -91,43 +103,47 @@ class SnapshotFetcher::Call final : public grpc::ClientReadReactor<SnapshotChunk
     voters_ = raft::VotersAt{Offset{chunk_.voters_end()}, std::move(voters)};
     return {};
   }
-  Result<void> ResultOf(const grpc::Status& status) {
+  Result<void> ResultOf() {
     if (refusal_.has_value()) return *refusal_;
     if (watch_->has_cancelled()) return NotFetched("nothing came any more");
-    if (!status.ok()) return NotFetched(status.error_message());
+    if (!status_.ok()) return NotFetched(status_.error_message());
     if (!is_begun_ || part_.bytes.size() != part_.total_bytes)
       return NotFetched("it was cut short");
     return {};
   }
-  void OnDone(const grpc::Status& status) override {
+  void OnFinished(bool) {
     watch_->End();
     loop_.Post("snapshot.fetched",
-               [ended = std::move(ended_), outcome = Outcome{ResultOf(status), std::move(voters_),
-                                                             std::move(part_)}]() mutable {
+               [ended = std::move(ended_),
+                outcome = Outcome{ResultOf(), std::move(voters_), std::move(part_)}]() mutable {
                  ended(std::move(outcome));
                });
-    Task closed = std::move(closed_);
-    delete this;
-    closed();
+    std::exchange(closed_, nullptr)();
   }
 
   EventLoop& loop_;
+  CallQueue& queue_;
   const size_t snapshot_bytes_max_;
   const std::shared_ptr<CallWatch> watch_;
   Ended ended_;
   Task closed_;
   grpc::ClientContext context_;
   FetchSnapshotRequest request_;
+  std::unique_ptr<grpc::ClientAsyncReader<SnapshotChunk>> reader_;
   SnapshotChunk chunk_;
+  grpc::Status status_;
+  Operation<Call> beginning_{&Call::OnBegun};
+  Operation<Call> reading_{&Call::OnRead};
+  Operation<Call> finishing_{&Call::OnFinished};
   Part part_;
   std::optional<Error> refusal_;  // why this end broke it off
   std::optional<raft::VotersAt> voters_;
   bool is_begun_ = false;
 };
 
-SnapshotFetcher::SnapshotFetcher(EventLoop& loop, const ClusterId& cluster,
+SnapshotFetcher::SnapshotFetcher(EventLoop& loop, CallQueue& queue, const ClusterId& cluster,
                                  const SnapshotLimits& limits)
-    : loop_(loop), cluster_(cluster), limits_(limits) {}
+    : loop_(loop), queue_(queue), cluster_(cluster), limits_(limits) {}
 
 SnapshotFetcher::~SnapshotFetcher() { *alive_ = false; }
 
@@ -145,8 +161,8 @@ void SnapshotFetcher::Fetch(internal::v1::RaftService::Stub& stub, NodeId node, 
   // Of another one nobody will want the rest any more.
   std::optional<Kept> kept = std::exchange(kept_, std::nullopt);
   const bool is_of_use = kept.has_value() && kept->node == node && kept->part.id.end >= end_min;
-  auto* const call = new Call(
-      loop_, limits_, is_of_use ? std::move(kept->part) : Part{},
+  const auto call = std::make_shared<Call>(
+      loop_, queue_, limits_, is_of_use ? std::move(kept->part) : Part{},
       [this, alive = alive_, node, number = ++calls_,
        fetched = std::move(fetched)](Outcome outcome) mutable {
         if (*alive) OnEnded(node, number, std::move(outcome), std::move(fetched));

@@ -10,6 +10,7 @@
 #include "base/event_loop.h"
 #include "controller/snapshot_source.h"
 #include "gregor/internal/v1/raft.grpc.pb.h"
+#include "rpc/queue/call_queue.h"
 #include "rpc/snapshot_limits.h"
 
 namespace gregor {
@@ -19,14 +20,16 @@ namespace gregor {
 // `loop`'s.
 class SnapshotFetcher {
  public:
-  SnapshotFetcher(EventLoop& loop, const ClusterId& cluster, const SnapshotLimits& limits);
+  // By `queue`, which outlives its calls.
+  SnapshotFetcher(EventLoop& loop, CallQueue& queue, const ClusterId& cluster,
+                  const SnapshotLimits& limits);
   // Nobody who asked hears anything any more.
   ~SnapshotFetcher();
 
   // Why the node is not asked now: what it had last was fetched a moment ago.
   std::optional<Error> WhyNotNow(NodeId node, Offset end_min) const;
   // Asks a node, as SnapshotSource::Fetch(). The call keeps itself until it has ended; `ended` runs
-  // on a thread of gRPC's then, also when this has gone.
+  // on the queue's thread then, also when this has gone.
   void Fetch(internal::v1::RaftService::Stub& stub, NodeId node, Offset end_min,
              SnapshotSource::Fetched fetched, Task ended);
 
@@ -57,6 +60,7 @@ class SnapshotFetcher {
   void NoteDelivered(NodeId node, const raft::SnapshotId& id);
 
   EventLoop& loop_;
+  CallQueue& queue_;
   const ClusterId cluster_;
   const SnapshotLimits limits_;
   std::optional<Kept> kept_;

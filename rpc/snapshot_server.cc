@@ -6,6 +6,7 @@
 #include "base/thread_annotations.h"
 #include "raft/host/control_records.h"
 #include "rpc/call_watch.h"
+#include "rpc/queue/server_call.h"
 
 namespace gregor {
 namespace {
@@ -24,41 +25,61 @@ SnapshotWish WishOf(const FetchSnapshotRequest& request) {
   return wish;
 }
 
-class Sender final : public grpc::ServerWriteReactor<SnapshotChunk> {
+}  // namespace
+
+class SnapshotServer::Sender final : public ServerCall<Sender> {
  public:
-  // What may outlive the call: reading takes its time, and so long it counts among the served.
-  struct Handle {
-    explicit Handle(Sender* sender) : sender(sender) {}
-    Mutex mutex;
-    Sender* sender TS_GUARDED_BY(mutex);
-    std::shared_ptr<void> place;
+  // What the calls that come have in common.
+  struct All {
+    SnapshotServer& server;
+    internal::v1::RaftService::AsyncService& service;
+    CallQueue& queue;
+    const SnapshotSource::Reader open;
   };
 
-  Sender(EventLoop& loop, const SnapshotLimits& limits, grpc::CallbackServerContext& context)
-      : loop_(loop),
-        chunk_bytes_(limits.chunk_bytes),
+  explicit Sender(std::shared_ptr<All> all)
+      : ServerCall(all->queue),
+        all_(std::move(all)),
+        loop_(all_->server.loop_),
+        limits_(all_->server.limits_),
         watch_(
-            std::make_shared<CallWatch>(loop, limits.stall, [&context] { context.TryCancel(); })) {}
-
-  void Begin(const FetchSnapshotRequest& request, std::shared_ptr<void> place,
-             const SnapshotSource::Reader& open) {
-    begun_ = WishOf(request).begun;
-    position_ = static_cast<uint64_t>(std::max<int64_t>(0, request.position()));
-    handle_->place = std::move(place);
-    watch_->Begin();
-    open(WishOf(request), [handle = handle_](Result<ServedSnapshot> snapshot) {
-      const MutexLock lock(handle->mutex);
-      if (handle->sender != nullptr) handle->sender->OnOpened(std::move(snapshot));
-    });
-  }
-  // Nothing was begun.
-  void Refuse(const grpc::Status& status) {
-    const MutexLock lock(handle_->mutex);
-    End(status);
-  }
+            std::make_shared<CallWatch>(loop_, limits_.stall, [this] { context().TryCancel(); })) {}
 
  private:
-  void OnOpened(Result<ServedSnapshot> snapshot) {
+  friend ServerCall;
+  void Ask(void* tag) {
+    all_->service.RequestFetchSnapshot(&context(), &request_, &writer_, queue().get(),
+                                       queue().get(), tag);
+  }
+  std::shared_ptr<Sender> Another() { return std::make_shared<Sender>(all_); }
+  void OnStart() {
+    if (const auto refusal = Accept(); !refusal.ok()) {
+      const MutexLock lock(mutex_);
+      return End(refusal);
+    }
+    watch_->Begin();
+    // Reading takes its time, and so long it counts among the served.
+    all_->open(WishOf(request_), [self = shared_from_this()](Result<ServedSnapshot> snapshot) {
+      const MutexLock lock(self->mutex_);
+      self->OnOpened(std::move(snapshot));
+    });
+  }
+  grpc::Status Accept() {
+    const MutexLock lock(mutex_);
+    const ClusterId& cluster = all_->server.cluster_;
+    if (request_.cluster_id() != std::string(cluster.bytes.begin(), cluster.bytes.end()))
+      return {grpc::StatusCode::FAILED_PRECONDITION, "the node is of another cluster"};
+    place_ = all_->server.TakePlace();
+    if (place_ == nullptr) {
+      return {grpc::StatusCode::UNAVAILABLE, "the node serves " +
+                                                 std::to_string(limits_.served_max) +
+                                                 " others with snapshots already: try again later"};
+    }
+    begun_ = WishOf(request_).begun;
+    position_ = static_cast<uint64_t>(std::max<int64_t>(0, request_.position()));
+    return grpc::Status::OK;
+  }
+  void OnOpened(Result<ServedSnapshot> snapshot) TS_REQUIRES(mutex_) {
     if (is_ended_) return;
     if (!snapshot.ok()) return End({grpc::StatusCode::UNAVAILABLE, snapshot.error().message});
     snapshot_ = *std::move(snapshot);
@@ -74,62 +95,60 @@ class Sender final : public grpc::ServerWriteReactor<SnapshotChunk> {
     }
     ReadNext();
   }
-  void ReadNext() {
-    const auto size =
-        static_cast<size_t>(std::min<uint64_t>(chunk_bytes_, snapshot_.size_bytes - position_));
-    loop_.Post("snapshot.read",
-               [read = snapshot_.read, position = position_, size, handle = handle_]() mutable {
-                 read(position, size, [handle = std::move(handle)](Result<std::string> bytes) {
-                   const MutexLock lock(handle->mutex);
-                   if (handle->sender != nullptr) handle->sender->OnRead(std::move(bytes));
-                 });
-               });
+  void ReadNext() TS_REQUIRES(mutex_) {
+    const auto size = static_cast<size_t>(
+        std::min<uint64_t>(limits_.chunk_bytes, snapshot_.size_bytes - position_));
+    loop_.Post("snapshot.read", [read = snapshot_.read, position = position_, size,
+                                 self = shared_from_this()]() mutable {
+      read(position, size, [self = std::move(self)](Result<std::string> bytes) {
+        const MutexLock lock(self->mutex_);
+        self->OnRead(std::move(bytes));
+      });
+    });
   }
-  void OnRead(Result<std::string> bytes) {
+  void OnRead(Result<std::string> bytes) TS_REQUIRES(mutex_) {
     if (is_ended_) return;
     if (!bytes.ok()) return End({grpc::StatusCode::UNAVAILABLE, bytes.error().message});
     position_ += bytes->size();
     chunk_.set_data(*std::move(bytes));
-    StartWrite(&chunk_);
+    queue().Begin([&] { writer_.Write(chunk_, writing_.Begin(shared_from_this())); });
   }
-  void OnWriteDone(bool ok) override {
+  void OnWritten(bool ok) {
     watch_->Note();
-    const MutexLock lock(handle_->mutex);
+    const MutexLock lock(mutex_);
     if (is_ended_) return;
     if (!ok) return End(grpc::Status::CANCELLED);
     if (position_ == snapshot_.size_bytes) return End(grpc::Status::OK);
     chunk_.Clear();
     ReadNext();
   }
-  void OnCancel() override {
-    const MutexLock lock(handle_->mutex);
+  void OnGone() {
+    watch_->End();
+    const MutexLock lock(mutex_);
     End(grpc::Status::CANCELLED);
   }
-  // REQUIRES: the lock.
-  void End(const grpc::Status& status) {
-    if (!std::exchange(is_ended_, true)) Finish(status);
+  void End(const grpc::Status& status) TS_REQUIRES(mutex_) {
+    if (std::exchange(is_ended_, true)) return;
+    queue().Begin([&] { writer_.Finish(status, ending_.Begin(shared_from_this())); });
   }
-  void OnDone() override {
-    watch_->End();
-    {
-      const MutexLock lock(handle_->mutex);
-      handle_->sender = nullptr;
-    }
-    delete this;
-  }
+  void OnEnded(bool) {}
 
+  const std::shared_ptr<All> all_;
   EventLoop& loop_;
-  const size_t chunk_bytes_;
-  const std::shared_ptr<Handle> handle_ = std::make_shared<Handle>(this);
+  const SnapshotLimits limits_;
   const std::shared_ptr<CallWatch> watch_;
-  std::optional<raft::SnapshotId> begun_;
-  ServedSnapshot snapshot_;
-  SnapshotChunk chunk_;
-  uint64_t position_ = 0;  // of the next byte to be read
-  bool is_ended_ = false;
+  FetchSnapshotRequest request_;
+  grpc::ServerAsyncWriter<SnapshotChunk> writer_{&context()};
+  Operation<Sender> writing_{&Sender::OnWritten};
+  Operation<Sender> ending_{&Sender::OnEnded};
+  Mutex mutex_;
+  std::shared_ptr<void> place_ TS_GUARDED_BY(mutex_);
+  std::optional<raft::SnapshotId> begun_ TS_GUARDED_BY(mutex_);
+  ServedSnapshot snapshot_ TS_GUARDED_BY(mutex_);
+  SnapshotChunk chunk_ TS_GUARDED_BY(mutex_);
+  uint64_t position_ TS_GUARDED_BY(mutex_) = 0;  // of the next byte to be read
+  bool is_ended_ TS_GUARDED_BY(mutex_) = false;
 };
-
-}  // namespace
 
 SnapshotServer::SnapshotServer(EventLoop& loop, const ClusterId& cluster,
                                const SnapshotLimits& limits)
@@ -144,24 +163,11 @@ std::shared_ptr<void> SnapshotServer::TakePlace() {
   return is_free ? place : nullptr;
 }
 
-grpc::ServerWriteReactor<SnapshotChunk>* SnapshotServer::Serve(grpc::CallbackServerContext& context,
-                                                               const FetchSnapshotRequest& request,
-                                                               const SnapshotSource::Reader& open) {
-  auto* const sender = new Sender(loop_, limits_, context);  // deletes itself when it is over
-  const std::string expected(cluster_.bytes.begin(), cluster_.bytes.end());
-  if (request.cluster_id() != expected) {
-    sender->Refuse({grpc::StatusCode::FAILED_PRECONDITION, "the node is of another cluster"});
-    return sender;
-  }
-  auto place = TakePlace();
-  if (place == nullptr) {
-    sender->Refuse(
-        {grpc::StatusCode::UNAVAILABLE, "the node serves " + std::to_string(limits_.served_max) +
-                                            " others with snapshots already: try again later"});
-    return sender;
-  }
-  sender->Begin(request, std::move(place), open);
-  return sender;
+void SnapshotServer::Listen(internal::v1::RaftService::AsyncService& service, CallQueue& queue,
+                            SnapshotSource::Reader open) {
+  std::make_shared<Sender>(
+      std::make_shared<Sender::All>(Sender::All{*this, service, queue, std::move(open)}))
+      ->Await();
 }
 
 }  // namespace gregor

@@ -9,6 +9,7 @@
 #include "base/event_loop.h"
 #include "controller/snapshot_source.h"
 #include "gregor/internal/v1/raft.grpc.pb.h"
+#include "rpc/queue/call_queue.h"
 #include "rpc/snapshot_limits.h"
 
 namespace gregor {
@@ -21,12 +22,13 @@ class SnapshotServer {
   // `loop`: where snapshots are read; outlives all calls.
   SnapshotServer(EventLoop& loop, const ClusterId& cluster, const SnapshotLimits& limits);
 
-  // Answers a node that asks. `open` is called, and calls back, on whichever thread.
-  grpc::ServerWriteReactor<internal::v1::SnapshotChunk>* Serve(
-      grpc::CallbackServerContext& context, const internal::v1::FetchSnapshotRequest& request,
-      const SnapshotSource::Reader& open);
+  // Answers nodes that ask. `open` is called, and calls back, on whichever thread.
+  void Listen(internal::v1::RaftService::AsyncService& service, CallQueue& queue,
+              SnapshotSource::Reader open);
 
  private:
+  class Sender;
+
   // A place among those that are served, as long as somebody has it; nullptr: there is none.
   std::shared_ptr<void> TakePlace();
 

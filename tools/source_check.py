@@ -36,7 +36,7 @@ COLUMNS_MAX = 100
 
 # What the files of a folder may include beside their own; the longest match is a file's folder.
 EVERYTHING = {"*"}
-DOOR = {"broker", "controller/image", "proto", "base"}
+DOOR = {"broker", "controller/image", "proto", "base", "rpc/queue"}
 LAYERS = {
     "base": set(),
     "proto": set(),
@@ -49,7 +49,8 @@ LAYERS = {
     "broker/grpc": DOOR,
     "broker/kafka": DOOR,
     "broker/http": DOOR,
-    "rpc": {"raft/host", "raft/core", "controller", "broker", "proto", "base"},
+    "rpc": {"raft/host", "raft/core", "controller", "broker", "proto", "base", "rpc/queue"},
+    "rpc/queue": {"base"},
     "client": {"proto", "base"},
     "client/cli": {"client", "proto", "base"},
     "node": EVERYTHING,
@@ -112,7 +113,7 @@ BANNED = [
      r"std::(jthread|async)\b|std::thread\b(?!::)|\bpthread_create\b",
      r"base/event_loop\.cc|broker/http/http_server\.cc"
      r"|storage/(worker_pool|thread_disk|disk)\.(h|cc)"
-     r"|broker/grpc/[^/]*|client/[^/]*|client/cli/.*|node/[^/]*\.cc|tests/|bench/"),
+     r"|rpc/queue/[^/]*|broker/grpc/[^/]*|client/[^/]*|client/cli/.*|node/[^/]*\.cc|tests/|bench/"),
     ("takes absl::Mutex: take base/thread_annotations.h", r"\babsl::Mutex\b", r"$^"),
     ("makes a test a friend", r"\bFRIEND_TEST\b", r"$^"),
 ]

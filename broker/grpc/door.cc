@@ -15,7 +15,7 @@ Door::Door(BrokerApi& broker, GrpcServer::Options options, std::shared_ptr<Drain
       own_metrics(this->options.metrics == nullptr ? Metrics::Create() : nullptr),
       metrics(own_metrics != nullptr ? *own_metrics : *this->options.metrics),
       drain(std::move(drain)),
-      queue(std::move(queue)),
+      queue(std::move(queue), "grpc-hot"),
       produce_gate(this->options.produce_bytes_max),
       slot_memory(this->options.memory_bytes_max / 4),
       decode_loop_(NewThreadLoop("grpc-decode")),

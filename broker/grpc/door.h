@@ -15,7 +15,7 @@
 #include "broker/grpc/byte_gate.h"
 #include "broker/grpc/call_metrics.h"
 #include "broker/grpc/drain_signal.h"
-#include "broker/grpc/hot_queue.h"
+#include "rpc/queue/call_queue.h"
 #include "broker/grpc/server.h"
 
 namespace gregor {
@@ -58,7 +58,7 @@ struct Door {
   const std::shared_ptr<DrainSignal> drain;
   // Those that calls belong to.
   std::vector<std::unique_ptr<DoorService>> services;
-  HotQueue queue;
+  CallQueue queue;
   ByteGate produce_gate;  // frames of produce streams
   Budget slot_memory;     // partitions that streams read
 

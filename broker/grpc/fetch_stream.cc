@@ -25,7 +25,7 @@ class FetchStream final : public HotBidiStream, public FetchPump::Sink {
 
  private:
   void Ask(void* tag) override {
-    auto* const queue = door().queue.queue();
+    auto* const queue = door().queue.get();
     service_.RequestFetchStream(&context(), rpc(), queue, queue, tag);
   }
   std::shared_ptr<HotStream> Another() override {

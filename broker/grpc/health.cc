@@ -53,7 +53,7 @@ class WatchStream final : public HotServerStream, public HealthService::Watcher 
 
  private:
   void Ask(void* tag) override {
-    auto* const queue = door().queue.queue();
+    auto* const queue = door().queue.get();
     service_.RequestWatch(&context(), request(), rpc(), queue, queue, tag);
   }
   std::shared_ptr<HotStream> Another() override {

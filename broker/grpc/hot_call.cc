@@ -33,7 +33,7 @@ UnaryMetrics::UnaryMetrics(Metrics& metrics, const std::string& method)
 void HotUnary::Listen() {
   door_->queue.Begin([&] {
     if (notify_gone_) context_.AsyncNotifyWhenDone(done_.Begin(shared_from_this()));
-    Ask(&context_, &request_, &responder_, door_->queue.queue(), accept_.Begin(shared_from_this()));
+    Ask(&context_, &request_, &responder_, door_->queue.get(), accept_.Begin(shared_from_this()));
   });
 }
 

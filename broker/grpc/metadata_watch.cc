@@ -48,7 +48,7 @@ class WatchStream final : public HotServerStream {
 
  private:
   void Ask(void* tag) override {
-    shared_.ask(&context(), request(), rpc(), door().queue.queue(), tag);
+    shared_.ask(&context(), request(), rpc(), door().queue.get(), tag);
   }
   std::shared_ptr<HotStream> Another() override {
     return std::make_shared<WatchStream>(shared_door(), shared_);

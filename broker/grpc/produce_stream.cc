@@ -52,7 +52,7 @@ class ProduceStream final : public HotBidiStream {
   };
 
   void Ask(void* tag) override {
-    auto* const queue = door().queue.queue();
+    auto* const queue = door().queue.get();
     service_.RequestProduceStream(&context(), rpc(), queue, queue, tag);
   }
   std::shared_ptr<HotStream> Another() override {

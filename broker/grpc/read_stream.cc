@@ -31,7 +31,7 @@ class ReadStream final : public HotServerStream, public FetchPump::Sink {
 
  private:
   void Ask(void* tag) override {
-    auto* const queue = door().queue.queue();
+    auto* const queue = door().queue.get();
     service_.RequestRead(&context(), request(), rpc(), queue, queue, tag);
   }
   std::shared_ptr<HotStream> Another() override {

@@ -102,17 +102,15 @@ class RunningServer final : public GrpcServer {
     AddServices();
     for (const auto& service : door_->services) builder.RegisterService(service->service());
     builder.RegisterAsyncGenericService(unknown_methods_.service());
-    std::unique_ptr<grpc::Server> server;
     {
       const GrpcLogCapture log;
-      server = builder.BuildAndStart();
-      if (server == nullptr || port == 0) {
+      server_ = builder.BuildAndStart();
+      if (server_ == nullptr || port == 0) {
         door_->queue.Close();
         return CannotListen(address, log.text());
       }
     }
     port_ = static_cast<uint16_t>(port);
-    door_->queue.Run(std::move(server));
     return {};
   }
 
@@ -135,9 +133,10 @@ class RunningServer final : public GrpcServer {
     health_->Shutdown();
     // Early enough for the clients to hear of it.
     door_->queue.After(3 * grace / 4, [door = door_.get()] { door->BreakOff(); });
-    door_->queue.server()->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                                                 gpr_time_from_nanos(grace.count(), GPR_TIMESPAN)));
+    server_->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                   gpr_time_from_nanos(grace.count(), GPR_TIMESPAN)));
     door_->queue.Close();
+    server_.reset();
     door_->StopLoops();
   }
 
@@ -166,6 +165,7 @@ class RunningServer final : public GrpcServer {
   std::shared_ptr<Door> door_;
   HealthService* health_ = nullptr;  // of the door
   UnknownMethods unknown_methods_;
+  std::unique_ptr<grpc::Server> server_;
   uint16_t port_ = 0;
   bool shut_down_ = false;
 };

@@ -16,7 +16,7 @@ class Refusal final : public std::enable_shared_from_this<Refusal> {
 
   void Listen() {
     door_->queue.Begin([&] {
-      auto* const queue = door_->queue.queue();
+      auto* const queue = door_->queue.get();
       service_.RequestCall(&context_, &rpc_, queue, queue, accept_.Begin(shared_from_this()));
     });
   }

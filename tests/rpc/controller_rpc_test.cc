@@ -11,6 +11,7 @@
 #include "controller/operation_server.h"
 #include "rpc/controller_client.h"
 #include "rpc/controller_service.h"
+#include "rpc/internal_server.h"
 #include "tests/controller/fake_controller.h"
 
 namespace gregor {
@@ -45,25 +46,16 @@ class Node {
  public:
   explicit Node(int32_t id, int port = 0)
       : loop_(NewThreadLoop("controller")), controller_(*loop_, id) {
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(),
-                             &port_);
-    builder.RegisterService(&service_);
-    // As the internal listener has it: pings of idle connections are no attack.
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
-    server_ = builder.BuildAndStart();
-    CHECK(server_ != nullptr);
+    const auto started = server_.Start({.host = "127.0.0.1",
+                                        .port = static_cast<uint16_t>(port),
+                                        .credentials = grpc::InsecureServerCredentials(),
+                                        .services = {&service_}});
+    CHECK(started.ok()) << started.error();
     service_.Serve(operations_);
   }
-  ~Node() { Stop(); }
 
   // As a node that is gone.
-  void Stop() {
-    if (server_ == nullptr) return;
-    server_->Shutdown(gpr_now(GPR_CLOCK_MONOTONIC));
-    server_->Wait();
-    server_ = nullptr;
-  }
+  void Stop() { server_.Shutdown(); }
   void InLoop(std::function<void()> call) {
     std::promise<void> ran;
     loop_->Post("test", [&] {
@@ -87,7 +79,7 @@ class Node {
   OperationServer& operations() { return operations_; }
   EventLoop& loop() { return *loop_; }
   FakeController& controller() { return controller_; }
-  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  std::string address() const { return "127.0.0.1:" + std::to_string(server_.port()); }
   int asked() {
     int asked = 0;
     InLoop([&] { asked = controller_.asked; });
@@ -100,8 +92,7 @@ class Node {
   OperationServer operations_{controller_, FakeCluster()};
   ControllerService service_{FakeCluster()};
   std::promise<void> held_;
-  int port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
+  InternalServer server_;
 };
 
 internal::v1::OperationRequest CreateRequest(const std::string& name) {
@@ -141,7 +132,8 @@ class ControllerRpc : public testing::Test {
     }
   }
 
-  ControllerClient client_{NodeCredentials::Insecure()};
+  InternalServer calls_;  // which is not called itself
+  ControllerClient client_{NodeCredentials::Insecure(), calls_.queue()};
 };
 
 TEST_F(ControllerRpc, AnOperationIsRunByTheNodeThatIsAsked) {

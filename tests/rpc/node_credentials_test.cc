@@ -38,12 +38,11 @@ class Listener {
       : credentials_(std::move(credentials)),
         loop_(NewThreadLoop("controller")),
         controller_(*loop_, 1) {
-    auto server = InternalServer::Start({.host = "127.0.0.1",
-                                         .port = 0,
-                                         .credentials = credentials_->ForServer(),
-                                         .services = {&service_}});
-    CHECK(server.ok()) << server.error();
-    server_ = *std::move(server);
+    const auto started = server_.Start({.host = "127.0.0.1",
+                                        .port = 0,
+                                        .credentials = credentials_->ForServer(),
+                                        .services = {&service_}});
+    CHECK(started.ok()) << started.error();
     std::promise<void> done;
     loop_->Post("test", [&] {
       controller_.SetLeader(1, 5);
@@ -52,7 +51,7 @@ class Listener {
     done.get_future().wait();
     service_.Serve(operations_);
   }
-  std::string address() const { return "127.0.0.1:" + std::to_string(server_->port()); }
+  std::string address() const { return "127.0.0.1:" + std::to_string(server_.port()); }
 
  private:
   const std::shared_ptr<NodeCredentials> credentials_;
@@ -60,7 +59,7 @@ class Listener {
   FakeController controller_;
   OperationServer operations_{controller_, Cluster()};
   ControllerService service_{Cluster()};
-  std::unique_ptr<InternalServer> server_;
+  InternalServer server_;
 };
 
 struct Answer {

@@ -91,25 +91,24 @@ class End final : public RaftStreamEvents {
 class RaftStreamTest : public testing::Test {
  protected:
   RaftStreamTest() {
-    auto server = InternalServer::Start({.host = "127.0.0.1",
-                                         .port = 0,
-                                         .credentials = grpc::InsecureServerCredentials(),
-                                         .services = {&service_}});
-    CHECK(server.ok()) << server.error();
-    server_ = *std::move(server);
+    const auto started = server_.Start({.host = "127.0.0.1",
+                                        .port = 0,
+                                        .credentials = grpc::InsecureServerCredentials(),
+                                        .services = {&service_}});
+    CHECK(started.ok()) << started.error();
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
     stub_ = internal::v1::RaftService::NewStub(
-        grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server_->port()),
+        grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server_.port()),
                                   grpc::InsecureChannelCredentials(), arguments));
-    call_ = CallRaftPeer(*stub_, caller_, Self(1), NodeId{2}, /*is_bulk=*/true);
+    call_ = CallRaftPeer(*stub_, server_.queue(), caller_, Self(1), NodeId{2}, /*is_bulk=*/true);
     CHECK(caller_.Wait([](const End& end) { return end.stream != nullptr; }));
     CHECK(answerer_.Wait([](const End& end) { return end.stream != nullptr; }));
   }
   ~RaftStreamTest() override {
     call_->Cancel();
     EXPECT_TRUE(caller_.Wait([](const End& end) { return end.is_down; }));
-    server_->Shutdown();
+    server_.Shutdown();
     EXPECT_TRUE(answerer_.Wait([](const End& end) { return end.is_down; }));
     // What was held is let go of behind the end of both.
     caller_.Handle();
@@ -138,22 +137,23 @@ class RaftStreamTest : public testing::Test {
     EXPECT_TRUE(to.Wait([](const End& end) { return end.is_in_order; }));
   }
 
-  class Service final : public internal::v1::RaftService::CallbackService {
+  class Service final : public InternalService {
    public:
     explicit Service(End& end) : end_(end) {}
-    grpc::ServerBidiReactor<internal::v1::RaftMessage, internal::v1::RaftMessage>* Exchange(
-        grpc::CallbackServerContext*) override {
-      return AcceptRaftPeer(end_, Self(2), std::optional<NodeId>());
+    grpc::Service& service() override { return methods_; }
+    void Listen(CallQueue& queue) override {
+      AnswerRaftPeers(methods_, queue, end_, [] { return Self(2); });
     }
 
    private:
     End& end_;
+    internal::v1::RaftService::AsyncService methods_;
   };
 
   End caller_;
   End answerer_;
   Service service_{answerer_};
-  std::unique_ptr<InternalServer> server_;
+  InternalServer server_;
   std::unique_ptr<internal::v1::RaftService::Stub> stub_;
   std::shared_ptr<RaftStream> call_;
 };

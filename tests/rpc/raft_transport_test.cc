@@ -54,6 +54,7 @@ class Node final : private RaftTransport::Receiver {
         credentials_(std::move(credentials)) {
     GrpcRaftTransport::Options options;
     options.loop = loop_.get();
+    options.queue = &server_->queue();
     options.cluster = cluster;
     options.self = self;
     options.incarnation = Random::FromSystem().NewUuid<DirectoryId>();
@@ -63,12 +64,12 @@ class Node final : private RaftTransport::Receiver {
     options.on_addresses = [this](const auto& known) { Note([&] { this->addresses = known; }); };
     transport_ = GrpcRaftTransport::Create(std::move(options));
     transport_->SetIntroduction(std::move(introduction));
-    auto server = InternalServer::Start({.host = "127.0.0.1",
-                                         .port = 0,
-                                         .credentials = credentials_->ForServer(),
-                                         .services = {&transport_->service()}});
-    EXPECT_TRUE(server.ok());
-    server_ = *std::move(server);
+    EXPECT_TRUE(server_
+                    ->Start({.host = "127.0.0.1",
+                             .port = 0,
+                             .credentials = credentials_->ForServer(),
+                             .services = {&transport_->service()}})
+                    .ok());
     loop_->Post("test", [this] { transport_->SetReceiver(this); });
   }
   ~Node() override { Stop(); }
@@ -183,8 +184,8 @@ class Node final : private RaftTransport::Receiver {
   DirectoryId incarnation_;
   std::unique_ptr<EventLoop> loop_;
   const std::shared_ptr<NodeCredentials> credentials_;
+  std::unique_ptr<InternalServer> server_ = std::make_unique<InternalServer>();
   std::unique_ptr<GrpcRaftTransport> transport_;
-  std::unique_ptr<InternalServer> server_;
   std::mutex mutex_;
   std::condition_variable changed_;
 };

@@ -1,11 +1,12 @@
-#ifndef GREGOR_BROKER_GRPC_HOT_QUEUE_H_
-#define GREGOR_BROKER_GRPC_HOT_QUEUE_H_
+#ifndef GREGOR_RPC_QUEUE_CALL_QUEUE_H_
+#define GREGOR_RPC_QUEUE_CALL_QUEUE_H_
 
 #include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
 #include <memory>
+#include <string>
 #include <thread>
 #include <unordered_set>
 #include <utility>
@@ -16,10 +17,10 @@
 
 namespace gregor {
 
-// The completion queue of all calls, its one thread ("grpc-hot"), which alone polls their sockets,
-// and the server that they belong to. Outlives the server for the sake of calls that the broker
-// still holds. Thread: any, unless said otherwise.
-class HotQueue {
+// The completion queue of a server's calls, and of those that go the other way, and its one thread,
+// which alone polls their sockets (docs/adr/0012-one-completion-queue.md). Thread: any, unless said
+// otherwise.
+class CallQueue : public std::enable_shared_from_this<CallQueue> {
  public:
   // What the queue gives back when an operation is over. Runs on the queue's thread.
   class Tag {
@@ -30,14 +31,11 @@ class HotQueue {
     ~Tag() = default;
   };
 
-  explicit HotQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue);
-  // REQUIRES: Close() has returned, if Run() was called.
-  ~HotQueue();
+  CallQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue, std::string thread_name);
+  // REQUIRES: Close() has returned.
+  ~CallQueue();
 
-  grpc::ServerCompletionQueue* queue() { return queue_.get(); }
-  grpc::Server* server() { return server_.get(); }
-  // Thread: main, before anything else.
-  void Run(std::unique_ptr<grpc::Server> server);
+  grpc::ServerCompletionQueue* get() { return queue_.get(); }
 
   // Runs `start`, which begins an operation on the queue. False, and nothing is begun, once the
   // queue is closed: gRPC would abort the process.
@@ -56,8 +54,8 @@ class HotQueue {
   void After(Duration delay, Task task);
   void Post(Task task) { After(Duration(0), std::move(task)); }
 
-  // Nothing begins any more; returns when everything that was begun is over, the thread has ended
-  // and the server is gone. REQUIRES: the server is shut down; not called on the queue's thread.
+  // Nothing begins any more; returns when everything that was begun is over, and the thread has
+  // ended. REQUIRES: the queue's server is shut down; not called on the queue's thread.
   void Close();
 
  private:
@@ -69,11 +67,9 @@ class HotQueue {
       beginning_.notify_all();
     }
   }
-  void Loop();
   void Forget(Timer* timer);
 
-  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
-  std::unique_ptr<grpc::Server> server_;
+  const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::atomic<uint32_t> beginning_{0};  // how many are in Begin(), and kClosed
   Mutex timers_mutex_;
   std::unordered_set<Timer*> timers_ TS_GUARDED_BY(timers_mutex_);
@@ -83,7 +79,7 @@ class HotQueue {
 // One kind of operation of a call, of which one at a time is under way. Keeps the call alive
 // meanwhile.
 template <typename Call>
-class Operation final : public HotQueue::Tag {
+class Operation final : public CallQueue::Tag {
  public:
   using Handler = void (Call::*)(bool ok);
   explicit Operation(Handler handler) : handler_(handler) {}
@@ -92,10 +88,11 @@ class Operation final : public HotQueue::Tag {
   void* Begin(std::shared_ptr<Call> call) {
     DCHECK(call_ == nullptr);
     call_ = std::move(call);
-    return static_cast<HotQueue::Tag*>(this);
+    return static_cast<CallQueue::Tag*>(this);
   }
   // The queue will not give the tag back.
   void Forget() { call_ = nullptr; }
+  bool is_under_way() const { return call_ != nullptr; }
   void OnDone(bool ok) override {
     const std::shared_ptr<Call> call = std::move(call_);
     (call.get()->*handler_)(ok);
@@ -108,4 +105,4 @@ class Operation final : public HotQueue::Tag {
 
 }  // namespace gregor
 
-#endif  // GREGOR_BROKER_GRPC_HOT_QUEUE_H_
+#endif  // GREGOR_RPC_QUEUE_CALL_QUEUE_H_

@@ -1,4 +1,4 @@
-#include "broker/grpc/hot_queue.h"
+#include "rpc/queue/call_queue.h"
 
 #include <pthread.h>
 
@@ -16,12 +16,12 @@ gpr_timespec DeadlineIn(Duration delay) {
 
 }  // namespace
 
-class HotQueue::Timer final : public HotQueue::Tag {
+class CallQueue::Timer final : public CallQueue::Tag {
  public:
-  Timer(HotQueue& queue, Task task) : queue_(queue), task_(std::move(task)) {}
+  Timer(CallQueue& queue, Task task) : queue_(queue), task_(std::move(task)) {}
 
   void Set(Duration delay) {
-    alarm_.Set(queue_.queue(), DeadlineIn(delay), static_cast<HotQueue::Tag*>(this));
+    alarm_.Set(queue_.get(), DeadlineIn(delay), static_cast<CallQueue::Tag*>(this));
   }
   void Cancel() { alarm_.Cancel(); }
   // `ok` is false where it was cancelled.
@@ -33,31 +33,24 @@ class HotQueue::Timer final : public HotQueue::Tag {
   }
 
  private:
-  HotQueue& queue_;
+  CallQueue& queue_;
   grpc::Alarm alarm_;
   Task task_;
 };
 
-HotQueue::HotQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue) : queue_(std::move(queue)) {}
-
-HotQueue::~HotQueue() = default;
-
-void HotQueue::Run(std::unique_ptr<grpc::Server> server) {
-  CHECK(server_ == nullptr);
-  server_ = std::move(server);
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "grpc-hot");
-    Loop();
+CallQueue::CallQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue, std::string thread_name)
+    : queue_(std::move(queue)) {
+  thread_ = std::thread([this, thread_name = std::move(thread_name)] {
+    pthread_setname_np(pthread_self(), thread_name.c_str());
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_->Next(&tag, &ok)) static_cast<Tag*>(tag)->OnDone(ok);
   });
 }
 
-void HotQueue::Loop() {
-  void* tag = nullptr;
-  bool ok = false;
-  while (queue_->Next(&tag, &ok)) static_cast<Tag*>(tag)->OnDone(ok);
-}
+CallQueue::~CallQueue() = default;
 
-void HotQueue::After(Duration delay, Task task) {
+void CallQueue::After(Duration delay, Task task) {
   Begin([&] {
     auto* const timer = new Timer(*this, std::move(task));  // deletes itself when it is over
     const MutexLock lock(timers_mutex_);
@@ -66,12 +59,12 @@ void HotQueue::After(Duration delay, Task task) {
   });
 }
 
-void HotQueue::Forget(Timer* timer) {
+void CallQueue::Forget(Timer* timer) {
   const MutexLock lock(timers_mutex_);
   timers_.erase(timer);
 }
 
-void HotQueue::Close() {
+void CallQueue::Close() {
   uint32_t beginning = beginning_.fetch_or(kClosed) | kClosed;
   while (beginning != kClosed) {
     beginning_.wait(beginning);
@@ -82,8 +75,7 @@ void HotQueue::Close() {
     for (Timer* const timer : timers_) timer->Cancel();
   }
   queue_->Shutdown();
-  if (thread_.joinable()) thread_.join();
-  server_.reset();
+  thread_.join();
 }
 
 }  // namespace gregor
