@@ -5,6 +5,7 @@ import shutil
 import pytest
 from node import command, eventually
 from processes import Cluster, await_same_metadata
+from threads import thread_names, undocumented
 
 from gregor.v1 import topic_pb2
 
@@ -118,3 +119,11 @@ def test_leadership_is_handed_over_by_command_and_before_a_stop(cluster):
     others = [cluster[node] for node in (1, 2, 3) if node != to]
     assert {member.metric("gregor_quorum_term") for member in others} == {term + 1}
     assert sum(member.metric("gregor_quorum_is_leader") for member in others) == 1
+
+
+def test_calls_between_nodes_come_by_one_thread_and_all_threads_are_documented(cluster):
+    create(cluster.members[11], "orders")  # passed on to the active controller
+    for member in cluster.running():
+        names = thread_names(member.process.pid)
+        assert undocumented(names) == []
+        assert names.count("grpc-internal") == 1

@@ -1,11 +1,10 @@
 """Health, reflection and channelz, as standard tools use them. Messages are written out: Debian has no Python modules of them."""
-import pathlib
-import re
 import threading
 
 import grpc
 import pytest
 from node import EARLIEST, command, eventually
+from threads import thread_names, undocumented
 from gregor.v1 import fetch_pb2, topic_pb2
 
 SERVING, NOT_SERVING, UNKNOWN_SERVICE = b"\x08\x01", b"\x08\x02", b"\x08\x03"
@@ -95,19 +94,6 @@ def test_streams_that_end_well_are_counted_apart_from_those_that_are_cancelled(n
     assert calls("ProduceService/ProduceStream", "CANCELLED") == calls("FetchService/FetchStream", "CANCELLED") == 0
 
 
-def thread_names(node):
-    return [pathlib.Path(task, "comm").read_text().strip()
-            for task in pathlib.Path(f"/proc/{node.process.pid}/task").iterdir()]
-
-
-def documented_threads():
-    """Patterns of the names that docs/architecture.md lists, where N stands for a number."""
-    text = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "architecture.md").read_text()
-    rows = text.split("\n## Threads\n")[1].split("\n## ")[0]
-    names = [name for row in re.findall(r"^\| (.*?) \|", rows, re.M) for name in re.findall(r"`([^`]+)`", row)]
-    return [re.escape(name).replace("N", r"\d+") for name in names]
-
-
 def test_all_calls_come_by_one_thread_and_all_threads_are_documented(node):
     # Everything that might start a thread of gRPC's: each kind of service, and a method that nobody serves.
     watch = node.channel().unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=30)
@@ -119,8 +105,7 @@ def test_all_calls_come_by_one_thread_and_all_threads_are_documented(node):
     node.channel().unary_unary("/grpc.channelz.v1.Channelz/GetServers")(b"", timeout=10)
     with pytest.raises(grpc.RpcError):
         node.channel().unary_unary("/gregor.v1.Nobody/Knows")(b"", timeout=10)
-    names = thread_names(node)
-    known = re.compile("|".join(documented_threads()))
-    assert [name for name in names if not known.fullmatch(name)] == []
+    names = thread_names(node.process.pid)
+    assert undocumented(names) == []
     assert names.count("grpc-hot") == 1
     assert names.count("grpcpp_sync_ser") <= 2
