@@ -200,10 +200,11 @@ function(gregor_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()
 
-# gregor_test(NAME [PCH kind] [LABELS l...] DEPS lib...): one test binary of all *.cc of the calling folder, save
-# *_fuzz.cc and *_main.cc. Its cases are counted from the JSON that it leaves in <build>/results (tools/run_tests.py).
+# gregor_test(NAME [PCH kind] [LABELS l...] [COST seconds] DEPS lib...): one test binary of all *.cc of the calling folder, save
+# *_fuzz.cc and *_main.cc. Those that take longest (COST) begin first. Its cases are counted from the JSON that it leaves in
+# <build>/results (tools/run_tests.py).
 function(gregor_test name)
-  cmake_parse_arguments(arg "" "PCH" "DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "" "PCH;COST" "DEPS;LABELS" ${ARGN})
   gregor_existing(arg_DEPS ${arg_DEPS})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   list(FILTER sources EXCLUDE REGEX "_(fuzz|main)\\.cc$")
@@ -222,6 +223,9 @@ function(gregor_test name)
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1 --gtest_output=json:${CMAKE_BINARY_DIR}/results/${name}.json
            WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}")
+  if(arg_COST)
+    set_tests_properties(${name} PROPERTIES COST ${arg_COST})
+  endif()
 endfunction()
 
 # gregor_fuzzer(NAME DEPS lib...): NAME_fuzz.cc of the calling folder, which defines LLVMFuzzerTestOneInput(). With
