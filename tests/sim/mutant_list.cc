@@ -101,7 +101,7 @@ bool IsSwitch(Mutant mutant) { return mutant >= Mutant::kEarlierTermCommitted; }
 std::vector<MutantInfo> MakeMutants() {
   std::vector<MutantInfo> mutants(std::begin(kMutants), std::end(kMutants));
 #ifndef GREGOR_MUTANTS
-  std::erase_if(mutants, [](const MutantInfo& info) { return IsSwitch(info.mutant); });
+  mutants.clear();
 #endif
   return mutants;
 }
