@@ -15,8 +15,8 @@
 #include "broker/grpc/byte_gate.h"
 #include "broker/grpc/call_metrics.h"
 #include "broker/grpc/drain_signal.h"
-#include "rpc/queue/call_queue.h"
 #include "broker/grpc/server.h"
+#include "rpc/queue/call_queue.h"
 
 namespace gregor {
 

@@ -122,9 +122,8 @@ class ControllerCluster {
     });
   }
   Result<QuorumStatus> Describe(int id) {
-    return Ask<QuorumStatus>(id, [](Controller& controller, auto done) {
-      controller.DescribeQuorum(std::move(done));
-    });
+    return Ask<QuorumStatus>(
+        id, [](Controller& controller, auto done) { controller.DescribeQuorum(std::move(done)); });
   }
   Result<NodeId> Transfer(int leader, std::optional<NodeId> to) {
     return Ask<NodeId>(leader, [&](Controller& controller, auto done) {
