@@ -110,7 +110,7 @@ class Admin {
   template <typename Response>
   Result<Response> Write(const std::string& method,
                          const google::protobuf::MessageLite& request) const {
-    return router_->Call<Response>(method, request, timeout_, false);
+    return router_->Change<Response>(method, request, timeout_);
   }
   // Sends items, each of one of `partitions`, to their leaders, items_max in a call at most. Sends
   // again where another broker leads now, or the leader does not answer.

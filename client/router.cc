@@ -23,6 +23,11 @@ std::optional<int32_t> NumberOf(const Error& error, std::string_view key) {
 // How long brokers may take to hear of a topic that one of them knows.
 constexpr Duration kNewFor = std::chrono::seconds(5);
 
+// Who changes the metadata more than once asks that often who is the active controller.
+constexpr Duration kSeekEvery = std::chrono::seconds(10);
+// It saves little: nobody waits longer for it.
+constexpr Duration kSeekTimeout = std::chrono::seconds(1);
+
 // Whether another node may do better than the one that gave the error.
 bool IsOfTheNode(const Error& error) {
   return IsUnreachable(error) || error.reason == Reason::kServerDraining ||
@@ -83,6 +88,10 @@ void Router::Avoid(const Channel& channel) {
   const MutexLock lock(mutex_);
   if (channel.address() != any_) return;  // somebody else was faster
   const auto addresses = Addresses();
+  if (any_ == controller_) {
+    shunned_ = any_;
+    seek_at_ = SystemClock().Now();  // there may be another one
+  }
   auto next = std::find(addresses.begin(), addresses.end(), any_);
   if (next != addresses.end()) ++next;
   any_ = next == addresses.end() ? addresses.front() : *next;
@@ -98,14 +107,37 @@ size_t Router::NodeCount() const {
   return Addresses().size();
 }
 
+void Router::SeekController(Duration timeout) {
+  std::shared_ptr<Channel> channel;
+  {
+    const MutexLock lock(mutex_);
+    const MonotonicTime now = SystemClock().Now();
+    const bool is_first = seek_at_ == MonotonicTime::max();
+    // One change alone is not worth a question.
+    if (is_first) seek_at_ = now;
+    if (is_first || now < seek_at_) return;
+    seek_at_ = now + kSeekEvery;
+    channel = ChannelAt(any_);
+  }
+  const auto told = channel->Call<v1::GetMetadataResponse>(kGetMetadata, v1::GetMetadataRequest(),
+                                                           std::min(timeout, kSeekTimeout));
+  if (!told.ok()) return;  // it is told by what comes next
+  Learn(*told, *channel);
+  const MutexLock lock(mutex_);
+  const auto controller = brokers_.find(NodeId{told->controller_id()});
+  if (controller == brokers_.end() || controller->second == shunned_) return;
+  shunned_.clear();
+  controller_ = controller->second;
+  any_ = controller_;
+}
+
 Result<std::string> Router::CallRaw(const std::string& method, const std::string& request,
                                     Duration timeout, bool repeatable) {
   const MonotonicTime deadline = SystemClock().Now() + timeout;
-  std::set<std::string> asked;
-  size_t left = NodeCount();
+  std::set<std::string> asked;  // in vain
+  size_t left = repeatable ? NodeCount() : 1;
   while (true) {
     const auto channel = AnyNode();
-    asked.insert(channel->address());
     const Duration rest = std::max(Duration(0), deadline - SystemClock().Now());
     // Where nobody else may be asked afterwards, this one has all the time.
     const Duration share =
@@ -114,6 +146,8 @@ Result<std::string> Router::CallRaw(const std::string& method, const std::string
     if (answer.ok() || !IsOfTheNode(answer.error())) return answer;
     Avoid(*channel);
     if (!repeatable && !IsNotApplied(answer.error())) return answer;
+    if (asked.empty()) left = NodeCount();
+    asked.insert(channel->address());
     if (left > 0) --left;
     if (left == 0 || asked.count(AnyNode()->address()) > 0) return answer;
   }

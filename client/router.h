@@ -1,6 +1,7 @@
 #ifndef GREGOR_CLIENT_ROUTER_H_
 #define GREGOR_CLIENT_ROUTER_H_
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,7 +31,7 @@ class Router {
 
   // --- what any node answers ---
 
-  // The node to ask: the same one until somebody is disappointed by it.
+  // The node to ask: the same one until somebody is disappointed by it, or changes something.
   std::shared_ptr<Channel> AnyNode();
   // It did not answer, or not well: AnyNode() is another one, if there is one.
   void Avoid(const Channel& channel);
@@ -50,6 +51,18 @@ class Router {
     if (!response.ParseFromString(bytes))
       return Error(Reason::kUnspecified, "the server's answer cannot be parsed");
     return response;
+  }
+
+  // Calls a method that changes the metadata, as Call() does: at the node of the active controller
+  // where that is known and serves clients, as others would only pass it on. AnyNode() is that node
+  // then, too: what was changed can be seen there.
+  template <typename Response>
+  Result<Response> Change(const std::string& method, const google::protobuf::MessageLite& request,
+                          Duration timeout) {
+    const MonotonicTime deadline = SystemClock().Now() + timeout;
+    SeekController(timeout);
+    return Call<Response>(method, request, std::max(Duration(0), deadline - SystemClock().Now()),
+                          false);
   }
 
   // --- leaders ---
@@ -82,6 +95,8 @@ class Router {
     std::vector<Leader> leaders;
   };
 
+  // Asks now and then where the active controller is, and makes that AnyNode().
+  void SeekController(Duration timeout);
   Result<std::string> CallRaw(const std::string& method, const std::string& request,
                               Duration timeout, bool repeatable);
   std::shared_ptr<Channel> ChannelAt(const std::string& address) TS_REQUIRES(mutex_);
@@ -99,6 +114,10 @@ class Router {
   std::string any_ TS_GUARDED_BY(mutex_);  // the address of AnyNode()
   std::string cluster_id_ TS_GUARDED_BY(mutex_);
   int64_t metadata_version_ TS_GUARDED_BY(mutex_) = -1;
+  MonotonicTime seek_at_ TS_GUARDED_BY(mutex_) = MonotonicTime::max();  // max: nothing was changed
+  std::string controller_ TS_GUARDED_BY(mutex_);  // the address of it that was heard of last
+  // That of one that disappointed: not gone to until the controller is elsewhere.
+  std::string shunned_ TS_GUARDED_BY(mutex_);
 };
 
 // "host:port" of where a broker is said to be by whoever answered at `server`.

@@ -14,7 +14,7 @@ std::string Config(const char* method) { return std::string("/gregor.v1.ConfigSe
 
 Result<void> SecurityAdmin::CreateAcls(const v1::CreateAclsRequest& request) const {
   RETURN_IF_ERROR(
-      router_->Call<v1::CreateAclsResponse>(Security("CreateAcls"), request, timeout_, false));
+      router_->Change<v1::CreateAclsResponse>(Security("CreateAcls"), request, timeout_));
   return {};
 }
 
@@ -34,12 +34,12 @@ Result<std::vector<v1::Acl>> SecurityAdmin::ListAcls(const v1::AclFilter& filter
 
 Result<v1::DeleteAclsResponse> SecurityAdmin::DeleteAcls(
     const v1::DeleteAclsRequest& request) const {
-  return router_->Call<v1::DeleteAclsResponse>(Security("DeleteAcls"), request, timeout_, false);
+  return router_->Change<v1::DeleteAclsResponse>(Security("DeleteAcls"), request, timeout_);
 }
 
 Result<void> SecurityAdmin::UpsertUser(const v1::UpsertUserRequest& request) const {
   RETURN_IF_ERROR(
-      router_->Call<v1::UpsertUserResponse>(Security("UpsertUser"), request, timeout_, false));
+      router_->Change<v1::UpsertUserResponse>(Security("UpsertUser"), request, timeout_));
   return {};
 }
 
@@ -58,13 +58,13 @@ Result<std::vector<v1::ListUsersResponse::User>> SecurityAdmin::ListUsers() cons
 
 Result<void> SecurityAdmin::DeleteUser(const v1::DeleteUserRequest& request) const {
   RETURN_IF_ERROR(
-      router_->Call<v1::DeleteUserResponse>(Security("DeleteUser"), request, timeout_, false));
+      router_->Change<v1::DeleteUserResponse>(Security("DeleteUser"), request, timeout_));
   return {};
 }
 
 Result<void> SecurityAdmin::AlterQuotas(const v1::AlterQuotasRequest& request) const {
-  ASSIGN_OR_RETURN(const auto response, router_->Call<v1::AlterQuotasResponse>(
-                                            Config("AlterQuotas"), request, timeout_, false));
+  ASSIGN_OR_RETURN(const auto response, router_->Change<v1::AlterQuotasResponse>(
+                                            Config("AlterQuotas"), request, timeout_));
   for (const auto& status : response.results()) {
     if (status.code() != 0) return ErrorOfStatus(status);
   }

@@ -39,6 +39,13 @@ std::string NoRecord() {
   return SerializeRecord(record);
 }
 
+// Whether what the record says is about the image of all records before it.
+bool LooksAtImage(const std::string& bytes) {
+  const auto record = ParseRecord(bytes);
+  return record.ok() && (record->has_state_hash() || record->has_feature_level() ||
+                         record->has_begin_transaction());
+}
+
 // The records that a snapshot's rows are.
 Result<std::vector<std::string>> ReadFirstRecords(FileSystem& files, const std::string& path) {
   ASSIGN_OR_RETURN(const ImagePtr image, ReadSnapshot(files, path));
@@ -214,7 +221,14 @@ Result<void> ControllerImpl::FollowLog(ImagePtr loaded) {
   return {};
 }
 
-void ControllerImpl::OnCommitted(CommittedRecords batch) {
+void ControllerImpl::OnCommitted(std::vector<CommittedRecords> batches) {
+  for (CommittedRecords& batch : batches) TakeCommitted(std::move(batch));
+  if (failure() || leading_.has_value()) return;
+  PublishFollowed();
+  EndFollowing();
+}
+
+void ControllerImpl::TakeCommitted(CommittedRecords batch) {
   if (failure()) return;
   if (healing_.has_value() && healing_->image != nullptr) ReplayAgain(batch);
   // It came again, for a state that is made again.
@@ -226,7 +240,6 @@ void ControllerImpl::OnCommitted(CommittedRecords batch) {
   }
   if (healing_.has_value() && healing_->behind.has_value()) return;
   if (const auto followed = Follow(batch); !followed.ok()) OnContradiction(followed.error());
-  EndFollowing();
 }
 
 Result<void> ControllerImpl::Apply(const CommittedRecords& batch, LogReplay& replay) const {
@@ -242,15 +255,21 @@ Result<void> ControllerImpl::Apply(const CommittedRecords& batch, LogReplay& rep
 }
 
 Result<void> ControllerImpl::Follow(const CommittedRecords& batch) {
+  if (following_.has_value() && LooksAtImage(batch.records.front())) PublishFollowed();
   if (!following_.has_value()) following_.emplace(image_);
   RETURN_IF_ERROR(Apply(batch, *following_));
   following_bytes_ += BytesOf(batch);
-  if (!following_->open_since().has_value()) Publish(following_->Finish(), following_bytes_);
   return {};
+}
+
+void ControllerImpl::PublishFollowed() {
+  if (!following_.has_value() || following_->open_since().has_value()) return;
+  Publish(following_->Finish(), following_bytes_);
 }
 
 Result<void> ControllerImpl::FollowLed() {
   for (const CommittedRecords& batch : std::exchange(led_, {})) RETURN_IF_ERROR(Follow(batch));
+  PublishFollowed();
   return {};
 }
 

@@ -65,13 +65,17 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void EndFollowing();
   void RemoveBootstrap();
   // Applies what is committed where this node does not lead, and publishes what counts of it.
+  void TakeCommitted(CommittedRecords batch);
+  // Applies it to what PublishFollowed() will show.
   Result<void> Follow(const CommittedRecords& batch);
+  // Unless a transaction is open.
+  void PublishFollowed();
   // The same of what was committed while this node led, and did not count yet.
   Result<void> FollowLed();
   void EndOpening(const Result<void>& result);
 
   // MetadataLog::Listener
-  void OnCommitted(CommittedRecords batch) override;
+  void OnCommitted(std::vector<CommittedRecords> batches) override;
   void OnLeader(const QuorumLeader& leader) override;
   void Lead(Term term);
   void LogLeader(const QuorumLeader& leader) const;

@@ -29,6 +29,7 @@ void Encode(const raft::AppendRequest& body, Wire& out) {
   wire.set_prev_term(body.prev_term.value);
   wire.set_commit(body.commit.value);
   wire.set_batches(body.bytes.ToString());
+  wire.set_asks_nothing(!body.asks);
 }
 void Encode(const raft::AppendReply& body, Wire& out) {
   auto& wire = *out.mutable_append_reply();
@@ -80,7 +81,8 @@ raft::AppendRequest Decode(Wire::AppendRequest& wire) {
           .prev_term = Term{wire.prev_term()},
           .commit = Offset{wire.commit()},
           .batches = {},
-          .bytes = Slice::Own(std::move(*wire.mutable_batches()))};
+          .bytes = Slice::Own(std::move(*wire.mutable_batches())),
+          .asks = !wire.asks_nothing()};
 }
 raft::AppendReply Decode(const Wire::AppendReply& wire) {
   return {.matched = wire.matched(),

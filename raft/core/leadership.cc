@@ -192,7 +192,8 @@ void Leadership::SendTo(Progress& peer, MonotonicTime now) {
 
 // Asks whether the logs agree at peer.next(), and tells the commit index.
 void Leadership::Probe(Progress& peer, MonotonicTime now) {
-  if (peer.state() == Progress::State::kProbe) {
+  const bool asks = peer.state() == Progress::State::kProbe;
+  if (asks) {
     if (peer.is_question_open()) return;
     peer.SetAsked(now);
   }
@@ -202,7 +203,8 @@ void Leadership::Probe(Progress& peer, MonotonicTime now) {
                                .prev_term = *log_.TermBefore(peer.next()),
                                .commit = log_.commit(),
                                .batches = {},
-                               .bytes = {}};
+                               .bytes = {},
+                               .asks = asks};
   effects_.send.push_back(std::move(message));
 }
 

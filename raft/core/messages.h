@@ -51,6 +51,8 @@ struct AppendRequest {
   Offset commit{0};  // of the leader
   std::vector<BatchInfo> batches;
   Bytes bytes;  // of the batches, one behind the other
+  // Whether an answer is wanted where the logs agree; not where only the commit index is told.
+  bool asks = true;
 };
 struct AppendReply {
   bool matched = false;

@@ -113,6 +113,7 @@ void Raft::OnAppendRequest(MonotonicTime now, const Message& message,
   if (!AppendFrom(request)) return;
   leader_commit_ = std::max(leader_commit_, request.commit);
   FollowCommit();
+  if (!request.asks) return;
   if (request.batches.empty() || verified_end_ <= log_.durable()) Acknowledge();
 }
 

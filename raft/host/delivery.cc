@@ -53,32 +53,34 @@ Result<void> Delivery::Give(const LogStore::Read& read) {
   if (read.batches.empty())
     return Error(Reason::kStorageError, "the metadata log lacks what is committed, at offset " +
                                             std::to_string(delivered_.value));
-  const auto alive = alive_;
+  std::vector<CommittedRecords> batches;
   size_t at = 0;
   for (const raft::BatchInfo& info : read.batches) {
     const Bytes bytes = read.bytes.Sub(at, info.bytes);
     at += info.bytes;
     ASSIGN_OR_RETURN(const BatchHeader header, PeekHeader(bytes, options_.batch_bytes_max));
-    if (!header.is_control()) RETURN_IF_ERROR(GiveBatch({header, bytes}));
-    if (!*alive) return {};
-    delivered_ = info.next;
+    if (header.is_control()) continue;
+    ASSIGN_OR_RETURN(CommittedRecords batch, Read({header, bytes}, delivered_));
+    if (!batch.records.empty()) batches.push_back(std::move(batch));
   }
+  const auto alive = alive_;
+  if (!batches.empty()) options_.on_batches(std::move(batches));
+  if (*alive) delivered_ = read.batches.back().next;
   return {};
 }
 
-Result<void> Delivery::GiveBatch(const RecordBatch& batch) {
+Result<CommittedRecords> Delivery::Read(const RecordBatch& batch, Offset from) const {
   CommittedRecords committed;
-  committed.base_offset = std::max(delivered_, batch.header.base_offset);
+  committed.base_offset = std::max(from, batch.header.base_offset);
   committed.term = Term{batch.header.leader_epoch.value};
   committed.appended = batch.header.max_timestamp;
   ASSIGN_OR_RETURN(RecordReader reader, RecordReader::Open(batch, options_.batch_bytes_max));
   while (true) {
     ASSIGN_OR_RETURN(const std::optional<RecordView> record, reader.Next());
     if (!record.has_value()) break;
-    if (record->offset >= delivered_) committed.records.emplace_back(record->value.value_or(""));
+    if (record->offset >= from) committed.records.emplace_back(record->value.value_or(""));
   }
-  if (!committed.records.empty()) options_.on_batch(std::move(committed));
-  return {};
+  return committed;
 }
 
 }  // namespace gregor

@@ -2,6 +2,7 @@
 #define GREGOR_RAFT_HOST_DELIVERY_H_
 
 #include <memory>
+#include <vector>
 
 #include "base/event_loop.h"
 #include "base/result.h"
@@ -16,7 +17,7 @@ class Delivery {
  public:
   struct Options {
     size_t batch_bytes_max = 64u << 20;
-    UniqueFunction<void(CommittedRecords)> on_batch;
+    UniqueFunction<void(std::vector<CommittedRecords>)> on_batches;  // never none
     // delivered() has moved, and nothing more is there at the moment.
     UniqueFunction<void()> on_caught_up;
     UniqueFunction<void(const Error&)> on_failure;
@@ -36,7 +37,8 @@ class Delivery {
   void GoOn();
   void OnRead(Result<LogStore::Read> read);
   Result<void> Give(const LogStore::Read& read);
-  Result<void> GiveBatch(const RecordBatch& batch);
+  // The batch's records from `from` on.
+  Result<CommittedRecords> Read(const RecordBatch& batch, Offset from) const;
 
   EventLoop& loop_;
   LogStore& store_;

@@ -39,8 +39,8 @@ class MetadataLog {
    public:
     virtual ~Listener() = default;
     // Records became committed (on a leader and on a follower alike), in order, without gaps but
-    // for control batches.
-    virtual void OnCommitted(CommittedRecords batch) = 0;
+    // for control batches: all batches that are known to be by now, up to about 1 MiB. Never none.
+    virtual void OnCommitted(std::vector<CommittedRecords> batches) = 0;
     // A new leader, or none. When it is this node everything committed in earlier terms has been
     // delivered before.
     virtual void OnLeader(const QuorumLeader& leader) = 0;

@@ -262,8 +262,8 @@ void RaftLog::Begin() {
                                         [this](Result<void> saved) { OnSaved(std::move(saved)); });
   Delivery::Options delivery;
   delivery.batch_bytes_max = options_.batch_bytes_max;
-  delivery.on_batch = [this](CommittedRecords batch) {
-    if (is_running()) listener_->OnCommitted(std::move(batch));
+  delivery.on_batches = [this](std::vector<CommittedRecords> batches) {
+    if (is_running()) listener_->OnCommitted(std::move(batches));
   };
   delivery.on_caught_up = [this] { TellLeader(); };
   delivery.on_failure = [this](const Error& error) { Fail(error); };

@@ -79,6 +79,8 @@ struct FakeServer::State {
   std::map<Place, Leader> leaders;
   bool gives_hints = true;
   int64_t version = 1;
+  int32_t controller = 0;
+  std::vector<int32_t> creators;  // of topics: the nodes that were asked
   std::map<std::string, int> calls;
   std::vector<FrameSeen> frames;
   int sessions = 0;
@@ -306,7 +308,7 @@ class Produce final : public v1::ProduceService::Service {
 
 class Topics final : public v1::TopicService::Service {
  public:
-  explicit Topics(State& state) : state_(state) {}
+  Topics(State& state, int32_t node) : state_(state), node_(node) {}
   grpc::Status GetTopic(grpc::ServerContext*, const v1::GetTopicRequest* request,
                         v1::GetTopicResponse* response) override {
     const std::lock_guard lock(state_.mutex);
@@ -320,6 +322,7 @@ class Topics final : public v1::TopicService::Service {
                            v1::CreateTopicResponse* response) override {
     const std::lock_guard lock(state_.mutex);
     if (auto status = state_.Check("CreateTopic", ""); !status.ok()) return status;
+    state_.creators.push_back(node_);
     state_.Make(request->topic(), request->partitions(), 1048588);
     response->mutable_topic()->set_topic(request->topic());
     response->mutable_topic()->set_partition_count(request->partitions());
@@ -359,6 +362,7 @@ class Topics final : public v1::TopicService::Service {
 
  private:
   State& state_;
+  const int32_t node_;
 };
 
 class Configs final : public v1::ConfigService::Service {
@@ -388,6 +392,7 @@ class Cluster final : public v1::ClusterService::Service {
     const std::lock_guard lock(state_.mutex);
     if (auto status = state_.Check("GetMetadata", ""); !status.ok()) return status;
     response->set_metadata_version(state_.version);
+    response->set_controller_id(state_.controller);
     for (const auto& [node, address] : state_.nodes) {
       v1::Broker& broker = *response->add_brokers();
       broker.set_broker_id(node);
@@ -623,7 +628,11 @@ class Fetch final : public v1::FetchService::Service {
 // The services of one start, and the server.
 struct Running {
   Running(FakeServer::State& state, int32_t node)
-      : produce(state, node), topics(state), configs(state), cluster(state), fetch(state, node) {}
+      : produce(state, node),
+        topics(state, node),
+        configs(state),
+        cluster(state),
+        fetch(state, node) {}
   Produce produce;
   Topics topics;
   Configs configs;
@@ -683,6 +692,17 @@ void FakeServer::Lead(const std::string& topic, int32_t partition) {
   leader = {node_, leader.epoch + 1};
   ++state_->version;
   state_->changed.notify_all();
+}
+
+void FakeServer::SetController(int32_t node) {
+  const std::lock_guard lock(state_->mutex);
+  state_->controller = node;
+  ++state_->version;
+}
+
+std::vector<int32_t> FakeServer::creators() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->creators;
 }
 
 void FakeServer::LeaveWithoutLeader(const std::string& topic, int32_t partition) {

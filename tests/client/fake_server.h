@@ -73,6 +73,10 @@ class FakeServer {
   void set_gives_hints(bool gives);
   // What GetMetadata says of where the broker is, other than address().
   void Advertise(const std::string& address);
+  // Broker `node` is the active controller from now on; 0: none is known, as at first.
+  void SetController(int32_t node);
+  // The brokers that were asked to create topics, in the order of the calls.
+  std::vector<int32_t> creators() const;
   // How many calls of a method ("GetMetadata") came to the cluster.
   int CallCount(const std::string& method) const;
 

@@ -340,6 +340,70 @@ TEST_F(Routing, ARouterIgnoresWhatIsOlderThanWhatItKnows) {
   EXPECT_EQ(router->LeaderOf("orders", partition), NodeId{2}) << "the metadata are older";
 }
 
+class Changing : public Routing {
+ protected:
+  // The broker that was asked to create it.
+  int32_t Create(const std::string& topic) {
+    v1::CreateTopicRequest request;
+    request.set_topic(topic);
+    request.set_partitions(1);
+    const auto created = admin_.CreateTopic(request);
+    EXPECT_TRUE(created.ok()) << created.error();
+    return first_.creators().empty() ? 0 : first_.creators().back();
+  }
+
+  const std::shared_ptr<Router> router_ = Router::Create(first_.address());
+  const Admin admin_{router_};
+};
+
+TEST_F(Changing, OneChangeAsksForNothing) {
+  first_.SetController(2);
+  EXPECT_EQ(Create("a"), 1);
+  EXPECT_EQ(first_.CallCount("GetMetadata"), 0);
+}
+
+TEST_F(Changing, WhoChangesMoreGoesToTheController) {
+  first_.SetController(2);
+  Create("a");
+  EXPECT_EQ(Create("b"), 2);
+  EXPECT_EQ(Create("c"), 2);
+  EXPECT_EQ(first_.CallCount("GetMetadata"), 1);
+  EXPECT_EQ(router_->AnyNode()->address(), second_.address()) << "what was changed is seen there";
+}
+
+TEST_F(Changing, AControllerThatServesNoClientsIsNotSought) {
+  first_.SetController(9);
+  Create("a");
+  EXPECT_EQ(Create("b"), 1);
+}
+
+TEST_F(Changing, AControllerThatIsGoneIsPassedOverUntilItIsElsewhere) {
+  first_.SetController(2);
+  Create("a");
+  ASSERT_EQ(Create("b"), 2);
+  second_.Stop();
+  EXPECT_NE(Create("c"), 2);
+  // It is said to be there still: nobody goes there again.
+  const int asked = first_.CallCount("GetMetadata");
+  EXPECT_NE(Create("d"), 2);
+  EXPECT_EQ(first_.CallCount("GetMetadata"), asked + 1);
+  EXPECT_NE(router_->AnyNode()->address(), second_.address());
+}
+
+TEST_F(Changing, ANewControllerIsFoundWhenTheOldOneIsGone) {
+  first_.SetController(2);
+  Create("a");
+  ASSERT_EQ(Create("b"), 2);
+  second_.Stop();
+  first_.SetController(1);
+  Create("c");
+  EXPECT_EQ(Create("d"), 1);
+  first_.SetController(3);
+  first_.Stop();
+  Create("e");
+  EXPECT_EQ(Create("f"), 3);
+}
+
 TEST(Router, TheOnlyBrokerOfAClusterIsWhereItAnswered) {
   FakeServer server;
   server.CreateTopic("orders", 1);

@@ -90,7 +90,9 @@ class CutOffLeader final : private MetadataLog::Listener {
   }
 
  private:
-  void OnCommitted(CommittedRecords batch) override { committed_ = batch.next_offset(); }
+  void OnCommitted(std::vector<CommittedRecords> batches) override {
+    committed_ = batches.back().next_offset();
+  }
   void OnLeader(const QuorumLeader& leader) override { leader_ = leader; }
   void OnConnection(NodeId, bool) override {}
   void OnSnapshotOffered(NodeId, const raft::SnapshotId&) override {}

@@ -247,6 +247,7 @@ class FollowerHarness : private MetadataLog::Listener {
   };
   std::function<void()> on_kept;                          // just before an installing goes on
   std::function<void(const CommittedRecords&)> on_batch;  // that was delivered
+  std::vector<size_t> deliveries;                         // how many batches each had
 
  private:
   static constexpr char kSnapshotPath[] = "/data/metadata/snapshot";
@@ -291,7 +292,11 @@ class FollowerHarness : private MetadataLog::Listener {
                             .bytes = std::move(bytes)});
   }
 
-  void OnCommitted(CommittedRecords batch) override {
+  void OnCommitted(std::vector<CommittedRecords> batches) override {
+    deliveries.push_back(batches.size());
+    for (const CommittedRecords& batch : batches) Take(batch);
+  }
+  void Take(const CommittedRecords& batch) {
     Offset offset = batch.base_offset;
     for (const std::string& record : batch.records) {
       delivered_[offset] = record;

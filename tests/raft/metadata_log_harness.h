@@ -189,7 +189,10 @@ class MetadataLogHarness : private MetadataLog::Listener {
     return process_->log != nullptr && process_->log->leader().leader == self.node;
   }
 
-  void OnCommitted(CommittedRecords batch) override {
+  void OnCommitted(std::vector<CommittedRecords> batches) override {
+    for (CommittedRecords& batch : batches) Take(batch);
+  }
+  void Take(CommittedRecords& batch) {
     Offset offset = batch.base_offset;
     for (std::string& record : batch.records) {
       const Offset last = delivered_.empty() ? Offset{-1} : delivered_.rbegin()->first;

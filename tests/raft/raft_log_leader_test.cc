@@ -70,6 +70,39 @@ TEST(RaftLogLeader, WhatIsAppendedInOneTurnGoesInOneMessage) {
   EXPECT_EQ(sent[0].base, Offset{5});
 }
 
+TEST(RaftLogLeader, WhatIsCommittedTogetherIsDeliveredTogether) {
+  FollowerHarness node(3);
+  ASSERT_TRUE(Lead(node));
+  node.loop().Run([&] {
+    for (const char* const value : {"a", "b", "c"})
+      ASSERT_TRUE(node.log().Append(kOwn, {value}).ok());
+  });
+  ASSERT_TRUE(node.WaitForDurable(Offset{5}));
+  EXPECT_TRUE(node.deliveries.empty());
+  Acknowledge(node, 3, Offset{5});
+  ASSERT_TRUE(node.RunUntil([&] { return node.delivered().size() == 3; }));
+  EXPECT_EQ(node.deliveries, std::vector<size_t>{3});
+  EXPECT_EQ(node.delivered().at(Offset{4}), "c");
+}
+
+TEST(RaftLogLeader, WhoIsOnlyToldTheCommitIndexIsNotAsked) {
+  FollowerHarness node(4);
+  ASSERT_TRUE(Lead(node));
+  node.loop().Run([&] { ASSERT_TRUE(node.log().Append(kOwn, {"a"}).ok()); });
+  ASSERT_TRUE(node.WaitForDurable(Offset{3}));
+  Taken<raft::AppendRequest>(node, 3);
+  Acknowledge(node, 3, Offset{3});
+  std::vector<raft::AppendRequest> sent;
+  ASSERT_TRUE(node.RunUntil([&] {
+    sent = Taken<raft::AppendRequest>(node, 3);
+    return !sent.empty();
+  }));
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].commit, Offset{3});
+  EXPECT_TRUE(sent[0].batches.empty());
+  EXPECT_FALSE(sent[0].asks);
+}
+
 // It was to be sent when the leadership ended: nobody is sent it any more.
 TEST(RaftLogLeader, WhoLeadsNoLongerSendsNothing) {
   FollowerHarness node(2);

@@ -242,9 +242,11 @@ void QuorumNode::Append(std::string value, size_t records) {
   });
 }
 
-void QuorumNode::OnCommitted(CommittedRecords batch) {
-  checker_.OnDelivered(options_.node, delivered_, batch);
-  delivered_ = batch.next_offset();
+void QuorumNode::OnCommitted(std::vector<CommittedRecords> batches) {
+  for (const CommittedRecords& batch : batches) {
+    checker_.OnDelivered(options_.node, delivered_, batch);
+    delivered_ = batch.next_offset();
+  }
   is_new_ = false;
 }
 

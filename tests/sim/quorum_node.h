@@ -121,7 +121,7 @@ class QuorumNode final : private MetadataLog::Listener {
 
   void OnOpened(Result<std::unique_ptr<MetadataLog>> log);
   void KeepSnapshot(const Snapshot& snapshot);
-  void OnCommitted(CommittedRecords batch) override;
+  void OnCommitted(std::vector<CommittedRecords> batches) override;
   void OnConnection(NodeId, bool) override {}
   void OnLeader(const QuorumLeader& leader) override;
   void OnSnapshotOffered(NodeId leader, const raft::SnapshotId& snapshot) override;
