@@ -53,6 +53,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
     NodeIdentity identity;
     std::vector<std::string> first_records;  // of bootstrap; none: the file is not there
   };
+  static Error Refused(const std::string& data_dir, const std::string& what);
   static Result<Found> FindFiles(FileSystem& files, const std::string& data_dir, NodeId node_id);
 
   // The steps of opening, one after the other.

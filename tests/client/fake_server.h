@@ -12,16 +12,11 @@
 
 #include "base/record_batch.h"
 #include "google/rpc/status.pb.h"
-#include "gregor/v1/errors.pb.h"
+#include "tests/client/fake_status.h"
 
 namespace gregor {
 
 struct Running;
-
-// A status as the server sends it.
-google::rpc::Status MakeStatus(Reason reason, const std::string& message,
-                               v1::WriteOutcome::Outcome outcome,
-                               const std::map<std::string, std::string>& details = {});
 
 // What happens to a frame of a produce stream.
 struct FrameAction {
