@@ -26,9 +26,14 @@ std::string NoRecord() {
 
 // Whether what the record says is about the image of all records before it.
 bool LooksAtImage(const std::string& bytes) {
-  const auto record = ParseRecord(bytes);
-  return record.ok() && (record->has_state_hash() || record->has_feature_level() ||
-                         record->has_begin_transaction());
+  switch (RecordTypeOf(bytes)) {
+    case pb::MetadataRecord::kStateHash:
+    case pb::MetadataRecord::kFeatureLevel:
+    case pb::MetadataRecord::kBeginTransaction:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "controller/image/records.h"
 
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/message.h>
 
 #include <algorithm>
@@ -153,6 +154,13 @@ bool IsKnown(const pb::MetadataRecord& record) {
 }
 
 }  // namespace
+
+int RecordTypeOf(std::string_view record) {
+  constexpr uint32_t kWireTypeBits = 3;
+  google::protobuf::io::CodedInputStream input(reinterpret_cast<const uint8_t*>(record.data()),
+                                               static_cast<int>(record.size()));
+  return static_cast<int>(input.ReadTag() >> kWireTypeBits);
+}
 
 Result<pb::MetadataRecord> ParseRecord(std::string_view bytes) {
   constexpr size_t kBytesMax = 1u << 30;

@@ -22,6 +22,9 @@ int32_t FeatureLevelOf(const pb::MetadataRecord& record);
 // What records of this type are about, for people: "register broker".
 std::string RecordTypeName(const pb::MetadataRecord& record);
 
+// Which type the bytes of a record say that they are of, as MetadataRecord numbers them, without
+// reading further; 0 where they say nothing. Costs nothing beside ParseRecord().
+int RecordTypeOf(std::string_view record);
 // Fails with kStorageError where the bytes are not one record in canonical form, or have a type or
 // field that this version does not know: it never skips one.
 Result<pb::MetadataRecord> ParseRecord(std::string_view bytes);

@@ -170,15 +170,16 @@ class Reader {
 };
 
 // What a file has, from its beginning.
-Source SourceOf(const FilePtr& file) {
-  return [file, at = uint64_t{0}](size_t size) mutable -> Result<std::string> {
-    std::string bytes(size, '\0');
+Result<Source> SourceOf(const FilePtr& file) {
+  ASSIGN_OR_RETURN(const uint64_t end, file->Size());
+  return Source([file, end, at = uint64_t{0}](size_t size) mutable -> Result<std::string> {
+    std::string bytes(std::min(size, end - at), '\0');
     ASSIGN_OR_RETURN(const size_t read,
-                     file->Read(at, {reinterpret_cast<uint8_t*>(bytes.data()), size}));
+                     file->Read(at, {reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()}));
     bytes.resize(read);
     at += read;
     return bytes;
-  };
+  });
 }
 
 Error Unusable(const std::string& path, const Error& error) {
@@ -234,15 +235,17 @@ Result<void> WriteSnapshot(FileSystem& files, const std::string& path, const Met
 
 Result<ImagePtr> ReadSnapshot(FileSystem& files, const std::string& path) {
   ASSIGN_OR_RETURN(const FilePtr file, files.Open(path, OpenMode::kRead));
-  auto image = Reader(SourceOf(file)).Read();
+  ASSIGN_OR_RETURN(Source source, SourceOf(file));
+  auto image = Reader(std::move(source)).Read();
   if (image.ok()) return image;
   return Unusable(path, image.error());
 }
 
 Result<void> CheckSnapshot(FileSystem& files, const std::string& path) {
   ASSIGN_OR_RETURN(const FilePtr file, files.Open(path, OpenMode::kRead));
+  ASSIGN_OR_RETURN(Source source, SourceOf(file));
   const auto header =
-      Reader(SourceOf(file)).Walk([](const pb::SnapshotRow&) { return Result<void>(); });
+      Reader(std::move(source)).Walk([](const pb::SnapshotRow&) { return Result<void>(); });
   if (header.ok()) return {};
   return Unusable(path, header.error());
 }

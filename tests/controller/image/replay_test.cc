@@ -222,6 +222,17 @@ TEST(Records, TheLevelOfARecordIsThatOfItsNumber) {
   EXPECT_EQ(FeatureLevelOf(hash), 2);
 }
 
+TEST(Records, TheTypeIsKnownFromTheFirstBytes) {
+  RecordMaker make;
+  pb::MetadataRecord begin;
+  begin.mutable_begin_transaction()->set_name("n");
+  for (const auto& record :
+       {make.FeatureLevel(), make.Cluster(), make.Topic("t", make.NewTopicId()), begin})
+    EXPECT_EQ(RecordTypeOf(SerializeRecord(record)), record.record_case());
+  for (const std::string& bad : {std::string(), std::string("\xff\xff", 2)})
+    EXPECT_EQ(RecordTypeOf(bad), 0);
+}
+
 TEST(Records, UnknownFieldsAndTypesAreNeverSkipped) {
   RecordMaker make;
   const std::string record = SerializeRecord(make.FeatureLevel());
