@@ -45,10 +45,11 @@ def measure_start(directory):
         quorum.end()
 
 
-def one_round(quorum, load):
-    """The seconds without an acknowledgement, and what they fell apart into."""
-    leader = quorum.leader()
-    others = quorum.others(leader)
+def one_round(quorum, load, controllers=None):
+    """The seconds without an acknowledgement, when another leader was known, and how long the restart took."""
+    controllers = controllers or quorum.nodes
+    leader = quorum.leader(controllers)
+    others = [node for node in controllers if node is not leader]
     killed = time.monotonic()
     leader.process.kill()
     known = None
@@ -59,9 +60,10 @@ def one_round(quorum, load):
         assert time.monotonic() < killed + ROUND_SECONDS, "nothing is acknowledged any more"
         time.sleep(0.002)
     leader.await_end()
-    leader.start()
+    restart = leader.start()
     load.await_acknowledged(20)
-    return {"node": leader.number, "seconds": round(seconds, 3), "leader_known": known and round(known, 3)}
+    return {"node": leader.number, "seconds": round(seconds, 3), "leader_known": known and round(known, 3),
+            "restart": round(restart, 3)}
 
 
 def run(directory, rounds, clients, apart=0.0):

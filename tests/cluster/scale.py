@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Puts many partitions into the metadata of real nodes, and says what that costs them.
+
+Three controllers and a broker that is none; topics of 10 000 partitions with three replicas. Then it measures: the memory that
+a partition takes on the broker; whether a loop is ever held up for more than 50 ms while small operations go on and every node
+takes snapshots; the time from SIGKILL of the active controller to the next acknowledged operation that began after it, and
+until that node serves again; and how long an empty broker takes from its start until it has all the metadata.
+
+usage: GREGOR_BINARY=... GREGOR_PYTHON_GENERATED=... scale.py [--partitions N] [--keep]
+The last line is a JSON document; exit code 0 if all bounds are kept.
+"""
+import argparse
+import json
+import pathlib
+import re
+import shutil
+import sys
+import tempfile
+import time
+
+from admin_load import AdminLoad
+from failover import one_round
+from node import eventually
+from quorum import Loopback, Quorum
+
+from gregor.v1 import topic_pb2
+
+PARTITIONS = 10_000  # of a topic
+SETTLE_SECONDS = 5
+SNAPSHOT_BYTES = 1 << 20
+SNAPSHOTS = 2  # of each controller under load
+LONG_EVENT = 0.05
+BOUNDS = {"bytes_per_partition": 400, "topic_seconds_max": 1.0, "events_over_50_ms": 0, "fail_over_seconds": 1.5,
+          "restart_seconds": 3.0, "registration_seconds": 3.0}
+
+
+def resident(node):
+    """Bytes of memory that its process has."""
+    status = pathlib.Path(f"/proc/{node.process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
+
+
+def long_events(node):
+    """How many tasks of its loops took longer than LONG_EVENT."""
+    _, page = node.page("/metrics")
+    buckets = re.findall(r'gregor_event_loop_task_seconds_bucket\{loop="([^"]+)",le="([^"]+)"\} (\d+)', page)
+    in_time = sum(int(count) for _, bound, count in buckets if bound != "+Inf" and float(bound) == LONG_EVENT)
+    return sum(int(count) for _, bound, count in buckets if bound == "+Inf") - in_time
+
+
+def create(node, number):
+    """The seconds that a topic takes."""
+    began = time.monotonic()
+    node.topics.CreateTopic(topic_pb2.CreateTopicRequest(topic=f"large{number}", partitions=PARTITIONS, replication_factor=3),
+                            timeout=60)
+    return time.monotonic() - began
+
+
+def events_under_load(quorum, load):
+    """How many tasks took too long while every controller wrote snapshots under a load of small operations."""
+    controllers = quorum.nodes[:3]
+    offsets = {node.number: node.metric("gregor_metadata_snapshot_offset") for node in controllers}
+    before = sum(long_events(node) for node in quorum.nodes)
+    for _ in range(SNAPSHOTS):
+        eventually(lambda: all(node.metric("gregor_metadata_snapshot_offset") > offsets[node.number] for node in controllers), 120)
+        offsets = {node.number: node.metric("gregor_metadata_snapshot_offset") for node in controllers}
+    load.await_acknowledged(1)
+    return sum(long_events(node) for node in quorum.nodes) - before
+
+
+def run(directory, partitions):
+    quorum = Quorum(directory, [Loopback() for _ in range(3)], quorum={"snapshot_bytes": SNAPSHOT_BYTES})
+    broker = quorum.add_broker(Loopback())
+    try:
+        quorum.start()
+        time.sleep(SETTLE_SECONDS)
+        empty = resident(broker)
+        seconds = [create(quorum.nodes[0], number) for number in range(partitions // PARTITIONS)]
+        quorum.await_level()
+        time.sleep(SETTLE_SECONDS)
+        result = {"partitions": partitions, "topic_seconds_max": round(max(seconds), 3),
+                  "bytes_per_partition": round((resident(broker) - empty) / partitions)}
+        print(f"topics made: {json.dumps(result)}", flush=True)
+        with AdminLoad(quorum.nodes[:3]) as load:
+            load.await_acknowledged(50)
+            result["events_over_50_ms"] = events_under_load(quorum, load)
+            killed = one_round(quorum, load, quorum.nodes[:3])
+        result |= {"fail_over_seconds": killed["seconds"], "restart_seconds": killed["restart"]}
+        newcomer = quorum.add_broker(Loopback())
+        result["registration_seconds"] = round(newcomer.start(), 3)
+        quorum.await_level()
+        found = sum(map(len, newcomer.list_topics().values()))
+        assert found >= partitions, f"the new broker knows of {found} partitions"
+        return result
+    finally:
+        quorum.end()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--partitions", type=int, default=200_000, help=f"in all, in topics of {PARTITIONS}")
+    parser.add_argument("--keep", action="store_true", help="keep the files")
+    options = parser.parse_args()
+    if options.partitions < PARTITIONS or options.partitions % PARTITIONS:
+        parser.error(f"--partitions is a multiple of {PARTITIONS}")
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="gregor-scale-"))
+    result = run(directory, options.partitions)
+    print(json.dumps(result))
+    if options.keep:
+        print(f"files kept in {directory}", file=sys.stderr)
+    else:
+        shutil.rmtree(directory)
+    missed = [f"{name}: {result[name]}, and no more than {bound} is allowed" for name, bound in BOUNDS.items()
+              if result[name] > bound]
+    for each in missed:
+        print(each, file=sys.stderr)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
