@@ -25,7 +25,9 @@ Result<std::vector<raft::BatchInfo>> DescribeBatches(const Bytes& bytes, size_t 
 class LogStore {
  public:
   struct Options {
-    size_t recent_bytes_max = 8u << 20;  // kept in memory
+    // Of the log's last batches that are kept in memory, for followers and for what becomes
+    // committed; older ones are read from the log's files.
+    size_t recent_bytes_max = 2u << 20;
     size_t batch_bytes_max = 64u << 20;
     // The log is durable up to SyncedEnd(), or has failed.
     UniqueFunction<void()> on_progress;

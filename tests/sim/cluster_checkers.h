@@ -43,7 +43,11 @@ class ClusterChecker {
   // It is known that the topic was not made.
   void OnNotCreated(const std::string& name);
   void OnDeleting(const std::string& name) { topics_.at(name).may_be_deleted = true; }
-  void OnDeleted(const std::string& name) { topics_.at(name).is_deleted = true; }
+  void OnDeleted(const std::string& name) {
+    // It is gone, and may be forgotten before the answer comes.
+    const auto topic = topics_.find(name);
+    if (topic != topics_.end()) topic->second.is_deleted = true;
+  }
   // A name that may be there.
   std::vector<std::string> names() const;
   // What was answered is so in the end.

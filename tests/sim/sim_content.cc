@@ -11,7 +11,7 @@ namespace gregor {
 SimContent::Page& SimContent::Writable(uint64_t page) {
   std::shared_ptr<Page>& slot = pages_[page];
   if (slot == nullptr) {
-    slot = std::make_shared<Page>(kSimPageBytes, uint8_t{0});
+    slot = std::make_shared<Page>();
   } else if (slot.use_count() > 1) {
     slot = std::make_shared<Page>(*slot);
   }
@@ -23,7 +23,7 @@ void SimContent::Write(uint64_t position, std::span<const uint8_t> data) {
   while (!data.empty()) {
     const uint64_t begin = position % kSimPageBytes;
     const size_t count = std::min<size_t>(data.size(), kSimPageBytes - begin);
-    std::memcpy(Writable(position / kSimPageBytes).data() + begin, data.data(), count);
+    std::memcpy(Writable(position / kSimPageBytes).bytes.data() + begin, data.data(), count);
     position += count;
     data = data.subspan(count);
   }
@@ -40,7 +40,7 @@ size_t SimContent::Read(uint64_t position, std::span<uint8_t> out) const {
     if (found == pages_.end()) {
       std::memset(out.data() + done, 0, count);
     } else {
-      std::memcpy(out.data() + done, found->second->data() + begin, count);
+      std::memcpy(out.data() + done, found->second->bytes.data() + begin, count);
     }
     done += count;
   }
@@ -54,7 +54,7 @@ void SimContent::SetSize(uint64_t size) {
     const uint64_t last = size / kSimPageBytes;
     if (size % kSimPageBytes != 0 && pages_.contains(last)) {
       Page& page = Writable(last);
-      std::fill(page.begin() + static_cast<ptrdiff_t>(size % kSimPageBytes), page.end(),
+      std::fill(page.bytes.begin() + static_cast<ptrdiff_t>(size % kSimPageBytes), page.bytes.end(),
                 uint8_t{0});
     }
   }
@@ -67,11 +67,11 @@ void SimContent::CopySector(uint64_t position, const SimContent& from) {
   const uint64_t begin = position % kSimPageBytes;
   auto found = from.pages_.find(page);
   if (found == from.pages_.end() && !pages_.contains(page)) return;
-  uint8_t* out = Writable(page).data() + begin;
+  uint8_t* out = Writable(page).bytes.data() + begin;
   if (found == from.pages_.end()) {
     std::memset(out, 0, kSimSectorBytes);
   } else {
-    std::memcpy(out, found->second->data() + begin, kSimSectorBytes);
+    std::memcpy(out, found->second->bytes.data() + begin, kSimSectorBytes);
   }
 }
 

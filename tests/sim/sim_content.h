@@ -1,6 +1,8 @@
 #ifndef GREGOR_TESTS_SIM_SIM_CONTENT_H_
 #define GREGOR_TESTS_SIM_SIM_CONTENT_H_
 
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -29,9 +31,19 @@ class SimContent {
   void CopySector(uint64_t position, const SimContent& from);
   // Sectors that hold something, for flipping a bit that matters.
   std::vector<uint64_t> UsedPages() const;
+  // The memory that the pages of all files of the process take.
+  static size_t AllBytes() { return Page::count * sizeof(Page); }
 
  private:
-  using Page = std::vector<uint8_t>;
+  struct Page {
+    Page() { ++count; }
+    Page(const Page& other) : bytes(other.bytes) { ++count; }
+    Page& operator=(const Page&) = delete;
+    ~Page() { --count; }
+
+    static inline std::atomic<size_t> count{0};  // of all that there are
+    std::array<uint8_t, kSimPageBytes> bytes{};
+  };
   Page& Writable(uint64_t page);
 
   uint64_t size_ = 0;

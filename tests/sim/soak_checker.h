@@ -18,8 +18,9 @@ struct SoakLimits {
   size_t snapshot_record_bytes = 0;
   size_t image_bytes_max = 1 << 20;
   Duration snapshot_age_max = std::chrono::hours(6);
-  Duration warm_up =
-      std::chrono::hours(2);  // memory is what it is after so long, and a little more
+  // Memory is what it is after so long, and a little more: by then the latest batches of the log
+  // that each node keeps have become as many as they may.
+  Duration warm_up = std::chrono::hours(4);
   size_t memory_slack_bytes = 16 << 20;
   size_t waiting_max = 20'000;  // events
 
