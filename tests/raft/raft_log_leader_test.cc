@@ -1,4 +1,4 @@
-// What a leader of several voters sends.
+// What a leader of several voters sends, and what is answered.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -101,6 +101,30 @@ TEST(RaftLogLeader, WhoIsOnlyToldTheCommitIndexIsNotAsked) {
   EXPECT_EQ(sent[0].commit, Offset{3});
   EXPECT_TRUE(sent[0].batches.empty());
   EXPECT_FALSE(sent[0].asks);
+}
+
+// ... and does not answer, but where its log is another one.
+TEST(RaftLogLeader, WhoIsNotAskedAnswersOnlyWhereTheLogsDiffer) {
+  FollowerHarness node(5);
+  ASSERT_TRUE(node.Start());
+  node.SendVoters(2, kFirst, Offset{0}, Term{0}, node.voters(), Offset{1});
+  ASSERT_TRUE(node.WaitForDurable(Offset{1}));
+  Taken<raft::AppendReply>(node, 2);
+  const auto tell = [&](Offset base, Term prev_term) {
+    node.Say(2, kFirst,
+             raft::AppendRequest{.base = base,
+                                 .prev_term = prev_term,
+                                 .commit = Offset{1},
+                                 .batches = {},
+                                 .bytes = {},
+                                 .asks = false});
+    node.scheduler().RunFor(std::chrono::milliseconds(20));
+    return Taken<raft::AppendReply>(node, 2);
+  };
+  EXPECT_TRUE(tell(Offset{1}, kFirst).empty());
+  const auto answers = tell(Offset{9}, kFirst);
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_FALSE(answers[0].matched);
 }
 
 // It was to be sent when the leadership ended: nobody is sent it any more.
