@@ -86,7 +86,7 @@ def test_inside_of_an_operation_is_what_was_before_it(node):
     for inside in (begin + 1, begin + 2, after - 1):
         text = look("at", node.data, inside)
         assert f"the operation whose records begin at offset {begin} is not complete there: this is the state before it" in text
-        assert f"image at offset {before}: 0 topics, 0 partitions" in text
+        assert f"image at offset {begin}: 0 topics, 0 partitions" in text
         (note, *_) = [line["note"] for line in documents("at", node.data, inside) if "note" in line]
         assert f"offset {begin} " in note
         dump = look("dump", node.data, "--image-only", "--until", inside)
