@@ -155,7 +155,9 @@ Error ErrorOfCall(const std::string& address, const grpc::Status& status) {
   if (!status.error_details().empty() && proto.ParseFromString(status.error_details()))
     return ErrorOf(proto);
   // Without a connection nothing was sent, and so says gRPC: the text is all that it gives.
-  const bool is_sent = status.error_message().rfind("failed to connect to all addresses", 0) != 0;
+  const std::string text = status.error_message();
+  const bool is_sent = text.rfind("failed to connect to all addresses", 0) != 0 &&
+                       text.rfind("DNS resolution failed", 0) != 0;
   const auto unknown = [&](Reason reason, const std::string& message) {
     return Error(reason, message).With("outcome", is_sent ? "UNKNOWN" : "NOT_APPLIED");
   };

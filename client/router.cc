@@ -108,10 +108,12 @@ size_t Router::NodeCount() const {
 }
 
 void Router::SeekController(Duration timeout) {
+  const MonotonicTime now = SystemClock().Now();
+  // The change needs time, too.
+  const MonotonicTime deadline = now + std::min(timeout / 4, kSeekTimeout);
   std::shared_ptr<Channel> channel;
   {
     const MutexLock lock(mutex_);
-    const MonotonicTime now = SystemClock().Now();
     const bool is_first = seek_at_ == MonotonicTime::max();
     // One change alone is not worth a question.
     if (is_first) seek_at_ = now;
@@ -119,16 +121,26 @@ void Router::SeekController(Duration timeout) {
     seek_at_ = now + kSeekEvery;
     channel = ChannelAt(any_);
   }
-  const auto told = channel->Call<v1::GetMetadataResponse>(kGetMetadata, v1::GetMetadataRequest(),
-                                                           std::min(timeout, kSeekTimeout));
+  const auto ask = [&](Channel& whom) {
+    return whom.Call<v1::GetMetadataResponse>(
+        kGetMetadata, v1::GetMetadataRequest(),
+        std::max(Duration(0), deadline - SystemClock().Now()));
+  };
+  const auto told = ask(*channel);
   if (!told.ok()) return;  // it is told by what comes next
   Learn(*told, *channel);
+  const auto there = ChannelTo(NodeId{told->controller_id()});
+  if (there == nullptr || IsShunned(*there)) return;
+  // What it advertises may be no address for this client.
+  const bool answers = there->address() == channel->address() || ask(*there).ok();
   const MutexLock lock(mutex_);
-  const auto controller = brokers_.find(NodeId{told->controller_id()});
-  if (controller == brokers_.end() || controller->second == shunned_) return;
-  shunned_.clear();
-  controller_ = controller->second;
-  any_ = controller_;
+  shunned_ = answers ? "" : there->address();
+  if (answers) any_ = controller_ = there->address();
+}
+
+bool Router::IsShunned(const Channel& channel) const {
+  const MutexLock lock(mutex_);
+  return channel.address() == shunned_;
 }
 
 Result<std::string> Router::CallRaw(const std::string& method, const std::string& request,

@@ -54,8 +54,8 @@ class Router {
   }
 
   // Calls a method that changes the metadata, as Call() does: at the node of the active controller
-  // where that is known and serves clients, as others would only pass it on. AnyNode() is that node
-  // then, too: what was changed can be seen there.
+  // where that is known, serves clients and answers, as others would only pass it on. AnyNode() is
+  // that node then, too: what was changed can be seen there.
   template <typename Response>
   Result<Response> Change(const std::string& method, const google::protobuf::MessageLite& request,
                           Duration timeout) {
@@ -95,8 +95,10 @@ class Router {
     std::vector<Leader> leaders;
   };
 
-  // Asks now and then where the active controller is, and makes that AnyNode().
+  // Asks now and then where the active controller is, and makes that AnyNode() if it answers there.
+  // Takes a quarter of `timeout` at most.
   void SeekController(Duration timeout);
+  bool IsShunned(const Channel& channel) const;
   Result<std::string> CallRaw(const std::string& method, const std::string& request,
                               Duration timeout, bool repeatable);
   std::shared_ptr<Channel> ChannelAt(const std::string& address) TS_REQUIRES(mutex_);

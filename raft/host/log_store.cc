@@ -49,6 +49,7 @@ std::optional<Offset> LogStore::SyncedEnd() const {
 void LogStore::OnProgress() {
   if (failed_) return;
   if (const auto failure = log_->failure()) return Fail(*failure);
+  ForgetOld();
   options_.on_progress();
 }
 
@@ -70,11 +71,18 @@ Result<void> LogStore::Append(RecordBatch batch) {
   end_ = next;
   recent_bytes_ += recent.bytes.size();
   recent_.push_back(std::move(recent));
-  while (recent_bytes_ > options_.recent_bytes_max && recent_.size() > 1) {
+  ForgetOld();
+  return {};
+}
+
+void LogStore::ForgetOld() {
+  if (IsBusy()) return;  // behind a cut the files still have what was before
+  const Offset written = log_->ends().written_end;
+  while (recent_bytes_ > options_.recent_bytes_max && recent_.size() > 1 &&
+         recent_.front().info.next <= written) {
     recent_bytes_ -= recent_.front().bytes.size();
     recent_.pop_front();
   }
-  return {};
 }
 
 void LogStore::TruncateTo(Offset end) {
@@ -163,18 +171,18 @@ void LogStore::ReadFrom(Offset from, Offset limit, size_t bytes_max,
   if (from >= end_ || ReadRecent(from, limit, bytes_max, &recent)) return done(std::move(recent));
   ReadSpec spec;
   spec.from = from;
-  spec.limit = limit;
+  // What is in memory is newer than the files where a cut is not done yet.
+  spec.limit = recent_.empty() ? std::min(limit, end_) : std::min(limit, recent_.front().info.base);
   spec.bytes_max = bytes_max;
-  log_->Read(spec, [this, alive = alive_, from, limit, bytes_max,
+  log_->Read(spec, [this, alive = alive_, limit = spec.limit,
                     done = std::move(done)](Result<LogRead> read) mutable {
     if (!*alive) return;
     if (!read.ok()) return done(std::move(read).error());
-    done(FromLog(*read, from, limit, bytes_max));
+    done(FromLog(*read, limit));
   });
 }
 
-Result<LogStore::Read> LogStore::FromLog(const LogRead& read, Offset from, Offset limit,
-                                         size_t bytes_max) const {
+Result<LogStore::Read> LogStore::FromLog(const LogRead& read, Offset limit) const {
   Read result;
   size_t at = 0;
   while (at < read.batches.size()) {

@@ -26,7 +26,8 @@ class LogStore {
  public:
   struct Options {
     // Of the log's last batches that are kept in memory, for followers and for what becomes
-    // committed; older ones are read from the log's files.
+    // committed, and more of those that the log's files do not have yet; older ones are read from
+    // the files.
     size_t recent_bytes_max = 2u << 20;
     size_t batch_bytes_max = 64u << 20;
     // The log is durable up to SyncedEnd(), or has failed.
@@ -83,8 +84,10 @@ class LogStore {
   bool IsBusy() const { return cutting_ || !waiting_.empty(); }
   void GoOn();
   void Fail(const Error& error);
+  // Of the recent batches, what need not be in memory.
+  void ForgetOld();
   bool ReadRecent(Offset from, Offset limit, size_t bytes_max, Read* read) const;
-  Result<Read> FromLog(const LogRead& read, Offset from, Offset limit, size_t bytes_max) const;
+  Result<Read> FromLog(const LogRead& read, Offset limit) const;
 
   const std::unique_ptr<Log> log_;
   Options options_;

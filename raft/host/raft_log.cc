@@ -15,6 +15,9 @@
 namespace gregor {
 namespace {
 
+// So much of a segment is kept in memory (LogStore::Options::recent_bytes_max).
+constexpr int64_t kRecentPerSegment = 16;
+
 Error Refused(const RaftLogOptions& options, const std::string& what) {
   return Error(Reason::kStorageError, "metadata directory " + options.path + ": " + what)
       .With("path", options.path);
@@ -164,6 +167,7 @@ Log::Options RaftLog::LogOptions() {
 Result<void> RaftLog::Adopt(std::unique_ptr<Log> log) {
   const LogEnds ends = log->ends();
   LogStore::Options store;
+  store.recent_bytes_max = static_cast<size_t>(options_.segment_bytes / kRecentPerSegment);
   store.batch_bytes_max = options_.batch_bytes_max;
   store.on_progress = [this] { OnLogProgress(); };
   store.on_cut = [this] { Step([this](MonotonicTime now) { core_->OnTruncated(now); }); };

@@ -1,4 +1,7 @@
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -367,7 +370,8 @@ TEST_F(Changing, WhoChangesMoreGoesToTheController) {
   Create("a");
   EXPECT_EQ(Create("b"), 2);
   EXPECT_EQ(Create("c"), 2);
-  EXPECT_EQ(first_.CallCount("GetMetadata"), 1);
+  EXPECT_EQ(first_.CallCount("GetMetadata"), 2)
+      << "the node at hand, and whether the controller answers";
   EXPECT_EQ(router_->AnyNode()->address(), second_.address()) << "what was changed is seen there";
 }
 
@@ -375,6 +379,33 @@ TEST_F(Changing, AControllerThatServesNoClientsIsNotSought) {
   first_.SetController(9);
   Create("a");
   EXPECT_EQ(Create("b"), 1);
+}
+
+// As where ports are forwarded, or names are those of containers.
+TEST_F(Changing, AControllerWhoseAddressIsNoneForThisClientIsNotGoneTo) {
+  first_.SetController(2);
+  second_.Advertise("nosuch.invalid:9094");
+  for (const char* const topic : {"a", "b", "c", "d"}) EXPECT_EQ(Create(topic), 1) << topic;
+}
+
+// Connections are made there, and nobody takes them.
+TEST_F(Changing, AControllerThatSaysNothingCostsOneQuestion) {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(listener, 8), 0);
+  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  first_.SetController(2);
+  second_.Advertise("127.0.0.1:" + std::to_string(ntohs(address.sin_port)));
+  const MonotonicTime begin = SystemClock().Now();
+  for (const char* const topic : {"a", "b", "c", "d"}) EXPECT_EQ(Create(topic), 1) << topic;
+  EXPECT_LT(SystemClock().Now() - begin, std::chrono::seconds(4))
+      << "less than a connection may take";
+  EXPECT_EQ(first_.CallCount("GetMetadata"), 1);
+  close(listener);
 }
 
 TEST_F(Changing, AControllerThatIsGoneIsPassedOverUntilItIsElsewhere) {

@@ -85,6 +85,40 @@ TEST(RaftLogLeader, WhatIsCommittedTogetherIsDeliveredTogether) {
   EXPECT_EQ(node.delivered().at(Offset{4}), "c");
 }
 
+// The others have it before this node's own disk does, and it is more than what is kept in memory
+// of what the disk has.
+TEST(RaftLogLeader, WhatItsOwnDiskDoesNotHaveIsSentAndDelivered) {
+  FollowerHarness node(6);
+  ASSERT_TRUE(Lead(node));
+  Taken<raft::AppendRequest>(node, 3);
+  node.disk().Hang();
+  constexpr int kCount = 8;
+  Offset sent{2};
+  const auto send = [&] {
+    for (const auto& request : Taken<raft::AppendRequest>(node, 3)) {
+      if (!request.batches.empty()) sent = request.batches.back().next;
+    }
+  };
+  for (int i = 0; i < kCount; ++i) {
+    node.loop().Run([&] {
+      ASSERT_TRUE(node.log().Append(kOwn, {std::to_string(i) + std::string(600, '.')}).ok());
+    });
+    send();
+  }
+  const Offset end{2 + kCount};
+  ASSERT_TRUE(node.RunUntil([&] {
+    send();
+    for (const int voter : {2, 3}) Acknowledge(node, voter, sent);
+    return sent == end;
+  }));
+  ASSERT_TRUE(node.RunUntil([&] { return node.delivered().size() == kCount || node.error(); }));
+  ASSERT_FALSE(node.error().has_value()) << *node.error();
+  EXPECT_EQ(node.delivered().at(Offset{2})[0], '0');
+  EXPECT_LT(node.log().durable_offset(), end);
+  node.disk().Resume();
+  EXPECT_TRUE(node.WaitForDurable(end));
+}
+
 TEST(RaftLogLeader, WhoIsOnlyToldTheCommitIndexIsNotAsked) {
   FollowerHarness node(4);
   ASSERT_TRUE(Lead(node));
