@@ -296,9 +296,11 @@ class RunningNode final : public Node {
     session.session_timeout = settings_.broker_session_timeout;
     session.on_replaced = [](const Error&) { RequestStop(); };
     session_ = std::make_unique<ControllerSession>(std::move(session));
-    const auto registered =
-        WaitFor<Result<BrokerEpoch>>([&](auto done) { session_->Start(std::move(done)); });
-    if (!registered.ok()) return registered.error();
+    const auto registered = WaitUnless<Result<BrokerEpoch>>(
+        is_stopping_, [&](auto done) { session_->Start(std::move(done)); });
+    if (!registered.has_value())
+      return Error(Reason::kServerDraining, "stopped while it waited for its registration");
+    if (!registered->ok()) return registered->error();
     return {};
   }
 
