@@ -232,8 +232,10 @@ Result<Planned> Plan(const SetBrokerFence& operation, const PlanContext& context
 Result<Planned> Plan(const UnregisterBroker& operation, const PlanContext& context) {
   ASSIGN_OR_RETURN(const BrokerImage* broker, FindBroker(operation.broker, context.image));
   if (!broker->fenced || context.sessions.IsAlive(broker->id, context.now)) {
-    return Error(Reason::kInvalidArgument,
-                 Name(broker->id) + " is running: stop it first, and try again when it is fenced");
+    return Error(Reason::kPolicyViolation,
+                 Name(broker->id) + " is running, or stopped less than " +
+                     Seconds(context.options.broker_sessions.timeout) +
+                     " ago: stop it first, and try again when it is fenced");
   }
   int64_t replicas = 0;
   context.image.topics.VisitAll([&](const std::string&, const TopicPtr& topic) {
@@ -242,7 +244,7 @@ Result<Planned> Plan(const UnregisterBroker& operation, const PlanContext& conte
     });
   });
   if (replicas > 0) {
-    return Error(Reason::kInvalidArgument,
+    return Error(Reason::kPolicyViolation,
                  Name(broker->id) + " has " + std::to_string(replicas) +
                      " replicas, which would be lost: move them away, or delete their topics");
   }

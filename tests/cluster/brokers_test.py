@@ -195,13 +195,13 @@ def test_a_node_that_is_told_to_stop_goes_in_peace(quorum):
 def test_only_a_dead_broker_without_replicas_is_forgotten(quorum):
     first, _, third = quorum.nodes
     await_brokers(first, [1, 2, 3])
-    with fails("INVALID_ARGUMENT") as refused:
+    with fails("POLICY_VIOLATION") as refused:
         unregister(first, 3)
     assert "is running" in refused.error.details()
     first.create("numbers", partitions=6)
     third.kill()
     await_brokers(first, [1, 2])
-    with fails("INVALID_ARGUMENT") as refused:
+    with fails("POLICY_VIOLATION") as refused:
         unregister(first, 3)
     assert "replicas" in refused.error.details()
     gregor(first, "topic", "delete", "numbers")
