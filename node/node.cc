@@ -41,11 +41,11 @@ int EventLoopCount(const Settings& settings) {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) - 1);
 }
 
-void WarnIfOpen(const HostPort& listen, const std::string& name) {
+void WarnIfOpen(const HostPort& listen, const std::string& name, const std::string& what) {
   LOG_IF(WARNING, !listen.IsLoopback())
       << name << " listens on " << listen.ToString()
       << ", which other machines can reach, and there is no authentication: whoever gets there can "
-         "read and write everything";
+      << what;
 }
 
 Endpoint Advertised(const std::optional<HostPort>& advertise, const HostPort& bound) {
@@ -87,8 +87,6 @@ class RunningNode final : public Node {
 
   Result<void> Start() {
     RETURN_IF_ERROR(CheckCodecs());
-    WarnIfOpen(settings_.listen_grpc, "The gRPC API");
-    WarnIfOpen(settings_.listen_http, "HTTP");
     SendGrpcLogToGlog();
     metrics_ = Metrics::Create();
     ExportProcess(*metrics_);
@@ -127,6 +125,7 @@ class RunningNode final : public Node {
     options.port = settings_.listen_http.port;
     options.handlers = StatusPages(status_, *metrics_);
     ASSIGN_OR_RETURN(http_, HttpServer::Start(std::move(options)));
+    WarnIfOpen(http(), "HTTP", "read metrics and health");
     return {};
   }
 
@@ -259,6 +258,7 @@ class RunningNode final : public Node {
     options.metrics = metrics_.get();
     options.quorum = quorum_.get();
     ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(*broker_, std::move(options)));
+    WarnIfOpen(grpc(), "The gRPC API", "read and write everything");
     if (settings_.roles.broker) RETURN_IF_ERROR(Register());
     FollowMetadata();
     FollowDirectories();
