@@ -70,6 +70,7 @@ struct Settings {
   bool insecure_internal = false;  // whether it may be reached from elsewhere without security
   Duration quorum_heartbeat = std::chrono::milliseconds(150);
   Duration quorum_election_timeout = std::chrono::seconds(1);
+  Duration quorum_election_jitter = std::chrono::milliseconds(150);
   uint64_t quorum_snapshot_bytes = 20u << 20;
   uint64_t quorum_segment_bytes = 16u << 20;
   Duration quorum_hash_interval = std::chrono::seconds(10);

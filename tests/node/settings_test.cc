@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "node/quorum_links.h"
 #include "node/setting_flags.h"
 #include "node/setting_values.h"
 
@@ -170,6 +171,21 @@ TEST(Settings, EveryDefaultInTheTableIsTheOneInTheCode) {
                   .ok());
   EXPECT_EQ(applied.producer_id_expiration, Settings().producer_id_expiration);
   EXPECT_EQ(applied.listen_grpc, Settings().listen_grpc);
+  applied.quorum_election_jitter = Duration(0);
+  ASSERT_TRUE(ApplySetting(applied, "quorum.election_jitter",
+                           FindSetting("quorum.election_jitter")->default_value)
+                  .ok());
+  EXPECT_EQ(applied.quorum_election_jitter, Settings().quorum_election_jitter);
+  EXPECT_EQ(applied.quorum_election_jitter, raft::Options().quick_jitter);
+}
+
+TEST(Settings, OfTheQuorumReachIt) {
+  Settings settings;
+  ASSERT_TRUE(ApplySetting(settings, "quorum.election_jitter", "2s").ok());
+  ASSERT_TRUE(ApplySetting(settings, "quorum.election_timeout", "3s").ok());
+  const raft::Options options = QuorumOptions(settings);
+  EXPECT_EQ(options.quick_jitter, std::chrono::seconds(2));
+  EXPECT_EQ(options.election_timeout_min, std::chrono::seconds(3));
 }
 
 TEST(Settings, FlagsFollowTheNames) {
