@@ -137,6 +137,8 @@ class RunningNode final : public Node {
 
   Result<void> StartController() {
     status_.Set(NodeStatus::State::kLoadingMetadata);
+    ASSIGN_OR_RETURN(const auto known, ReadIdentity(*files_, settings_.data_dir));
+    is_new_ = !known.has_value();
     ASSIGN_OR_RETURN(identity_, OpenIdentity(*files_, settings_, random_));
     metadata_files_ = std::make_unique<ReservedFiles>(*files_, MetadataReserve(settings_));
     const auto filled = metadata_files_->Fill();
@@ -218,7 +220,13 @@ class RunningNode final : public Node {
   Result<std::unique_ptr<LogDirectory>> OpenLogDirectory(const std::string& path) {
     ASSIGN_OR_RETURN(auto options, LogDirectoryOptions(*files_, settings_, identity_, path));
     CountStorage(*metrics_, options);
-    return LogDirectory::Open(*disks_.back(), *controller_loop_, options);
+    const bool was_empty = LogDirectory::IdOf(*files_, path).IsZero();
+    auto opened = LogDirectory::Open(*disks_.back(), *controller_loop_, options);
+    LOG_IF(WARNING, opened.ok() && was_empty && !is_new_)
+        << "Log directory " << path
+        << " was empty: it was made anew. What was in it, if anything, is offline until its disk "
+           "is back.";
+    return opened;
   }
 
   Result<void> StartBroker() {
@@ -262,7 +270,7 @@ class RunningNode final : public Node {
     if (settings_.roles.broker) RETURN_IF_ERROR(Register());
     FollowMetadata();
     FollowDirectories();
-    status_.SetRecovery(&broker_->recovery());
+    status_.SetPartitions(&broker_->recovery(), [this] { return broker_->CountOffline(); });
     status_.Set(NodeStatus::State::kRecovering);
     ExportNode(*metrics_, *broker_, *controller_, directories_, failed_directories_);
     ExportBrokers(*metrics_, *broker_, session_.get());
@@ -386,6 +394,7 @@ class RunningNode final : public Node {
   Random random_;
   const DirectoryId incarnation_;  // of this process
   NodeIdentity identity_;
+  bool is_new_ = false;  // formatted by this process
   NodeStatus status_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<FileSystem> files_;
