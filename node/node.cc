@@ -168,7 +168,8 @@ class RunningNode final : public Node {
       options.transport = &links_->transport();
       options.snapshots = &links_->snapshots();
       if (settings_.HasOthers()) options.on_failure = [](const Error&) { RequestStop(); };
-      LOG(INFO) << "Waiting for a majority of the controllers; they connect to "
+      LOG(INFO) << "Waiting for the controllers: for all of them the first time, later for a "
+                   "majority; they connect to "
                 << links_->listens().ToString();
     }
     ASSIGN_OR_RETURN(controller_, Controller::OpenAndWait(std::move(options), is_stopping_));

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
+#include <numeric>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -40,11 +42,53 @@ bool IsPrefix(const std::string& key) {
                      [&](const SettingSpec& spec) { return spec.name.starts_with(key + "."); });
 }
 
-std::string KnownSettings() {
-  std::string names;
-  for (const SettingSpec& spec : SettingSpecs())
-    names += (names.empty() ? "" : ", ") + std::string(spec.name);
-  return names;
+// As people may write it: a flag, or with other separators.
+std::string Plain(std::string_view name) {
+  std::string plain(name.substr(std::min(name.find_first_not_of('-'), name.size())));
+  std::replace(plain.begin(), plain.end(), '-', '_');
+  std::replace(plain.begin(), plain.end(), '.', '_');
+  return plain;
+}
+
+// How many characters have to be changed, added or left out to make one of the other.
+size_t EditDistance(const std::string& left, const std::string& right) {
+  std::vector<size_t> row(right.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= left.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= right.size(); ++j) {
+      const size_t changed = diagonal + (left[i - 1] == right[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// The setting that is likely to be meant by a name that none has.
+const SettingSpec* FindNearest(std::string_view name) {
+  const std::string plain = Plain(name);
+  size_t least = std::min<size_t>(2, plain.size() / 3) + 1;
+  const SettingSpec* nearest = nullptr;
+  for (const SettingSpec& spec : SettingSpecs()) {
+    const size_t dot = spec.name.rfind('.');
+    const size_t distance = std::min(
+        {EditDistance(plain, Plain(spec.name)), EditDistance(plain, Plain(spec.Flag())),
+         dot != std::string::npos && spec.name.substr(dot + 1) == name ? size_t{1} : SIZE_MAX});
+    if (distance < least) {
+      least = distance;
+      nearest = &spec;
+    }
+  }
+  return nearest;
+}
+
+Error UnknownKey(std::string_view name) {
+  const SettingSpec* const nearest = FindNearest(name);
+  return Error(Reason::kInvalidConfig,
+               "unknown key \"" + std::string(name) + "\"" +
+                   (nearest == nullptr ? " (gregor settings lists them)"
+                                       : "; do you mean \"" + std::string(nearest->name) + "\"?"));
 }
 
 Result<void> LoadMapping(const std::string& file, const std::string& prefix,
@@ -125,10 +169,7 @@ std::string SettingSpec::Flag() const {
 
 Result<void> ApplySetting(Settings& settings, std::string_view name, std::string_view value) {
   const SettingSpec* const spec = FindSetting(name);
-  if (spec == nullptr) {
-    return Error(Reason::kInvalidConfig,
-                 "unknown key \"" + std::string(name) + "\"; known are " + KnownSettings());
-  }
+  if (spec == nullptr) return UnknownKey(name);
   auto set = spec->set(settings, value);
   if (set.ok()) return {};
   return Error(Reason::kInvalidConfig, "key \"" + std::string(name) + "\": " + set.error().message);
@@ -217,6 +258,7 @@ Result<void> CheckQuorum(const Settings& settings) {
   if (!settings.IsCluster()) return {};
   RETURN_IF_ERROR(CheckConfigs(settings));
   std::set<NodeId> nodes;
+  std::map<std::string, NodeId> at;
   for (const ControllerAddress& controller : settings.controllers) {
     if (!nodes.insert(controller.node).second)
       return Error(
@@ -224,6 +266,11 @@ Result<void> CheckQuorum(const Settings& settings) {
           "key \"controllers\": node " + std::to_string(controller.node.value) + " is given twice");
     if (controller.address.port == 0)
       return Error(Reason::kInvalidConfig, "key \"controllers\": others cannot connect to port 0");
+    const std::string address = controller.address.ToString();
+    if (const auto [other, is_new] = at.emplace(address, controller.node); !is_new)
+      return Error(Reason::kInvalidConfig,
+                   "key \"controllers\": nodes " + std::to_string(other->second.value) + " and " +
+                       std::to_string(controller.node.value) + " cannot both be at " + address);
   }
   if (settings.quorum_election_timeout < 3 * settings.quorum_heartbeat)
     return Error(Reason::kInvalidConfig,
@@ -262,12 +309,25 @@ Result<void> CheckReachable(const Settings& settings) {
                          /*is_known=*/true);
 }
 
-std::optional<std::string> AdviceOn(const Settings& settings) {
+std::vector<std::string> AdviceOn(const Settings& settings) {
+  std::vector<std::string> advice;
   const size_t count = settings.controllers.size();
-  if (count == 0 || count % 2 == 1) return std::nullopt;
-  return "`controllers` names an even number of nodes: of " + std::to_string(count) +
-         " no more may fail than of " + std::to_string(count - 1) +
-         ", and a majority needs one more. Name an odd number";
+  if (count > 0 && count % 2 == 0) {
+    advice.push_back("`controllers` names an even number of nodes: of " + std::to_string(count) +
+                     " no more may fail than of " + std::to_string(count - 1) +
+                     ", and a majority needs one more. Name an odd number");
+  }
+  for (const ControllerAddress& controller : settings.controllers) {
+    if (controller.node != settings.node_id || !settings.advertise_internal.has_value() ||
+        *settings.advertise_internal == controller.address)
+      continue;
+    advice.push_back("`controllers` says that this node is at " + controller.address.ToString() +
+                     ", and advertise.internal " + settings.advertise_internal->ToString() +
+                     ": nodes whose `controllers` name it connect to " +
+                     controller.address.ToString() + ", others to " +
+                     settings.advertise_internal->ToString() + ". Give both the same");
+  }
+  return advice;
 }
 
 Result<void> CheckSettings(const Settings& settings) {

@@ -145,8 +145,8 @@ Result<void> LoadSettingsFile(const std::string& path, Settings& settings);
 Result<void> ParseSettings(const std::string& name, const std::string& yaml, Settings& settings);
 // What the settings as a whole must fulfil. Fails with kInvalidConfig.
 Result<void> CheckSettings(const Settings& settings);
-// What is allowed, and no good idea: for a warning.
-std::optional<std::string> AdviceOn(const Settings& settings);
+// What is allowed, and no good idea: for warnings.
+std::vector<std::string> AdviceOn(const Settings& settings);
 // Whether others will know where to reach the node: needed where it serves. Fails with
 // kInvalidConfig.
 Result<void> CheckReachable(const Settings& settings);
