@@ -65,30 +65,33 @@ size_t EditDistance(const std::string& left, const std::string& right) {
   return row.back();
 }
 
-// The setting that is likely to be meant by a name that none has.
-const SettingSpec* FindNearest(std::string_view name) {
+// The setting, or the group of settings, that is likely to be meant by a name that none has; or "".
+std::string FindNearest(std::string_view name) {
   const std::string plain = Plain(name);
   size_t least = std::min<size_t>(2, plain.size() / 3) + 1;
-  const SettingSpec* nearest = nullptr;
+  std::string nearest;
+  const auto consider = [&](size_t distance, std::string_view meant) {
+    if (distance >= least) return;
+    least = distance;
+    nearest = meant;
+  };
   for (const SettingSpec& spec : SettingSpecs()) {
+    consider(EditDistance(plain, Plain(spec.name)), spec.name);
+    consider(EditDistance(plain, Plain(spec.Flag())), spec.name);
     const size_t dot = spec.name.rfind('.');
-    const size_t distance = std::min(
-        {EditDistance(plain, Plain(spec.name)), EditDistance(plain, Plain(spec.Flag())),
-         dot != std::string::npos && spec.name.substr(dot + 1) == name ? size_t{1} : SIZE_MAX});
-    if (distance < least) {
-      least = distance;
-      nearest = &spec;
-    }
+    if (dot == std::string::npos) continue;
+    consider(EditDistance(plain, Plain(spec.name.substr(0, dot))), spec.name.substr(0, dot));
+    if (spec.name.substr(dot + 1) == name) consider(1, spec.name);
   }
   return nearest;
 }
 
 Error UnknownKey(std::string_view name) {
-  const SettingSpec* const nearest = FindNearest(name);
+  const std::string nearest = FindNearest(name);
   return Error(Reason::kInvalidConfig,
                "unknown key \"" + std::string(name) + "\"" +
-                   (nearest == nullptr ? " (gregor settings lists them)"
-                                       : "; do you mean \"" + std::string(nearest->name) + "\"?"));
+                   (nearest.empty() ? " (gregor settings lists them)"
+                                    : "; do you mean \"" + nearest + "\"?"));
 }
 
 Result<void> LoadMapping(const std::string& file, const std::string& prefix,
@@ -108,6 +111,8 @@ Result<void> LoadMapping(const std::string& file, const std::string& prefix,
       RETURN_IF_ERROR(LoadMapping(file, key + ".", entry.second, seen, settings));
       continue;
     }
+    if (!is_config && FindSetting(key) == nullptr && !IsPrefix(key))
+      return At(file, mark, UnknownKey(key).message);
     if (entry.second.IsNull()) continue;
     ASSIGN_OR_RETURN(const std::string text, TextOf(file, key, entry.second));
     const auto applied = is_config

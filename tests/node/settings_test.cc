@@ -78,6 +78,9 @@ TEST(Settings, AKeyThatIsAlmostOneIsRecognised) {
               "node.yaml:1: unknown key \"" + key + "\"; do you mean \"" + meant + "\"?");
   EXPECT_EQ(ErrorOf("listen: {gprc: \"a:1\"}\n"),
             "node.yaml:1: unknown key \"listen.gprc\"; do you mean \"listen.grpc\"?");
+  for (const char* value : {"{grpc: \"a:1\"}", "[a]", ""})
+    EXPECT_EQ(ErrorOf(std::string("listn: ") + value + "\n"),
+              "node.yaml:1: unknown key \"listn\"; do you mean \"listen\"?");
 }
 
 TEST(Settings, AnEmptyFileGivesTheDefaults) {
