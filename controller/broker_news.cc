@@ -32,8 +32,11 @@ std::vector<std::string> BrokerNews(const MetadataImage& before, const MetadataI
           return;
         }
         const BrokerImage& then = **was;
-        if (now.fenced && (!then.fenced || now.fenced_by_hand != then.fenced_by_hand))
-          tell(Fenced(now));
+        if (now.fenced && (!then.fenced || now.fenced_by_hand != then.fenced_by_hand)) {
+          const bool is_lifted = then.fenced && then.fenced_by_hand;
+          tell(is_lifted ? "is not fenced by hand any more: it serves once it is heard of"
+                         : Fenced(now));
+        }
         if (!now.fenced && then.fenced) tell("is not fenced any more");
         if (now.drained != then.drained)
           tell(now.drained ? "is drained: others lead what they can" : "is not drained any more");

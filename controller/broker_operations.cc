@@ -1,5 +1,6 @@
 // Operations on brokers: registration, heartbeats, fencing.
 #include <algorithm>
+#include <chrono>
 #include <set>
 #include <utility>
 
@@ -134,14 +135,38 @@ bool HasOtherDirectories(const BrokerImage& before, const BrokerImage& after) {
                       [&](const DirectoryId& id) { return after.HasDirectory(id); });
 }
 
-// Whether `broker`, which registers, may be another one than the one of its id that runs. A
+// Whether the cluster is this controller's node and nobody else: its only broker is of the process
+// that holds the lock on the metadata log, so that no other one can run.
+bool IsAlone(NodeId broker, const PlanContext& context) {
+  if (!context.quorum || broker != context.options.node_id || HasOthers(broker, context.image))
+    return false;
+  const std::vector<QuorumMember> voters = context.quorum().voters;
+  return voters.size() == 1 && voters.front().key.node == broker;
+}
+
+std::string Seconds(Duration duration) {
+  return std::to_string(std::chrono::ceil<std::chrono::seconds>(duration).count()) + " s";
+}
+
+// Fails where `broker`, which registers, may be another one than the one of its id that runs. A
 // controller that leads since a moment ago has yet to hear of that one; who has its log
 // directories, of which a process has the lock, comes after it all the same.
-bool IsRival(const BrokerImage& before, const BrokerImage& broker, const PlanContext& context) {
-  if (before.incarnation == broker.incarnation) return false;
-  if (context.sessions.IsAlive(broker.id, context.now)) return true;
-  return !before.fenced && !context.sessions.IsGone(broker.id, context.now) &&
-         HasOtherDirectories(before, broker);
+Result<void> CheckRival(const BrokerImage& before, const BrokerImage& broker,
+                        const PlanContext& context) {
+  if (before.incarnation == broker.incarnation) return {};
+  if (context.sessions.IsAlive(broker.id, context.now)) {
+    return Error(Reason::kDuplicateBrokerRegistration,
+                 "another process runs as " + Name(broker.id) + PlaceOf(before) +
+                     ": give this one a node_id of its own, or stop the other one");
+  }
+  if (before.fenced || context.sessions.IsGone(broker.id, context.now) ||
+      !HasOtherDirectories(before, broker) || IsAlone(broker.id, context))
+    return {};
+  return Error(Reason::kDuplicateBrokerRegistration,
+               Name(broker.id) + " was running a moment ago" + PlaceOf(before) +
+                   ", with other log directories; waiting up to " +
+                   Seconds(context.options.broker_sessions.timeout) +
+                   " until it is known to be gone");
 }
 
 }  // namespace
@@ -152,11 +177,7 @@ Result<Planned> Plan(const RegisterBroker& operation, const PlanContext& context
   RETURN_IF_ERROR(CheckBroker(broker, image));
   const BrokerImage* const before = image.Broker(broker.id);
   const bool goes_on = before != nullptr && before->incarnation == broker.incarnation;
-  if (before != nullptr && IsRival(*before, broker, context)) {
-    return Error(Reason::kDuplicateBrokerRegistration,
-                 "another process runs as " + Name(broker.id) + PlaceOf(*before) +
-                     ": give this one a node_id of its own, or stop the other one");
-  }
+  if (before != nullptr) RETURN_IF_ERROR(CheckRival(*before, broker, context));
   broker.fenced_by_hand = before != nullptr && before->fenced_by_hand;
   broker.drained = before != nullptr && before->drained;
   broker.fenced = goes_on ? before->fenced : broker.fenced_by_hand;
@@ -211,8 +232,10 @@ Result<Planned> Plan(const SetBrokerFence& operation, const PlanContext& context
 Result<Planned> Plan(const UnregisterBroker& operation, const PlanContext& context) {
   ASSIGN_OR_RETURN(const BrokerImage* broker, FindBroker(operation.broker, context.image));
   if (!broker->fenced || context.sessions.IsAlive(broker->id, context.now)) {
-    return Error(Reason::kInvalidArgument,
-                 Name(broker->id) + " is running: stop it first, and try again when it is fenced");
+    return Error(Reason::kPolicyViolation,
+                 Name(broker->id) + " is running, or stopped less than " +
+                     Seconds(context.options.broker_sessions.timeout) +
+                     " ago: stop it first, and try again when it is fenced");
   }
   int64_t replicas = 0;
   context.image.topics.VisitAll([&](const std::string&, const TopicPtr& topic) {
@@ -221,7 +244,7 @@ Result<Planned> Plan(const UnregisterBroker& operation, const PlanContext& conte
     });
   });
   if (replicas > 0) {
-    return Error(Reason::kInvalidArgument,
+    return Error(Reason::kPolicyViolation,
                  Name(broker->id) + " has " + std::to_string(replicas) +
                      " replicas, which would be lost: move them away, or delete their topics");
   }

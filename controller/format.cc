@@ -85,6 +85,15 @@ Result<bool> IsUnformatted(FileSystem& files, const std::string& data_dir) {
   return outer && middle && inner;
 }
 
+// Whether an error says that `path`, of which a folder was expected, is a file.
+bool IsAboutFile(const Error& error, const std::string& path) {
+  const auto says = [&](const char* name, const std::string& value) {
+    return std::find(error.details.begin(), error.details.end(),
+                     std::pair<std::string, std::string>(name, value)) != error.details.end();
+  };
+  return says("errno", "ENOTDIR") && says("path", path);
+}
+
 Result<std::string> EncodeBootstrap(const NodeIdentity& identity,
                                     const std::array<uint8_t, 16>& request_id_key,
                                     int32_t feature_level) {
@@ -125,8 +134,12 @@ Result<std::optional<NodeIdentity>> ReadIdentity(FileSystem& files, const std::s
     ASSIGN_OR_RETURN(NodeIdentity identity, DecodeIdentity(text, data_dir));
     return std::optional<NodeIdentity>(identity);
   }
-  ASSIGN_OR_RETURN(const bool unformatted, IsUnformatted(files, data_dir));
-  if (unformatted) return std::optional<NodeIdentity>();
+  const auto unformatted = IsUnformatted(files, data_dir);
+  if (!unformatted.ok()) {
+    if (IsAboutFile(unformatted.error(), data_dir)) return Refused(data_dir, "is a file");
+    return unformatted.error();
+  }
+  if (*unformatted) return std::optional<NodeIdentity>();
   return Refused(data_dir, "has files, and no " + std::string(kMetaFile) +
                                ": is it the right folder? Restore the file from a backup where it "
                                "was lost; a new node needs an empty folder");

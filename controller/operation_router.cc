@@ -29,7 +29,9 @@ bool MayBeTriedAgain(const Error& error) {
 OperationRouter::OperationRouter(Options options)
     : options_(std::move(options)),
       waiting_count_(options_.metrics->AddGauge(
-          "gregor_operations_waiting", "Operations on the metadata that wait for their answer.")),
+          "gregor_operations_waiting",
+          "Operations on the metadata that wait for their answer; none of those with which brokers "
+          "register and say that they live.")),
       forwarded_(options_.metrics->AddCounter(
           "gregor_operations_forwarded_total",
           "Operations on the metadata that another node was asked for and has answered.")),
@@ -49,6 +51,7 @@ void OperationRouter::Execute(MetadataOperation operation, const OperationContex
   const bool has_room = queued_count_.fetch_add(1) < options_.operations_queued_max;
   const bool is_full = !has_room && !IsUrgent(operation);
   Entry entry;
+  entry.is_counted = !IsUrgent(operation);
   entry.operation = std::move(operation);
   entry.principal = context.principal;
   entry.deadline = options_.loop->clock().Now() + std::min(context.timeout, kTimeoutMax);
@@ -62,8 +65,8 @@ void OperationRouter::Execute(MetadataOperation operation, const OperationContex
 
 void OperationRouter::Take(Entry entry, bool is_full) {
   const Id id = ++last_id_;
-  entries_.emplace(id, std::move(entry));
-  waiting_count_.Add(1);
+  const Entry& taken = entries_.emplace(id, std::move(entry)).first->second;
+  if (taken.is_counted) waiting_count_.Add(1);
   if (is_full) {
     return Finish(id, Error(Reason::kQuotaExceeded,
                             std::to_string(options_.operations_queued_max) +
@@ -149,7 +152,7 @@ void OperationRouter::OnResponse(Id id, const QuorumLeader& leader,
     if (MayBeTriedAgain(error)) return TryLater(id, leader, error);
   }
   Entry& entry = entries_.at(id);
-  forwarded_.Add();
+  if (entry.is_counted) forwarded_.Add();
   entry.visible = Offset{response->visible_offset()};
   entry.response = std::make_unique<pb::OperationResponse>(*std::move(response));
   if (options_.controller->image()->version >= entry.visible) return AnswerFromImage(id);
@@ -195,8 +198,10 @@ void OperationRouter::Finish(Id id, Result<OperationAnswer> answer) {
   waiting_.erase(id);
   catching_.erase({entry.visible, id});
   queued_count_.fetch_sub(1);
-  waiting_count_.Add(-1);
-  if (!answer.ok() && OperationOutcome(answer.error()) == "UNKNOWN") unknown_.Add();
+  if (entry.is_counted) {
+    waiting_count_.Add(-1);
+    if (!answer.ok() && OperationOutcome(answer.error()) == "UNKNOWN") unknown_.Add();
+  }
   entry.done(std::move(answer));
 }
 
@@ -254,8 +259,8 @@ void OperationRouter::Close(Task done) {
     if (timer_.has_value()) options_.loop->Cancel(*timer_);
     waiting_.clear();
     catching_.clear();
-    waiting_count_.Add(-static_cast<int64_t>(entries_.size()));
     for (auto& [id, entry] : std::exchange(entries_, {})) {
+      if (entry.is_counted) waiting_count_.Add(-1);
       const bool is_untouched = entry.state == State::kWaiting;
       entry.done(NodeStops(!is_untouched));
     }

@@ -60,6 +60,7 @@ class OperationRouter final : public ControllerApi {
     std::string principal;
     MonotonicTime deadline;
     OperationDone done;
+    bool is_counted = true;  // in the metrics: what brokers live by would drown the rest
 
     State state = State::kWaiting;
     std::unique_ptr<internal::v1::OperationRequest> request;    // once it was to be sent

@@ -146,8 +146,9 @@ Result<std::vector<std::vector<NodeId>>> ChooseReplicas(const MetadataImage& ima
                        " broker(s) have no log directory that takes writes: replace their disks");
     }
     return Error(Reason::kInvalidReplicationFactor,
-                 "replication factor " + std::to_string(replication_factor) + " needs as many " +
-                     "brokers, and " + std::to_string(running) + " are running")
+                 "replication factor " + std::to_string(replication_factor) + " needs " +
+                     std::to_string(replication_factor) + " brokers; there " +
+                     (running == 1 ? "is " : "are ") + std::to_string(running))
         .With("brokers", std::to_string(running));
   }
   Spreading spreading(image, brokers, random.Below(brokers.size()));

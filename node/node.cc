@@ -41,11 +41,11 @@ int EventLoopCount(const Settings& settings) {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) - 1);
 }
 
-void WarnIfOpen(const HostPort& listen, const std::string& name) {
+void WarnIfOpen(const HostPort& listen, const std::string& name, const std::string& what) {
   LOG_IF(WARNING, !listen.IsLoopback())
       << name << " listens on " << listen.ToString()
       << ", which other machines can reach, and there is no authentication: whoever gets there can "
-         "read and write everything";
+      << what;
 }
 
 Endpoint Advertised(const std::optional<HostPort>& advertise, const HostPort& bound) {
@@ -87,8 +87,6 @@ class RunningNode final : public Node {
 
   Result<void> Start() {
     RETURN_IF_ERROR(CheckCodecs());
-    WarnIfOpen(settings_.listen_grpc, "The gRPC API");
-    WarnIfOpen(settings_.listen_http, "HTTP");
     SendGrpcLogToGlog();
     metrics_ = Metrics::Create();
     ExportProcess(*metrics_);
@@ -127,6 +125,7 @@ class RunningNode final : public Node {
     options.port = settings_.listen_http.port;
     options.handlers = StatusPages(status_, *metrics_);
     ASSIGN_OR_RETURN(http_, HttpServer::Start(std::move(options)));
+    WarnIfOpen(http(), "HTTP", "read metrics and health");
     return {};
   }
 
@@ -138,6 +137,8 @@ class RunningNode final : public Node {
 
   Result<void> StartController() {
     status_.Set(NodeStatus::State::kLoadingMetadata);
+    ASSIGN_OR_RETURN(const auto known, ReadIdentity(*files_, settings_.data_dir));
+    is_new_ = !known.has_value();
     ASSIGN_OR_RETURN(identity_, OpenIdentity(*files_, settings_, random_));
     metadata_files_ = std::make_unique<ReservedFiles>(*files_, MetadataReserve(settings_));
     const auto filled = metadata_files_->Fill();
@@ -167,7 +168,8 @@ class RunningNode final : public Node {
       options.transport = &links_->transport();
       options.snapshots = &links_->snapshots();
       if (settings_.HasOthers()) options.on_failure = [](const Error&) { RequestStop(); };
-      LOG(INFO) << "Waiting for a majority of the controllers; they connect to "
+      LOG(INFO) << "Waiting for the controllers: for all of them the first time, later for a "
+                   "majority; they connect to "
                 << links_->listens().ToString();
     }
     ASSIGN_OR_RETURN(controller_, Controller::OpenAndWait(std::move(options), is_stopping_));
@@ -219,7 +221,13 @@ class RunningNode final : public Node {
   Result<std::unique_ptr<LogDirectory>> OpenLogDirectory(const std::string& path) {
     ASSIGN_OR_RETURN(auto options, LogDirectoryOptions(*files_, settings_, identity_, path));
     CountStorage(*metrics_, options);
-    return LogDirectory::Open(*disks_.back(), *controller_loop_, options);
+    const bool was_empty = LogDirectory::IdOf(*files_, path).IsZero();
+    auto opened = LogDirectory::Open(*disks_.back(), *controller_loop_, options);
+    LOG_IF(WARNING, opened.ok() && was_empty && !is_new_)
+        << "Log directory " << path
+        << " was empty: it was made anew. What was in it, if anything, is offline until its disk "
+           "is back.";
+    return opened;
   }
 
   Result<void> StartBroker() {
@@ -259,10 +267,11 @@ class RunningNode final : public Node {
     options.metrics = metrics_.get();
     options.quorum = quorum_.get();
     ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(*broker_, std::move(options)));
+    WarnIfOpen(grpc(), "The gRPC API", "read and write everything");
     if (settings_.roles.broker) RETURN_IF_ERROR(Register());
     FollowMetadata();
     FollowDirectories();
-    status_.SetRecovery(&broker_->recovery());
+    status_.SetPartitions(&broker_->recovery(), [this] { return broker_->CountOffline(); });
     status_.Set(NodeStatus::State::kRecovering);
     ExportNode(*metrics_, *broker_, *controller_, directories_, failed_directories_);
     ExportBrokers(*metrics_, *broker_, session_.get());
@@ -296,9 +305,11 @@ class RunningNode final : public Node {
     session.session_timeout = settings_.broker_session_timeout;
     session.on_replaced = [](const Error&) { RequestStop(); };
     session_ = std::make_unique<ControllerSession>(std::move(session));
-    const auto registered =
-        WaitFor<Result<BrokerEpoch>>([&](auto done) { session_->Start(std::move(done)); });
-    if (!registered.ok()) return registered.error();
+    const auto registered = WaitUnless<Result<BrokerEpoch>>(
+        is_stopping_, [&](auto done) { session_->Start(std::move(done)); });
+    if (!registered.has_value())
+      return Error(Reason::kServerDraining, "stopped while it waited for its registration");
+    if (!registered->ok()) return registered->error();
     return {};
   }
 
@@ -384,6 +395,7 @@ class RunningNode final : public Node {
   Random random_;
   const DirectoryId incarnation_;  // of this process
   NodeIdentity identity_;
+  bool is_new_ = false;  // formatted by this process
   NodeStatus status_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<FileSystem> files_;

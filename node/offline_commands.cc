@@ -194,7 +194,7 @@ Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id
   ASSIGN_OR_RETURN(Settings settings, flags.MakeSettings());
   settings.must_be_formatted = false;  // nothing needs to be there yet
   options.node_id = settings.node_id;
-  if (const auto advice = AdviceOn(settings)) LOG(WARNING) << *advice;
+  for (const std::string& advice : AdviceOn(settings)) LOG(WARNING) << advice;
   if (!cluster_id.empty()) {
     const auto id = ClusterId::Parse(cluster_id);
     if (!id.has_value())

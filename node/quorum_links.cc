@@ -143,6 +143,7 @@ raft::Options QuorumOptions(const Settings& settings) {
   options.heartbeat_interval = settings.quorum_heartbeat;
   options.election_timeout_min = settings.quorum_election_timeout;
   options.election_timeout_max = 2 * settings.quorum_election_timeout;
+  options.quick_jitter = settings.quorum_election_jitter;
   return options;
 }
 

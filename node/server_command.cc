@@ -28,7 +28,7 @@ int RunServer(const SettingFlags& flags) {
   if (!settings.ok()) return Fail(settings.error(), kUsageError);
   if (const auto reachable = CheckReachable(*settings); !reachable.ok())
     return Fail(reachable.error(), kUsageError);
-  if (const auto advice = AdviceOn(*settings)) LOG(WARNING) << *advice;
+  for (const std::string& advice : AdviceOn(*settings)) LOG(WARNING) << advice;
   BlockStopSignals();
   const uint64_t open_files = RaiseOpenFileLimit();
   const auto wanted =

@@ -38,11 +38,10 @@ Result<Settings> SettingFlags::MakeSettings() const {
   Settings settings;
   if (!config_file_.empty()) RETURN_IF_ERROR(LoadSettingsFile(config_file_, settings));
   for (const auto& [name, value] : values_) {
-    const auto applied = ApplySetting(settings, name, value);
-    if (!applied.ok()) {
-      return Error(Reason::kInvalidConfig,
-                   FindSetting(name)->Flag() + ": " + applied.error().message);
-    }
+    const SettingSpec& spec = *FindSetting(name);
+    const auto applied = spec.set(settings, value);
+    if (!applied.ok())
+      return Error(Reason::kInvalidConfig, spec.Flag() + ": " + applied.error().message);
   }
   RETURN_IF_ERROR(CheckSettings(settings));
   // Of several nodes none makes a cluster of its own because its directory is empty.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -17,8 +18,32 @@ struct Unit {
   int64_t factor;
 };
 
+constexpr int64_t kKibibyte = 1024;
+constexpr int64_t kMebibyte = kKibibyte * kKibibyte;
+constexpr int64_t kGibibyte = kMebibyte * kKibibyte;
+constexpr int64_t kTebibyte = kGibibyte * kKibibyte;
+constexpr Unit kByteUnits[] = {
+    {"", 1},          {"B", 1},           {"K", kKibibyte}, {"KiB", kKibibyte},
+    {"M", kMebibyte}, {"MiB", kMebibyte}, {"G", kGibibyte}, {"GiB", kGibibyte},
+    {"T", kTebibyte}, {"TiB", kTebibyte}};
+// The smallest first.
+constexpr Unit kDurationUnits[] = {
+    {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
+
+// In the largest unit that gives a whole number.
+std::string DurationText(Duration duration) {
+  const int64_t ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  std::string text;
+  for (const Unit& unit : kDurationUnits) {
+    if (text.empty() || ms % unit.factor == 0)
+      text = std::to_string(ms / unit.factor) + std::string(unit.suffix);
+    if (ms == 0) break;
+  }
+  return text;
+}
+
 // A number that a unit follows.
-Result<int64_t> ParseScaled(std::string_view text, std::initializer_list<Unit> units,
+Result<int64_t> ParseScaled(std::string_view text, std::span<const Unit> units,
                             const std::string& what) {
   int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -50,35 +75,16 @@ Result<int64_t> ParseInteger(std::string_view text, int64_t low, int64_t high) {
 Result<uint64_t> ParseByteCount(std::string_view text, uint64_t low, uint64_t high) {
   const std::string what = "a number of bytes from " + std::to_string(low) + " to " +
                            std::to_string(high) + " (KiB, MiB, GiB, TiB may follow)";
-  constexpr int64_t kKibi = 1024;
-  ASSIGN_OR_RETURN(const int64_t bytes, ParseScaled(text,
-                                                    {{"", 1},
-                                                     {"B", 1},
-                                                     {"K", kKibi},
-                                                     {"KiB", kKibi},
-                                                     {"M", kKibi * kKibi},
-                                                     {"MiB", kKibi * kKibi},
-                                                     {"G", kKibi * kKibi * kKibi},
-                                                     {"GiB", kKibi * kKibi * kKibi},
-                                                     {"T", kKibi * kKibi * kKibi * kKibi},
-                                                     {"TiB", kKibi * kKibi * kKibi * kKibi}},
-                                                    what));
+  ASSIGN_OR_RETURN(const int64_t bytes, ParseScaled(text, kByteUnits, what));
   const auto value = static_cast<uint64_t>(bytes);
   if (value < low || value > high) return Expected(text, what);
   return value;
 }
 
 Result<Duration> ParseDuration(std::string_view text, Duration low, Duration high) {
-  const auto ms = [](Duration duration) {
-    return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count()) +
-           "ms";
-  };
-  const std::string what =
-      "a duration from " + ms(low) + " to " + ms(high) + " (a whole number with ms, s, m, h or d)";
-  ASSIGN_OR_RETURN(
-      const int64_t value,
-      ParseScaled(text, {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}},
-                  what));
+  const std::string what = "a duration from " + DurationText(low) + " to " + DurationText(high) +
+                           " (a whole number with ms, s, m, h or d)";
+  ASSIGN_OR_RETURN(const int64_t value, ParseScaled(text, kDurationUnits, what));
   if (value > std::chrono::duration_cast<std::chrono::milliseconds>(high).count())
     return Expected(text, what);
   const Duration duration = std::chrono::milliseconds(value);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
+#include <numeric>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -40,11 +42,56 @@ bool IsPrefix(const std::string& key) {
                      [&](const SettingSpec& spec) { return spec.name.starts_with(key + "."); });
 }
 
-std::string KnownSettings() {
-  std::string names;
-  for (const SettingSpec& spec : SettingSpecs())
-    names += (names.empty() ? "" : ", ") + std::string(spec.name);
-  return names;
+// As people may write it: a flag, or with other separators.
+std::string Plain(std::string_view name) {
+  std::string plain(name.substr(std::min(name.find_first_not_of('-'), name.size())));
+  std::replace(plain.begin(), plain.end(), '-', '_');
+  std::replace(plain.begin(), plain.end(), '.', '_');
+  return plain;
+}
+
+// How many characters have to be changed, added or left out to make one of the other.
+size_t EditDistance(const std::string& left, const std::string& right) {
+  std::vector<size_t> row(right.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= left.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= right.size(); ++j) {
+      const size_t changed = diagonal + (left[i - 1] == right[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// The setting, or the group of settings, that is likely to be meant by a name that none has; or "".
+std::string FindNearest(std::string_view name) {
+  const std::string plain = Plain(name);
+  size_t least = std::min<size_t>(2, plain.size() / 3) + 1;
+  std::string nearest;
+  const auto consider = [&](size_t distance, std::string_view meant) {
+    if (distance >= least) return;
+    least = distance;
+    nearest = meant;
+  };
+  for (const SettingSpec& spec : SettingSpecs()) {
+    consider(EditDistance(plain, Plain(spec.name)), spec.name);
+    consider(EditDistance(plain, Plain(spec.Flag())), spec.name);
+    const size_t dot = spec.name.rfind('.');
+    if (dot == std::string::npos) continue;
+    consider(EditDistance(plain, Plain(spec.name.substr(0, dot))), spec.name.substr(0, dot));
+    if (spec.name.substr(dot + 1) == name) consider(1, spec.name);
+  }
+  return nearest;
+}
+
+Error UnknownKey(std::string_view name) {
+  const std::string nearest = FindNearest(name);
+  return Error(Reason::kInvalidConfig,
+               "unknown key \"" + std::string(name) + "\"" +
+                   (nearest.empty() ? " (gregor settings lists them)"
+                                    : "; do you mean \"" + nearest + "\"?"));
 }
 
 Result<void> LoadMapping(const std::string& file, const std::string& prefix,
@@ -64,6 +111,8 @@ Result<void> LoadMapping(const std::string& file, const std::string& prefix,
       RETURN_IF_ERROR(LoadMapping(file, key + ".", entry.second, seen, settings));
       continue;
     }
+    if (!is_config && FindSetting(key) == nullptr && !IsPrefix(key))
+      return At(file, mark, UnknownKey(key).message);
     if (entry.second.IsNull()) continue;
     ASSIGN_OR_RETURN(const std::string text, TextOf(file, key, entry.second));
     const auto applied = is_config
@@ -125,10 +174,7 @@ std::string SettingSpec::Flag() const {
 
 Result<void> ApplySetting(Settings& settings, std::string_view name, std::string_view value) {
   const SettingSpec* const spec = FindSetting(name);
-  if (spec == nullptr) {
-    return Error(Reason::kInvalidConfig,
-                 "unknown key \"" + std::string(name) + "\"; known are " + KnownSettings());
-  }
+  if (spec == nullptr) return UnknownKey(name);
   auto set = spec->set(settings, value);
   if (set.ok()) return {};
   return Error(Reason::kInvalidConfig, "key \"" + std::string(name) + "\": " + set.error().message);
@@ -217,6 +263,7 @@ Result<void> CheckQuorum(const Settings& settings) {
   if (!settings.IsCluster()) return {};
   RETURN_IF_ERROR(CheckConfigs(settings));
   std::set<NodeId> nodes;
+  std::map<std::string, NodeId> at;
   for (const ControllerAddress& controller : settings.controllers) {
     if (!nodes.insert(controller.node).second)
       return Error(
@@ -224,6 +271,11 @@ Result<void> CheckQuorum(const Settings& settings) {
           "key \"controllers\": node " + std::to_string(controller.node.value) + " is given twice");
     if (controller.address.port == 0)
       return Error(Reason::kInvalidConfig, "key \"controllers\": others cannot connect to port 0");
+    const std::string address = controller.address.ToString();
+    if (const auto [other, is_new] = at.emplace(address, controller.node); !is_new)
+      return Error(Reason::kInvalidConfig,
+                   "key \"controllers\": nodes " + std::to_string(other->second.value) + " and " +
+                       std::to_string(controller.node.value) + " cannot both be at " + address);
   }
   if (settings.quorum_election_timeout < 3 * settings.quorum_heartbeat)
     return Error(Reason::kInvalidConfig,
@@ -262,12 +314,25 @@ Result<void> CheckReachable(const Settings& settings) {
                          /*is_known=*/true);
 }
 
-std::optional<std::string> AdviceOn(const Settings& settings) {
+std::vector<std::string> AdviceOn(const Settings& settings) {
+  std::vector<std::string> advice;
   const size_t count = settings.controllers.size();
-  if (count == 0 || count % 2 == 1) return std::nullopt;
-  return "`controllers` names an even number of nodes: of " + std::to_string(count) +
-         " no more may fail than of " + std::to_string(count - 1) +
-         ", and a majority needs one more. Name an odd number";
+  if (count > 0 && count % 2 == 0) {
+    advice.push_back("`controllers` names an even number of nodes: of " + std::to_string(count) +
+                     " no more may fail than of " + std::to_string(count - 1) +
+                     ", and a majority needs one more. Name an odd number");
+  }
+  for (const ControllerAddress& controller : settings.controllers) {
+    if (controller.node != settings.node_id || !settings.advertise_internal.has_value() ||
+        *settings.advertise_internal == controller.address)
+      continue;
+    advice.push_back("`controllers` says that this node is at " + controller.address.ToString() +
+                     ", and advertise.internal " + settings.advertise_internal->ToString() +
+                     ": nodes whose `controllers` name it connect to " +
+                     controller.address.ToString() + ", others to " +
+                     settings.advertise_internal->ToString() + ". Give both the same");
+  }
+  return advice;
 }
 
 Result<void> CheckSettings(const Settings& settings) {

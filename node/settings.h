@@ -70,6 +70,7 @@ struct Settings {
   bool insecure_internal = false;  // whether it may be reached from elsewhere without security
   Duration quorum_heartbeat = std::chrono::milliseconds(150);
   Duration quorum_election_timeout = std::chrono::seconds(1);
+  Duration quorum_election_jitter = std::chrono::milliseconds(150);
   uint64_t quorum_snapshot_bytes = 20u << 20;
   uint64_t quorum_segment_bytes = 16u << 20;
   Duration quorum_hash_interval = std::chrono::seconds(10);
@@ -144,8 +145,8 @@ Result<void> LoadSettingsFile(const std::string& path, Settings& settings);
 Result<void> ParseSettings(const std::string& name, const std::string& yaml, Settings& settings);
 // What the settings as a whole must fulfil. Fails with kInvalidConfig.
 Result<void> CheckSettings(const Settings& settings);
-// What is allowed, and no good idea: for a warning.
-std::optional<std::string> AdviceOn(const Settings& settings);
+// What is allowed, and no good idea: for warnings.
+std::vector<std::string> AdviceOn(const Settings& settings);
 // Whether others will know where to reach the node: needed where it serves. Fails with
 // kInvalidConfig.
 Result<void> CheckReachable(const Settings& settings);

@@ -224,6 +224,11 @@ const SettingSpec kSettings[] = {
      "After this long, up to twice as long, without a sign of the active controller the others "
      "elect a new one. A lost connection counts at once.",
      SetDuration<&Settings::quorum_election_timeout, 100, 60'000>},
+    {"quorum.election_jitter", "", "time", "0ms to 10s", "150ms",
+     "Where a connection to the active controller was lost, or a vote was split, the others stand "
+     "for election at random up to this long afterwards, and later each time in a row. More than a "
+     "message takes between two controllers, or they stand at the same time.",
+     SetDuration<&Settings::quorum_election_jitter, 0, 10'000>},
     {"quorum.snapshot_bytes", "", "bytes", "64 KiB to 1 GiB", "20 MiB",
      "A snapshot of the metadata is written each time so many bytes of records were committed; the "
      "log is kept back to the one before the last.",

@@ -39,6 +39,7 @@ std::string NodeStatus::ToJson() const {
     json["logs_recovered"] = recovery->done.load();
     json["logs_total"] = recovery->total.load();
     json["logs_failed"] = recovery->failed.load();
+    json["partitions_offline"] = count_offline_();
   }
   return json.dump() + "\n";
 }

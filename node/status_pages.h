@@ -2,8 +2,10 @@
 #define GREGOR_NODE_STATUS_PAGES_H_
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "base/metrics.h"
 #include "broker/http/http_server.h"
@@ -19,14 +21,20 @@ class NodeStatus {
   // A node that stops stays so, whatever ends meanwhile.
   void Set(State state);
   State Get() const { return state_.load(); }
-  // REQUIRES: `recovery` outlives every reader.
-  void SetRecovery(const RecoveryProgress* recovery) { recovery_.store(recovery); }
+  // `count_offline` tells how many partitions cannot be served, for whatever reason. Once.
+  // REQUIRES: what both need outlives every reader.
+  void SetPartitions(const RecoveryProgress* recovery, std::function<int64_t()> count_offline) {
+    count_offline_ = std::move(count_offline);
+    recovery_.store(recovery);
+  }
 
-  // {"status": ..., "logs_recovered": n, "logs_total": n, "logs_failed": n}
+  // {"status": ..., "logs_recovered": n, "logs_total": n, "logs_failed": n, "partitions_offline":
+  // n}
   std::string ToJson() const;
 
  private:
   std::atomic<State> state_{State::kStarting};
+  std::function<int64_t()> count_offline_;  // of who has seen recovery_
   std::atomic<const RecoveryProgress*> recovery_{nullptr};
 };
 

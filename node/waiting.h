@@ -1,7 +1,9 @@
 #ifndef GREGOR_NODE_WAITING_H_
 #define GREGOR_NODE_WAITING_H_
 
+#include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -45,6 +47,18 @@ T WaitFor(Start start) {
   auto awaited = std::make_shared<Awaited<T>>();
   start([awaited](T value) { awaited->Set(std::move(value)); });
   return awaited->Wait();
+}
+
+// The same, but nullopt where `is_stopping` (unset: never) becomes true before.
+template <typename T, typename Start>
+std::optional<T> WaitUnless(const std::function<bool()>& is_stopping, Start start) {
+  constexpr std::chrono::milliseconds kAskEvery(50);
+  auto awaited = std::make_shared<Awaited<T>>();
+  start([awaited](T value) { awaited->Set(std::move(value)); });
+  while (true) {
+    if (auto value = awaited->WaitAtMost(kAskEvery)) return value;
+    if (is_stopping && is_stopping()) return std::nullopt;
+  }
 }
 
 // The same for several steps that share a time limit.

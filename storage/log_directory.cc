@@ -239,7 +239,7 @@ class Directory final : public LogDirectory {
     const bool has_version =
         !version.empty() && version.find_first_not_of("0123456789") == std::string::npos;
     if (has_version && version != std::to_string(kFormat)) {
-      return Refuse("has format version \"" + version + "\", this release knows " +
+      return Refuse("has format version " + version + ", and this release knows " +
                     std::to_string(kFormat) + ": use the release that wrote it");
     }
     if (!has_version || !id.has_value() || !ClusterId::Parse(value("cluster.id")).has_value() ||
@@ -248,12 +248,12 @@ class Directory final : public LogDirectory {
     if (value("cluster.id") != options_.cluster_id.ToString()) {
       return Error(Reason::kInconsistentClusterId,
                    "log directory " + options_.path + " belongs to cluster " + value("cluster.id") +
-                       ", this node to " + options_.cluster_id.ToString() +
+                       ", and this node to " + options_.cluster_id.ToString() +
                        ": give it a folder of its own, or restore meta.properties from a backup "
                        "where it is that which is wrong");
     }
     if (value("node.id") != std::to_string(options_.node_id.value)) {
-      return Refuse("belongs to node " + value("node.id") + ", this is node " +
+      return Refuse("belongs to node " + value("node.id") + ", and this is node " +
                     std::to_string(options_.node_id.value) +
                     ": give it a folder of its own, or restore meta.properties from a backup where "
                     "it is that which is wrong");

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/listening.h"
 #include "broker/grpc/control_services.h"
 #include "broker/grpc/door.h"
 #include "broker/grpc/drain_signal.h"
@@ -32,24 +33,6 @@ constexpr size_t kEnvelopeBytes = 64u << 10;
 constexpr int kConcurrentStreamsMax = 1000;  // per connection
 // Streams end by themselves before the node breaks them off.
 constexpr Duration kCloseIn = std::chrono::milliseconds(300);
-
-std::string AddressOf(const std::string& host, uint16_t port) {
-  const bool is_ipv6 = host.find(':') != std::string::npos && host.front() != '[';
-  return (is_ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
-}
-
-Error CannotListen(const std::string& address, const std::string& log) {
-  const char* what = "is another process using the port, or is the address not this machine's?";
-  if (log.find("Address already in use") != std::string::npos) {
-    what = "another process listens there: stop it, or choose another port (0: a free one)";
-  } else if (log.find("Permission denied") != std::string::npos) {
-    what = "ports below 1024 need privileges: choose another one";
-  } else if (log.find("Cannot assign requested address") != std::string::npos) {
-    what = "it is not an address of this machine";
-  }
-  return Error(Reason::kInvalidConfig, "cannot listen on " + address + " for gRPC: " + what)
-      .With("address", address);
-}
 
 void SetLimits(grpc::ServerBuilder& builder, const BrokerApi& broker,
                const GrpcServer::Options& options) {
@@ -92,11 +75,11 @@ class RunningServer final : public GrpcServer {
 
   Result<void> Listen() {
     SendGrpcLogToGlog();
-    const std::string address = AddressOf(options_.host, options_.port);
+    const ListenAddress address{options_.host, options_.port, "gRPC", "--grpc-listen"};
     AddSyncServices();
     grpc::ServerBuilder builder;
     int port = 0;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    builder.AddListeningPort(address.ToString(), grpc::InsecureServerCredentials(), &port);
     SetLimits(builder, broker_, options_);
     door_ = std::make_shared<Door>(broker_, options_, drain_, builder.AddCompletionQueue());
     AddServices();

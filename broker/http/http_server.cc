@@ -10,6 +10,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/listening.h"
+
 namespace gregor {
 namespace {
 
@@ -132,11 +134,8 @@ class BeastServer : public HttpServer {
 
   Result<void> Listen() {
     const Options& options = shared_->options;
-    const std::string where = options.host + ":" + std::to_string(options.port);
     const auto fail = [&](const beast::error_code& error) {
-      return Error(Reason::kInvalidConfig, "cannot listen for HTTP on " + where + ": " +
-                                               error.message() +
-                                               " (choose another address with --http-listen)");
+      return CannotListen({options.host, options.port, "HTTP", "--http-listen"}, error.message());
     };
     beast::error_code error;
     tcp::resolver resolver(context_);

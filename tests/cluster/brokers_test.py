@@ -195,13 +195,13 @@ def test_a_node_that_is_told_to_stop_goes_in_peace(quorum):
 def test_only_a_dead_broker_without_replicas_is_forgotten(quorum):
     first, _, third = quorum.nodes
     await_brokers(first, [1, 2, 3])
-    with fails("INVALID_ARGUMENT") as refused:
+    with fails("POLICY_VIOLATION") as refused:
         unregister(first, 3)
     assert "is running" in refused.error.details()
     first.create("numbers", partitions=6)
     third.kill()
     await_brokers(first, [1, 2])
-    with fails("INVALID_ARGUMENT") as refused:
+    with fails("POLICY_VIOLATION") as refused:
         unregister(first, 3)
     assert "replicas" in refused.error.details()
     gregor(first, "topic", "delete", "numbers")
@@ -260,3 +260,22 @@ def test_a_second_process_with_the_node_id_of_a_broker_is_refused_where_no_setti
     finally:
         ninth.end()
         twin.end()
+
+
+def test_one_that_waits_for_its_registration_stops_at_once(quorum, tmp_path):
+    brokers = [QuorumNode(9, tmp_path / name, Loopback()) for name in ("ninth", "twin")]
+    ninth, twin = brokers
+    try:
+        for node in brokers:
+            node.configure(quorum.controllers, roles=["broker"], broker={"session_timeout": SESSION_TIMEOUT})
+            format_all([node], quorum.cluster_id)
+        ninth.start()
+        twin.launch()
+        eventually(lambda: "another process runs as broker 9" in twin.log.read_text(), seconds=30)
+        code, seconds = twin.stop()
+        assert code == 0 and seconds < 5
+        assert "Stopped before it served" in twin.log.read_text()
+        assert ninth.is_up()
+    finally:
+        for node in brokers:
+            node.end()

@@ -37,7 +37,8 @@ def test_prints_one_line_when_it_serves_and_exits_with_0(stopped_node):
     assert stopped_node.start() < 20
     assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", stopped_node.grpc)
     assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", stopped_node.http)
-    assert "formatted it as the single node 1" in stopped_node.log.read_text()
+    told = stopped_node.log.read_text()
+    assert "formatted it as the single node 1" in told and "made anew" not in told
     stopped_node.create_topic("orders")
     code, seconds = stopped_node.stop()
     assert code == 0
@@ -179,8 +180,10 @@ def test_a_port_that_is_taken_is_refused(stopped_node):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        assert address in refused(stopped_node, grpc_listen=address)
-        assert address in refused(stopped_node, http_listen=address)
+        for flag, api in (("grpc_listen", "gRPC"), ("http_listen", "HTTP")):
+            assert refused(stopped_node, **{flag: address}) == (
+                f"gregor: cannot listen on {address} for {api}: another process listens there. Stop it, or choose another port "
+                f"with --{flag[:4]}-listen HOST:PORT (port 0: a free one)")
     stopped_node.start()
 
 
@@ -197,6 +200,37 @@ def test_a_log_directory_of_another_cluster_is_refused(node, tmp_path):
     assert "cluster" in message and str(foreign) in message
 
 
+def test_a_name_that_is_not_known_is_not_listened_on(stopped_node):
+    for flag in ("grpc_listen", "http_listen"):
+        message = refused(stopped_node, **{flag: "nosuch.invalid:0"})
+        assert "nosuch.invalid is not known: no address was found for that name" in message
+        assert "other machines can reach" not in stopped_node.log.read_text()
+
+
+def test_what_others_can_reach_is_warned_of(stopped_node):
+    stopped_node.start(grpc_listen="0.0.0.0:0", http_listen="0.0.0.0:0")
+    told = stopped_node.log.read_text()
+    grpc, http = (address.rsplit(":", 1)[1] for address in (stopped_node.grpc, stopped_node.http))
+    assert re.search(rf"The gRPC API listens on 0\.0\.0\.0:{grpc}, .+ can read and write everything", told)
+    assert re.search(rf"HTTP listens on 0\.0\.0\.0:{http}, .+ can read metrics and health", told)
+
+
+@pytest.mark.parametrize("in_its_place", [True, False])
+def test_a_node_that_is_alone_serves_at_once_with_other_log_directories(node, tmp_path, in_its_place):
+    node.create_topic("orders")
+    node.stop()
+    shutil.rmtree(node.data / "topics")
+    before = node.log.stat().st_size
+    assert node.start(*[] if in_its_place else ["--log-dirs", str(tmp_path / "new")]) < 5
+    told = node.log.read_text()[before:]
+    assert "not registered" not in told
+    folder = node.data / "topics" if in_its_place else tmp_path / "new"
+    assert f"Log directory {folder} was empty: it was made anew. What was in it" in told
+    assert json.loads(node.page("/ready")[1])["partitions_offline"] == 1
+    node.create_topic("books")
+    node.produce("books", [b"a"])
+
+
 def test_another_node_id_than_that_of_the_directory_is_refused(node):
     node.stop()
     message = refused(node, "--node-id", "7")
@@ -210,7 +244,7 @@ def test_a_newer_format_is_refused(node):
     newer = re.sub(r"(?m)^(version=)\d+", r"\g<1>99", text)
     assert newer != text
     properties.write_text(newer)
-    assert "newer" in refused(node)
+    assert "has format version 99, and this release knows 1" in refused(node)
     properties.write_text(text)
     node.start()
 

@@ -134,12 +134,16 @@ TEST_F(BrokerLife, AFenceByHandStaysUntilItIsLifted) {
 
 TEST_F(BrokerLife, AfterAFailOverATwinDoesNotThrowOutTheLivingOne) {
   RegisterFirst();
+  ASSERT_TRUE(node_.Register(2).ok());
   FailOver();
   BrokerImage twin = node_.Broker(1);
   twin.directories[0].bytes[1] ^= 1;
   const auto refused = Register(twin);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().reason, Reason::kDuplicateBrokerRegistration);
+  EXPECT_EQ(refused.error().message,
+            "broker 1 was running a moment ago, at 127.0.0.1:9094, with other log directories; "
+            "waiting up to 6 s until it is known to be gone");
   // The next process of the same node is not kept waiting; one of its disks may have failed.
   BrokerImage restarted = broker_;
   restarted.incarnation[0] ^= 1;
@@ -148,8 +152,26 @@ TEST_F(BrokerLife, AfterAFailOverATwinDoesNotThrowOutTheLivingOne) {
   EXPECT_TRUE(Image().HasDirectory(twin.directories[0]));
 }
 
+TEST_F(BrokerLife, OneThatIsAloneHasNoTwin) {
+  RegisterFirst();
+  FailOver();
+  BrokerImage restarted = node_.Broker(1);
+  restarted.directories[0].bytes[1] ^= 1;  // its disk was replaced
+  const auto registered = Register(restarted);
+  EXPECT_TRUE(registered.ok()) << registered.error();
+}
+
+TEST_F(BrokerLife, OneThatAnotherNodeAloneKeepsMayHaveATwin) {
+  ASSERT_TRUE(node_.Register(2).ok());
+  FailOver();
+  BrokerImage twin = node_.Broker(2);
+  twin.directories[0].bytes[1] ^= 1;
+  EXPECT_FALSE(Register(twin).ok());
+}
+
 TEST_F(BrokerLife, AfterAFailOverWhoIsNotHeardOfMayBeReplaced) {
   RegisterFirst();
+  ASSERT_TRUE(node_.Register(2).ok());
   FailOver();
   Pass(seconds(7));
   BrokerImage other = node_.Broker(1);
@@ -216,9 +238,16 @@ TEST_F(BrokerLife, TheOnlyOneMayStopAtOnce) {
 TEST_F(BrokerLife, OnlyADeadBrokerWithoutReplicasIsForgotten) {
   RegisterFirst();
   ASSERT_TRUE(node_.Create("orders", 3).ok());
-  EXPECT_THAT(Unregister(1).error().message, HasSubstr("is running"));
+  const auto refused = [&](const std::string& why) {
+    const auto unregistered = Unregister(1);
+    ASSERT_FALSE(unregistered.ok());
+    // Nothing is wrong with the call.
+    EXPECT_EQ(unregistered.error().reason, Reason::kPolicyViolation);
+    EXPECT_THAT(unregistered.error().message, HasSubstr(why));
+  };
+  refused("is running, or stopped less than 6 s ago: ");
   Pass(seconds(7));
-  EXPECT_THAT(Unregister(1).error().message, HasSubstr("has 3 replicas"));
+  refused("has 3 replicas");
   ASSERT_TRUE(node_.Delete("orders").ok());
   ASSERT_TRUE(Unregister(1).ok());
   EXPECT_EQ(node_.image()->Broker(NodeId{1}), nullptr);

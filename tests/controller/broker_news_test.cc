@@ -45,6 +45,12 @@ TEST_F(BrokerNewsTest, WhatBecomesOfABrokerIsTold) {
   broker_.epoch = BrokerEpoch{9};
   EXPECT_THAT(Change(), ElementsAre("Broker 3 registered with epoch 9, at host:9094",
                                     "Broker 3 is fenced, by hand"));
+  broker_.fenced_by_hand = false;
+  EXPECT_THAT(
+      Change(),
+      ElementsAre("Broker 3 is not fenced by hand any more: it serves once it is heard of"));
+  broker_.fenced = false;
+  EXPECT_THAT(Change(), ElementsAre("Broker 3 is not fenced any more"));
 }
 
 TEST_F(BrokerNewsTest, OneThatIsUnregisteredIsTold) {

@@ -244,7 +244,7 @@ TEST_F(Router, AllKindsOfOperationsReachTheLeader) {
   ASSERT_TRUE(deleted.ok()) << deleted.error();
   EXPECT_EQ(own_.image()->Topic("orders"), nullptr);
   EXPECT_EQ(remote_.asked.size(), 6u);
-  EXPECT_THAT(metrics_->Render(), AllOf(HasSubstr("gregor_operations_forwarded_total 6"),
+  EXPECT_THAT(metrics_->Render(), AllOf(HasSubstr("gregor_operations_forwarded_total 5"),
                                         HasSubstr("gregor_operations_unknown_total 0"),
                                         HasSubstr("gregor_operations_waiting 0")));
 }
@@ -360,6 +360,35 @@ TEST_F(Router, ALeaderThatIsLostInBetweenLeavesTheOutcomeUnknown) {
   EXPECT_THAT(remote_.asked, ElementsAre(2, 2));
   EXPECT_EQ(node3_.asked, 0);
   EXPECT_THAT(metrics_->Render(), HasSubstr("gregor_operations_unknown_total 2"));
+}
+
+TEST_F(Router, WhatBrokersLiveByIsInNoMetric) {
+  SetLeader(2, 5);
+  const auto epoch = Begin<BrokerEpoch>([&](auto done) {
+    router_->Run(RegisterBroker{FakeController::MakeBroker(4)}, std::move(done));
+  });
+  scheduler_.RunFor(milliseconds(5));
+  Run([&] { own_.CatchUp(node2_); });
+  ASSERT_TRUE(Await(epoch).ok());
+  const auto beat = [&] {
+    BrokerHeartbeat beat;
+    beat.broker = NodeId{4};
+    beat.epoch = **epoch->answer;
+    return Begin<BrokerStatus>([&](auto done) { router_->Run(beat, std::move(done)); });
+  };
+  ASSERT_TRUE(Await(beat()).ok());
+  EXPECT_THAT(metrics_->Render(), HasSubstr("gregor_operations_forwarded_total 0"));
+  remote_.faults[2] = FakeRemote::Fault::kLostAfter;
+  EXPECT_FALSE(Await(beat()).ok());
+  EXPECT_THAT(metrics_->Render(), HasSubstr("gregor_operations_unknown_total 0"));
+  remote_.faults[2] = FakeRemote::Fault::kSilent;
+  const auto waits = beat();
+  const auto stays = BeginCreate("orders");
+  scheduler_.RunFor(milliseconds(5));
+  EXPECT_THAT(metrics_->Render(), HasSubstr("gregor_operations_waiting 1"));
+  router_->Close([] {});
+  scheduler_.RunFor(milliseconds(1));
+  EXPECT_THAT(metrics_->Render(), HasSubstr("gregor_operations_waiting 0"));
 }
 
 TEST_F(Router, ALeaderThatDoesNotAnswerIsNotWaitedForBeyondTheTime) {

@@ -89,7 +89,8 @@ TEST_F(OperationsTest, CountsHaveBounds) {
   CreateTopic operation;
   operation.name = "t";
   operation.replication_factor = 4;
-  ExpectRefused(node_.Create(operation), Reason::kInvalidReplicationFactor, "3 are running");
+  ExpectRefused(node_.Create(operation), Reason::kInvalidReplicationFactor,
+                "replication factor 4 needs 4 brokers; there are 3");
   operation.replication_factor = -1;
   ExpectRefused(node_.Create(operation), Reason::kInvalidReplicationFactor, "at least one replica");
   ASSERT_TRUE(node_.Create("a", 1000).ok());

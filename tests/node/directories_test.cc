@@ -47,6 +47,15 @@ TEST_F(DataDirectoryTest, StaysFreeOfALockFileWhereItHoldsSomethingElse) {
   EXPECT_FALSE(std::filesystem::exists(path_ + "/.lock"));
 }
 
+TEST_F(DataDirectoryTest, IsNoFile) {
+  std::ofstream(path_) << "precious";
+  for (const bool must_be_formatted : {true, false}) {
+    const auto lock = Lock(must_be_formatted);
+    ASSERT_FALSE(lock.ok());
+    EXPECT_EQ(lock.error().message, "data directory " + path_ + " is a file");
+  }
+}
+
 TEST_F(DataDirectoryTest, IsNotMadeWhereItMustBeFormattedAlready) {
   const auto lock = Lock(true);
   ASSERT_FALSE(lock.ok());

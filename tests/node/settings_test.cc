@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
 
+#include "node/quorum_links.h"
 #include "node/setting_flags.h"
 #include "node/setting_values.h"
 
@@ -15,6 +17,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Pair;
 using testing::StartsWith;
 
@@ -48,8 +51,8 @@ TEST(Settings, AreReadFromYaml) {
 }
 
 TEST(Settings, ABadFileIsRefusedWithLineAndKey) {
-  EXPECT_THAT(ErrorOf("node_id: 1\nnode_idd: 2\n"),
-              StartsWith("node.yaml:2: unknown key \"node_idd\""));
+  EXPECT_EQ(ErrorOf("node_id: 1\nfoo: 2\n"),
+            "node.yaml:2: unknown key \"foo\" (gregor settings lists them)");
   EXPECT_THAT(ErrorOf("rack: a\n\nnode_id: many\n"),
               StartsWith("node.yaml:3: key \"node_id\": \"many\" is not"));
   EXPECT_THAT(ErrorOf("listen:\n  grpc: nowhere\n"),
@@ -60,6 +63,24 @@ TEST(Settings, ABadFileIsRefusedWithLineAndKey) {
               StartsWith("node.yaml:2: key \"node_id\" is given twice"));
   EXPECT_THAT(ErrorOf("a: [1\n"), HasSubstr("not valid YAML"));
   EXPECT_THAT(ErrorOf("- a\n"), HasSubstr("must be a mapping"));
+}
+
+TEST(Settings, AKeyThatIsAlmostOneIsRecognised) {
+  for (const auto& [key, meant] :
+       std::map<std::string, std::string>{{"node_idd", "node_id"},
+                                          {"grpc", "listen.grpc"},
+                                          {"grpc_listen", "listen.grpc"},
+                                          {"--grpc-listen", "listen.grpc"},
+                                          {"listen_http", "listen.http"},
+                                          {"log.dirs", "log_dirs"},
+                                          {"contollers", "controllers"}})
+    EXPECT_EQ(ErrorOf("\"" + key + "\": 1\n"),
+              "node.yaml:1: unknown key \"" + key + "\"; do you mean \"" + meant + "\"?");
+  EXPECT_EQ(ErrorOf("listen: {gprc: \"a:1\"}\n"),
+            "node.yaml:1: unknown key \"listen.gprc\"; do you mean \"listen.grpc\"?");
+  for (const char* value : {"{grpc: \"a:1\"}", "[a]", ""})
+    EXPECT_EQ(ErrorOf(std::string("listn: ") + value + "\n"),
+              "node.yaml:1: unknown key \"listn\"; do you mean \"listen\"?");
 }
 
 TEST(Settings, AnEmptyFileGivesTheDefaults) {
@@ -115,6 +136,15 @@ TEST(Settings, OfACommandLineNameTheCommandThatFormatsTheSame) {
             "gregor cluster format --config '" + path + "' --data-dir '/srv/it'\\''s'");
 }
 
+TEST(Settings, ABadFlagIsNamedOnce) {
+  CLI::App app;
+  SettingFlags flags;
+  flags.AddTo(app);
+  app.parse("--event-loops x");
+  EXPECT_EQ(flags.MakeSettings().error().message,
+            "--event-loops: \"x\" is not a whole number from 0 to 256");
+}
+
 TEST(Settings, OfSeveralNodesAskForTheClustersId) {
   const auto made = [](const std::string& line) {
     CLI::App app;
@@ -138,11 +168,33 @@ TEST(Settings, OfSeveralNodesAskForTheClustersId) {
 
 TEST(Settings, OfAnEvenNumberOfControllersAreNoGoodIdea) {
   Settings settings;
-  EXPECT_FALSE(AdviceOn(settings).has_value());
+  EXPECT_THAT(AdviceOn(settings), IsEmpty());
   for (int32_t node = 1; node <= 5; ++node) {
     settings.controllers.push_back({NodeId{node}, {"a", 9093}});
-    EXPECT_EQ(AdviceOn(settings).has_value(), node % 2 == 0);
+    EXPECT_EQ(AdviceOn(settings).size(), node % 2 == 0 ? 1u : 0u);
   }
+}
+
+TEST(Settings, OneAddressForOthersIsEnough) {
+  Settings settings;
+  settings.controllers = {{NodeId{1}, {"10.0.0.1", 9093}}};
+  EXPECT_THAT(AdviceOn(settings), IsEmpty());
+  settings.advertise_internal = HostPort{"10.0.0.1", 9093};
+  EXPECT_THAT(AdviceOn(settings), IsEmpty());
+  settings.advertise_internal = HostPort{"node1", 9093};
+  EXPECT_THAT(AdviceOn(settings),
+              ElementsAre(HasSubstr("name it connect to 10.0.0.1:9093, others to node1:9093")));
+  settings.node_id = NodeId{2};
+  EXPECT_THAT(AdviceOn(settings), IsEmpty());
+}
+
+TEST(Settings, TwoControllersAreNotAtOneAddress) {
+  Settings settings;
+  settings.controllers = {{NodeId{1}, {"a", 9093}}, {NodeId{2}, {"b", 9093}}};
+  EXPECT_TRUE(CheckSettings(settings).ok());
+  settings.controllers.push_back({NodeId{3}, {"a", 9093}});
+  EXPECT_EQ(CheckSettings(settings).error().message,
+            "key \"controllers\": nodes 1 and 3 cannot both be at a:9093");
 }
 
 TEST(Settings, AFileThatIsNotThereIsAnError) {
@@ -170,6 +222,21 @@ TEST(Settings, EveryDefaultInTheTableIsTheOneInTheCode) {
                   .ok());
   EXPECT_EQ(applied.producer_id_expiration, Settings().producer_id_expiration);
   EXPECT_EQ(applied.listen_grpc, Settings().listen_grpc);
+  applied.quorum_election_jitter = Duration(0);
+  ASSERT_TRUE(ApplySetting(applied, "quorum.election_jitter",
+                           FindSetting("quorum.election_jitter")->default_value)
+                  .ok());
+  EXPECT_EQ(applied.quorum_election_jitter, Settings().quorum_election_jitter);
+  EXPECT_EQ(applied.quorum_election_jitter, raft::Options().quick_jitter);
+}
+
+TEST(Settings, OfTheQuorumReachIt) {
+  Settings settings;
+  ASSERT_TRUE(ApplySetting(settings, "quorum.election_jitter", "2s").ok());
+  ASSERT_TRUE(ApplySetting(settings, "quorum.election_timeout", "3s").ok());
+  const raft::Options options = QuorumOptions(settings);
+  EXPECT_EQ(options.quick_jitter, std::chrono::seconds(2));
+  EXPECT_EQ(options.election_timeout_min, std::chrono::seconds(3));
 }
 
 TEST(Settings, FlagsFollowTheNames) {
@@ -201,6 +268,14 @@ TEST(SettingValues, UnitsAreUnderstoodAndBoundsKept) {
   EXPECT_FALSE(ParseDuration("2", Duration(0), std::chrono::hours(1)).ok());
   EXPECT_FALSE(ParseDuration("9223372036854775807d", Duration(0), std::chrono::hours(1)).ok());
   EXPECT_FALSE(ParseInteger("1x", 0, 5).ok());
+  const auto range = [](Duration low, Duration high) {
+    return ParseDuration("x", low, high).error().message;
+  };
+  EXPECT_THAT(range(std::chrono::milliseconds(10), std::chrono::hours(1)),
+              HasSubstr("from 10ms to 1h ("));
+  EXPECT_THAT(range(Duration(0), std::chrono::seconds(90)), HasSubstr("from 0ms to 90s ("));
+  EXPECT_THAT(range(std::chrono::minutes(1), std::chrono::hours(720)),
+              HasSubstr("from 1m to 30d ("));
 }
 
 TEST(HostPort, TakesNamesAndBothKindsOfAddresses) {

@@ -90,14 +90,14 @@ TEST_F(LogDirectoryTest, RefusesWhatIsNotItsOwn) {
   MustOpen().reset();
   const LogDirectory::Options own = options_;
   options_.node_id = NodeId{2};
-  EXPECT_THAT(Open().error().message, HasSubstr("belongs to node 1, this is node 2"));
+  EXPECT_THAT(Open().error().message, HasSubstr("belongs to node 1, and this is node 2"));
   options_ = own;
   options_.cluster_id = Random(9).NewUuid<ClusterId>();
   EXPECT_EQ(Open().error().reason, Reason::kInconsistentClusterId);
   options_ = own;
   const auto file = files_.Open("/data/meta.properties", OpenMode::kReadWrite);
   ASSERT_TRUE((*file)->Write(0, Slice::Static("version=9")).ok());
-  EXPECT_THAT(Open().error().message, HasSubstr("format version \"9\""));
+  EXPECT_THAT(Open().error().message, HasSubstr("has format version 9, and this release knows 1"));
 }
 
 TEST_F(LogDirectoryTest, AFailedDiskIsToldFromAFolderThatIsInUseOrAnothers) {
