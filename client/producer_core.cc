@@ -172,7 +172,7 @@ std::optional<Bytes> ProducerCore::NextFrame(MonotonicTime now, Link link) {
     }
     if (!Prepare(lane, lane.batches[lane.sent])) {
       Queue(lane);
-      ++left;  // it may have other batches
+      if (lane.queued) ++left;  // it has other batches
       continue;
     }
     Batch& batch = lane.batches[lane.sent++];

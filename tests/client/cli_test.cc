@@ -199,6 +199,19 @@ TEST_F(CliTest, ARecordThatIsTooLargeIsNamedByItsLine) {
   EXPECT_NE(produced.err.find("max.message.bytes"), std::string::npos);
 }
 
+TEST_F(CliTest, ARecordThatIsTooLargeAlsoCompressedIsNamedByItsLine) {
+  server_.CreateTopic("small", 1, 100);
+  std::string noise;
+  uint32_t state = 1;
+  for (int i = 0; i < 1000; ++i)
+    noise += static_cast<char>('0' + ((state = state * 1664525 + 1013904223) >> 26));
+  const Ran produced =
+      Run({"produce", "small", "--compression", "zstd", "--file", File(noise + "\n")});
+  EXPECT_EQ(produced.code, kExitFailed);
+  EXPECT_NE(produced.err.find("line 1: a batch has "), std::string::npos) << produced.err;
+  EXPECT_NE(produced.err.find("[BATCH_TOO_LARGE]"), std::string::npos) << produced.err;
+}
+
 TEST_F(CliTest, ProduceTellsItsTotalsAsJson) {
   const Ran produced = Run({"--output", "json", "produce", "orders", "--file", File("a\nb\n")});
   EXPECT_EQ(Json::parse(produced.out), Json::parse(R"({"topic":"orders","records":2,"failed":0})"));
