@@ -26,6 +26,8 @@ bool IsAboutTopic(Reason reason) {
 Error TimedOut(const std::optional<Error>& trouble, bool maybe_written) {
   std::string message = "not acknowledged within the delivery timeout";
   if (trouble.has_value()) message += "; the last trouble was: " + trouble->message;
+  if (trouble.has_value() && trouble->reason != Reason::kUnspecified && !IsUnreachable(*trouble))
+    message += " [" + std::string(ReasonName(trouble->reason)) + "]";
   return Error(Reason::kCommitTimedOut, std::move(message))
       .With("outcome", maybe_written ? "UNKNOWN" : "NOT_APPLIED");
 }

@@ -153,7 +153,8 @@ TEST_F(CliTest, ProduceGivesUpAfterTheDeliveryTimeout) {
   EXPECT_EQ(ran.code, kExitFailed);
   EXPECT_NE(ran.err.find("line 1: not acknowledged within the delivery timeout"), std::string::npos)
       << ran.err;
-  EXPECT_NE(ran.err.find("the partition is offline"), std::string::npos) << ran.err;
+  EXPECT_NE(ran.err.find("the partition is offline [LEADER_NOT_AVAILABLE]"), std::string::npos)
+      << ran.err;
 }
 
 TEST_F(CliTest, ABatchThatCannotBeReadIsNamedOrLeftOut) {
@@ -210,6 +211,14 @@ TEST_F(CliTest, ARecordThatIsTooLargeAlsoCompressedIsNamedByItsLine) {
   EXPECT_EQ(produced.code, kExitFailed);
   EXPECT_NE(produced.err.find("line 1: a batch has "), std::string::npos) << produced.err;
   EXPECT_NE(produced.err.find("[BATCH_TOO_LARGE]"), std::string::npos) << produced.err;
+}
+
+TEST_F(CliTest, ATopicThatDoesNotExistIsSaidAlsoWithoutALine) {
+  const Ran produced = Run({"produce", "missing", "--file", File("")});
+  EXPECT_EQ(produced.code, kExitFailed);
+  EXPECT_NE(produced.err.find("[TOPIC_NOT_FOUND]"), std::string::npos) << produced.err;
+  EXPECT_EQ(produced.out, "");
+  EXPECT_EQ(Run({"produce", "orders", "--file", File("")}).code, kExitOk);
 }
 
 TEST_F(CliTest, ProduceTellsItsTotalsAsJson) {
