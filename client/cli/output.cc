@@ -93,7 +93,9 @@ void PrintError(const Error& error, bool with_advice) {
     std::cerr << " [" << ReasonName(error.reason) << "]";
   std::cerr << "\n";
   if (!with_advice) return;
-  if (IsUnreachable(error)) {
+  if (!DetailOf(error, "other_listener").empty()) {
+    // A server runs, and the message says what to do.
+  } else if (IsUnreachable(error)) {
     std::cerr
         << "Start a server with `gregor server` (or `./dev start` in a checkout), or say where "
            "one is with --server HOST:PORT or GREGOR_SERVER.\n";
