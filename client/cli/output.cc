@@ -155,4 +155,23 @@ Result<std::vector<std::pair<std::string, std::string>>> SplitConfigs(
   return pairs;
 }
 
+void PrintChangedConfigs(const GlobalOptions& global, const Json& of, const std::string& name,
+                         const std::vector<std::pair<std::string, std::string>>& set,
+                         const std::vector<std::string>& unset) {
+  if (global.output == "json") {
+    Json json = of;
+    json["result"] = "changed";
+    json["set"] = Json::object();
+    for (const auto& [config, value] : set) json["set"][config] = value;
+    json["unset"] = unset;
+    std::cout << Dump(json, 2) << std::endl;
+    return;
+  }
+  std::string text;
+  for (const auto& [config, value] : set) text += (text.empty() ? "" : ", ") + config + "=" + value;
+  for (const std::string& config : unset)
+    text += (text.empty() ? "" : ", ") + config + " is the default again";
+  std::cout << name << ": " << text << "\n";
+}
+
 }  // namespace gregor

@@ -468,6 +468,7 @@ TEST(Cli, CompletionKnowsCommandsAndOptions) {
   EXPECT_EQ(bash.code, 0);
   EXPECT_NE(bash.out.find("\"gregor topic create\") echo "), std::string::npos);
   EXPECT_NE(bash.out.find("--replication-factor"), std::string::npos);
+  EXPECT_NE(bash.out.find("\"gregor consume --from\") echo \"beginning end\""), std::string::npos);
   EXPECT_NE(bash.out.find("\"gregor\"*\" --output\") echo \"table json\""), std::string::npos)
       << bash.out;
   EXPECT_NE(RunCommand({"completion", "zsh"}).out.find("bashcompinit"), std::string::npos);
