@@ -195,7 +195,7 @@ FilledBatch Accumulator::Close(Lane& lane) {
   lane.filling_due = false;
   // Busy partitions allocate once per batch, and quiet ones little.
   lane.first_capacity =
-      std::clamp(std::bit_ceil(batch.builder.size()), kCapacityMin, topic.batch_bytes);
+      std::min(std::max(std::bit_ceil(batch.builder.size()), kCapacityMin), topic.batch_bytes);
   if (topic.lanes.size() > 1 && &topic.lanes[topic.sticky] == &lane) {
     const size_t step = 1 + random_.Below(topic.lanes.size() - 1);
     topic.sticky = (topic.sticky + step) % topic.lanes.size();

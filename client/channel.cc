@@ -19,6 +19,7 @@ namespace {
 using grpc::ByteBuffer;
 
 constexpr char kUnreachable[] = "unreachable";
+constexpr char kOtherListener[] = "other_listener";
 
 Reason ReasonByName(std::string_view name) {
   for (const ReasonSpec& spec : AllReasons()) {
@@ -164,6 +165,12 @@ Error ErrorOfCall(const std::string& address, const grpc::Status& status) {
   // gRPC speaks for itself: the server was not reached, or did not get to answer.
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
+      if (status.error_message().find("http1.x") != std::string::npos) {
+        return unknown(Reason::kLeaderNotAvailable,
+                       address + " is an HTTP port: clients use listen.grpc (9094)")
+            .With(kUnreachable, address)
+            .With(kOtherListener, "http");
+      }
       return unknown(Reason::kLeaderNotAvailable, "no server answers at " + address + " (" +
                                                       LastPart(status.error_message()) + ")")
           .With(kUnreachable, address);
@@ -174,9 +181,11 @@ Error ErrorOfCall(const std::string& address, const grpc::Status& status) {
     case grpc::StatusCode::CANCELLED:
       return unknown(Reason::kServerDraining, "the call was cancelled");
     case grpc::StatusCode::UNIMPLEMENTED:
-      return Error(
-          Reason::kUnsupportedVersion,
-          "the server at " + address + " does not know this call: " + status.error_message());
+      return Error(Reason::kUnsupportedVersion,
+                   "the server at " + address + " does not know this call: " +
+                       (status.error_message().empty()
+                            ? "is this its internal listener? Clients use listen.grpc (9094)"
+                            : status.error_message()));
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
       return Error(Reason::kBatchTooLarge, status.error_message()).With("outcome", "NOT_APPLIED");
     default:

@@ -72,6 +72,8 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
     loop_.reset();
   }
 
+  Result<void> Prepare(const std::string& topic) override { return LearnTopic(topic); }
+
   Result<void> Send(const std::string& topic, std::optional<PartitionIndex> partition,
                     const NewRecord& record) override {
     while (true) {

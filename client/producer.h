@@ -66,6 +66,8 @@ class Producer {
   // Flushes; that takes the delivery timeout at most.
   virtual ~Producer() = default;
 
+  // Asks for the topic, so that the first record finds it known. Fails as Send() does.
+  virtual Result<void> Prepare(const std::string& topic) = 0;
   // Takes a record; copies it. Without `partition`: by murmur2 of the key, and without key to one
   // partition per batch (sticky). Waits while memory_bytes are in use. Fails with kTopicNotFound,
   // kPartitionNotFound, with kBatchTooLarge where the record alone is more than the topic takes,

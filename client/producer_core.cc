@@ -26,6 +26,8 @@ bool IsAboutTopic(Reason reason) {
 Error TimedOut(const std::optional<Error>& trouble, bool maybe_written) {
   std::string message = "not acknowledged within the delivery timeout";
   if (trouble.has_value()) message += "; the last trouble was: " + trouble->message;
+  if (trouble.has_value() && trouble->reason != Reason::kUnspecified && !IsUnreachable(*trouble))
+    message += " [" + std::string(ReasonName(trouble->reason)) + "]";
   return Error(Reason::kCommitTimedOut, std::move(message))
       .With("outcome", maybe_written ? "UNKNOWN" : "NOT_APPLIED");
 }
@@ -172,7 +174,7 @@ std::optional<Bytes> ProducerCore::NextFrame(MonotonicTime now, Link link) {
     }
     if (!Prepare(lane, lane.batches[lane.sent])) {
       Queue(lane);
-      ++left;  // it may have other batches
+      if (lane.queued) ++left;  // it has other batches
       continue;
     }
     Batch& batch = lane.batches[lane.sent++];

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/utf8.h"
+
 namespace gregor {
 namespace {
 
@@ -54,14 +56,7 @@ TopicPtr FindColliding(const std::string& name, const MetadataImage& image) {
 
 }  // namespace
 
-std::string ShowText(std::string_view text) {
-  std::string shown = "\"";
-  for (const char letter : text.substr(0, kShownBytesMax)) {
-    const auto byte = static_cast<unsigned char>(letter);
-    shown += byte >= ' ' && byte < 127 ? letter : '?';
-  }
-  return shown + (text.size() > kShownBytesMax ? "...\"" : "\"");
-}
+std::string ShowText(std::string_view text) { return ShowQuoted(text, kShownBytesMax); }
 
 Result<void> CheckTopicName(std::string_view name) {
   // Details are for programs, but must not carry what terminals act on either.

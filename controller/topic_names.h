@@ -9,8 +9,8 @@
 
 namespace gregor {
 
-// Text that came from outside, as a message can show it: in quotes, cut, without control
-// characters.
+// Text that came from outside, as a message can show it: in quotes, cut, without what a
+// terminal acts on.
 std::string ShowText(std::string_view text);
 
 // Whether a topic may be called so, as in Kafka: 1 to 249 of a-z, A-Z, 0-9, '.', '_', '-', but not

@@ -37,8 +37,13 @@ Result<bool> OnlyZeros(File& file, uint64_t position, uint64_t size) {
 // One segment file.
 class SegmentScan {
  public:
-  SegmentScan(std::string path, FilePtr file, uint64_t size, ScanSummary& summary)
-      : path_(std::move(path)), file_(std::move(file)), size_(size), summary_(summary) {}
+  // `base`: the first offset that it may have.
+  SegmentScan(std::string path, Offset base, FilePtr file, uint64_t size, ScanSummary& summary)
+      : path_(std::move(path)),
+        base_(base),
+        file_(std::move(file)),
+        size_(size),
+        summary_(summary) {}
 
   Result<void> Run(LeaderEpoch& epoch, const std::function<void(const ScannedBatch&)>& visit) {
     while (position_ < size_) {
@@ -65,6 +70,8 @@ class SegmentScan {
 
  private:
   Result<void> Problem(std::string what) {
+    if (summary_.problems.empty())
+      summary_.good_up_to = summary_.first_offset.has_value() ? summary_.next_offset : base_;
     summary_.problems.push_back({path_, position_, std::move(what)});
     return {};
   }
@@ -88,6 +95,7 @@ class SegmentScan {
   }
 
   const std::string path_;
+  const Offset base_;
   const FilePtr file_;
   const uint64_t size_;
   ScanSummary& summary_;
@@ -144,7 +152,8 @@ Result<ScanSummary> ScanLog(FileSystem& files, const std::string& folder,
     const std::string path = JoinPath(folder, segment.FileName("log"));
     ASSIGN_OR_RETURN(FilePtr file, files.Open(path, OpenMode::kRead));
     ASSIGN_OR_RETURN(const uint64_t size, file->Size());
-    RETURN_IF_ERROR(SegmentScan(path, std::move(file), size, summary).Run(epoch, visit));
+    RETURN_IF_ERROR(
+        SegmentScan(path, segment.base, std::move(file), size, summary).Run(epoch, visit));
   }
   return summary;
 }

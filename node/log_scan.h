@@ -34,6 +34,8 @@ struct ScanSummary {
   uint64_t bytes = 0;
   std::optional<Offset> first_offset;
   Offset next_offset{0};
+  // Where the first problem is: everything before it can be read. Unset: there is none.
+  std::optional<Offset> good_up_to;
   std::vector<ScanProblem> problems;
 };
 

@@ -1,6 +1,7 @@
 #include "node/offline_commands.h"
 
 #include <cctype>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "controller/format.h"
+#include "controller/metadata_history.h"
 #include "node/command_group.h"
 #include "node/directories.h"
 #include "node/log_scan.h"
@@ -41,21 +43,65 @@ Json Shown(const std::optional<std::string_view>& field) {
   return field.has_value() ? Json(Printable(*field)) : Json(nullptr);
 }
 
-Json DescribeBatch(const ScannedBatch& scanned) {
+// Whose log a folder is: {"topic": "orders", "partition": 0}, or nothing where nobody knows.
+class LogNames {
+ public:
+  // From the metadata of the data directory that `directory` is, or lies in, if they can be read.
+  LogNames(FileSystem& files, const std::string& directory) {
+    std::string path = std::filesystem::absolute(directory).lexically_normal().string();
+    if (path.size() > 1 && path.back() == '/') path.pop_back();
+    std::error_code error;
+    for (int i = 0; i < 3 && !std::filesystem::is_directory(JoinPath(path, "metadata"), error); ++i)
+      path = std::filesystem::path(path).parent_path().string();
+    const auto history = MetadataHistory::Open(files, path);
+    if (!history.ok()) return;
+    auto state = history->At({});
+    if (state.ok()) image_ = std::move(state->image);
+  }
+
+  Json Of(const std::string& folder) const {
+    const auto id = TopicIdPartition::Parse(std::filesystem::path(folder).filename().string());
+    if (image_ == nullptr || !id.has_value()) return Json::object();
+    const TopicPtr topic = image_->Topic(id->topic_id);
+    if (topic == nullptr) return Json::object();
+    return {{"topic", topic->name}, {"partition", id->partition.value}};
+  }
+
+ private:
+  ImagePtr image_;
+};
+
+// `log` names it.
+Json DescribeBatch(Json log, const ScannedBatch& scanned) {
   const BatchHeader& header = scanned.batch.header;
-  return {{"file", scanned.file},
-          {"position", scanned.position},
-          {"size", header.size()},
-          {"base_offset", header.base_offset.value},
-          {"last_offset", header.last_offset().value},
-          {"records", header.record_count},
-          {"leader_epoch", header.leader_epoch.value},
-          {"max_timestamp", header.max_timestamp.value},
-          {"codec", CodecName(header.codec())},
-          {"producer_id", header.producer_id.value},
-          {"producer_epoch", header.producer_epoch.value},
-          {"base_sequence", header.base_sequence.value},
-          {"control", header.is_control()}};
+  log.update(Json{{"file", scanned.file},
+                  {"position", scanned.position},
+                  {"size", header.size()},
+                  {"base_offset", header.base_offset.value},
+                  {"last_offset", header.last_offset().value},
+                  {"records", header.record_count},
+                  {"leader_epoch", header.leader_epoch.value},
+                  {"max_timestamp", header.max_timestamp.value},
+                  {"codec", CodecName(header.codec())},
+                  {"producer_id", header.producer_id.value},
+                  {"producer_epoch", header.producer_epoch.value},
+                  {"base_sequence", header.base_sequence.value},
+                  {"control", header.is_control()}});
+  return log;
+}
+
+Json DescribeLog(Json log, const std::string& folder, const ScanSummary& summary) {
+  const auto& first = summary.first_offset;
+  log.update(Json{{"log", folder},
+                  {"files", summary.files},
+                  {"batches", summary.batches},
+                  {"records", summary.records},
+                  {"bytes", summary.bytes},
+                  {"first_offset", first.has_value() ? Json(first->value) : Json()},
+                  {"next_offset", summary.next_offset.value},
+                  {"good_up_to", summary.good_up_to.value_or(summary.next_offset).value},
+                  {"problems", summary.problems.size()}});
+  return log;
 }
 
 void PrintJsonOrLine(const Json& json, bool as_json) {
@@ -96,31 +142,42 @@ void PrintRecords(const RecordBatch& batch, bool as_json) {
   }
 }
 
-// Scans every log below `directory`; `visit` gets the batches. The result is an error if anything
-// is wrong.
+// "1 log", "2 logs".
+std::string Counted(int64_t count, const std::string& what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
+// Scans every log below `directory`; `visit` gets the batches, with what names their log. The
+// result is an error if anything is wrong.
 Result<void> ScanAll(const std::string& directory, bool as_json, bool summaries,
-                     const std::function<void(const ScannedBatch&)>& visit) {
+                     const std::function<void(const Json& log, const ScannedBatch&)>& visit) {
   WarnWhereInUse(directory);
   const auto files = NewPosixFileSystem(1);
   ASSIGN_OR_RETURN(const auto folders, FindLogFolders(*files, directory));
+  const LogNames names(*files, directory);
   size_t problems = 0;
+  int64_t records = 0;
   for (const std::string& folder : folders) {
-    ASSIGN_OR_RETURN(const ScanSummary summary, ScanLog(*files, folder, visit));
+    const Json log = names.Of(folder);
+    ASSIGN_OR_RETURN(const ScanSummary summary,
+                     ScanLog(*files, folder, [&](const auto& batch) { visit(log, batch); }));
     for (const ScanProblem& problem : summary.problems) {
       std::cerr << "gregor: " << problem.file << " at " << problem.position << ": " << problem.what
                 << "\n";
     }
     problems += summary.problems.size();
+    records += summary.records;
     if (!summaries) continue;
-    PrintJsonOrLine({{"log", folder},
-                     {"files", summary.files},
-                     {"batches", summary.batches},
-                     {"records", summary.records},
-                     {"bytes", summary.bytes},
-                     {"first_offset", summary.first_offset.value_or(Offset{-1}).value},
-                     {"next_offset", summary.next_offset.value},
-                     {"problems", summary.problems.size()}},
-                    as_json);
+    Json row = DescribeLog(log, folder, summary);
+    if (!as_json && row["first_offset"].is_null()) row["first_offset"] = "-";
+    PrintJsonOrLine(row, as_json);
+  }
+  if (summaries && !as_json) {
+    std::cout << Counted(static_cast<int64_t>(folders.size()), "log") << ", "
+              << Counted(records, "record") << ", "
+              << (problems == 0 ? "no problems"
+                                : Counted(static_cast<int64_t>(problems), "problem"))
+              << "\n";
   }
   if (problems == 0) return {};
   return Error(
@@ -142,10 +199,11 @@ void AddLogCommands(CLI::App& app, const std::string& output_format, int& exit_c
   dump->add_flag("--records", *records, "Print the records of each batch, too");
   dump->callback([=, &output_format, &exit_code] {
     const bool as_json = output_format == "json";
-    exit_code = ReportOffline(ScanAll(*directory, as_json, false, [&](const ScannedBatch& scanned) {
-      PrintJsonOrLine(DescribeBatch(scanned), as_json);
-      if (*records) PrintRecords(scanned.batch, as_json);
-    }));
+    exit_code = ReportOffline(
+        ScanAll(*directory, as_json, false, [&](const Json& log, const ScannedBatch& scanned) {
+          PrintJsonOrLine(DescribeBatch(log, scanned), as_json);
+          if (*records) PrintRecords(scanned.batch, as_json);
+        }));
   });
   CLI::App* const verify = log->add_subcommand(
       "verify", "Check every batch: length, checksum, order of offsets and epochs");
@@ -154,8 +212,8 @@ void AddLogCommands(CLI::App& app, const std::string& output_format, int& exit_c
       ->required();
   verify->footer("Exit codes: 0 all is well, 1 something is damaged or cannot be read.");
   verify->callback([=, &output_format, &exit_code] {
-    exit_code = ReportOffline(
-        ScanAll(*directory, output_format == "json", true, [](const ScannedBatch&) {}));
+    exit_code = ReportOffline(ScanAll(*directory, output_format == "json", true,
+                                      [](const Json&, const ScannedBatch&) {}));
   });
 }
 

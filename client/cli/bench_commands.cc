@@ -96,7 +96,8 @@ void AddConsume(CLI::App& bench, GlobalOptions& global) {
   CLI::App* const command = AddBench(bench, global, "consume", "Read a topic from its beginning",
                                      BenchConsume, arguments);
   AddTopic(command, arguments, "Topic");
-  AddRecords(command, arguments, "Stop after so many (default: at the end of the topic)", 0);
+  AddRecords(command, arguments,
+             "Stop after so many, at the end of a batch (default: at the end of the topic)", 0);
   AddExtraRecordSize(
       command, arguments,
       "Where the topic has fewer than --records (default then: 1000000), write those "

@@ -42,7 +42,8 @@ void PrintBrokerDone(const GlobalOptions& global, const char* done,
 
 Result<void> RunBrokerList(GlobalOptions& global, const BrokerArguments&) {
   ASSIGN_OR_RETURN(const auto cluster, Admin(global.server).DescribeCluster());
-  PrintList(global, BrokerRows(cluster, global.server), BrokerColumns());
+  PrintBrokers(global, BrokerRows(cluster, global.server));
+  WarnWithoutController(cluster);
   return {};
 }
 
@@ -65,7 +66,9 @@ Result<void> RunBrokerDescribe(GlobalOptions& global, const BrokerArguments& arg
   } else {
     for (const auto& [name, address] : listeners.items()) json[name + "_listener"] = address;
   }
+  ShowFlags(global, json);
   PrintObject(global, json);
+  WarnWithoutController(cluster);
   return {};
 }
 

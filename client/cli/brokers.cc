@@ -1,5 +1,6 @@
 #include "client/cli/brokers.h"
 
+#include <iostream>
 #include <map>
 
 #include "client/router.h"
@@ -28,15 +29,14 @@ Json BrokerRows(const v1::DescribeClusterResponse& cluster, const std::string& s
     // A server of an earlier version tells nothing of it.
     const BrokerState& state =
         i < cluster.states_size() ? cluster.states(i) : BrokerState::default_instance();
-    rows.push_back(
-        {{"broker", broker.broker_id()},
-         {"state", StateOf(broker, state)},
-         {"address", AddressOf(broker.endpoint(), server)},
-         {"rack", broker.rack().empty() ? Json() : Json(broker.rack())},
-         {"version", broker.version()},
-         {"leads", state.leads()},
-         {"replicas", state.replicas()},
-         {"controller", broker.broker_id() == cluster.controller_id() ? "active" : "-"}});
+    rows.push_back({{"broker", broker.broker_id()},
+                    {"state", StateOf(broker, state)},
+                    {"address", AddressOf(broker.endpoint(), server)},
+                    {"rack", broker.rack().empty() ? Json() : Json(broker.rack())},
+                    {"version", broker.version()},
+                    {"leads", state.leads()},
+                    {"replicas", state.replicas()},
+                    {"active_controller", broker.broker_id() == cluster.controller_id()}});
   }
   return rows;
 }
@@ -50,10 +50,23 @@ Json ListenersOf(const v1::Broker& broker, const std::string& server) {
   return listeners;
 }
 
-const std::vector<std::string>& BrokerColumns() {
-  static const auto& columns = *new std::vector<std::string>{
-      "broker", "state", "leads", "replicas", "address", "rack", "version", "controller"};
-  return columns;
+void ShowFlags(const GlobalOptions& global, Json& row) {
+  if (global.output == "json") return;
+  Json& is_active = row["active_controller"];
+  is_active = is_active.get<bool>() ? "yes" : "-";
+}
+
+void PrintBrokers(const GlobalOptions& global, Json rows) {
+  for (Json& row : rows) ShowFlags(global, row);
+  PrintList(
+      global, rows,
+      {"broker", "state", "leads", "replicas", "address", "rack", "version", "active_controller"});
+}
+
+void WarnWithoutController(const v1::DescribeClusterResponse& cluster) {
+  if (cluster.controller_id() >= 0) return;
+  std::cerr << "gregor: no controller is active: " << kNoMajority
+            << ", and what is shown may be old" << std::endl;
 }
 
 }  // namespace gregor

@@ -19,8 +19,16 @@ std::string StateOf(const v1::Broker& broker, const BrokerState& state);
 Json BrokerRows(const v1::DescribeClusterResponse& cluster, const std::string& server);
 // What a broker listens on, {"grpc": "host:port"}.
 Json ListenersOf(const v1::Broker& broker, const std::string& server);
-// The columns of a table of them.
-const std::vector<std::string>& BrokerColumns();
+// The rows as a list. Thread: main.
+void PrintBrokers(const GlobalOptions& global, Json rows);
+// Makes words of a row's flags, where it is not printed as JSON.
+void ShowFlags(const GlobalOptions& global, Json& row);
+
+// Why there is no active controller.
+inline constexpr char kNoMajority[] = "no majority of the voters is there";
+// Says on stderr that nobody keeps the states of brokers up to date, where that is so. Thread:
+// main.
+void WarnWithoutController(const v1::DescribeClusterResponse& cluster);
 
 }  // namespace gregor
 

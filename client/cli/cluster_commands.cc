@@ -1,4 +1,5 @@
 #include <iostream>
+#include <map>
 #include <memory>
 
 #include "client/admin.h"
@@ -37,31 +38,74 @@ Result<void> DescribeCluster(GlobalOptions& global) {
     std::cout << Dump(json, 2) << std::endl;
     return {};
   }
-  if (cluster.controller_id() < 0) json["controller"] = "none: no majority of the voters is there";
+  if (cluster.controller_id() < 0) json["controller"] = std::string("none: ") + kNoMajority;
   PrintObject(global, json);
   std::cout << "\n";
-  PrintList(global, brokers, BrokerColumns());
+  PrintBrokers(global, brokers);
   return {};
+}
+
+// A broker that is asked for its own directories has them at hand.
+constexpr Duration kLogDirsTimeout = std::chrono::seconds(10);
+
+using LogDirs = std::map<int32_t, std::vector<v1::DescribeLogDirsResponse::LogDir>>;  // by broker
+
+// Adds the directories of `brokers`, each of which knows its own only. Says on stderr who does not
+// answer; how many those are.
+int AskForLogDirs(const std::map<int32_t, std::string>& addresses,
+                  const google::protobuf::RepeatedField<int32_t>& brokers, const std::string& topic,
+                  LogDirs& found) {
+  int missing = 0;
+  for (const int32_t broker : brokers) {
+    const auto address = addresses.find(broker);
+    if (address == addresses.end()) continue;  // it was unregistered meanwhile
+    const auto response = Admin(address->second, kLogDirsTimeout).DescribeLogDirs(topic);
+    auto& dirs = found[broker];
+    for (int i = 0; response.ok() && i < response->log_dirs_size(); ++i) {
+      // Another broker may have that address by now.
+      if (response->log_dirs(i).broker_id() == broker) dirs.push_back(response->log_dirs(i));
+    }
+    if (!dirs.empty()) continue;
+    ++missing;
+    PrintError(Error(response.ok() ? Reason::kUnspecified : response.error().reason,
+                     "broker " + std::to_string(broker) + ": " +
+                         (response.ok() ? "another node answers at " + address->second
+                                        : response.error().message)),
+               false);
+  }
+  return missing;
 }
 
 Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
   const Admin admin(global.server);
   // Of a topic that does not exist nothing lies anywhere, and that is no error of the call's.
   if (!topic.empty()) RETURN_IF_ERROR(admin.GetTopic(topic));
+  ASSIGN_OR_RETURN(const auto cluster, admin.DescribeCluster());
   ASSIGN_OR_RETURN(const auto response, admin.DescribeLogDirs(topic));
+  std::map<int32_t, std::string> addresses;
+  for (const Json& row : BrokerRows(cluster, global.server))
+    addresses[row["broker"].get<int32_t>()] = row["address"].get<std::string>();
+  LogDirs found;
+  for (const auto& dir : response.log_dirs()) found[dir.broker_id()].push_back(dir);
+  const int missing = AskForLogDirs(addresses, response.unreachable(), topic, found);
   Json list = Json::array();
-  for (const auto& dir : response.log_dirs()) {
-    list.push_back({{"broker", dir.broker_id()},
-                    {"path", dir.path()},
-                    {"replicas", dir.replica_count()},
-                    {"log_bytes", dir.log_bytes()},
-                    {"free_bytes", dir.usable_bytes()},
-                    {"total_bytes", dir.total_bytes()},
-                    {"state", dir.error().code() == 0 ? "online" : dir.error().message()}});
+  for (const auto& [broker, dirs] : found) {
+    for (const auto& dir : dirs) {
+      list.push_back({{"broker", broker},
+                      {"path", dir.path()},
+                      {"replicas", dir.replica_count()},
+                      {"log_bytes", dir.log_bytes()},
+                      {"free_bytes", dir.usable_bytes()},
+                      {"total_bytes", dir.total_bytes()},
+                      {"state", dir.error().code() == 0 ? "online" : dir.error().message()}});
+    }
   }
   PrintList(global, list,
             {"broker", "path", "replicas", "log_bytes", "free_bytes", "total_bytes", "state"});
-  return {};
+  if (missing == 0) return {};
+  return Error(Reason::kUnspecified, "the directories of " + std::to_string(missing) + " of " +
+                                         std::to_string(addresses.size()) +
+                                         " brokers are not shown: those do not answer");
 }
 
 Result<void> Offsets(GlobalOptions& global, const std::string& topic,
@@ -97,7 +141,9 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
       cluster->add_subcommand("log-dirs", "Show the brokers' log directories and what is in them");
   const auto dirs_topic = std::make_shared<std::string>();
   dirs->add_option("--topic", *dirs_topic, "Count only this topic")->type_name("NAME");
-  AddExamples(*dirs, {"gregor cluster log-dirs", "gregor cluster log-dirs --topic orders"});
+  AddExamples(*dirs, {"gregor cluster log-dirs", "gregor cluster log-dirs --topic orders"},
+              "Each broker is asked for its own; those that do not answer are named on stderr, and "
+              "the exit code is 1 then.");
   OnCommand(*dirs, global, [&global, dirs_topic] { return DescribeLogDirs(global, *dirs_topic); });
 
   AddFeatureCommands(*cluster, global);

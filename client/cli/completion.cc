@@ -34,6 +34,7 @@ std::string ValuesOf(const CLI::Option& option, const std::string& path) {
   if (name == "KEY") return "@configs";
   if (name == "NAME=VALUE") return "@assignments";
   if (name == "--config" && of_topic) return "@topic-assignments";
+  if (name == "--from") return "beginning end";
   if (name == "--unset") return of_topic ? "@topic-configs" : "@configs";
   return "";
 }

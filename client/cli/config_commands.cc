@@ -123,8 +123,17 @@ Result<void> Set(GlobalOptions& global, const ConfigArguments& arguments) {
     return Error(Reason::kInvalidArgument, "nothing to change: give NAME=VALUE or --unset NAME");
   RETURN_IF_ERROR(
       Admin(global.server).AlterConfigs(resource, set, arguments.unset, arguments.validate_only));
-  const char* const word = arguments.validate_only ? "valid" : "changed";
-  std::cout << (global.output == "json" ? Dump({{"result", word}}) : word) << std::endl;
+  if (arguments.validate_only) {
+    std::cout << (global.output == "json" ? Dump({{"result", "valid"}}) : "valid") << std::endl;
+  } else if (!arguments.topic.empty()) {
+    PrintChangedConfigs(global, {{"topic", arguments.topic}}, arguments.topic, set,
+                        arguments.unset);
+  } else if (!arguments.broker.empty()) {
+    PrintChangedConfigs(global, {{"broker", arguments.broker}}, "broker " + arguments.broker, set,
+                        arguments.unset);
+  } else {
+    PrintChangedConfigs(global, Json::object(), "all brokers", set, arguments.unset);
+  }
   return {};
 }
 

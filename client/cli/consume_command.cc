@@ -218,6 +218,12 @@ Result<void> RunConsume(GlobalOptions& global, const ConsumeArguments& arguments
   Printer printer(std::move(format), arguments);
   auto followed = Follow(*consumer, printer, arguments.exit_at_end, unfinished);
   RETURN_IF_ERROR(printer.Flush());
+  if (!followed.ok() && followed.error().reason == Reason::kOffsetOutOfRange &&
+      from.kind == FromArgument::Kind::kOffset && partitions.size() > 1) {
+    Error error = std::move(followed).error();
+    error.message += ": choose partitions with --partition, or --from beginning";
+    return error;
+  }
   return followed;
 }
 

@@ -93,7 +93,9 @@ void PrintError(const Error& error, bool with_advice) {
     std::cerr << " [" << ReasonName(error.reason) << "]";
   std::cerr << "\n";
   if (!with_advice) return;
-  if (IsUnreachable(error)) {
+  if (!DetailOf(error, "other_listener").empty()) {
+    // A server runs, and the message says what to do.
+  } else if (IsUnreachable(error)) {
     std::cerr
         << "Start a server with `gregor server` (or `./dev start` in a checkout), or say where "
            "one is with --server HOST:PORT or GREGOR_SERVER.\n";
@@ -151,6 +153,25 @@ Result<std::vector<std::pair<std::string, std::string>>> SplitConfigs(
       return Error(Reason::kInvalidArgument, name + " is given twice");
   }
   return pairs;
+}
+
+void PrintChangedConfigs(const GlobalOptions& global, const Json& of, const std::string& name,
+                         const std::vector<std::pair<std::string, std::string>>& set,
+                         const std::vector<std::string>& unset) {
+  if (global.output == "json") {
+    Json json = of;
+    json["result"] = "changed";
+    json["set"] = Json::object();
+    for (const auto& [config, value] : set) json["set"][config] = value;
+    json["unset"] = unset;
+    std::cout << Dump(json, 2) << std::endl;
+    return;
+  }
+  std::string text;
+  for (const auto& [config, value] : set) text += (text.empty() ? "" : ", ") + config + "=" + value;
+  for (const std::string& config : unset)
+    text += (text.empty() ? "" : ", ") + config + " is the default again";
+  std::cout << name << ": " << text << "\n";
 }
 
 }  // namespace gregor

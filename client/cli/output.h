@@ -46,6 +46,12 @@ Result<std::vector<std::pair<std::string, std::string>>> SplitPairs(
 Result<std::vector<std::pair<std::string, std::string>>> SplitConfigs(
     const std::vector<std::string>& texts);
 
+// What was changed, as a line ("orders: retention.ms=-1") or as JSON; `of` names whose configs
+// those are, for JSON by a member, {"topic", "orders"}.
+void PrintChangedConfigs(const GlobalOptions& global, const Json& of, const std::string& name,
+                         const std::vector<std::pair<std::string, std::string>>& set,
+                         const std::vector<std::string>& unset);
+
 }  // namespace gregor
 
 #endif  // GREGOR_CLIENT_CLI_OUTPUT_H_

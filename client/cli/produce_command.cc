@@ -156,6 +156,8 @@ Result<void> RunProduce(GlobalOptions& global, const ProduceArguments& arguments
                                                      totals.Count(delivery);
                                                    }));
   const TroubleWatch watch([&] { return producer->trouble(); });
+  // Also where there is no line, and before somebody has typed one.
+  RETURN_IF_ERROR(producer->Prepare(arguments.topic));
   if (input.is_terminal() && !arguments.quiet)
     std::cerr << "One record a line; Ctrl-D ends." << std::endl;
   LineReader lines(input.fd());

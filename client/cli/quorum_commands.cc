@@ -5,7 +5,9 @@
 #include <optional>
 
 #include "client/admin.h"
+#include "client/cli/brokers.h"
 #include "client/cli/output.h"
+#include "client/cli/trouble_watch.h"
 
 namespace gregor {
 namespace {
@@ -93,13 +95,24 @@ Result<void> RunQuorumDescribe(GlobalOptions& global) {
     std::cout << Dump(json, 2) << std::endl;
     return {};
   }
-  if (quorum.leader_id() < 0) json["leader"] = "none: no majority of the voters is there";
+  if (quorum.leader_id() < 0) json["leader"] = std::string("none: ") + kNoMajority;
   PrintObject(global, json);
   std::cout << "\n";
   PrintList(global, members,
             {"node", "role", "address", "offset", "lag", "heard_ms_ago", "caught_up_ms_ago",
              "directory"});
   return {};
+}
+
+// The node that is asked waits as long as it may for a controller that leads.
+TroubleWatch WatchWait() {
+  return TroubleWatch(
+      [] {
+        return Error(Reason::kNotController,
+                     "no answer yet: without a majority of the voters there is no active "
+                     "controller that could do it");
+      },
+      "waiting for one");
 }
 
 Result<void> RunVoterAdd(GlobalOptions& global, const VoterArguments& arguments) {
@@ -109,6 +122,7 @@ Result<void> RunVoterAdd(GlobalOptions& global, const VoterArguments& arguments)
   if (!arguments.endpoint.empty()) {
     ASSIGN_OR_RETURN(*request.mutable_endpoint(), ParseEndpoint(arguments.endpoint));
   }
+  const TroubleWatch watch = WatchWait();
   RETURN_IF_ERROR(Admin(global.server).AddVoter(request));
   if (global.output == "json") {
     std::cout << Dump(Json{{"added", arguments.node}}, 2) << std::endl;
@@ -122,6 +136,7 @@ Result<void> RunVoterRemove(GlobalOptions& global, const VoterArguments& argumen
   v1::RemoveVoterRequest request;
   request.set_node_id(arguments.node);
   ASSIGN_OR_RETURN(*request.mutable_directory_id(), DirectoryBytes(arguments.directory));
+  const TroubleWatch watch = WatchWait();
   RETURN_IF_ERROR(Admin(global.server).RemoveVoter(request));
   if (global.output == "json") {
     std::cout << Dump(Json{{"removed", arguments.node}}, 2) << std::endl;
@@ -132,6 +147,7 @@ Result<void> RunVoterRemove(GlobalOptions& global, const VoterArguments& argumen
 }
 
 Result<void> RunTransfer(GlobalOptions& global, std::optional<int32_t> to) {
+  const TroubleWatch watch = WatchWait();
   ASSIGN_OR_RETURN(const int32_t leader, Admin(global.server).TransferQuorumLeadership(to));
   if (global.output == "json") {
     std::cout << Dump(Json{{"leader", leader}}, 2) << std::endl;

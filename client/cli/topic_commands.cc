@@ -94,6 +94,12 @@ Result<void> RunTopicCreate(GlobalOptions& global, const TopicArguments& argumen
     PrintTopicDone(global, arguments, "created");
   } else {
     PrintObject(global, TopicJson(topic));
+    if (topic.replication_factor() > 1) {
+      std::cout.flush();
+      std::cerr << "gregor: brokers do not replicate records yet, so nothing can be written to \""
+                << topic.topic() << "\": only topics with --replication-factor 1 take records"
+                << std::endl;
+    }
   }
   return {};
 }
@@ -141,7 +147,11 @@ Result<void> RunTopicAlter(GlobalOptions& global, const TopicArguments& argument
   RETURN_IF_ERROR(Admin(global.server)
                       .AlterConfigs(TopicResource(arguments.name), set, arguments.names,
                                     arguments.validate_only));
-  PrintTopicDone(global, arguments, "altered");
+  if (arguments.validate_only) {
+    PrintTopicDone(global, arguments, "altered");
+  } else {
+    PrintChangedConfigs(global, {{"topic", arguments.name}}, arguments.name, set, arguments.names);
+  }
   return {};
 }
 
@@ -196,10 +206,12 @@ Result<void> DeleteRecords(GlobalOptions& global, const TopicArguments& argument
   ASSIGN_OR_RETURN(const auto response, admin.DeleteRecords(arguments.name, before));
   Json list = Json::array();
   std::optional<Error> failed;
+  int failed_count = 0;
   for (int i = 0; i < response.results_size(); ++i) {
     const auto& result = response.results(i);
     Json row = {{"partition", before[static_cast<size_t>(i)].first}};
     if (result.error().code() != 0) {
+      ++failed_count;
       failed = ErrorOfStatus(result.error());
       row["error"] = failed->message;
     } else {
@@ -210,8 +222,11 @@ Result<void> DeleteRecords(GlobalOptions& global, const TopicArguments& argument
   std::vector<std::string> members = {"partition", "log_start_offset"};
   if (failed.has_value()) members.push_back("error");
   PrintList(global, list, members);
-  if (failed.has_value()) return *failed;
-  return {};
+  if (!failed.has_value()) return {};
+  // Why is in the list.
+  failed->message = "no records were deleted in " + std::to_string(failed_count) + " of " +
+                    std::to_string(list.size()) + " partitions of topic \"" + arguments.name + "\"";
+  return *failed;
 }
 
 using TopicRun = Result<void> (*)(GlobalOptions&, const TopicArguments&);

@@ -7,7 +7,8 @@
 
 namespace gregor {
 
-TroubleWatch::TroubleWatch(std::function<std::optional<Error>()> ask) : ask_(std::move(ask)) {
+TroubleWatch::TroubleWatch(std::function<std::optional<Error>()> ask, const char* meanwhile)
+    : ask_(std::move(ask)), meanwhile_(meanwhile) {
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "trouble-watch");
     Run();
@@ -29,7 +30,7 @@ void TroubleWatch::Run() {
   while (!changed_.wait_for(lock, std::chrono::seconds(1), [this] { return stopping_; })) {
     const auto trouble = ask_();
     if (trouble.has_value() && had_trouble && !told) {
-      std::cerr << "gregor: " << trouble->message << "; trying again" << std::endl;
+      std::cerr << "gregor: " << trouble->message << "; " << meanwhile_ << std::endl;
       told = true;
     } else if (!trouble.has_value() && std::exchange(told, false)) {
       std::cerr << "gregor: it works again" << std::endl;

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/utf8.h"
+
 namespace gregor {
 namespace {
 
@@ -40,12 +42,7 @@ std::optional<bool> ParseBoolean(std::string_view text) {
 // A value as a message can show it.
 std::string Shown(const ConfigSpec& spec, std::string_view value) {
   if (spec.sensitive) return "(hidden)";
-  std::string text = "\"";
-  for (const char letter : value.substr(0, kShownBytesMax)) {
-    const auto byte = static_cast<unsigned char>(letter);
-    text += byte >= ' ' && byte < 127 ? letter : '?';
-  }
-  return text + (value.size() > kShownBytesMax ? "...\"" : "\"");
+  return ShowQuoted(value, kShownBytesMax);
 }
 
 bool IsChoice(const ConfigSpec& spec, std::string_view value) {

@@ -47,11 +47,11 @@ TEST(Brokers, ARowHasWhatIsKnownAndWhereItIsReached) {
   EXPECT_EQ(rows[0]["rack"], "a");
   EXPECT_EQ(rows[0]["leads"], 7);
   EXPECT_EQ(rows[0]["replicas"], 9);
-  EXPECT_EQ(rows[0]["controller"], "-");
+  EXPECT_EQ(rows[0]["active_controller"], false);
   EXPECT_EQ(rows[1]["address"], "[fe80::1]:9194");
   EXPECT_TRUE(rows[1]["rack"].is_null());
   EXPECT_EQ(rows[1]["leads"], 0);
-  EXPECT_EQ(rows[1]["controller"], "active");
+  EXPECT_EQ(rows[1]["active_controller"], true);
 }
 
 TEST(Brokers, ListenersComeInTheOrderOfTheirNames) {

@@ -1,10 +1,12 @@
 #include "client/channel.h"
 
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <thread>
 
 #include "client/admin.h"
+#include "client/grpc_adapter.h"
 #include "tests/client/fake_server.h"
 #include "tests/client/slow_link.h"
 
@@ -56,6 +58,20 @@ TEST(Channel, AServerThatComesBackIsReachedSoon) {
   const MonotonicTime begin = SystemClock().Now();
   while (!admin.Ping().ok() && SystemClock().Now() - begin < seconds(20)) std::this_thread::yield();
   EXPECT_LT(SystemClock().Now() - begin, seconds(4));
+}
+
+TEST(Channel, AnotherListenersPortIsSaid) {
+  // The internal listener has other services; gRPC gives no text then.
+  EXPECT_EQ(ErrorOfCall("h:9095", grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "")).message,
+            "the server at h:9095 does not know this call: is this its internal listener? Clients "
+            "use listen.grpc (9094)");
+  const Error http = ErrorOfCall(
+      "h:9096", grpc::Status(grpc::StatusCode::UNAVAILABLE,
+                             "failed to connect to all addresses; last error: UNKNOWN: "
+                             "ipv4:127.0.0.1:9096: Trying to connect an http1.x server"));
+  EXPECT_EQ(http.message, "h:9096 is an HTTP port: clients use listen.grpc (9094)");
+  EXPECT_TRUE(IsUnreachable(http));
+  EXPECT_TRUE(IsNotApplied(http));
 }
 
 }  // namespace

@@ -153,7 +153,8 @@ TEST_F(CliTest, ProduceGivesUpAfterTheDeliveryTimeout) {
   EXPECT_EQ(ran.code, kExitFailed);
   EXPECT_NE(ran.err.find("line 1: not acknowledged within the delivery timeout"), std::string::npos)
       << ran.err;
-  EXPECT_NE(ran.err.find("the partition is offline"), std::string::npos) << ran.err;
+  EXPECT_NE(ran.err.find("the partition is offline [LEADER_NOT_AVAILABLE]"), std::string::npos)
+      << ran.err;
 }
 
 TEST_F(CliTest, ABatchThatCannotBeReadIsNamedOrLeftOut) {
@@ -197,6 +198,27 @@ TEST_F(CliTest, ARecordThatIsTooLargeIsNamedByItsLine) {
   EXPECT_EQ(produced.code, kExitFailed);
   EXPECT_NE(produced.err.find("line 2: "), std::string::npos) << produced.err;
   EXPECT_NE(produced.err.find("max.message.bytes"), std::string::npos);
+}
+
+TEST_F(CliTest, ARecordThatIsTooLargeAlsoCompressedIsNamedByItsLine) {
+  server_.CreateTopic("small", 1, 100);
+  std::string noise;
+  uint32_t state = 1;
+  for (int i = 0; i < 1000; ++i)
+    noise += static_cast<char>('0' + ((state = state * 1664525 + 1013904223) >> 26));
+  const Ran produced =
+      Run({"produce", "small", "--compression", "zstd", "--file", File(noise + "\n")});
+  EXPECT_EQ(produced.code, kExitFailed);
+  EXPECT_NE(produced.err.find("line 1: a batch has "), std::string::npos) << produced.err;
+  EXPECT_NE(produced.err.find("[BATCH_TOO_LARGE]"), std::string::npos) << produced.err;
+}
+
+TEST_F(CliTest, ATopicThatDoesNotExistIsSaidAlsoWithoutALine) {
+  const Ran produced = Run({"produce", "missing", "--file", File("")});
+  EXPECT_EQ(produced.code, kExitFailed);
+  EXPECT_NE(produced.err.find("[TOPIC_NOT_FOUND]"), std::string::npos) << produced.err;
+  EXPECT_EQ(produced.out, "");
+  EXPECT_EQ(Run({"produce", "orders", "--file", File("")}).code, kExitOk);
 }
 
 TEST_F(CliTest, ProduceTellsItsTotalsAsJson) {
@@ -446,6 +468,7 @@ TEST(Cli, CompletionKnowsCommandsAndOptions) {
   EXPECT_EQ(bash.code, 0);
   EXPECT_NE(bash.out.find("\"gregor topic create\") echo "), std::string::npos);
   EXPECT_NE(bash.out.find("--replication-factor"), std::string::npos);
+  EXPECT_NE(bash.out.find("\"gregor consume --from\") echo \"beginning end\""), std::string::npos);
   EXPECT_NE(bash.out.find("\"gregor\"*\" --output\") echo \"table json\""), std::string::npos)
       << bash.out;
   EXPECT_NE(RunCommand({"completion", "zsh"}).out.find("bashcompinit"), std::string::npos);

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/murmur2.h"
+#include "base/random.h"
 #include "tests/client/fake_server.h"
 
 namespace gregor {
@@ -334,6 +335,35 @@ TEST_F(ProducerTest, ARecordLargerThanTheTopicTakesIsRefusedBeforeItIsSent) {
   EXPECT_EQ(refused.error().reason, Reason::kBatchTooLarge);
   producer->Flush();
   EXPECT_EQ(server_.Values("small", 0).size(), 1u);
+}
+
+// Only the compressed batch tells whether it is too large, and it may be its partition's only one.
+TEST_F(ProducerTest, ACompressedRecordLargerThanTheTopicTakesFailsAndTheOthersArrive) {
+  Random random(1);
+  std::string noise;
+  for (int i = 0; i < 2000; ++i) noise += static_cast<char>(random.Below(256));
+  for (const Codec codec : {Codec::kGzip, Codec::kSnappy, Codec::kLz4, Codec::kZstd}) {
+    const std::string topic(CodecName(codec));
+    server_.CreateTopic(topic, 3, 500);
+    options_.compression = codec;
+    const auto producer = NewProducer();
+    // Alone; then between others, in every partition.
+    ASSERT_TRUE(SendTo(*producer, topic, noise, 0).ok());
+    producer->Flush();
+    for (int32_t partition = 0; partition < 3; ++partition) {
+      ASSERT_TRUE(SendTo(*producer, topic, "before", partition).ok());
+      ASSERT_TRUE(SendTo(*producer, topic, noise, partition).ok());
+      ASSERT_TRUE(SendTo(*producer, topic, "after", partition).ok());
+    }
+    producer->Flush();
+    for (int32_t partition = 0; partition < 3; ++partition)
+      EXPECT_EQ(server_.Values(topic, partition), (std::vector<std::string>{"before", "after"}));
+    ASSERT_TRUE(producer->first_error().has_value());
+    EXPECT_EQ(producer->first_error()->reason, Reason::kBatchTooLarge);
+    EXPECT_TRUE(IsNotApplied(*producer->first_error()));
+  }
+  EXPECT_EQ(delivered_count(true), 4 * 4);
+  EXPECT_EQ(delivered_count(), 4 * 3 * 2);
 }
 
 TEST_F(ProducerTest, AMessageThatGrpcDoesNotTakeFailsAndTheOthersArrive) {

@@ -330,6 +330,25 @@ def test_records_are_deleted_and_offsets_tell(gregor):
         {"partition": 0, "start": 10, "end": 10, "records": 0}]
 
 
+def test_what_fails_in_some_partitions_is_told_once(gregor):
+    gregor("topic", "create", "orders", "--partitions", "2")
+    gregor("produce", "orders", "--partition", "1", input="x\n" * 10)
+    failed = gregor("topic", "delete-records", "orders", "--before", "6", code=1)
+    assert "no records were deleted in 1 of 2 partitions of topic \"orders\" [OFFSET_OUT_OF_RANGE]" in failed.stderr
+    assert [row["LOG START OFFSET"] for row in rows(failed)] == ["-", "6"]
+    assert len(failed.stderr.splitlines()) == 1
+    # An offset that not every partition has.
+    outside = gregor("consume", "orders", "--from", "7", "--exit-at-end", code=1).stderr
+    assert "choose partitions with --partition, or --from beginning" in outside
+    assert gregor("consume", "orders", "--from", "7", "--exit-at-end", "--partition", "1").stdout == "x\n" * 3
+
+
+def test_names_are_shown_as_they_are_but_for_what_a_terminal_acts_on(gregor):
+    refused = gregor("topic", "create", "caf\u00e9 \x1b[2J\u202e", code=1).stderr
+    assert "\"caf\u00e9 \\x1b[2J\\xe2\\x80\\xae\"" in refused
+    assert all(letter.isprintable() for letter in refused.replace("\n", ""))
+
+
 def test_configs_are_shown_and_changed(gregor):
     gregor("topic", "create", "orders")
     assert gregor("config", "get", "--topic", "orders", "max.message.bytes").stdout == "1048588\n"
@@ -357,6 +376,16 @@ def test_configs_are_shown_and_changed(gregor):
         assert rows(gregor(*hint.split()))
     assert "log.retention.ms" in command("settings", "--configs").stdout
     assert "log.retention.ms" in {config["name"] for config in json.loads(command("settings", "--configs", "--output", "json").stdout)}
+
+
+def test_what_was_set_is_printed(gregor):
+    gregor("topic", "create", "orders")
+    assert gregor("topic", "alter", "orders", "--config", "retention.ms=86400000").stdout == "orders: retention.ms=86400000\n"
+    changed = ["config", "set", "--topic", "orders", "segment.ms=1000000", "--unset", "retention.ms"]
+    assert gregor(*changed).stdout == "orders: segment.ms=1000000, retention.ms is the default again\n"
+    assert json.loads(gregor("--output", "json", *changed).stdout) == {
+        "topic": "orders", "result": "changed", "set": {"segment.ms": "1000000"}, "unset": ["retention.ms"]}
+    assert gregor("config", "set", "--broker", "1", "log.segment.bytes=2000000").stdout.startswith("broker 1: log.segment.bytes=")
 
 
 def test_the_cluster_is_described(node, gregor):
@@ -554,7 +583,18 @@ def test_the_logs_of_a_data_directory_are_verified_and_dumped(node, gregor):
     gregor("produce", "orders", "--partition", "1", input="x\n")
     node.stop()
     logs = json.loads(command("--output", "json", "log", "verify", str(node.data)).stdout.splitlines()[0])
-    assert (logs["records"], logs["problems"]) == (1, 0)
+    assert (logs["records"], logs["problems"], logs["topic"], logs["partition"]) == (1, 0, "orders", 1)
+    assert command("log", "verify", str(node.data)).stdout.splitlines()[-1] == "1 log, 1 record, no problems"
+    assert "topic=orders  partition=1" in command("log", "dump", str(node.data / "topics")).stdout
+    (log,) = (node.data / "topics").rglob("*.log")
+    content = bytearray(log.read_bytes())
+    content[65] ^= 1
+    log.write_bytes(content)
+    damaged = command("log", "verify", str(log.parent))
+    assert damaged.returncode == 1
+    assert "first_offset=-  next_offset=0  good_up_to=0  problems=1" in damaged.stdout
+    assert damaged.stdout.splitlines()[-1] == "1 log, 0 records, 1 problem"
+    log.write_bytes(bytes(content[:65]) + bytes([content[65] ^ 1]) + bytes(content[66:]))
     assert json.loads(command("--output", "json", "log", "dump", str(node.data)).stdout)["records"] == 1
 
 

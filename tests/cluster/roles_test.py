@@ -1,4 +1,6 @@
 """Controllers that are no brokers, and brokers that are no controllers."""
+import json
+
 import pytest
 from node import command, eventually, fails
 from processes import Cluster, await_same_metadata
@@ -39,6 +41,9 @@ def test_only_brokers_get_partitions_and_any_node_takes_admin_calls(cluster):
         assert len(member.topics.ListTopics(topic_pb2.ListTopicsRequest()).topics) == len(members)
     assert not (cluster[1].data / "topics").exists()
     assert not cluster[1].cluster.DescribeLogDirs(cluster_pb2.DescribeLogDirsRequest(), timeout=10).log_dirs
+    # The command asks the brokers themselves.
+    shown = command("--server", cluster[1].grpc, "--output", "json", "cluster", "log-dirs")
+    assert [row["broker"] for row in json.loads(shown.stdout)] == [11, 12] and shown.returncode == 0, shown
     # More replicas than brokers: controllers do not count.
     with fails("INVALID_REPLICATION_FACTOR"):
         create(cluster[1], "too-many", replication_factor=3)

@@ -72,6 +72,18 @@ TEST_F(LogScanTest, NamesFileAndPositionOfDamage) {
   ASSERT_EQ(summary.problems.size(), 1u);
   EXPECT_EQ(summary.problems[0].position, first.size());
   EXPECT_THAT(summary.problems[0].what, HasSubstr("checksum"));
+  EXPECT_EQ(summary.good_up_to, Offset{3});
+}
+
+TEST_F(LogScanTest, OfALogWhoseFirstBatchIsDamagedNothingIsGood) {
+  std::string first = Batch(70, 1, 3);
+  first[70] ^= 1;
+  Write(first, 70);
+  Write(Batch(73, 1, 2), 73);
+  const ScanSummary summary = Scan();
+  EXPECT_EQ(summary.problems.size(), 1u);
+  EXPECT_EQ(summary.good_up_to, Offset{70});
+  EXPECT_EQ(summary.next_offset, Offset{75});
 }
 
 TEST_F(LogScanTest, ReportsACutBatchAndOffsetsOrEpochsThatGoBack) {
