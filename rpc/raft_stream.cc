@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/thread_annotations.h"
+#include "raft/host/control_records.h"
 #include "rpc/node_name.h"
 #include "rpc/queue/server_call.h"
 
@@ -385,8 +386,10 @@ Result<RaftPeer> ReadRaftHello(const Wire& message, const RaftSelf& reader) {
   peer.introduction.feature_level_max = hello.feature_level_max();
   for (const auto& endpoint : hello.endpoints()) {
     if (endpoint.port() == 0 || endpoint.port() > UINT16_MAX) continue;
-    peer.introduction.endpoints.push_back(
-        {endpoint.listener(), endpoint.host(), static_cast<uint16_t>(endpoint.port())});
+    VoterEndpoint said{endpoint.listener(), endpoint.host(),
+                       static_cast<uint16_t>(endpoint.port())};
+    if (!MayBeWritten(said)) continue;
+    peer.introduction.endpoints.push_back(std::move(said));
     if (peer.introduction.endpoints.size() >= kEndpointsMax) break;
   }
   return peer;
