@@ -14,7 +14,8 @@ namespace {
 
 using Wire = internal::v1::RaftMessage;
 
-// What may wait for a slow connection; what is dropped is asked for again.
+// What may wait for a slow connection, beside one message of any size; what is dropped is asked for
+// again.
 constexpr size_t kWaitingBytesMax = 32u << 20;
 constexpr size_t kWaitingCountMax = 4096;
 // What may have come and not be handled yet; the message with which it is reached comes, too.
@@ -42,8 +43,8 @@ class WriteQueue {
   bool Add(Wire message, Start start) {
     const size_t bytes = message.ByteSizeLong();
     const MutexLock lock(mutex_);
-    if (ended_ || bytes_ + bytes > kWaitingBytesMax || waiting_.size() >= kWaitingCountMax)
-      return false;
+    const bool is_full = bytes_ > 0 && bytes_ + bytes > kWaitingBytesMax;
+    if (ended_ || is_full || waiting_.size() >= kWaitingCountMax) return false;
     bytes_ += bytes;
     waiting_.push_back({std::move(message), bytes});
     if (!std::exchange(writing_, true)) start(TakeNext());
@@ -242,6 +243,11 @@ class Caller final : public Stream<Caller>, public std::enable_shared_from_this<
     const auto taken = Take();
     const bool is_right = taken.ok() && peer_->key.node == to_;
     if (!is_right) {
+      if (taken.ok()) {
+        LOG_EVERY_T(WARNING, 10) << "Node " << to_ << " answers as node " << peer_->key.node
+                                 << ": check `controllers`";
+      }
+      if (!was_up) peer_.reset();  // whom nobody has heard of is not lost
       context_.TryCancel();
       return Finish();
     }
@@ -360,7 +366,7 @@ Result<RaftPeer> ReadRaftHello(const Wire& message, const RaftSelf& reader) {
   RaftPeer peer;
   peer.key.node = NodeId{hello.node_id()};
   peer.is_bulk = hello.kind() == Wire::Hello::KIND_BULK;
-  if (!message.has_hello() || !ReadId(hello.cluster_id(), &theirs) ||
+  if (!message.has_hello() || hello.node_id() < 0 || !ReadId(hello.cluster_id(), &theirs) ||
       !ReadId(hello.directory_id(), &peer.key.directory)) {
     return Error(Reason::kInvalidArgument, "the first message is not the Hello of a node");
   }

@@ -52,7 +52,8 @@ class RaftStreamEvents {
   virtual void OnUp(const std::shared_ptr<RaftStream>& stream, const RaftPeer& peer) = 0;
   virtual void OnMessage(const RaftPeer& peer, internal::v1::RaftMessage message,
                          RaftMessageRoom room) = 0;
-  // Nothing comes any more; once for each OnUp(), and for a call that failed before.
+  // Nothing comes any more; once for each call to a node, and for each that came. `peer`: whom
+  // OnUp() has named; nullopt where it was not up.
   virtual void OnDown(const RaftStream* stream, const std::optional<RaftPeer>& peer,
                       const grpc::Status& status) = 0;
 };
