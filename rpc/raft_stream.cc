@@ -274,7 +274,7 @@ struct Answering {
   internal::v1::RaftService::AsyncService& service;
   CallQueue& queue;
   RaftStreamEvents& events;
-  std::function<RaftSelf()> begin;
+  std::function<std::optional<RaftSelf>()> begin;
 };
 
 class Answerer final : public ServerCall<Answerer>, public Stream<Answerer> {
@@ -294,7 +294,10 @@ class Answerer final : public ServerCall<Answerer>, public Stream<Answerer> {
   }
   std::shared_ptr<Answerer> Another() { return std::make_shared<Answerer>(all_); }
   void OnStart() {
-    self_ = all_->begin();
+    const auto self = all_->begin();
+    is_taken_ = self.has_value();
+    if (!is_taken_) return FinishWith({grpc::StatusCode::UNAVAILABLE, "the node stops"});
+    self_ = *self;
     ReadNext();
   }
   void OnRead(bool ok) {
@@ -329,9 +332,12 @@ class Answerer final : public ServerCall<Answerer>, public Stream<Answerer> {
   void FinishWith(const grpc::Status& status) {
     EndWith([&] { stream_.Finish(status, ending_.Begin(shared_from_this())); });
   }
-  void OnFinished(bool) { OnEnded(grpc::Status::OK); }
+  void OnFinished(bool) {
+    if (is_taken_) OnEnded(grpc::Status::OK);
+  }
 
   const std::shared_ptr<Answering> all_;
+  bool is_taken_ = false;
   grpc::ServerAsyncReaderWriter<Wire, Wire> stream_{&context()};
   Operation<Answerer> ending_{&Answerer::OnFinished};
 };
@@ -410,7 +416,7 @@ std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub, 
 }
 
 void AnswerRaftPeers(internal::v1::RaftService::AsyncService& service, CallQueue& queue,
-                     RaftStreamEvents& events, std::function<RaftSelf()> begin) {
+                     RaftStreamEvents& events, std::function<std::optional<RaftSelf>()> begin) {
   std::make_shared<Answerer>(
       std::make_shared<Answering>(Answering{service, queue, events, std::move(begin)}))
       ->Await();

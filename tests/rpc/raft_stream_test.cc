@@ -223,6 +223,41 @@ TEST(RaftStream, WhoAnswersAsAnotherNodeWasNeverUpAndIsNotLost) {
   server->Shutdown();
 }
 
+// A service that takes no calls any more.
+class Closed final : public InternalService {
+ public:
+  explicit Closed(End& end) : end_(end) {}
+  grpc::Service& service() override { return methods_; }
+  void Listen(CallQueue& queue) override {
+    AnswerRaftPeers(methods_, queue, end_, [] { return std::nullopt; });
+  }
+
+ private:
+  End& end_;
+  internal::v1::RaftService::AsyncService methods_;
+};
+
+TEST(RaftStream, OfCallsThatAreNotTakenNothingIsHeard) {
+  End answerer;
+  End caller;
+  Closed service(answerer);
+  InternalServer server;
+  ASSERT_TRUE(server
+                  .Start({.host = "127.0.0.1",
+                          .port = 0,
+                          .credentials = grpc::InsecureServerCredentials(),
+                          .services = {&service}})
+                  .ok());
+  const auto stub = internal::v1::RaftService::NewStub(grpc::CreateChannel(
+      "127.0.0.1:" + std::to_string(server.port()), grpc::InsecureChannelCredentials()));
+  CallRaftPeer(*stub, server.queue(), caller, Self(1), NodeId{2}, /*is_bulk=*/false);
+  ASSERT_TRUE(caller.Wait([](const End& end) { return end.is_down; }));
+  EXPECT_EQ(caller.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  server.EndCalls();
+  EXPECT_EQ(answerer.stream, nullptr);
+  EXPECT_FALSE(answerer.is_down);
+}
+
 TEST(RaftHello, OfAnEndpointThatNoVoterMayHaveNothingIsKnown) {
   RaftSelf self = Self(1);
   const VoterEndpoint good{"internal", "host-1", 9093};
