@@ -94,6 +94,8 @@ class RunningLinks final : public QuorumLinks {
     server_.Shutdown();
     if (transport_ != nullptr) transport_->Shutdown();
     if (client_ != nullptr) client_->Shutdown();
+    // What these have ended is told by the queue's thread.
+    server_.EndCalls();
   }
 
  private:

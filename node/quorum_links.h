@@ -40,7 +40,8 @@ class QuorumLinks {
   virtual void Serve(Controller& controller) = 0;
   // ... no more; returns when none is being handed over. What runs takes its course.
   virtual void StopServing() = 0;
-  // Ends all that was begun; nothing comes any more. REQUIRES: nobody uses the transport.
+  // Ends all that was begun, and the thread that tells of it: nothing is posted to the loop any
+  // more when this returns. Twice is as good as once. REQUIRES: nobody uses the transport.
   virtual void Shutdown() = 0;
 };
 

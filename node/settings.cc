@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "node/setting_values.h"
+#include "raft/host/control_records.h"
 
 namespace gregor {
 namespace {
@@ -150,6 +151,13 @@ Result<HostPort> ParseHostPort(std::string_view text) {
   const auto port = ParseInteger(text.substr(colon + 1), 0, 65535);
   const bool printable =
       std::all_of(host.begin(), host.end(), [](char c) { return c > ' ' && c < 127; });
+  // It may become a voter's.
+  if (host.size() > kEndpointTextBytesMax) {
+    return Error(Reason::kInvalidConfig,
+                 "the host \"" + std::string(host.substr(0, 20)) + "...\" has " +
+                     std::to_string(host.size()) + " bytes: no more than " +
+                     std::to_string(kEndpointTextBytesMax) + " are allowed");
+  }
   if (host.empty() || !printable || !port.ok()) return expected;
   return HostPort{std::string(host), static_cast<uint16_t>(*port)};
 }

@@ -7,8 +7,6 @@
 namespace gregor {
 namespace {
 
-// A batch of the metadata log (controller's record_batch_bytes_max), and what stands around it.
-constexpr int kReceiveBytesMax = 64 << 20;
 // What gRPC may hold of messages that are read or written.
 constexpr size_t kMemoryBytesMax = 512u << 20;
 constexpr int kConcurrentStreamsMax = 1000;  // per connection
@@ -20,10 +18,7 @@ constexpr int kHandshakeMs = 10'000;
 InternalServer::InternalServer()
     : queue_(std::make_shared<CallQueue>(builder_.AddCompletionQueue(), "grpc-internal")) {}
 
-InternalServer::~InternalServer() {
-  Shutdown();
-  queue_->Close();
-}
+InternalServer::~InternalServer() { EndCalls(); }
 
 Result<void> InternalServer::Start(const Options& options) {
   const bool is_ipv6 = options.host.find(':') != std::string::npos && options.host.front() != '[';
@@ -32,7 +27,7 @@ Result<void> InternalServer::Start(const Options& options) {
   int port = 0;
   builder_.AddListeningPort(address, options.credentials, &port);
   for (InternalService* const each : options.services) builder_.RegisterService(&each->service());
-  builder_.SetMaxReceiveMessageSize(kReceiveBytesMax);
+  builder_.SetMaxReceiveMessageSize(kInternalMessageBytesMax);
   builder_.SetMaxSendMessageSize(-1);
   grpc::ResourceQuota quota("gregor-internal");
   quota.Resize(kMemoryBytesMax);
@@ -63,6 +58,11 @@ void InternalServer::Shutdown() {
   if (server_ == nullptr || std::exchange(is_shut_down_, true)) return;
   server_->Shutdown(gpr_now(GPR_CLOCK_MONOTONIC));
   server_->Wait();
+}
+
+void InternalServer::EndCalls() {
+  Shutdown();
+  if (!std::exchange(is_queue_closed_, true)) queue_->Close();
 }
 
 }  // namespace gregor

@@ -13,6 +13,10 @@
 
 namespace gregor {
 
+// What a message between nodes may have: a batch of the metadata log (controller's
+// record_batch_bytes_max, or one of operations), and what stands around it.
+inline constexpr int kInternalMessageBytesMax = 64 << 20;
+
 // A service of the internal listener. Outlives it.
 class InternalService {
  public:
@@ -35,21 +39,27 @@ class InternalServer {
   };
   // Its queue runs; nothing is listened to yet.
   InternalServer();
-  // As Shutdown(), and returns when all calls by the queue have ended. REQUIRES: nobody begins one.
+  // As EndCalls().
   ~InternalServer();
 
   CallQueue& queue() { return *queue_; }
   // Listens and serves. Once. Fails with kInvalidConfig where the address cannot be listened on.
   Result<void> Start(const Options& options);
   uint16_t port() const { return port_; }
-  // Breaks calls to this node off; returns when none comes any more.
+  // Breaks calls to this node off; returns when the last one has. What the queue's thread has not
+  // handled of them yet it still does.
   void Shutdown();
+  // As Shutdown(); no call begins by the queue any more, and its thread, by which all that comes is
+  // told, has ended when this returns. Waits for calls to other nodes, which their owners break
+  // off. Once is enough.
+  void EndCalls();
 
  private:
   grpc::ServerBuilder builder_;
   const std::shared_ptr<CallQueue> queue_;
   std::unique_ptr<grpc::Server> server_;  // until no call of it begins anything any more
   bool is_shut_down_ = false;
+  bool is_queue_closed_ = false;
   uint16_t port_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/thread_annotations.h"
+#include "raft/host/control_records.h"
 #include "rpc/node_name.h"
 #include "rpc/queue/server_call.h"
 
@@ -13,7 +14,8 @@ namespace {
 
 using Wire = internal::v1::RaftMessage;
 
-// What may wait for a slow connection; what is dropped is asked for again.
+// What may wait for a slow connection, beside one message of any size; what is dropped is asked for
+// again.
 constexpr size_t kWaitingBytesMax = 32u << 20;
 constexpr size_t kWaitingCountMax = 4096;
 // What may have come and not be handled yet; the message with which it is reached comes, too.
@@ -41,8 +43,8 @@ class WriteQueue {
   bool Add(Wire message, Start start) {
     const size_t bytes = message.ByteSizeLong();
     const MutexLock lock(mutex_);
-    if (ended_ || bytes_ + bytes > kWaitingBytesMax || waiting_.size() >= kWaitingCountMax)
-      return false;
+    const bool is_full = bytes_ > 0 && bytes_ + bytes > kWaitingBytesMax;
+    if (ended_ || is_full || waiting_.size() >= kWaitingCountMax) return false;
     bytes_ += bytes;
     waiting_.push_back({std::move(message), bytes});
     if (!std::exchange(writing_, true)) start(TakeNext());
@@ -241,6 +243,11 @@ class Caller final : public Stream<Caller>, public std::enable_shared_from_this<
     const auto taken = Take();
     const bool is_right = taken.ok() && peer_->key.node == to_;
     if (!is_right) {
+      if (taken.ok()) {
+        LOG_EVERY_T(WARNING, 10) << "Node " << to_ << " answers as node " << peer_->key.node
+                                 << ": check `controllers`";
+      }
+      if (!was_up) peer_.reset();  // whom nobody has heard of is not lost
       context_.TryCancel();
       return Finish();
     }
@@ -267,7 +274,7 @@ struct Answering {
   internal::v1::RaftService::AsyncService& service;
   CallQueue& queue;
   RaftStreamEvents& events;
-  std::function<RaftSelf()> begin;
+  std::function<std::optional<RaftSelf>()> begin;
 };
 
 class Answerer final : public ServerCall<Answerer>, public Stream<Answerer> {
@@ -287,7 +294,10 @@ class Answerer final : public ServerCall<Answerer>, public Stream<Answerer> {
   }
   std::shared_ptr<Answerer> Another() { return std::make_shared<Answerer>(all_); }
   void OnStart() {
-    self_ = all_->begin();
+    const auto self = all_->begin();
+    is_taken_ = self.has_value();
+    if (!is_taken_) return FinishWith({grpc::StatusCode::UNAVAILABLE, "the node stops"});
+    self_ = *self;
     ReadNext();
   }
   void OnRead(bool ok) {
@@ -322,9 +332,12 @@ class Answerer final : public ServerCall<Answerer>, public Stream<Answerer> {
   void FinishWith(const grpc::Status& status) {
     EndWith([&] { stream_.Finish(status, ending_.Begin(shared_from_this())); });
   }
-  void OnFinished(bool) { OnEnded(grpc::Status::OK); }
+  void OnFinished(bool) {
+    if (is_taken_) OnEnded(grpc::Status::OK);
+  }
 
   const std::shared_ptr<Answering> all_;
+  bool is_taken_ = false;
   grpc::ServerAsyncReaderWriter<Wire, Wire> stream_{&context()};
   Operation<Answerer> ending_{&Answerer::OnFinished};
 };
@@ -359,7 +372,7 @@ Result<RaftPeer> ReadRaftHello(const Wire& message, const RaftSelf& reader) {
   RaftPeer peer;
   peer.key.node = NodeId{hello.node_id()};
   peer.is_bulk = hello.kind() == Wire::Hello::KIND_BULK;
-  if (!message.has_hello() || !ReadId(hello.cluster_id(), &theirs) ||
+  if (!message.has_hello() || hello.node_id() < 0 || !ReadId(hello.cluster_id(), &theirs) ||
       !ReadId(hello.directory_id(), &peer.key.directory)) {
     return Error(Reason::kInvalidArgument, "the first message is not the Hello of a node");
   }
@@ -385,8 +398,10 @@ Result<RaftPeer> ReadRaftHello(const Wire& message, const RaftSelf& reader) {
   peer.introduction.feature_level_max = hello.feature_level_max();
   for (const auto& endpoint : hello.endpoints()) {
     if (endpoint.port() == 0 || endpoint.port() > UINT16_MAX) continue;
-    peer.introduction.endpoints.push_back(
-        {endpoint.listener(), endpoint.host(), static_cast<uint16_t>(endpoint.port())});
+    VoterEndpoint said{endpoint.listener(), endpoint.host(),
+                       static_cast<uint16_t>(endpoint.port())};
+    if (!MayBeWritten(said)) continue;
+    peer.introduction.endpoints.push_back(std::move(said));
     if (peer.introduction.endpoints.size() >= kEndpointsMax) break;
   }
   return peer;
@@ -401,7 +416,7 @@ std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub, 
 }
 
 void AnswerRaftPeers(internal::v1::RaftService::AsyncService& service, CallQueue& queue,
-                     RaftStreamEvents& events, std::function<RaftSelf()> begin) {
+                     RaftStreamEvents& events, std::function<std::optional<RaftSelf>()> begin) {
   std::make_shared<Answerer>(
       std::make_shared<Answering>(Answering{service, queue, events, std::move(begin)}))
       ->Await();

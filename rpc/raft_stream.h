@@ -52,7 +52,8 @@ class RaftStreamEvents {
   virtual void OnUp(const std::shared_ptr<RaftStream>& stream, const RaftPeer& peer) = 0;
   virtual void OnMessage(const RaftPeer& peer, internal::v1::RaftMessage message,
                          RaftMessageRoom room) = 0;
-  // Nothing comes any more; once for each OnUp(), and for a call that failed before.
+  // Nothing comes any more; once for each call to a node, and for each that came and was taken.
+  // `peer`: whom OnUp() has named; nullopt where it was not up.
   virtual void OnDown(const RaftStream* stream, const std::optional<RaftPeer>& peer,
                       const grpc::Status& status) = 0;
 };
@@ -69,8 +70,9 @@ std::shared_ptr<RaftStream> CallRaftPeer(internal::v1::RaftService::Stub& stub, 
                                          bool is_bulk);
 // Answers nodes that call, each if it is the one whose certificate it has shown
 // (CertifiedCaller()). `begin` says who this node is, at each call; that one's OnDown() comes.
+// nullopt: the call is not taken, and nothing is heard of it.
 void AnswerRaftPeers(internal::v1::RaftService::AsyncService& service, CallQueue& queue,
-                     RaftStreamEvents& events, std::function<RaftSelf()> begin);
+                     RaftStreamEvents& events, std::function<std::optional<RaftSelf>()> begin);
 
 }  // namespace gregor
 

@@ -19,6 +19,7 @@ namespace {
 
 constexpr Duration kRedialMin = std::chrono::milliseconds(50);
 constexpr Duration kRedialMax = std::chrono::seconds(1);
+constexpr Duration kWarnInterval = std::chrono::seconds(10);  // of one node
 
 grpc::ChannelArguments RaftChannelOptions() {
   grpc::ChannelArguments arguments;
@@ -27,7 +28,7 @@ grpc::ChannelArguments RaftChannelOptions() {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxReceiveMessageSize(kInternalMessageBytesMax);
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // A connection that its other end has given up without a word that arrived is noticed, also where
@@ -43,8 +44,20 @@ grpc::ChannelArguments RaftChannelOptions() {
 bool IsRefusedConnection(const grpc::Status& status) {
   if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
   const std::string& message = status.error_message();
-  return message.find("failed to connect") != std::string::npos &&
-         message.find("Failed to connect to remote host") == std::string::npos;
+  const auto says = [&](const char* text) { return message.find(text) != std::string::npos; };
+  return says("failed to connect") && !says("Failed to connect to remote host") &&
+         !says("unreachable") && !says("No route to host");
+}
+
+// Without what gRPC puts before the system's own words ("Connection refused").
+std::string WhyNotConnected(const grpc::Status& status) {
+  std::string why = status.error_message();
+  for (const std::string_view before :
+       {"last error: UNKNOWN: ", "Failed to connect to remote host: "}) {
+    const size_t at = why.find(before);
+    if (at != std::string::npos) why.erase(0, at + before.size());
+  }
+  return why;
 }
 
 // "host:port", with brackets around an IPv6 address.
@@ -92,7 +105,7 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     if (receiver_ == nullptr) return;
     for (auto& [node, peer] : peers_) {
       for (Line& line : peer.lines) Dial(node, line);
-      if (peer.up_count > 0) receiver_->OnConnected(node);
+      if (IsConnected(peer)) receiver_->OnConnected(node);
     }
   }
 
@@ -111,31 +124,37 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   }
 
   void SetVoters(const VoterSet& voters) override {
-    bool has_changed = false;
+    std::map<NodeId, std::string> addresses = options_.addresses;
     for (const Voter& voter : voters.voters) {
+      const NodeId node = voter.key.node;
+      if (options_.addresses.count(node) != 0) continue;
+      const auto known = addresses_.find(node);
+      if (known != addresses_.end()) addresses.insert(*known);
       for (const VoterEndpoint& endpoint : voter.endpoints) {
-        const NodeId node = voter.key.node;
-        if (endpoint.listener != options_.listener || options_.addresses.count(node) != 0) continue;
-        std::string& known = addresses_[node];
-        std::string address = AddressOf(endpoint);
-        if (known == address) continue;
-        known = std::move(address);
-        has_changed = true;
-        AddPeer(node, known);
+        if (endpoint.listener == options_.listener) addresses[node] = AddressOf(endpoint);
       }
     }
-    if (has_changed && options_.on_addresses) options_.on_addresses(addresses_);
+    if (addresses == addresses_) return;
+    const auto former = std::exchange(addresses_, std::move(addresses));
+    for (const auto& [node, address] : former) {
+      if (addresses_.count(node) == 0) StopCalling(node);
+    }
+    for (const auto& [node, address] : addresses_) {
+      const auto known = former.find(node);
+      if (known == former.end() || known->second != address) AddPeer(node, address);
+    }
+    if (options_.on_addresses) options_.on_addresses(addresses_);
   }
 
   void FetchRange(NodeId node, Offset from, LogRangeRead fetched) override {
-    internal::v1::RaftService::Stub* const stub = BeginCall(node);
-    if (stub == nullptr) return fetched(NoAddress(node));
-    gregor::FetchRange(
-        *stub, *options_.queue, *options_.loop, options_.cluster, from,
-        [alive = alive_, fetched = std::move(fetched)](auto range) mutable {
-          if (*alive) fetched(std::move(range));
-        },
-        [this] { OnEnded(); });
+    BeginFetch(node, std::move(fetched), [&](auto& stub, LogRangeRead fetched, Task ended) {
+      return gregor::FetchRange(
+          stub, *options_.queue, *options_.loop, options_.cluster, from,
+          [alive = alive_, fetched = std::move(fetched)](auto range) mutable {
+            if (*alive) fetched(std::move(range));
+          },
+          std::move(ended));
+    });
   }
   void SetRangeReader(RangeReader reader) override { range_reader_ = std::move(reader); }
 
@@ -144,40 +163,55 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
       const MutexLock lock(mutex_);
       is_shut_down_ = true;
       for (const auto& [key, stream] : streams_) stream->Cancel();
+      for (const auto& [number, cancel] : fetches_) {
+        if (cancel) cancel();
+      }
     }
     WaitUntilEnded();
   }
 
  private:
-  // A stream, and what the node at its other end has said of itself.
+  // A stream that is up, and what the node at its other end has said of itself.
   struct Link {
     bool is_bulk = false;
+    bool is_own = false;  // this node has called
     std::shared_ptr<RaftStream> stream;
     DirectoryId directory;
     Introduction introduction;
   };
   // One of the two calls to a node. Without a stream it is not being called.
-  struct Line : Link {
-    bool is_up = false;
+  struct Line {
+    bool is_bulk = false;
+    std::shared_ptr<RaftStream> stream;
     Duration redial = kRedialMin;
     std::unique_ptr<internal::v1::RaftService::Stub> stub;
   };
   struct Peer {
     std::array<Line, 2> lines;
-    std::vector<Link> called;  // streams that the node has called on
-    int up_count = 0;          // streams for control
+    std::vector<Link> links;   // the earliest first
+    MonotonicTime warn_again;  // that it is not connected
   };
 
-  // Its own lines first, then those that the node has called on, the latest before what may be a
-  // dead one; until `visit` returns false.
+  // Its own ones first, as they lead to where the node is known to be: a copy of it that runs
+  // somewhere else calls, too. Then those that the node has called on. The latest of each before
+  // what may be a dead one; until `visit` returns false.
   template <typename Visit>
   static void VisitLinks(const Peer& peer, Visit visit) {
-    for (const Line& line : peer.lines) {
-      if (line.is_up && !visit(line)) return;
+    for (const bool is_own : {true, false}) {
+      for (auto link = peer.links.rbegin(); link != peer.links.rend(); ++link) {
+        if (link->is_own == is_own && !visit(*link)) return;
+      }
     }
-    for (auto link = peer.called.rbegin(); link != peer.called.rend(); ++link) {
-      if (!visit(*link)) return;
-    }
+  }
+  // Control decides.
+  static bool IsConnected(const Peer& peer) {
+    return std::any_of(peer.links.begin(), peer.links.end(),
+                       [](const Link& link) { return !link.is_bulk; });
+  }
+  static bool HasBulk(const Peer& peer, const DirectoryId& directory) {
+    return std::any_of(peer.links.begin(), peer.links.end(), [&](const Link& link) {
+      return link.is_bulk && link.directory == directory;
+    });
   }
 
   class Service final : public InternalService {
@@ -215,6 +249,13 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     }
   }
 
+  // What is up stays.
+  void StopCalling(NodeId node) {
+    const auto peer = peers_.find(node);
+    if (peer == peers_.end()) return;
+    for (Line& line : peer->second.lines) line.stub = nullptr;
+  }
+
   RaftSelf Self() {
     const MutexLock lock(mutex_);
     return {options_.cluster, options_.self, introduction_, options_.incarnation};
@@ -222,20 +263,19 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
 
   void Dial(NodeId node, Line& line) {
     if (line.stream != nullptr || line.stub == nullptr) return;
-    {
-      const MutexLock lock(mutex_);
-      if (is_shut_down_) return;
-      ++open_count_;
-    }
-    line.stream = CallRaftPeer(*line.stub, *options_.queue, *this, Self(), node, line.is_bulk);
+    const RaftSelf self = Self();
     const MutexLock lock(mutex_);
+    if (is_shut_down_) return;
+    ++open_count_;
+    // It calls nobody back; and OnDown(), however soon it comes, finds the stream to take away.
+    line.stream = CallRaftPeer(*line.stub, *options_.queue, *this, self, node, line.is_bulk);
     streams_[line.stream.get()] = line.stream;
-    if (is_shut_down_) line.stream->Cancel();
   }
 
-  RaftSelf Accept() {
+  std::optional<RaftSelf> Accept() {
     {
       const MutexLock lock(mutex_);
+      if (is_shut_down_) return std::nullopt;  // whom Shutdown() would not wait for
       ++open_count_;
     }
     return Self();
@@ -256,19 +296,34 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   void Fetch(NodeId from, Offset end_min, Fetched fetched) override {
     if (auto why_not = snapshot_fetcher_.WhyNotNow(from, end_min); why_not.has_value())
       return fetched(*std::move(why_not));
-    internal::v1::RaftService::Stub* const stub = BeginCall(from);
-    if (stub == nullptr) return fetched(NoAddress(from));
-    snapshot_fetcher_.Fetch(*stub, from, end_min, std::move(fetched), [this] { OnEnded(); });
+    BeginFetch(from, std::move(fetched), [&](auto& stub, Fetched fetched, Task ended) {
+      return snapshot_fetcher_.Fetch(stub, from, end_min, std::move(fetched), std::move(ended));
+    });
   }
 
-  // What a call for bulk goes through, which OnEnded() ends; nullptr: there can be none.
-  internal::v1::RaftService::Stub* BeginCall(NodeId node) {
+  // Calls begin(stub, fetched, ended), which returns what breaks the fetch off, unless there can be
+  // none.
+  template <typename Fetched, typename Begin>
+  void BeginFetch(NodeId node, Fetched fetched, Begin begin) {
     const auto peer = peers_.find(node);
-    if (peer == peers_.end() || peer->second.lines[1].stub == nullptr) return nullptr;
+    const bool is_known = peer != peers_.end() && peer->second.lines[1].stub != nullptr;
+    uint64_t number = 0;
+    {
+      const MutexLock lock(mutex_);
+      if (is_known && !is_shut_down_) {
+        number = ++last_fetch_;
+        fetches_[number] = nullptr;
+        ++open_count_;
+      }
+    }
+    if (number == 0) return fetched(NoAddress(node));
+    std::function<void()> cancel = begin(*peer->second.lines[1].stub, std::move(fetched),
+                                         [this, number] { OnFetchEnded(number); });
     const MutexLock lock(mutex_);
-    if (is_shut_down_) return nullptr;
-    ++open_count_;
-    return peer->second.lines[1].stub.get();
+    const auto begun = fetches_.find(number);
+    if (begun == fetches_.end()) return;  // it has ended
+    if (is_shut_down_) cancel();
+    begun->second = std::move(cancel);
   }
   static Error NoAddress(NodeId node) {
     return Error(Reason::kLeaderNotAvailable,
@@ -296,17 +351,19 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
       if (receiver_ != nullptr) receiver_->OnMessage(std::move(message));
     });
   }
-  void OnDown(const RaftStream* stream, const std::optional<RaftPeer>& peer,
+  void OnDown(const RaftStream* stream, const std::optional<RaftPeer>&,
               const grpc::Status& status) override {
-    Post("raft.down", [this, stream, peer, status] { RemoveStream(stream, peer, status); });
-    {
-      const MutexLock lock(mutex_);
-      streams_.erase(stream);
-    }
-    OnEnded();
-  }
-  void OnEnded() {
+    Post("raft.down", [this, stream, status] { RemoveStream(stream, status); });
     const MutexLock lock(mutex_);
+    streams_.erase(stream);
+    OnCallEnded();
+  }
+  void OnFetchEnded(uint64_t number) {
+    const MutexLock lock(mutex_);
+    fetches_.erase(number);
+    OnCallEnded();
+  }
+  void OnCallEnded() TS_REQUIRES(mutex_) {
     --open_count_;
     ended_.notify_all();
   }
@@ -321,52 +378,75 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
 
   void AddStream(const std::shared_ptr<RaftStream>& stream, const RaftPeer& peer) {
     Peer& state = peers_[peer.key.node];
-    bool is_own = false;
+    const bool was_connected = IsConnected(state);
+    const bool had_bulk = HasBulk(state, peer.key.directory);
+    Link link{peer.is_bulk, false, stream, peer.key.directory, peer.introduction};
     for (Line& line : state.lines) {
       if (line.stream != stream) continue;
-      is_own = line.is_up = true;
+      link.is_own = true;
       line.redial = kRedialMin;
-      line.directory = peer.key.directory;
-      line.introduction = peer.introduction;
     }
-    if (!is_own)
-      state.called.push_back({peer.is_bulk, stream, peer.key.directory, peer.introduction});
-    if (peer.is_bulk) return;
-    if (++state.up_count == 1)
+    state.links.push_back(std::move(link));
+    if (!peer.is_bulk) state.warn_again = {};
+    if (!peer.is_bulk && !was_connected)
       LOG(INFO) << "Connected with node " << peer.key.node << " of the metadata quorum";
-    if (receiver_ != nullptr) receiver_->OnConnected(peer.key.node);
+    // What was sent by bulk before there was any is lost, and would be asked again late only.
+    const bool is_told = !peer.is_bulk || (was_connected && !had_bulk);
+    if (is_told && receiver_ != nullptr) receiver_->OnConnected(peer.key.node);
   }
 
-  void RemoveStream(const RaftStream* stream, const std::optional<RaftPeer>& peer,
-                    const grpc::Status& status) {
+  void RemoveStream(const RaftStream* stream, const grpc::Status& status) {
     for (auto& [node, state] : peers_) {
-      std::erase_if(state.called, [&](const Link& each) { return each.stream.get() == stream; });
+      const bool was_connected = IsConnected(state);
+      const bool was_up = std::erase_if(state.links, [&](const Link& each) {
+                            return each.stream.get() == stream;
+                          }) > 0;
       for (Line& line : state.lines) {
         if (line.stream.get() != stream) continue;
         // What cut one has cut both, and bulk, which only listens here, would not notice soon.
-        if (!line.is_bulk && line.is_up && state.lines[1].is_up) state.lines[1].stream->Cancel();
-        Redial(node, line, status);
+        if (was_up && !line.is_bulk) CancelIfUp(state, state.lines[1]);
+        if (!was_up) Warn(node, state, status);
+        Redial(node, line);
       }
+      if (!was_connected || IsConnected(state)) continue;
+      LOG(INFO) << "Lost node " << node << " of the metadata quorum";
+      if (receiver_ != nullptr) receiver_->OnDisconnected(node);
     }
-    if (!peer.has_value() || peer->is_bulk) return;
-    Peer& state = peers_[peer->key.node];
-    if (--state.up_count > 0) return;
-    LOG(INFO) << "Lost node " << peer->key.node << " of the metadata quorum";
-    if (receiver_ != nullptr) receiver_->OnDisconnected(peer->key.node);
   }
 
-  void Redial(NodeId node, Line& line, const grpc::Status& status) {
-    line.stream = nullptr;
-    line.is_up = false;
-    if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) {
-      LOG_EVERY_T(WARNING, 10) << "Node " << node << " refuses: " << status.error_message();
-    } else if (IsRefusedConnection(status)) {
-      LOG_EVERY_T(WARNING, 10)
-          << "No connection with node " << node
-          << ", which can be reached: " << status.error_message()
-          << ". Either it is not the node that was meant, or it does not accept this node's "
-             "certificate (its log says why), or only one of the two uses TLS";
+  static void CancelIfUp(const Peer& peer, const Line& line) {
+    for (const Link& link : peer.links) {
+      if (link.stream == line.stream) link.stream->Cancel();
     }
+  }
+
+  // Says why a call to the node did not come about: at once where it was connected till then.
+  void Warn(NodeId node, Peer& peer, const grpc::Status& status) {
+    const MonotonicTime now = options_.loop->clock().Now();
+    const bool is_called = receiver_ != nullptr && peer.lines[0].stub != nullptr;
+    if (!is_called || now < peer.warn_again) return;
+    const std::string& address = addresses_[node];
+    if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) {
+      LOG(WARNING) << "Node " << node << " at " << address
+                   << " refuses: " << status.error_message();
+    } else if (IsRefusedConnection(status)) {
+      LOG(WARNING) << "No connection with node " << node << " at " << address
+                   << ", which can be reached: " << status.error_message()
+                   << ". Either it is not the node that was meant, or it does not accept this "
+                      "node's certificate (its log says why), or only one of the two uses TLS, or "
+                      "it hangs";
+    } else if (!IsConnected(peer)) {
+      LOG(WARNING) << "No connection with node " << node << " at " << address << ": "
+                   << WhyNotConnected(status)
+                   << ". Does it run, and can this machine reach it there?";
+    } else {
+      return;
+    }
+    peer.warn_again = now + kWarnInterval;
+  }
+
+  void Redial(NodeId node, Line& line) {
+    line.stream = nullptr;
     options_.loop->After(std::exchange(line.redial, std::min(kRedialMax, 2 * line.redial)),
                          "raft.redial", [this, alive = alive_, node, is_bulk = line.is_bulk] {
                            if (!*alive || receiver_ == nullptr) return;
@@ -391,6 +471,9 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   bool is_shut_down_ TS_GUARDED_BY(mutex_) = false;
   int open_count_ TS_GUARDED_BY(mutex_) = 0;  // calls that have not ended
   std::map<const RaftStream*, std::shared_ptr<RaftStream>> streams_ TS_GUARDED_BY(mutex_);
+  uint64_t last_fetch_ TS_GUARDED_BY(mutex_) = 0;
+  // What breaks those off that have not ended; empty while one is being begun. Calls nobody back.
+  std::map<uint64_t, std::function<void()>> fetches_ TS_GUARDED_BY(mutex_);
 };
 
 }  // namespace

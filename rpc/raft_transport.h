@@ -49,8 +49,9 @@ class GrpcRaftTransport : public RaftTransport {
   virtual SnapshotSource& snapshots() = 0;
   // What the internal server has to serve. Nothing may call any more when this goes.
   virtual InternalService& service() = 0;
-  // Breaks all streams off; returns when they have ended. Nothing is sent or received afterwards.
-  // Thread: main.
+  // Breaks all streams and fetches off; returns when they have ended, without waiting for what the
+  // other end does. No stream or fetch begins afterwards. REQUIRES: the internal server is shut
+  // down. Thread: main.
   virtual void Shutdown() = 0;
 };
 

@@ -76,8 +76,9 @@ void AnswerRanges(internal::v1::RaftService::AsyncService& service, CallQueue& q
       ->Await();
 }
 
-void FetchRange(internal::v1::RaftService::Stub& stub, CallQueue& queue, EventLoop& loop,
-                const ClusterId& cluster, Offset from, LogRangeRead fetched, Task ended) {
+std::function<void()> FetchRange(internal::v1::RaftService::Stub& stub, CallQueue& queue,
+                                 EventLoop& loop, const ClusterId& cluster, Offset from,
+                                 LogRangeRead fetched, Task ended) {
   FetchRangeRequest request;
   request.set_cluster_id(std::string(cluster.bytes.begin(), cluster.bytes.end()));
   request.set_from(from.value);
@@ -97,6 +98,9 @@ void FetchRange(internal::v1::RaftService::Stub& stub, CallQueue& queue, EventLo
                   });
         ended();
       });
+  return [call = std::weak_ptr(call)] {
+    if (const auto begun = call.lock()) begun->context().TryCancel();
+  };
 }
 
 }  // namespace gregor

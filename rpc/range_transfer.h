@@ -3,6 +3,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
+
 #include "base/event_loop.h"
 #include "gregor/internal/v1/raft.grpc.pb.h"
 #include "raft/host/transport.h"
@@ -18,9 +20,11 @@ void AnswerRanges(internal::v1::RaftService::AsyncService& service, CallQueue& q
                   const ClusterId& cluster, RaftTransport::RangeReader read);
 
 // Asks a node. `fetched` runs on `loop`. The call keeps itself until it has ended; `ended` runs on
-// the queue's thread then.
-void FetchRange(internal::v1::RaftService::Stub& stub, CallQueue& queue, EventLoop& loop,
-                const ClusterId& cluster, Offset from, LogRangeRead fetched, Task ended);
+// the queue's thread then, or at once where the queue is closed. Returns what breaks it off, also
+// behind its end, and calls nobody back.
+std::function<void()> FetchRange(internal::v1::RaftService::Stub& stub, CallQueue& queue,
+                                 EventLoop& loop, const ClusterId& cluster, Offset from,
+                                 LogRangeRead fetched, Task ended);
 
 }  // namespace gregor
 

@@ -59,6 +59,8 @@ class SnapshotFetcher::Call final : public std::enable_shared_from_this<Call> {
     });
     if (!is_open) OnFinished(true);
   }
+  // Thread: any.
+  void Cancel() { context_.TryCancel(); }
 
  private:
   void OnBegun(bool ok) { GoOn(ok); }
@@ -156,8 +158,9 @@ std::optional<Error> SnapshotFetcher::WhyNotNow(NodeId node, Offset end_min) con
                     std::to_string(left / std::chrono::milliseconds(1)) + " ms");
 }
 
-void SnapshotFetcher::Fetch(internal::v1::RaftService::Stub& stub, NodeId node, Offset end_min,
-                            SnapshotSource::Fetched fetched, Task ended) {
+std::function<void()> SnapshotFetcher::Fetch(internal::v1::RaftService::Stub& stub, NodeId node,
+                                             Offset end_min, SnapshotSource::Fetched fetched,
+                                             Task ended) {
   // Of another one nobody will want the rest any more.
   std::optional<Kept> kept = std::exchange(kept_, std::nullopt);
   const bool is_of_use = kept.has_value() && kept->node == node && kept->part.id.end >= end_min;
@@ -169,6 +172,9 @@ void SnapshotFetcher::Fetch(internal::v1::RaftService::Stub& stub, NodeId node, 
       },
       std::move(ended));
   call->Begin(stub, cluster_, end_min);
+  return [call = std::weak_ptr(call)] {
+    if (const auto begun = call.lock()) begun->Cancel();
+  };
 }
 
 void SnapshotFetcher::OnEnded(NodeId node, uint64_t number, Outcome outcome,

@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,9 +30,10 @@ class SnapshotFetcher {
   // Why the node is not asked now: what it had last was fetched a moment ago.
   std::optional<Error> WhyNotNow(NodeId node, Offset end_min) const;
   // Asks a node, as SnapshotSource::Fetch(). The call keeps itself until it has ended; `ended` runs
-  // on the queue's thread then, also when this has gone.
-  void Fetch(internal::v1::RaftService::Stub& stub, NodeId node, Offset end_min,
-             SnapshotSource::Fetched fetched, Task ended);
+  // on the queue's thread then (at once where the queue is closed), also when this has gone.
+  // Returns what breaks it off, also behind its end, and calls nobody back: any thread may do it.
+  std::function<void()> Fetch(internal::v1::RaftService::Stub& stub, NodeId node, Offset end_min,
+                              SnapshotSource::Fetched fetched, Task ended);
 
  private:
   // What is there of a snapshot: its first bytes, or all.

@@ -15,7 +15,8 @@ struct SnapshotLimits {
   int served_max = 2;
   // Of one message.
   size_t chunk_bytes = size_t{1} << 20;
-  // A peer's claim is no reason to allocate: bytes are taken as they come, up to this many.
+  // A peer's claim is no reason to allocate: bytes are taken as they come, up to this many (and of
+  // one message up to kInternalMessageBytesMax, rpc/internal_server.h).
   size_t snapshot_bytes_max = size_t{4} << 30;
   // Who fetched a snapshot whole and asks the same node again could not use it: it comes again
   // after this time at the earliest, twice that for the next time, and so on.

@@ -1,7 +1,9 @@
 #include "raft/host/control_records.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "storage/encoding.h"
 
 namespace gregor {
@@ -18,8 +20,13 @@ void PutKey(std::string* out, const VoterKey& key) {
   PutBigEndian(out, key.node.value);
   out->append(key.directory.bytes.begin(), key.directory.bytes.end());
 }
+// What does not fit would be written as what nobody can read, and stop every voter.
+void PutCount(std::string* out, size_t count) {
+  CHECK_LE(count, size_t{UINT16_MAX});
+  PutBigEndian(out, static_cast<uint16_t>(count));
+}
 void PutText(std::string* out, const std::string& text) {
-  PutBigEndian(out, static_cast<uint16_t>(text.size()));
+  PutCount(out, text.size());
   *out += text;
 }
 
@@ -27,7 +34,7 @@ std::string EncodeValue(const LeaderChange& change) {
   std::string value;
   PutBigEndian(&value, kValueVersion);
   PutKey(&value, change.leader);
-  PutBigEndian(&value, static_cast<uint16_t>(change.granting.size()));
+  PutCount(&value, change.granting.size());
   for (const VoterKey& key : change.granting) PutKey(&value, key);
   return value;
 }
@@ -35,10 +42,10 @@ std::string EncodeValue(const LeaderChange& change) {
 std::string EncodeValue(const VoterSet& set) {
   std::string value;
   PutBigEndian(&value, kValueVersion);
-  PutBigEndian(&value, static_cast<uint16_t>(set.voters.size()));
+  PutCount(&value, set.voters.size());
   for (const Voter& voter : set.voters) {
     PutKey(&value, voter.key);
-    PutBigEndian(&value, static_cast<uint16_t>(voter.endpoints.size()));
+    PutCount(&value, voter.endpoints.size());
     for (const VoterEndpoint& endpoint : voter.endpoints) {
       PutText(&value, endpoint.listener);
       PutText(&value, endpoint.host);
@@ -116,7 +123,16 @@ Result<ControlRecord> DecodeValue(int16_t type, std::string_view value) {
                                           " that this release cannot read");
 }
 
+bool IsVisible(const std::string& text) {
+  return !text.empty() && text.size() <= kEndpointTextBytesMax &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 127; });
+}
+
 }  // namespace
+
+bool MayBeWritten(const VoterEndpoint& endpoint) {
+  return IsVisible(endpoint.listener) && IsVisible(endpoint.host);
+}
 
 RecordBatch EncodeControl(const ControlRecord& record, Timestamp now) {
   const bool is_voters = std::holds_alternative<VoterSet>(record);

@@ -23,6 +23,13 @@ struct UnknownControl {
 };
 using ControlRecord = std::variant<LeaderChange, VoterSet, UnknownControl>;
 
+// Of a voter's host, and of the name of its listener.
+inline constexpr size_t kEndpointTextBytesMax = 255;
+// Whether the endpoint may be a voter's: its host and listener have 1 to kEndpointTextBytesMax
+// bytes, visible ASCII, which the log base file (raft/host/log_base_file.h) can hold, too. What is
+// read of a log was written already, and is not asked.
+bool MayBeWritten(const VoterEndpoint& endpoint);
+
 // A batch with base offset 0 and leader epoch -1. REQUIRES: no UnknownControl.
 RecordBatch EncodeControl(const ControlRecord& record, Timestamp now);
 // Fails with kStorageError where the batch does not hold one whole control record of a version that

@@ -110,9 +110,11 @@ std::vector<NodeId> RaftLog::NodesForRepair(const LogInspection& found) {
   for (size_t i = found.voters.size() - std::min<size_t>(2, found.voters.size());
        i < found.voters.size(); ++i)
     add(found.voters[i]);
-  for (const VoterSet& set : sets) {
-    if (options_.transport != nullptr) options_.transport->SetVoters(set);
-  }
+  // All at once: who is in one of them only is asked, too.
+  VoterSet all;
+  for (const VoterSet& set : sets)
+    all.voters.insert(all.voters.end(), set.voters.begin(), set.voters.end());
+  if (options_.transport != nullptr && !sets.empty()) options_.transport->SetVoters(all);
   sets.push_back({options_.raft.configured});
   std::set<NodeId> nodes;
   for (const VoterSet& set : sets) {

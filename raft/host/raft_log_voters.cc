@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "raft/host/control_records.h"
 #include "raft/host/raft_log_impl.h"
 
 namespace gregor {
@@ -144,6 +145,11 @@ Result<VoterSet> RaftLog::WithVoter(Voter voter) const {
     return NotApplied(Reason::kInvalidArgument, "where " + Name(node) +
                                                     " listens for the other nodes is not known: "
                                                     "say its endpoint");
+  }
+  if (!std::all_of(voter.endpoints.begin(), voter.endpoints.end(), MayBeWritten)) {
+    return NotApplied(Reason::kInvalidArgument,
+                      "a voter's host has 1 to " + std::to_string(kEndpointTextBytesMax) +
+                          " bytes, and neither spaces nor other than ASCII: correct the endpoint");
   }
   voters.voters.push_back(std::move(voter));
   return voters;

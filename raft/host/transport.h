@@ -32,8 +32,10 @@ class RaftTransport {
     virtual ~Receiver() = default;
     // Of an append request the bytes are as they came: `batches` is empty.
     virtual void OnMessage(raft::Message message) = 0;
-    // A connection to or from the node is there, or was lost.
+    // A connection to or from the node is there: told of each, and again when what was sent over
+    // the ones before may have been lost for want of one for it. Whoever has asked asks again.
     virtual void OnConnected(NodeId node) = 0;
+    // The last one was lost.
     virtual void OnDisconnected(NodeId node) = 0;
   };
 
@@ -42,7 +44,8 @@ class RaftTransport {
   virtual void SetReceiver(Receiver* receiver) = 0;
   // Drops the message where it cannot be sent, or too many wait.
   virtual void Send(raft::Message message) = 0;
-  // Where voters can be reached from now on, beside those of the settings.
+  // Where voters can be reached from now on, beside those of the settings; where one is named twice
+  // the later place counts. Whoever is neither is not called any more.
   virtual void SetVoters(const VoterSet& voters) = 0;
 
   // Asks a node for its log from `from` on, for a log that is damaged here. Needs no receiver.

@@ -286,6 +286,14 @@ TEST(HostPort, TakesNamesAndBothKindsOfAddresses) {
   }
 }
 
+TEST(HostPort, AHostIsNoLongerThanAVotersMayBe) {
+  const std::string longest(255, 'h');
+  EXPECT_EQ(*ParseHostPort(longest + ":80"), (HostPort{longest, 80}));
+  EXPECT_THAT(ErrorOf("controllers: [\"1@a:1\",\n \"2@h" + longest + ":1\"]\n"),
+              AllOf(StartsWith("node.yaml:1: key \"controllers\": the host \"hhh"),
+                    HasSubstr("has 256 bytes: no more than 255")));
+}
+
 TEST(Settings, RolesAreThoseThatAreNamed) {
   Settings settings;
   ASSERT_TRUE(ParseSettings("node.yaml", "roles: [broker]\n", settings).ok());

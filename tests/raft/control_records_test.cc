@@ -29,6 +29,26 @@ TEST(ControlRecords, WhatIsWrittenIsRead) {
   }
 }
 
+TEST(ControlRecords, AHostThatNobodyCouldReadIsNotWritten) {
+  const auto may = [](const std::string& listener, const std::string& host) {
+    return MayBeWritten({listener, host, 9093});
+  };
+  EXPECT_TRUE(may("internal", "host-1"));
+  EXPECT_TRUE(may(std::string(255, 'l'), std::string(255, 'h')));
+  EXPECT_FALSE(may("internal", ""));
+  EXPECT_FALSE(may("", "host"));
+  EXPECT_FALSE(may("internal", std::string(256, 'h')));
+  EXPECT_FALSE(may(std::string(256, 'l'), "host"));
+  // The log base file has a line for each.
+  for (const char* const host : {"a b", "a\nvoter 1", "h\xc3\xb6st"})
+    EXPECT_FALSE(may("internal", host)) << host;
+
+  const VoterSet longest{{{Key(1), {{"internal", std::string(65535, 'h'), 9093}}}}};
+  EXPECT_EQ(*DecodeControl(EncodeControl(longest, Timestamp{5})), ControlRecord(longest));
+  const VoterSet longer{{{Key(1), {{"internal", std::string(65536, 'h'), 9093}}}}};
+  EXPECT_DEATH(EncodeControl(longer, Timestamp{5}), "65536 vs. 65535");
+}
+
 RecordBatch Batch(std::string_view key, std::string_view value) {
   BatchBuilder::Options options;
   options.attributes = BatchHeader::kControlBit;

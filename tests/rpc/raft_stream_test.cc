@@ -56,6 +56,8 @@ class End final : public RaftStreamEvents {
   // Under the lock of Wait().
   std::shared_ptr<RaftStream> stream;
   bool is_down = false;
+  std::optional<RaftPeer> down;  // who it was
+  grpc::Status status;
   size_t count = 0;  // of all messages that came
   std::deque<Received> unhandled;
   bool is_in_order = true;
@@ -79,8 +81,13 @@ class End final : public RaftStreamEvents {
       unhandled.push_back({round, std::move(room)});
     });
   }
-  void OnDown(const RaftStream*, const std::optional<RaftPeer>&, const grpc::Status&) override {
-    Note([&] { is_down = true; });
+  void OnDown(const RaftStream*, const std::optional<RaftPeer>& peer,
+              const grpc::Status& why) override {
+    Note([&] {
+      is_down = true;
+      down = peer;
+      status = why;
+    });
   }
 
   std::mutex mutex_;
@@ -178,6 +185,98 @@ TEST_F(RaftStreamTest, AStreamEndsAlsoWhileItWaitsForRoom) {
   EXPECT_TRUE(caller_.WaitForMessages(kLargeMax));
   EXPECT_TRUE(answerer_.WaitForMessages(kLargeMax));
 }  // as the end of the test waits for
+
+// One batch may have more than what may wait.
+TEST_F(RaftStreamTest, AnEmptyStreamTakesAMessageOfAnySize) {
+  EXPECT_EQ(Fill(*call_, size_t{33} << 20, 1), 1u);
+  EXPECT_TRUE(answerer_.WaitForMessages(1));
+}
+
+// Answers as another node than the one that was called.
+class Liar final : public internal::v1::RaftService::Service {
+  grpc::Status Exchange(grpc::ServerContext*,
+                        grpc::ServerReaderWriter<internal::v1::RaftMessage,
+                                                 internal::v1::RaftMessage>* stream) override {
+    internal::v1::RaftMessage message;
+    stream->Read(&message);
+    stream->Write(RaftHello(Self(3), NodeId{1}, /*is_bulk=*/false));
+    while (stream->Read(&message)) continue;
+    return grpc::Status::OK;
+  }
+};
+
+TEST(RaftStream, WhoAnswersAsAnotherNodeWasNeverUpAndIsNotLost) {
+  Liar liar;
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&liar);
+  const auto server = builder.BuildAndStart();
+  const auto stub = internal::v1::RaftService::NewStub(
+      grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials()));
+  End caller;
+  InternalServer queue;
+  CallRaftPeer(*stub, queue.queue(), caller, Self(1), NodeId{2}, /*is_bulk=*/false);
+  ASSERT_TRUE(caller.Wait([](const End& end) { return end.is_down; }));
+  EXPECT_EQ(caller.stream, nullptr);
+  EXPECT_FALSE(caller.down.has_value());
+  server->Shutdown();
+}
+
+// A service that takes no calls any more.
+class Closed final : public InternalService {
+ public:
+  explicit Closed(End& end) : end_(end) {}
+  grpc::Service& service() override { return methods_; }
+  void Listen(CallQueue& queue) override {
+    AnswerRaftPeers(methods_, queue, end_, [] { return std::nullopt; });
+  }
+
+ private:
+  End& end_;
+  internal::v1::RaftService::AsyncService methods_;
+};
+
+TEST(RaftStream, OfCallsThatAreNotTakenNothingIsHeard) {
+  End answerer;
+  End caller;
+  Closed service(answerer);
+  InternalServer server;
+  ASSERT_TRUE(server
+                  .Start({.host = "127.0.0.1",
+                          .port = 0,
+                          .credentials = grpc::InsecureServerCredentials(),
+                          .services = {&service}})
+                  .ok());
+  const auto stub = internal::v1::RaftService::NewStub(grpc::CreateChannel(
+      "127.0.0.1:" + std::to_string(server.port()), grpc::InsecureChannelCredentials()));
+  CallRaftPeer(*stub, server.queue(), caller, Self(1), NodeId{2}, /*is_bulk=*/false);
+  ASSERT_TRUE(caller.Wait([](const End& end) { return end.is_down; }));
+  EXPECT_EQ(caller.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  server.EndCalls();
+  EXPECT_EQ(answerer.stream, nullptr);
+  EXPECT_FALSE(answerer.is_down);
+}
+
+TEST(RaftHello, OfAnEndpointThatNoVoterMayHaveNothingIsKnown) {
+  RaftSelf self = Self(1);
+  const VoterEndpoint good{"internal", "host-1", 9093};
+  self.introduction.endpoints = {{"internal", std::string(70'000, 'h'), 9093},
+                                 good,
+                                 {"internal", "a b", 9093},
+                                 {std::string(256, 'l'), "host", 9093},
+                                 {"internal", "", 9093}};
+  const auto peer = ReadRaftHello(RaftHello(self, NodeId{2}, /*is_bulk=*/false), Self(2));
+  ASSERT_TRUE(peer.ok()) << peer.error();
+  EXPECT_EQ(peer->introduction.endpoints, std::vector<VoterEndpoint>{good});
+}
+
+TEST(RaftHello, ANodeHasANumberFromZeroOn) {
+  EXPECT_TRUE(ReadRaftHello(RaftHello(Self(0), NodeId{2}, /*is_bulk=*/false), Self(2)).ok());
+  const auto peer = ReadRaftHello(RaftHello(Self(-1), NodeId{2}, /*is_bulk=*/false), Self(2));
+  ASSERT_FALSE(peer.ok());
+  EXPECT_EQ(peer.error().reason, Reason::kInvalidArgument);
+}
 
 }  // namespace
 }  // namespace gregor

@@ -234,6 +234,16 @@ TEST(ControllerQuorum, ChangesThatCannotBeAreRefused) {
   DirectoryId other;
   other.bytes[0] = 1;
   EXPECT_EQ(reason(cluster.AddVoter(leader, 4, other)), Reason::kInvalidVoterKey);
+  // What could not be written as it is would stop every voter.
+  for (const std::string& host : {std::string(70'000, 'h'), std::string(256, 'h'),
+                                  std::string("a b"), std::string("a\nvoters before 1")}) {
+    const auto refused = cluster.Ask<void>(leader, [&](Controller& controller, auto done) {
+      controller.AddVoter({{NodeId{4}, {}}, {{"internal", host, 9093}}}, std::move(done));
+    });
+    EXPECT_EQ(reason(refused), Reason::kInvalidArgument) << host.size();
+    EXPECT_EQ(OperationOutcome(refused.error()), "NOT_APPLIED");
+  }
+  EXPECT_EQ(cluster.Voters(leader), (std::vector<int>{1, 2, 3}));
   // Without a leader's answer nothing is said of progress.
   const QuorumStatus status = cluster.controller(follower).quorum();
   EXPECT_EQ(status.leader.leader.value, leader);
