@@ -77,6 +77,7 @@ def fences(dumps):
 
 @pytest.mark.parametrize("how", ["killed", "cut off"])
 def test_a_broker_that_is_lost_together_with_the_active_controller_is_fenced_in_time(start, network, how):  # noqa: F811
+    # Scenario C9.
     quorum = start(2, broker=SHORT_SESSION)
     lost, living = quorum.nodes[3:]
     leader = quorum.leader()
@@ -143,6 +144,7 @@ def longest_pause(load):
 
 
 def test_a_rolling_restart_under_load_loses_and_doubles_nothing(start):
+    # Scenario C11.
     quorum = start(0, broker=LONG_SESSION)
     create(quorum.nodes[0], "numbers", [[1], [2], [3], [1], [2], [3]])
     history = [metadata_checks.Operation("create", "numbers", 6, 0.0, acknowledged=True)]
@@ -183,6 +185,7 @@ def restart(quorum, node, produced):
 
 @pytest.mark.parametrize("leads", [False, True], ids=["another node", "the active controller"])
 def test_a_node_that_is_killed_while_it_hands_over_loses_nothing(start, leads):
+    # Scenario C11.
     quorum = start(1, broker=LONG_SESSION, shutdown_timeout="30s")
     witness = quorum.nodes[3]
     leader = quorum.leader(quorum.nodes[:3])

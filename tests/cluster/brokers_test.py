@@ -216,6 +216,7 @@ def test_only_a_dead_broker_without_replicas_is_forgotten(quorum):
 
 
 def test_a_second_process_with_a_node_id_is_refused_and_the_first_goes_on(quorum, tmp_path):
+    # Scenario B10.
     first, _, third = quorum.nodes
     await_brokers(first, [1, 2, 3])
     epoch = states(first)[3].broker_epoch
@@ -237,6 +238,7 @@ def test_a_second_process_with_a_node_id_is_refused_and_the_first_goes_on(quorum
 
 
 def test_a_second_process_with_the_node_id_of_a_broker_is_refused_where_no_setting_names_it(quorum, tmp_path):
+    # Scenario B10.
     first = quorum.nodes[0]
     await_brokers(first, [1, 2, 3])
 

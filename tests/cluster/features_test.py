@@ -32,6 +32,7 @@ def create(member, name):
 
 
 def test_the_level_is_raised_once_every_node_supports_it_and_lowered_again(cluster):
+    # Scenario C14.
     members = list(cluster.members.values())
     broker, third = cluster[11], cluster[3]
     shown = {"name": "metadata", "finalized": 1, "min_supported": 1, "max_supported": 2, "controllers_not_known": []}

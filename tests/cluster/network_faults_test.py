@@ -88,6 +88,7 @@ def is_alive(pid):
 
 
 def test_an_isolated_leader_acknowledges_nothing_and_is_replaced(start, network):  # noqa: F811
+    # Scenario B1.
     quorum = start(3)
     leader = quorum.leader()
     others = quorum.others(leader)
@@ -131,6 +132,7 @@ def cut_one_way(quorum, network, number, hears):  # noqa: F811
 
 
 def test_a_leader_that_is_cut_off_in_one_direction_is_replaced(start, network):  # noqa: F811
+    # Scenario B2.
     quorum = start(3)
     history = []
     for number, hears in enumerate((True, False)):
@@ -156,6 +158,7 @@ def ring(network, nodes):  # noqa: F811
 
 
 def test_where_each_node_hears_another_majority_one_leader_stays(start, network):  # noqa: F811
+    # Scenario B3.
     quorum = start(5)
     history = []
     for number, shape in enumerate((bridge, ring)):

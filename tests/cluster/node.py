@@ -198,8 +198,8 @@ class Node:
 
 def command(*arguments, **options):
     """Runs `gregor`; the finished process with its output."""
-    return subprocess.run([BINARY, *arguments], capture_output=True, timeout=60, text=options.pop("text", True), check=False,
-                          **options)
+    return subprocess.run([BINARY, *arguments], capture_output=True, timeout=options.pop("timeout", 60), text=options.pop("text", True),
+                          check=False, **options)
 
 
 def eventually(condition, seconds=10):

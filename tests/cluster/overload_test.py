@@ -51,6 +51,7 @@ class Flood:
 
 
 def test_a_controller_that_has_too_much_to_do_fences_nobody_who_lives(start, network):  # noqa: F811
+    # Scenario C10.
     quorum = start(2, broker=SHORT_SESSION)
     silent, living = quorum.nodes[3:]
     leader = quorum.leader()

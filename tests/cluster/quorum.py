@@ -232,12 +232,17 @@ class Quorum:
             time.sleep(0.02)
 
     def await_level(self, nodes=None, seconds=15):
-        """Waits until the nodes have the same metadata."""
+        """Waits until all of the nodes answer and have the same metadata."""
         nodes = nodes or self.nodes
         deadline = time.monotonic() + seconds
-        while len({view and view[1] for view in (node.view() for node in nodes)}) != 1:
-            assert time.monotonic() < deadline, f"the nodes' metadata differ after {seconds} s"
+        while not is_level(views := [node.view() for node in nodes]):
+            assert time.monotonic() < deadline, f"the nodes' metadata differ after {seconds} s: {views}"
             time.sleep(0.02)
+
+
+def is_level(views):
+    """Whether all of these nodes' views are there, and of the same metadata."""
+    return None not in views and len({version for _, version in views}) == 1
 
 
 def outcome(error):

@@ -62,6 +62,7 @@ def format_again(quorum, *nodes):
 
 
 def test_a_voter_that_lost_its_disk_has_no_vote(quorum):
+    # Scenario B8.
     history = [created(quorum.nodes[0], "before")]
     leader = quorum.leader()
     wiped, other = quorum.others(leader)
@@ -80,6 +81,7 @@ def test_a_voter_that_lost_its_disk_has_no_vote(quorum):
 
 
 def test_where_a_majority_lost_its_disks_nobody_leads(made):
+    # Scenario B9.
     quorum = made
     quorum.start()
     history = [created(node, f"before-{node.number}") for node in quorum.nodes]
@@ -106,6 +108,7 @@ def test_where_a_majority_lost_its_disks_nobody_leads(made):
 
 
 def test_a_removed_voter_that_does_not_know_it_disturbs_nobody(quorum, network):  # noqa: F811
+    # Scenario B12.
     leader = quorum.leader()
     removed, other = quorum.others(leader)
     term = leader.metric("gregor_quorum_term")
@@ -141,6 +144,7 @@ def test_a_removed_voter_that_does_not_know_it_disturbs_nobody(quorum, network):
 
 
 def test_a_second_process_on_a_data_directory_is_refused(quorum):
+    # Scenario B10.
     history = [created(quorum.nodes[0], "before")]
     first = quorum.nodes[0]
     second = QuorumNode(1, first.directory / "again", first.place)
@@ -156,6 +160,7 @@ def test_a_second_process_on_a_data_directory_is_refused(quorum):
 
 @pytest.mark.parametrize("is_clone", [False, True], ids=["formatted anew", "cloned"])
 def test_a_second_node_with_the_id_of_another_changes_nothing(quorum, network, tmp_path, is_clone):  # noqa: F811
+    # Scenario B10.
     history = [created(quorum.nodes[0], "before")]
     leader = quorum.leader()
     original = quorum.others(leader)[0]
@@ -194,6 +199,7 @@ def shift_clock(node, seconds):
 
 @pytest.mark.skipif(not SHIFTED_CLOCK.exists(), reason="clocks cannot be moved under a sanitizer")
 def test_clocks_that_jump_cost_no_leader(made):
+    # Scenario B15.
     quorum = made
     for node in quorum.nodes:
         (node.directory / "clock").write_bytes(bytes(8))
@@ -218,6 +224,7 @@ def test_clocks_that_jump_cost_no_leader(made):
 
 
 def test_a_leader_that_was_paused_acknowledges_nothing_it_has_no_right_to(quorum):
+    # Scenario B15.
     history = [created(quorum.nodes[0], "before")]
     leader = quorum.leader()
     others = quorum.others(leader)
@@ -245,6 +252,7 @@ def test_a_leader_that_was_paused_acknowledges_nothing_it_has_no_right_to(quorum
 
 
 def test_all_nodes_killed_at_once_again_and_again_come_back_as_they_were(quorum):
+    # Scenario B16.
     history, agreed = [], {}
     for number in range(100 if LONG else 5):
         history += [created(node, f"round-{number}-{node.number}", 2) for node in quorum.nodes]
@@ -270,6 +278,7 @@ def count_partitions(node, topic):
 
 
 def test_a_large_topic_is_there_with_all_its_partitions_or_not_at_all(quorum):
+    # Scenario C1.
     size, history, midway = 10_000, [], 0
     # Sooner and sooner, until a kill comes before the answer.
     for number, delay in enumerate((0.3, 0.2, 0.1, 0.05, 0.02, 0.005, 0) if LONG else (0.03, 0.01, 0.003, 0)):

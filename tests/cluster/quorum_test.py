@@ -83,6 +83,7 @@ def test_a_fourth_voter_is_added_and_others_are_removed(cluster):
 
 
 def test_a_voter_that_lost_its_directory_has_no_vote_until_it_is_replaced(cluster):
+    # Scenario B8.
     leader = described(cluster[11])[1]
     wiped, other = (node for node in (1, 2, 3) if node != leader)
     cluster[wiped].kill()

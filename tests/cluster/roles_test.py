@@ -86,6 +86,7 @@ def test_a_broker_joins_late_and_comes_back_on_another_port(cluster):
 
 
 def test_a_broker_that_is_too_far_behind_gets_a_snapshot(cluster):
+    # Scenario B14.
     often = {"quorum": "{snapshot_bytes: 64KiB, segment_bytes: 64KiB}"}
     cluster.prepare(cluster[1], cluster[2], cluster[3], cluster[11], **often)
     cluster.start(cluster[1], cluster[2], cluster[3], cluster[11])

@@ -1,10 +1,18 @@
 #!/usr/bin/env python3
 """Puts many partitions into the metadata of real nodes, and says what that costs them.
 
-Three controllers and a broker that is none; topics of 10 000 partitions with three replicas. Then it measures: the memory that
-a partition takes on the broker; whether a loop is ever held up for more than 50 ms while small operations go on and every node
-takes snapshots; the time from SIGKILL of the active controller to the next acknowledged operation that began after it, and
-until that node serves again; and how long an empty broker takes from its start until it has all the metadata.
+Three controllers, which are brokers too, and a broker that is no controller; topics of 10 000 partitions with three replicas.
+Then it measures: the memory that a partition takes on the broker; whether a loop is ever held up for more than 50 ms while small
+operations go on and every node takes snapshots; the time from one SIGKILL of the active controller to the next acknowledged
+operation that began after it, and until that node serves again; and how long an empty broker takes from its start until it
+has all the metadata.
+
+Only the small operations are in the window of the 50 ms. What the large creations, the fail-over and the replay at a start hold
+up is outside of it: what they cost is the time that they are measured to take. How long a fail-over takes when it is repeated,
+failover.py says.
+
+The brokers are few because every node keeps all of the metadata and works through every record: on one machine with few
+processors more of them would be measured against each other.
 
 usage: GREGOR_BINARY=... GREGOR_PYTHON_GENERATED=... scale.py [--partitions N] [--keep]
 The last line is a JSON document; exit code 0 if all bounds are kept.
@@ -28,7 +36,7 @@ from gregor.v1 import topic_pb2
 PARTITIONS = 10_000  # of a topic
 SETTLE_SECONDS = 5
 SNAPSHOT_BYTES = 1 << 20
-SNAPSHOTS = 2  # of each controller under load
+SNAPSHOTS = 2  # of each node under load
 LONG_EVENT = 0.05
 BOUNDS = {"bytes_per_partition": 400, "topic_seconds_max": 1.0, "events_over_50_ms": 0, "fail_over_seconds": 1.5,
           "restart_seconds": 3.0, "registration_seconds": 3.0}
@@ -57,20 +65,20 @@ def create(node, number):
 
 
 def events_under_load(quorum, load):
-    """How many tasks took too long while every controller wrote snapshots under a load of small operations."""
-    controllers = quorum.nodes[:3]
-    offsets = {node.number: node.metric("gregor_metadata_snapshot_offset") for node in controllers}
+    """How many tasks took too long while every node wrote snapshots under a load of small operations."""
+    offsets = {node.number: node.metric("gregor_metadata_snapshot_offset") for node in quorum.nodes}
     before = sum(long_events(node) for node in quorum.nodes)
     for _ in range(SNAPSHOTS):
-        eventually(lambda: all(node.metric("gregor_metadata_snapshot_offset") > offsets[node.number] for node in controllers), 120)
-        offsets = {node.number: node.metric("gregor_metadata_snapshot_offset") for node in controllers}
+        eventually(lambda: all(node.metric("gregor_metadata_snapshot_offset") > offsets[node.number] for node in quorum.nodes), 120)
+        offsets = {node.number: node.metric("gregor_metadata_snapshot_offset") for node in quorum.nodes}
     load.await_acknowledged(1)
     return sum(long_events(node) for node in quorum.nodes) - before
 
 
 def run(directory, partitions):
-    quorum = Quorum(directory, [Loopback() for _ in range(3)], quorum={"snapshot_bytes": SNAPSHOT_BYTES})
-    broker = quorum.add_broker(Loopback())
+    settings = {"quorum": {"snapshot_bytes": SNAPSHOT_BYTES}}
+    quorum = Quorum(directory, [Loopback() for _ in range(3)], **settings)
+    broker = quorum.add_broker(Loopback(), **settings)
     try:
         quorum.start()
         time.sleep(SETTLE_SECONDS)
@@ -85,8 +93,9 @@ def run(directory, partitions):
             load.await_acknowledged(50)
             result["events_over_50_ms"] = events_under_load(quorum, load)
             killed = one_round(quorum, load, quorum.nodes[:3])
-        result |= {"fail_over_seconds": killed["seconds"], "restart_seconds": killed["restart"]}
-        newcomer = quorum.add_broker(Loopback())
+        assert load.problems == [], load.problems[:5]
+        result |= {"acknowledged": len(load.acknowledged), "fail_over_seconds": killed["seconds"], "restart_seconds": killed["restart"]}
+        newcomer = quorum.add_broker(Loopback(), **settings)
         result["registration_seconds"] = round(newcomer.start(), 3)
         quorum.await_level()
         found = sum(map(len, newcomer.list_topics().values()))
@@ -94,6 +103,14 @@ def run(directory, partitions):
         return result
     finally:
         quorum.end()
+
+
+def misses(result):
+    """What of a result is not as it should be, as sentences."""
+    missed = [f"{name}: {result[name]}, and no more than {bound} is allowed" for name, bound in BOUNDS.items() if result[name] > bound]
+    if not result["acknowledged"]:
+        missed.append("nothing was acknowledged")
+    return missed
 
 
 def main():
@@ -110,8 +127,7 @@ def main():
         print(f"files kept in {directory}", file=sys.stderr)
     else:
         shutil.rmtree(directory)
-    missed = [f"{name}: {result[name]}, and no more than {bound} is allowed" for name, bound in BOUNDS.items()
-              if result[name] > bound]
+    missed = misses(result)
     for each in missed:
         print(each, file=sys.stderr)
     return 1 if missed else 0
