@@ -32,7 +32,7 @@ struct Options {
   std::optional<uint64_t> seeds;
   std::optional<uint64_t> seed;
   std::optional<double> minutes;
-  uint64_t first_seed = 1;
+  std::optional<uint64_t> first_seed;
   std::string scenario;
   std::string mutant;
   std::string without;
@@ -42,6 +42,8 @@ struct Options {
   bool keep_going = false;
   size_t trace = kTraceShown;
   int processes = ProcessorCount();
+
+  uint64_t FirstSeed() const { return seed.value_or(first_seed.value_or(1)); }
 };
 
 [[noreturn]] void Usage(const std::string& problem) {
@@ -65,6 +67,20 @@ T Number(std::string_view text) {
   if (error != std::errc() || end != text.data() + text.size())
     Usage("'" + std::string(text) + "' is not a number");
   return number;
+}
+
+// What would be left out without a word.
+void RefuseContradictions(const Options& options) {
+  if (options.seed.has_value() && options.first_seed.has_value())
+    Usage("--seed and --first-seed both say where to begin: give one of them");
+  if (options.seeds == uint64_t{0}) Usage("--seeds 0 runs nothing: give at least 1");
+  if (options.minutes.has_value() && (options.seeds.has_value() || options.seed.has_value()))
+    Usage(
+        "--minutes takes as many seeds as fit: give it without --seeds and --seed, and with "
+        "--first-seed to begin elsewhere");
+  if (options.mutants &&
+      (options.minutes.has_value() || !options.without.empty() || options.chaos_seconds != 0))
+    Usage("--mutants hunts with --seeds, and takes no --minutes, --without or --chaos");
 }
 
 Options Parse(int argc, char** argv) {
@@ -109,6 +125,7 @@ Options Parse(int argc, char** argv) {
   }
   if (!options.scenario.empty() && FindScenario(options.scenario) == nullptr)
     Usage("no scenario '" + options.scenario + "'");
+  RefuseContradictions(options);
   return options;
 }
 
@@ -201,11 +218,9 @@ int RunSearch(const Options& options) {
     if (options.scenario.empty() ? !scenario.is_long : scenario.name == options.scenario)
       search.scenarios.push_back(&scenario);
   }
-  search.first_seed = options.seed.value_or(options.first_seed);
-  search.seed_count =
-      options.seed.has_value()
-          ? 1
-          : options.seeds.value_or(options.scenario == "soak" ? kSoakSeeds : kSeeds);
+  search.first_seed = options.FirstSeed();
+  const uint64_t seeds = options.scenario == "soak" ? kSoakSeeds : kSeeds;
+  search.seed_count = options.seeds.value_or(options.seed.has_value() ? 1 : seeds);
   search.minutes = options.minutes;
   search.mutant = options.mutant.empty() ? Mutant::kNone : MutantNamed(options.mutant);
   if (!options.without.empty() && options.scenario.empty()) Usage("--without needs --scenario");
@@ -247,11 +262,12 @@ int RunMutants(const Options& options) {
     if (info.variant != 'a') number += info.variant;
     std::cout << "mutant " << number
               << (hunt.caught ? " caught by " + InvariantOf(hunt.failure) : " MISSED") << " after "
-              << hunt.last_seed + 1 - options.first_seed << " seeds: " << info.name << ", scenario "
-              << info.scenario << (hunt.failure.empty() ? "" : ": " + hunt.failure) << std::endl;
+              << hunt.last_seed + 1 - options.FirstSeed() << " seeds: " << info.name
+              << ", scenario " << info.scenario << (hunt.failure.empty() ? "" : ": " + hunt.failure)
+              << std::endl;
     missed += hunt.caught ? 0 : 1;
   };
-  HuntMutants(mutants, options.first_seed, options.seeds.value_or(kMutantSeeds), options.processes,
+  HuntMutants(mutants, options.FirstSeed(), options.seeds.value_or(kMutantSeeds), options.processes,
               print);
   const auto seconds = std::chrono::duration<double>(SystemClock().Now() - begin).count();
   std::cout << mutants.size() << " mutants in " << Seconds(seconds) << " s, " << missed
@@ -267,6 +283,6 @@ int main(int argc, char** argv) {
   FLAGS_logtostderr = true;
   FLAGS_minloglevel = google::GLOG_FATAL;
   gregor::Options options = gregor::Parse(argc, argv);
-  std::cout << "first seed " << options.seed.value_or(options.first_seed) << std::endl;
+  std::cout << "first seed " << options.FirstSeed() << std::endl;
   return options.mutants ? gregor::RunMutants(options) : gregor::RunSearch(options);
 }
