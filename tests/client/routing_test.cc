@@ -347,12 +347,20 @@ class Changing : public Routing {
  protected:
   // The broker that was asked to create it.
   int32_t Create(const std::string& topic) {
+    const auto created = TryCreate(topic);
+    EXPECT_TRUE(created.ok()) << created.error();
+    return first_.creators().empty() ? 0 : first_.creators().back();
+  }
+  // ... just after one was stopped: a call on its connection may end without an answer.
+  int32_t CreateAfterStop(const std::string& topic) {
+    if (const auto created = TryCreate(topic); created.ok()) return first_.creators().back();
+    return Create(topic);
+  }
+  Result<v1::TopicMetadata> TryCreate(const std::string& topic) {
     v1::CreateTopicRequest request;
     request.set_topic(topic);
     request.set_partitions(1);
-    const auto created = admin_.CreateTopic(request);
-    EXPECT_TRUE(created.ok()) << created.error();
-    return first_.creators().empty() ? 0 : first_.creators().back();
+    return admin_.CreateTopic(request);
   }
 
   const std::shared_ptr<Router> router_ = Router::Create(first_.address());
@@ -413,7 +421,7 @@ TEST_F(Changing, AControllerThatIsGoneIsPassedOverUntilItIsElsewhere) {
   Create("a");
   ASSERT_EQ(Create("b"), 2);
   second_.Stop();
-  EXPECT_NE(Create("c"), 2);
+  EXPECT_NE(CreateAfterStop("c"), 2);
   // It is said to be there still: nobody goes there again.
   const int asked = first_.CallCount("GetMetadata");
   EXPECT_NE(Create("d"), 2);
@@ -427,11 +435,11 @@ TEST_F(Changing, ANewControllerIsFoundWhenTheOldOneIsGone) {
   ASSERT_EQ(Create("b"), 2);
   second_.Stop();
   first_.SetController(1);
-  Create("c");
+  CreateAfterStop("c");
   EXPECT_EQ(Create("d"), 1);
   first_.SetController(3);
   first_.Stop();
-  Create("e");
+  CreateAfterStop("e");
   EXPECT_EQ(Create("f"), 3);
 }
 

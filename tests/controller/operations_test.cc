@@ -52,7 +52,8 @@ TEST_F(OperationsTest, TopicNamesAreThoseOfKafka) {
     ASSERT_FALSE(refused.ok()) << name.substr(0, 20);
     EXPECT_EQ(refused.error().reason, Reason::kInvalidTopic);
     EXPECT_LT(refused.error().message.size(), 300u);
-    for (const char letter : refused.error().ToString()) EXPECT_GE(letter, ' ');
+    for (const char letter : refused.error().ToString())
+      EXPECT_GE(static_cast<unsigned char>(letter), ' ');
   }
   for (const std::string& name : {std::string(249, 'a'), std::string("a"), std::string("-"),
                                   std::string("A.b_c-9"), std::string("...")})

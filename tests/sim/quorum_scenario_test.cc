@@ -141,7 +141,7 @@ std::vector<KnownMutant> KnownMutants() {
   static const std::map<std::pair<std::string_view, std::string_view>, uint64_t> kFirst = {
       {{"quorum", "removed-leader-counted"}, 40}, {{"quorum", "directory-ignored"}, 35},
       {{"quorum", "two-voter-changes"}, 45},      {{"quorum", "sent-after-leadership"}, 50},
-      {{"quorum", "ends-compared-first"}, 60},    {{"cluster", "earlier-life-in-sync"}, 50},
+      {{"quorum", "ends-compared-first"}, 150},   {{"cluster", "earlier-life-in-sync"}, 50},
   };
   std::vector<KnownMutant> known;
   for (const MutantInfo& info : AllMutants()) {
