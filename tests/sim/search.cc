@@ -71,8 +71,7 @@ class Searching {
 
   SearchResult Run() {
     ActivateMutant(options_.mutant);
-    const uint64_t count =
-        options_.minutes.has_value() ? UINT64_MAX : options_.seed_count * options_.scenarios.size();
+    const uint64_t count = options_.seed_count * options_.scenarios.size();
     RunInProcesses(
         options_.process_count, count,
         [&](uint64_t index) {

@@ -27,6 +27,7 @@ constexpr size_t kTraceShown = 150;
 constexpr uint64_t kMutantSeeds = 500;
 constexpr uint64_t kSeeds = 2000;
 constexpr uint64_t kSoakSeeds = 20;
+constexpr uint64_t kEndless = UINT64_MAX / 1000;  // by scenarios: still a number
 
 struct Options {
   std::optional<uint64_t> seeds;
@@ -74,10 +75,8 @@ void RefuseContradictions(const Options& options) {
   if (options.seed.has_value() && options.first_seed.has_value())
     Usage("--seed and --first-seed both say where to begin: give one of them");
   if (options.seeds == uint64_t{0}) Usage("--seeds 0 runs nothing: give at least 1");
-  if (options.minutes.has_value() && (options.seeds.has_value() || options.seed.has_value()))
-    Usage(
-        "--minutes takes as many seeds as fit: give it without --seeds and --seed, and with "
-        "--first-seed to begin elsewhere");
+  if (options.mutants && options.scenario == "soak")
+    Usage("no mutants are hunted by the soak: give --mutants or --soak");
   if (options.mutants &&
       (options.minutes.has_value() || !options.without.empty() || options.chaos_seconds != 0))
     Usage("--mutants hunts with --seeds, and takes no --minutes, --without or --chaos");
@@ -212,6 +211,13 @@ void PrintEfforts(const SearchOptions& options, const SearchResult& result) {
       static_cast<unsigned long long>(Seconds(simulated / result.seconds)));
 }
 
+uint64_t SeedCount(const Options& options) {
+  if (options.seeds.has_value()) return *options.seeds;
+  if (options.seed.has_value()) return 1;
+  if (options.minutes.has_value()) return kEndless;
+  return options.scenario == "soak" ? kSoakSeeds : kSeeds;
+}
+
 int RunSearch(const Options& options) {
   SearchOptions search;
   for (const Scenario& scenario : AllScenarios()) {
@@ -219,8 +225,7 @@ int RunSearch(const Options& options) {
       search.scenarios.push_back(&scenario);
   }
   search.first_seed = options.FirstSeed();
-  const uint64_t seeds = options.scenario == "soak" ? kSoakSeeds : kSeeds;
-  search.seed_count = options.seeds.value_or(options.seed.has_value() ? 1 : seeds);
+  search.seed_count = SeedCount(options);
   search.minutes = options.minutes;
   search.mutant = options.mutant.empty() ? Mutant::kNone : MutantNamed(options.mutant);
   if (!options.without.empty() && options.scenario.empty()) Usage("--without needs --scenario");
