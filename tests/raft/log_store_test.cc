@@ -52,11 +52,12 @@ class LogStoreTest : public testing::Test {
   }
 
   void Append(Term term, int count) {
+    const std::string value(kValueBytes, '.');
     loop_.Run([&] {
       for (int i = 0; i < count; ++i) {
         BatchBuilder builder;
         NewRecord record;
-        record.value = std::string(kValueBytes, '.');
+        record.value = value;
         builder.Add(record);
         RecordBatch batch = builder.Build();
         StampBatch(batch, store_->end(), LeaderEpoch{term.value}, TimestampType::kCreateTime,
