@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
-#include <numeric>
 #include <set>
 #include <sstream>
 #include <utility>
 
+#include "base/edit_distance.h"
 #include "node/setting_values.h"
 #include "raft/host/control_records.h"
 
@@ -49,21 +49,6 @@ std::string Plain(std::string_view name) {
   std::replace(plain.begin(), plain.end(), '-', '_');
   std::replace(plain.begin(), plain.end(), '.', '_');
   return plain;
-}
-
-// How many characters have to be changed, added or left out to make one of the other.
-size_t EditDistance(const std::string& left, const std::string& right) {
-  std::vector<size_t> row(right.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= left.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= right.size(); ++j) {
-      const size_t changed = diagonal + (left[i - 1] == right[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
 }
 
 // The setting, or the group of settings, that is likely to be meant by a name that none has; or "".

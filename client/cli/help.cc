@@ -4,12 +4,12 @@
 #include <cstdlib>
 #include <iomanip>
 #include <memory>
-#include <numeric>
 #include <regex>
 #include <sstream>
 #include <utility>
 #include <vector>
 
+#include "base/edit_distance.h"
 #include "client/cli/record_format.h"
 
 namespace gregor {
@@ -66,20 +66,6 @@ std::string NotConverted(const std::string& what) {
   return "\"" + what.substr(at + 3) + "\" is no value of " + what.substr(0, at);
 }
 
-// In how many characters two words differ (Levenshtein).
-size_t Distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({replaced, row[j] + 1, row[j - 1] + 1}));
-    }
-  }
-  return row[b.size()];
-}
-
 // The option of `app` that the first of `arguments` that looks like one may have meant; empty: none
 // is near.
 std::string NearestOption(const CLI::App& app, const std::vector<std::string>& arguments) {
@@ -93,7 +79,7 @@ std::string NearestOption(const CLI::App& app, const std::vector<std::string>& a
   size_t distance = kFar;
   for (const CLI::Option* const option : app.get_options()) {
     for (const std::string& known : option->get_lnames()) {
-      const size_t to = Distance(name, known);
+      const size_t to = EditDistance(name, known);
       if (to >= distance || to >= known.size()) continue;
       nearest = "--" + known;
       distance = to;

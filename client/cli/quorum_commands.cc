@@ -105,14 +105,15 @@ Result<void> RunQuorumDescribe(GlobalOptions& global) {
 }
 
 // The node that is asked waits as long as it may for a controller that leads.
-TroubleWatch WatchWait() {
-  return TroubleWatch(
-      [] {
-        return Error(Reason::kNotController,
-                     "no answer yet: without a majority of the voters there is no active "
-                     "controller that could do it");
-      },
-      "waiting for one");
+TroubleWatch WatchWait(const std::string& server) {
+  const auto ask = [server]() -> std::optional<Error> {
+    const auto cluster = Admin(server, std::chrono::seconds(1)).DescribeCluster();
+    if (!cluster.ok() || cluster->controller_id() >= 0) return std::nullopt;
+    return Error(Reason::kNotController,
+                 "no answer yet: without a majority of the voters there is no active controller "
+                 "that could do it");
+  };
+  return TroubleWatch(ask, "waiting for one");
 }
 
 Result<void> RunVoterAdd(GlobalOptions& global, const VoterArguments& arguments) {
@@ -122,7 +123,7 @@ Result<void> RunVoterAdd(GlobalOptions& global, const VoterArguments& arguments)
   if (!arguments.endpoint.empty()) {
     ASSIGN_OR_RETURN(*request.mutable_endpoint(), ParseEndpoint(arguments.endpoint));
   }
-  const TroubleWatch watch = WatchWait();
+  const TroubleWatch watch = WatchWait(global.server);
   RETURN_IF_ERROR(Admin(global.server).AddVoter(request));
   if (global.output == "json") {
     std::cout << Dump(Json{{"added", arguments.node}}, 2) << std::endl;
@@ -136,7 +137,7 @@ Result<void> RunVoterRemove(GlobalOptions& global, const VoterArguments& argumen
   v1::RemoveVoterRequest request;
   request.set_node_id(arguments.node);
   ASSIGN_OR_RETURN(*request.mutable_directory_id(), DirectoryBytes(arguments.directory));
-  const TroubleWatch watch = WatchWait();
+  const TroubleWatch watch = WatchWait(global.server);
   RETURN_IF_ERROR(Admin(global.server).RemoveVoter(request));
   if (global.output == "json") {
     std::cout << Dump(Json{{"removed", arguments.node}}, 2) << std::endl;
@@ -147,7 +148,7 @@ Result<void> RunVoterRemove(GlobalOptions& global, const VoterArguments& argumen
 }
 
 Result<void> RunTransfer(GlobalOptions& global, std::optional<int32_t> to) {
-  const TroubleWatch watch = WatchWait();
+  const TroubleWatch watch = WatchWait(global.server);
   ASSIGN_OR_RETURN(const int32_t leader, Admin(global.server).TransferQuorumLeadership(to));
   if (global.output == "json") {
     std::cout << Dump(Json{{"leader", leader}}, 2) << std::endl;

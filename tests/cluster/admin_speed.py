@@ -11,11 +11,11 @@ milliseconds one at a time, and no fewer than --rate operations a second 64 at a
 import argparse
 import json
 import pathlib
-import shutil
 import statistics
 import sys
 import tempfile
 
+import measurement
 from node import command
 from quorum import Loopback, Quorum
 
@@ -74,14 +74,7 @@ def main():
     directory = pathlib.Path(tempfile.mkdtemp(prefix="gregor-admin-speed-"))
     result = run(directory, options.runs, options.seconds, (lambda line: None) if options.json else lambda line: print(line, flush=True))
     print(json.dumps(result))
-    if options.keep:
-        print(f"files kept in {directory}", file=sys.stderr)
-    else:
-        shutil.rmtree(directory)
-    missed = misses(result, options)
-    for each in missed:
-        print(each, file=sys.stderr)
-    return 1 if missed else 0
+    return measurement.end(directory, options.keep, misses(result, options))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ nodes longer than --start seconds to their first topic.
 import argparse
 import json
 import pathlib
-import shutil
 import statistics
 import sys
 import tempfile
 import time
 
+import measurement
 from admin_load import AdminLoad
 from metadata_checks import find_problems
 from quorum import Loopback, Quorum
@@ -117,14 +117,7 @@ def main():
         print(problem)
     result["problems"] = len(result["problems"])
     print(json.dumps(result))
-    if result["problems"] or options.keep:
-        print(f"files kept in {directory}", file=sys.stderr)
-    else:
-        shutil.rmtree(directory)
-    missed = misses(result, options)
-    for each in missed:
-        print(each, file=sys.stderr)
-    return 1 if missed else 0
+    return measurement.end(directory, result["problems"] or options.keep, misses(result, options))
 
 
 if __name__ == "__main__":

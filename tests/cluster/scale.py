@@ -21,11 +21,11 @@ import argparse
 import json
 import pathlib
 import re
-import shutil
 import sys
 import tempfile
 import time
 
+import measurement
 from admin_load import AdminLoad
 from failover import one_round
 from node import eventually
@@ -123,14 +123,7 @@ def main():
     directory = pathlib.Path(tempfile.mkdtemp(prefix="gregor-scale-"))
     result = run(directory, options.partitions)
     print(json.dumps(result))
-    if options.keep:
-        print(f"files kept in {directory}", file=sys.stderr)
-    else:
-        shutil.rmtree(directory)
-    missed = misses(result)
-    for each in missed:
-        print(each, file=sys.stderr)
-    return 1 if missed else 0
+    return measurement.end(directory, options.keep, misses(result))
 
 
 if __name__ == "__main__":
