@@ -24,6 +24,7 @@ class QuorumCheckerTest : public testing::Test {
   struct View final : QuorumView {
     MonotonicTime now{hours(1)};
     std::vector<raft::VotersAt> voters;
+    std::map<NodeId, std::vector<raft::VotersAt>> voters_of;  // else they are those
     std::map<NodeId, LogBounds> ends;
     std::map<std::pair<NodeId, Offset>, Term> terms;  // else it is the first
     Offset commit{100};
@@ -46,9 +47,10 @@ class QuorumCheckerTest : public testing::Test {
     }
     Term TermOf(NodeId) const override { return term; }
     Offset CommitOf(NodeId) const override { return commit; }
-    std::optional<raft::VotersAt> VotersBefore(NodeId, Offset offset) const override {
+    std::optional<raft::VotersAt> VotersBefore(NodeId node, Offset offset) const override {
+      const auto own = voters_of.find(node);
       std::optional<raft::VotersAt> found;
-      for (const raft::VotersAt& each : voters) {
+      for (const raft::VotersAt& each : own == voters_of.end() ? voters : own->second) {
         if (each.end <= offset) found = each;
       }
       return found;
@@ -83,10 +85,11 @@ class QuorumCheckerTest : public testing::Test {
   void SetTerms(int64_t from, int64_t end, int32_t term) {
     for (int64_t at = from; at < end; ++at) view_.terms[{kNode, Offset{at}}] = Term{term};
   }
-  void Say(Offset commit, Term term) {
+  void Say(Offset commit, Term term) { Say(kNode, commit, term); }
+  void Say(NodeId leader, Offset commit, Term term) {
     raft::Message message;
-    message.from = Key(1);
-    message.to = Key(2);
+    message.from = Key(leader.value);
+    message.to = Key(3);
     message.term = term;
     message.body = raft::Heartbeat{.commit = commit, .round = 1};
     checker_.OnSent(message);
@@ -188,6 +191,19 @@ TEST_F(QuorumCheckerTest, ANewLeaderHasWhatIsCommitted) {
   ExpectFailure("R5");
 }
 
+// Votes may come late: what a later leader has committed meanwhile is nothing of this one's.
+TEST_F(QuorumCheckerTest, ALeaderThatIsElectedLateNeedNotHaveWhatALaterOneCommitted) {
+  Commit("a");
+  view_.term = Term{3};
+  Commit("b");
+  view_.ends[kNode] = Ends(0, 1, 1);
+  Say(Offset{1}, Term{2});
+  ExpectNone();
+  view_.ends[kNode] = Ends(0, 1, 1);
+  Say(Offset{1}, Term{4});
+  ExpectFailure("R5");
+}
+
 // As many records as that are not enough.
 TEST_F(QuorumCheckerTest, ANewLeaderHasTheCommittedRecords) {
   for (const char* const value : {"a", "b", "c"}) Commit(value);
@@ -206,6 +222,20 @@ TEST_F(QuorumCheckerTest, CommittedIsWhatAMajorityHas) {
   Deliver("a");
   ExpectNone();
   view_.ends[NodeId{3}] = Ends(0, 2, 1);
+  Deliver("b");
+  ExpectFailure("R7");
+}
+
+// Who is told of a commit may know later than the leader by whom it is one.
+TEST_F(QuorumCheckerTest, CommittedIsWhatAMajorityOfTheLeadersVotersHas) {
+  view_.voters = {Voters(0, {1, 2})};
+  view_.ends[NodeId{1}] = Ends(0, 0, 0);
+  view_.voters_of[kOther] = {Voters(0, {1, 2}), Voters(9, {2})};
+  Say(kOther, Offset{0}, Term{1});
+  verdict_ = Verdict();
+  Deliver("a");
+  ExpectNone();
+  view_.voters_of[kOther].pop_back();
   Deliver("b");
   ExpectFailure("R7");
 }

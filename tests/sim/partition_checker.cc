@@ -107,14 +107,18 @@ void PartitionStepChecker::CheckGrowth(const Step& step) {
   }
 }
 
-// Where nobody else has everything, what it has is all there is.
+// Where nobody else has everything, what it has is all there is. An image may come of several
+// steps, so that others may have gone before it was started again.
 void PartitionStepChecker::CheckRestarted(const Step& step) {
+  const auto has_another = [&](const PartitionImage& partition, NodeId node) {
+    return std::any_of(step.before.replicas.begin(), step.before.replicas.end(), [&](NodeId other) {
+      return other != node && HadEverything(partition, other);
+    });
+  };
   for (const NodeId node : step.before.replicas) {
     if (!IsAnotherLife(step.delta, node) || !HadEverything(step.before, node)) continue;
     if (!HadEverything(step.now, node)) continue;
-    const bool is_last = std::none_of(
-        step.before.replicas.begin(), step.before.replicas.end(),
-        [&](NodeId other) { return other != node && HadEverything(step.before, other); });
+    const bool is_last = !has_another(step.before, node) || !has_another(step.now, node);
     if (!is_last && IsReplicated(*step.delta.after, step.topic, node))
       return Fail("C6: a broker that was started again may have lost records, and has all", step);
   }

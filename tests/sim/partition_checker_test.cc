@@ -173,6 +173,11 @@ TEST_F(PartitionCheckerTest, WhoMayHaveLostRecordsIsNotInSyncAnyMore) {
   Begin({2});
   lives_[2] = 6;
   EXPECT_EQ(Look(), "");
+  // ... also where the other one went in the same image.
+  Begin({}, {1, 2});
+  partition_.leader = NodeId{-1};
+  lives_[2] = 7;
+  EXPECT_EQ(Change({}, {2}), "");
 }
 
 // C8 of partitions that are added.

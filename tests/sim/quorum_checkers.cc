@@ -129,13 +129,25 @@ void QuorumChecker::CheckLeader(const raft::Message& message, Speaker& speaker) 
                   ", and hears of no majority");
 }
 
+// What was committed in earlier terms: who is elected late need not have what a later leader has
+// committed meanwhile, of whatever term the records are.
+Offset QuorumChecker::CommittedBefore(Term term) const {
+  const auto own = committed_in_.lower_bound(term);
+  Offset end{0};
+  std::for_each(committed_in_.begin(), own,
+                [&](const auto& committed) { end = std::max(end, committed.second); });
+  return std::min(end, end_);
+}
+
 void QuorumChecker::CheckComplete(const VoterKey& leader, Term term) {
   const LogBounds ends = view_->EndsOf(leader).value_or(LogBounds());
-  if (ends.end < end_) {
+  const Offset committed = CommittedBefore(term);
+  if (ends.end < committed) {
     return verdict_.Fail("R5: node ", leader.node, " leads term ", term, " with a log up to ",
-                         ends.end, ", and up to ", end_, " is committed");
+                         ends.end, ", and up to ", committed, " is committed");
   }
-  for (auto at = records_.lower_bound(ends.start); at != records_.end(); ++at) {
+  const auto end = records_.lower_bound(committed);
+  for (auto at = records_.lower_bound(std::min(ends.start, committed)); at != end; ++at) {
     const Term own = view_->TermAt(leader, at->first);
     if (own == at->second.term) continue;
     return verdict_.Fail("R5: node ", leader.node, " leads term ", term, " with a record of term ",
@@ -165,6 +177,7 @@ void QuorumChecker::CheckCommit(const raft::Message& message, Speaker& speaker, 
                   commit, " is committed, and has said so of ", speaker.told_commit);
   }
   speaker.told_commit = commit;
+  NoteCommitted(message.term, commit);
   if (commit <= std::max(told_commit_, end_)) return;
   told_commit_ = commit;
   const Term term = view_->TermAt(message.from, commit - 1);
@@ -192,9 +205,14 @@ void QuorumChecker::CheckMajority(NodeId node, Offset end) {
     }));
   };
   // A change of the voters counts from its record on, committed or not: what comes before that
-  // record may be committed by the new ones.
-  const auto latest = view_->VotersBefore(node, Offset{INT64_MAX});
-  if (latest.has_value() && 2 * count(latest->voters.voters) > latest->voters.voters.size()) return;
+  // record may be committed by the new ones. The leader knows of it first.
+  const auto leader = speaking_leaders_.find(view_->TermOf(node));
+  const NodeId knows = leader == speaking_leaders_.end() ? node : leader->second.node;
+  for (const NodeId each : {node, knows}) {
+    const auto latest = view_->VotersBefore(each, Offset{INT64_MAX});
+    if (latest.has_value() && 2 * count(latest->voters.voters) > latest->voters.voters.size())
+      return;
+  }
   const size_t have = count(voters_);
   if (2 * have <= voters_.size()) {
     verdict_.Fail("R7: up to ", end, " is committed, and durable on ", have, " of ", voters_.size(),
@@ -323,6 +341,7 @@ void QuorumChecker::OnDelivered(NodeId node, Offset from, const CommittedRecords
                            offset, ", which no leader of term ", batch.term, " appended there");
     end_ = offset + 1;
   }
+  if (view_ != nullptr) NoteCommitted(view_->TermOf(node), batch.next_offset());
   if (end_ > before) CheckMajority(node, end_);
 }
 

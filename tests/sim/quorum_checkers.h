@@ -1,6 +1,7 @@
 #ifndef GREGOR_TESTS_SIM_QUORUM_CHECKERS_H_
 #define GREGOR_TESTS_SIM_QUORUM_CHECKERS_H_
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -101,6 +102,12 @@ class QuorumChecker final : public SimNetwork::Observer {
   void CheckVoteReply(const raft::Message& message, const raft::VoteReply& reply);
   void CheckAcknowledged(const raft::Message& message, Offset durable);
   void CheckLeader(const raft::Message& message, Speaker& speaker);
+  // The node that is in this term at least knows that so much is committed.
+  void NoteCommitted(Term term, Offset end) {
+    Offset& known = committed_in_[term];
+    known = std::max(known, end);
+  }
+  Offset CommittedBefore(Term term) const;
   void CheckComplete(const VoterKey& leader, Term term);
   void CheckElected(const VoterKey& leader, Term term);
   void CheckCommit(const raft::Message& message, Speaker& speaker, Offset commit);
@@ -125,6 +132,7 @@ class QuorumChecker final : public SimNetwork::Observer {
   std::map<Term, NodeId> leaders_;
   std::map<Offset, Known> records_;
   std::map<std::pair<Term, Offset>, std::string> appended_;
+  std::map<Term, Offset> committed_in_;  // by who knew of it in that term
   Offset end_{0};
   Offset told_commit_{0};  // the furthest that a leader told of
 };

@@ -34,6 +34,16 @@ class SimNetwork::End final : public RaftTransport {
                         .feature_level_max = kFeatureLevel};
   }
 
+  // A fetch that waits for its answer; only the first one counts.
+  uint64_t Wait(LogRangeRead fetched) {
+    fetches_.emplace(++last_fetch_, std::move(fetched));
+    return last_fetch_;
+  }
+  void Answer(uint64_t fetch, const Result<LogRange>& range) {
+    auto waiting = fetches_.extract(fetch);
+    if (!waiting.empty()) waiting.mapped()(range);
+  }
+
   const RangeReader& range_reader() const { return range_reader_; }
   Receiver* receiver() const { return receiver_; }
   uint64_t life() const { return life_; }
@@ -46,6 +56,8 @@ class SimNetwork::End final : public RaftTransport {
   const uint64_t life_;
   Receiver* receiver_ = nullptr;
   RangeReader range_reader_;
+  std::map<uint64_t, LogRangeRead> fetches_;
+  uint64_t last_fetch_ = 0;
 };
 
 std::unique_ptr<RaftTransport> SimNetwork::Attach(NodeId node, EventLoop& loop) {
@@ -78,20 +90,17 @@ void SimNetwork::After(Duration delay, NodeId node, Call call) {
 
 void SimNetwork::FetchRange(NodeId from, NodeId to, Offset offset, LogRangeRead fetched) {
   constexpr Duration kDeadline = std::chrono::seconds(2);
-  const auto waiting = std::make_shared<LogRangeRead>(std::move(fetched));
-  // Nobody else is answered, also where the node has another life meanwhile.
-  const uint64_t life = ends_.at(from)->life();
-  const auto answer = [this, from, life, waiting](const Result<LogRange>& range) {
+  // It goes with the node's process. Nobody else is answered, also where the node has another life
+  // meanwhile.
+  End& asking = *ends_.at(from);
+  const uint64_t fetch = asking.Wait(std::move(fetched));
+  const auto answer = [this, from, life = asking.life(), fetch](const Result<LogRange>& range) {
     const Duration delay(random_.Between(0, faults_.delay_max.count()));
-    AtEndOf(life, delay, from, [waiting, range](End&) {
-      if (*waiting) std::exchange(*waiting, {})(range);
-    });
+    AtEndOf(life, delay, from, [fetch, range](End& end) { end.Answer(fetch, range); });
   };
   // What is lost on the way is not answered.
-  AtEnd(kDeadline, from, [waiting](End&) {
-    if (*waiting) {
-      std::exchange(*waiting, {})(Error(Reason::kLeaderNotAvailable, "the node does not answer"));
-    }
+  AtEnd(kDeadline, from, [fetch](End& end) {
+    end.Answer(fetch, Error(Reason::kLeaderNotAvailable, "the node does not answer"));
   });
   if (ends_.count(to) == 0 || IsCut(from, to) || random_.Chance(faults_.loss)) return;
   const Duration delay(random_.Between(0, faults_.delay_max.count()));
