@@ -94,6 +94,7 @@ void ControllerImpl::Settle(const char* name, Result<Planned> plan, bool validat
     if (appended.ok()) {
       answer = plan->answer(*appended->delta.after, appended->base);
       delta = std::move(appended->delta);
+      if (raft::IsMutant(18, 'c')) Publish(*delta, 0);
     } else {
       answer = std::move(appended).error();
     }

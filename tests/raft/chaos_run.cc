@@ -1,8 +1,11 @@
 #include "tests/raft/chaos_run.h"
 
 #include <algorithm>
+#include <iomanip>
 #include <limits>
 #include <sstream>
+
+#include "tests/raft/message_text.h"
 
 namespace gregor::raft {
 namespace {
@@ -11,6 +14,18 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr Offset kEnd{std::numeric_limits<int64_t>::max()};
+
+const char* NameOf(Progress::State state) {
+  switch (state) {
+    case Progress::State::kStream:
+      return "stream";
+    case Progress::State::kProbe:
+      return "probe";
+    case Progress::State::kSnapshot:
+      return "snapshot";
+  }
+  return "";
+}
 
 std::string DescribeVoters(const RaftNode& node) {
   std::ostringstream text;
@@ -30,7 +45,24 @@ std::string DescribeVoters(const RaftNode& node) {
 
 }  // namespace
 
-ChaosRun::ChaosRun(uint64_t seed) : random_(seed) {
+const std::vector<std::string_view>& ChaosRun::FaultNames() {
+  static const std::vector<std::string_view> names = {
+      "crash", "cut",        "cut-leader", "change-voters", "transfer", "wipe",     "pause",
+      "stall", "disconnect", "loss",       "duplicate",     "late",     "slow-disk"};
+  return names;
+}
+
+template <typename... Parts>
+void ChaosRun::Note(const Parts&... parts) {
+  if (!setup_.note) return;
+  std::ostringstream text;
+  text << std::fixed << std::setw(11) << std::setprecision(3)
+       << std::chrono::duration<double>(now_ - kBegin).count() << " s  ";
+  (text << ... << parts);
+  setup_.note(text.str());
+}
+
+ChaosRun::ChaosRun(Setup setup) : setup_(std::move(setup)), random_(setup_.seed) {
   const int voters = 1 + static_cast<int>(random_.Below(5));
   const int observers = static_cast<int>(random_.Below(3));
   for (int id = 1; id <= voters; ++id)
@@ -66,9 +98,15 @@ void ChaosRun::ChooseFaults() {
     if (random_.Chance(0.6)) faults_.push_back(fault);
   }
   if (faults_.empty()) fault_rate_ = 0;
+  // Drawn all the same, so that what is left stays what it was.
+  if (LeavesOut(Fault::kLoss)) loss_ = 0;
+  if (LeavesOut(Fault::kDuplicate)) duplicates_ = 0;
+  if (LeavesOut(Fault::kLate)) late_ = 0;
+  if (LeavesOut(Fault::kSlowDisk)) slow_disk_ = 0;
 }
 
 void ChaosRun::Boot(RaftNode& node) {
+  Note("node ", node.key().node, " starts");
   const auto& snapshot = node.stored().snapshot;
   const Offset applied = snapshot.has_value() ? snapshot->id.end : Offset{0};
   node.Boot(Now(node), random_.Fork(), std::max(applied, node.stored().start));
@@ -105,6 +143,7 @@ void ChaosRun::Deliver(Flying flying) {
     flying_.push_back(std::move(flying));
     return;
   }
+  Note(TextOf(flying.message));
   Of(*to).heard[from] = now_;
   to->raft().Receive(Now(*to), std::move(flying.message));
   Drain(*to);
@@ -238,7 +277,10 @@ void ChaosRun::DoFault() {
   if (random_.Chance(0.2)) return Heal();
   RaftNode& node = Any();
   Around& around = Of(node);
-  switch (faults_[random_.Below(faults_.size())]) {
+  const Fault fault = faults_[random_.Below(faults_.size())];
+  if (LeavesOut(fault)) return;
+  Note("fault: ", FaultNames()[static_cast<size_t>(fault)], ", node ", node.key().node);
+  switch (fault) {
     case Fault::kCrash:
       return CrashOrBoot(node);
     case Fault::kCut:
@@ -268,6 +310,8 @@ void ChaosRun::DoFault() {
       if (!node.is_up()) return;
       node.raft().OnDisconnected(Now(node), Any().key().node);
       return Drain(node);
+    default:
+      return;  // those of the network and the disks are there all the time
   }
 }
 
@@ -300,6 +344,7 @@ void ChaosRun::CutLeader() {
 }
 
 void ChaosRun::Heal() {
+  Note("nothing is cut off any more");
   cut_off_.clear();
   Connect();
 }
@@ -451,7 +496,7 @@ std::string ChaosRun::Describe() const {
       continue;
     }
     const Raft& raft = node->raft();
-    text += " role " + std::to_string(static_cast<int>(raft.role())) + " term " +
+    text += std::string(" ") + NameOf(raft.role()) + " term " +
             std::to_string(raft.hard_state().term.value) + " leader " +
             std::to_string(raft.leader().node.value) + " log " +
             std::to_string(raft.log().start().value) + ".." +
@@ -462,10 +507,9 @@ std::string ChaosRun::Describe() const {
     text += DescribeVoters(*node);
     if (raft.leadership() == nullptr) continue;
     for (const auto& [key, peer] : raft.leadership()->peers()) {
-      text += "   peer " + std::to_string(key.node.value) + " state " +
-              std::to_string(static_cast<int>(peer.state())) + " match " +
-              std::to_string(peer.match().value) + " next " + std::to_string(peer.next().value) +
-              "\n";
+      text += "   peer " + std::to_string(key.node.value) + " state " + NameOf(peer.state()) +
+              " match " + std::to_string(peer.match().value) + " next " +
+              std::to_string(peer.next().value) + "\n";
     }
   }
   return text;

@@ -1,11 +1,13 @@
 #ifndef GREGOR_TESTS_RAFT_CHAOS_RUN_H_
 #define GREGOR_TESTS_RAFT_CHAOS_RUN_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,7 +19,15 @@ namespace gregor::raft {
 // Which faults there are, and how many, is drawn from the seed.
 class ChaosRun {
  public:
-  explicit ChaosRun(uint64_t seed);
+  struct Setup {
+    uint64_t seed = 1;
+    uint64_t left_out = 0;                         // kinds of faults: bit 0 is the first name's
+    std::function<void(const std::string&)> note;  // is told what happens, where it is set
+  };
+  explicit ChaosRun(uint64_t seed) : ChaosRun(Setup{.seed = seed, .note = {}}) {}
+  explicit ChaosRun(Setup setup);
+  // Kinds of faults that may be left out.
+  static const std::vector<std::string_view>& FaultNames();
 
   void Run(int steps);
   // No more faults: there has to be a leader, and what is proposed gets committed everywhere;
@@ -29,6 +39,7 @@ class ChaosRun {
   std::string Describe() const;
 
  private:
+  // In the order of their names.
   enum class Fault {
     kCrash,
     kCut,
@@ -38,8 +49,13 @@ class ChaosRun {
     kWipe,
     kPause,
     kStall,
-    kDisconnect
+    kDisconnect,
+    kLoss,
+    kDuplicate,
+    kLate,
+    kSlowDisk
   };
+  static constexpr MonotonicTime kBegin{std::chrono::seconds(100)};
   struct Flying {
     MonotonicTime due;
     uint64_t order;
@@ -56,6 +72,11 @@ class ChaosRun {
   };
 
   void ChooseFaults();
+  bool LeavesOut(Fault fault) const {
+    return (setup_.left_out >> static_cast<int>(fault) & 1) != 0;
+  }
+  template <typename... Parts>
+  void Note(const Parts&... parts);
   void Boot(RaftNode& node);
   void Drain(RaftNode& node);
   void Send(Message message);
@@ -86,12 +107,13 @@ class ChaosRun {
   bool GetOn(Duration within);
   void CheckReturnOfFollower();
 
+  const Setup setup_;
   Random random_;
   Options options_;
   RaftChecks checks_;
   std::vector<std::unique_ptr<RaftNode>> nodes_;
   std::map<NodeId, Around> around_;
-  MonotonicTime now_{std::chrono::seconds(100)};
+  MonotonicTime now_ = kBegin;
   std::vector<Flying> flying_;
   uint64_t order_ = 0;
   uint64_t proposals_ = 1;

@@ -49,11 +49,16 @@ void RaftChecks::OnState(const RaftNode& node) {
 void RaftChecks::OnLeader(const RaftNode& node, Term term) {
   const auto [at, is_new] = leaders_.emplace(term, node.key());
   if (at->second != node.key()) Violate("R1: two leaders in one term");
-  if (!is_new || committed_.empty()) return;
+  if (!is_new) return;
+  // Who is elected late need not have what a later leader has committed meanwhile.
+  const auto later = std::partition_point(committed_in_.begin(), committed_in_.end(),
+                                          [&](Term in) { return in < term; });
+  if (later == committed_in_.begin()) return;
+  const StoredBatch& last = committed_[static_cast<size_t>(later - committed_in_.begin()) - 1];
   const StoredNode& memory = node.memory();
-  if (memory.end() < committed()) return Violate("R5: a leader lacks what is committed");
+  if (memory.end() < last.info.next) return Violate("R5: a leader lacks what is committed");
   for (const StoredBatch& batch : memory.log) {
-    if (batch.info.next == committed() && batch.chain != committed_.back().chain)
+    if (batch.info.next == last.info.next && batch.chain != last.chain)
       Violate("R5: a leader has other records than the committed ones");
   }
 }
@@ -160,6 +165,7 @@ void RaftChecks::OnCommit(const RaftNode& node, Offset to, bool leads) {
     if (batch.info.next > committed()) {
       if (!leads) Violate("R12: a follower knows of a commit before its leader does");
       committed_.push_back(batch);
+      committed_in_.push_back(node.raft().hard_state().term);
       if (batch.info.next == to && batch.info.term != node.raft().hard_state().term)
         Violate("R9: committed without a record of the term");
       continue;

@@ -162,6 +162,7 @@ class RaftChecks {
   std::map<std::pair<VoterKey, Term>, VoterKey> votes_;
   std::map<std::pair<Term, Offset>, uint64_t> chains_;  // by term and end
   std::vector<StoredBatch> committed_;
+  std::vector<Term> committed_in_;  // each of them, by a leader of that term
   std::vector<std::string> violations_;
 };
 

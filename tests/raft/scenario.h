@@ -129,7 +129,6 @@ class Scenario {
   std::string Names(const std::vector<VoterKey>& keys) const;
   std::string StateOf(const Instance& instance) const;
   std::string LogOf(const Instance& instance) const;
-  std::string Text(const Message& message) const;
 
   static const std::map<std::string, Handler>& Handlers();
 
@@ -148,9 +147,6 @@ class Scenario {
   uint64_t proposals_ = 1;
   uint64_t reads_ = 1;
 };
-
-// "vote", "append-reply" ...: how commands call messages.
-std::string KindOf(const Message& message);
 
 }  // namespace gregor::raft
 

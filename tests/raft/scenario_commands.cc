@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "base/check.h"
+#include "tests/raft/message_text.h"
 #include "tests/raft/scenario.h"
 
 namespace gregor::raft {
@@ -185,13 +186,13 @@ void Scenario::Stabilize(const Command& /*command*/) { Settle(); }
 
 void Scenario::DeliverSome(const Command& command) {
   for (const Message& message : Take(command, /*remove=*/true)) {
-    Say(Text(message) + (IsCut(message) ? ": lost" : ""));
+    Say(TextOf(message) + (IsCut(message) ? ": lost" : ""));
     if (!IsCut(message)) DeliverTo(message);
   }
 }
 
 void Scenario::Drop(const Command& command) {
-  for (const Message& message : Take(command, /*remove=*/true)) Say("lost: " + Text(message));
+  for (const Message& message : Take(command, /*remove=*/true)) Say("lost: " + TextOf(message));
 }
 
 // hold|copy A->B KIND as=NAME: the first such message; a copy stays in flight, too.
@@ -201,7 +202,7 @@ void Scenario::Keep(const Command& command) {
   const auto messages = Take(first, /*remove=*/command.name == "hold");
   if (messages.empty()) return Say("there is no such message");
   kept_[command.Option("as", "kept")] = messages.front();
-  Say("kept: " + Text(messages.front()));
+  Say("kept: " + TextOf(messages.front()));
 }
 
 void Scenario::Inject(const Command& command) {
@@ -209,7 +210,7 @@ void Scenario::Inject(const Command& command) {
   if (found == kept_.end()) return Say("there is no such message");
   const Message message = found->second;
   const std::string into = command.Option("into", "");
-  Say(Text(message) + (into.empty() ? "" : " into " + into));
+  Say(TextOf(message) + (into.empty() ? "" : " into " + into));
   if (into.empty()) return DeliverTo(message);
   Receive(Find(into), message);
 }
@@ -405,7 +406,7 @@ void Scenario::Logs(const Command& command) {
 
 // What is in flight.
 void Scenario::Messages(const Command& /*command*/) {
-  for (const Message& message : flying_) Say(Text(message));
+  for (const Message& message : flying_) Say(TextOf(message));
 }
 
 void Scenario::ExpectViolations(const Command& /*command*/) { may_violate_ = true; }

@@ -2,103 +2,10 @@
 #include <algorithm>
 #include <sstream>
 
+#include "tests/raft/message_text.h"
 #include "tests/raft/scenario.h"
 
 namespace gregor::raft {
-namespace {
-
-template <typename... Handlers>
-struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
-template <typename... Handlers>
-Overloaded(Handlers...) -> Overloaded<Handlers...>;
-
-const char* RoleName(Role role) {
-  switch (role) {
-    case Role::kFollower:
-      return "follower";
-    case Role::kPreCandidate:
-      return "pre-candidate";
-    case Role::kCandidate:
-      return "candidate";
-    case Role::kLeader:
-      return "leader";
-  }
-  return "";
-}
-
-std::string AppendText(const AppendRequest& request) {
-  std::ostringstream text;
-  text << " after " << request.prev_term << "/" << request.base << ":";
-  for (const BatchInfo& batch : request.batches) {
-    text << " " << batch.term << "/" << batch.base;
-    if (batch.next - batch.base > 1) text << ".." << batch.next + -1;
-  }
-  if (request.batches.empty()) text << " nothing";
-  text << ", commit " << request.commit;
-  return text.str();
-}
-
-std::string AppendReplyText(const AppendReply& reply) {
-  std::ostringstream text;
-  if (reply.matched) {
-    text << " has " << reply.received << ", durable " << reply.durable;
-  } else {
-    text << " differs before " << reply.base << ", look at " << reply.hint_term << "/"
-         << reply.hint_end;
-  }
-  return text.str();
-}
-
-}  // namespace
-
-std::string KindOf(const Message& message) {
-  return std::visit(
-      Overloaded{
-          [](const VoteRequest& body) { return body.pre ? "pre-vote" : "vote"; },
-          [](const VoteReply& body) { return body.pre ? "pre-vote-reply" : "vote-reply"; },
-          [](const AppendRequest&) { return "append"; },
-          [](const AppendReply&) { return "append-reply"; },
-          [](const Heartbeat&) { return "heartbeat"; },
-          [](const HeartbeatReply&) { return "heartbeat-reply"; },
-          [](const TimeoutNow&) { return "timeout-now"; },
-          [](const SnapshotOffer&) { return "snapshot"; },
-          [](const Attach&) { return "attach"; },
-          [](const AttachReply&) { return "attach-reply"; },
-      },
-      message.body);
-}
-
-std::string Scenario::Text(const Message& message) const {
-  std::ostringstream text;
-  text << message.from.node << "->" << message.to.node << " " << KindOf(message) << " (term "
-       << message.term << ")";
-  std::visit(Overloaded{
-                 [&](const VoteRequest& body) {
-                   text << " log " << body.last_term << "/" << body.end
-                        << (body.forced ? ", by the leader's wish" : "");
-                 },
-                 [&](const VoteReply& body) {
-                   text << (body.granted ? " yes" : " no");
-                   if (body.leader.value >= 0) text << ", leader " << body.leader;
-                 },
-                 [&](const AppendRequest& body) { text << AppendText(body); },
-                 [&](const AppendReply& body) { text << AppendReplyText(body); },
-                 [&](const Heartbeat& body) { text << " commit " << body.commit; },
-                 [&](const HeartbeatReply& body) {
-                   text << " has " << body.received << ", durable " << body.durable;
-                 },
-                 [&](const TimeoutNow&) {},
-                 [&](const SnapshotOffer& body) {
-                   text << " " << body.snapshot.term << "/" << body.snapshot.end;
-                 },
-                 [&](const Attach& body) { text << " log " << body.end; },
-                 [&](const AttachReply& body) { text << " leader " << body.leader; },
-             },
-             message.body);
-  return text.str();
-}
 
 void Scenario::Say(const std::string& line) {
   if (!is_quiet_) text_ += line + "\n";
@@ -155,7 +62,7 @@ void Scenario::TellChanges(Instance& instance) {
   if (raft.is_stopped() && !told.is_stopped) Say(instance.name + " stops");
   told.is_stopped = raft.is_stopped();
   if (raft.role() != told.role || term != told.term || !(raft.leader() == told.leader)) {
-    text << instance.name << " is " << RoleName(raft.role()) << " in term " << term;
+    text << instance.name << " is " << NameOf(raft.role()) << " in term " << term;
     if (raft.role() == Role::kFollower && raft.leader().node.value >= 0)
       text << " of " << raft.leader().node;
     Say(text.str());
@@ -223,7 +130,7 @@ std::string Scenario::StateOf(const Instance& instance) const {
     return text.str();
   }
   const Raft& raft = node.raft();
-  text << RoleName(raft.role()) << " in term " << raft.hard_state().term;
+  text << NameOf(raft.role()) << " in term " << raft.hard_state().term;
   if (raft.role() == Role::kFollower && raft.leader().node.value >= 0)
     text << " of " << raft.leader().node;
   text << ", log " << raft.log().start() << ".." << raft.log().end() << ", durable "

@@ -181,7 +181,10 @@ void ClusterScenario::GrowInSync() {
   const auto index =
       static_cast<int32_t>(random_.Below(static_cast<uint64_t>(topic->partition_count())));
   const PartitionImage* const partition = topic->Partition(PartitionIndex{index});
-  if (partition == nullptr || partition->leader.value < 0) return;
+  // A stranger that was let in may lead, and is not there.
+  const bool is_led = partition != nullptr && partition->leader.value > 0 &&
+                      static_cast<size_t>(partition->leader.value) <= nodes_.size();
+  if (!is_led) return;
   Node& leader = *nodes_[static_cast<size_t>(partition->leader.value - 1)];
   if (!leader.is_ready() || leader.is_paused()) return;
   const ImagePtr image = leader.image();

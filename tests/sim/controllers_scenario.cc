@@ -9,6 +9,8 @@
 #include "controller/image/rows.h"
 #include "controller/image/snapshot.h"
 #include "raft/core/mutant.h"
+#include "raft/host/log_inspection.h"
+#include "raft/host/raft_log.h"
 #include "tests/sim/mutants.h"
 #include "tests/sim/security_client.h"
 #include "tests/sim/sim_damage.h"
@@ -119,7 +121,8 @@ void ControllersScenario::Node::Start() {
     process_->controller = *std::move(opened);
     process_->watch = controller().Watch([this](const MetadataDelta& delta) {
       all_.checker_.OnImage(id_, *delta.after);
-      all_.checker_.OnChange(delta, all_.scheduler_.clock().Now());
+      // Who follows may see what several have led to in one image.
+      if (leads()) all_.checker_.OnChange(delta, all_.scheduler_.clock().Now());
     });
   });
 }
@@ -139,6 +142,7 @@ void ControllersScenario::Node::Stop(StopKind stop) {
   } else {
     files_->KillProcess();
   }
+  all_.CheckDisk(*this);
 }
 
 bool ControllersScenario::Node::AlterSnapshots() {
@@ -177,7 +181,7 @@ void ControllersScenario::Node::Fetch(NodeId from, Offset end_min, Fetched fetch
     ReadWhole(other.process_->reader, end_min,
               [this, answer, life](Result<TravellingSnapshot> snapshot) {
                 if (!is_running() || life != life_) return;
-                if (snapshot.ok()) all_.Cut(*snapshot);
+                if (snapshot.ok()) all_.Cut(id_, *snapshot);
                 process_->loop.Post("fetched", [answer, snapshot = std::move(snapshot)]() mutable {
                   answer(std::move(snapshot));
                 });
@@ -185,11 +189,34 @@ void ControllersScenario::Node::Fetch(NodeId from, Offset end_min, Fetched fetch
   });
 }
 
-void ControllersScenario::Cut(TravellingSnapshot& snapshot) {
+void ControllersScenario::Cut(NodeId receiver, TravellingSnapshot& snapshot) {
   if (!random_.Chance(cuts_)) return;
+  checker_.OnCut(receiver);
   ++report_.counts["snapshots cut"];
   snapshot.bytes =
       WithoutRows(snapshot.bytes, static_cast<size_t>(random_.Between(1, 3)), raft::IsMutant(17));
+}
+
+// A snapshot that has its name is whole, whatever ended the process that wrote it.
+void ControllersScenario::CheckDisk(Node& node) {
+  if (hurt_.count(node.id()) != 0 || checker_.IsAltered(node.id())) return;
+  const std::string folder = MetadataPath(kDataDir);
+  const auto snapshots = ListSnapshots(node.files(), JoinPath(folder, "snapshots"));
+  const auto segments =
+      ListSegments(node.files(), JoinPath(MetadataLogPath(folder), MetadataLogId().ToString()));
+  CHECK(snapshots.ok() && segments.ok());
+  for (const SnapshotFile& file : *snapshots) {
+    const auto image = ReadSnapshot(node.files(), JoinPath(folder, "snapshots/" + file.name));
+    if (!image.ok())
+      return verdict_.Fail("S4: node ", node.id(),
+                           " keeps what is no whole snapshot: ", image.error());
+    checker_.OnSnapshot(node.id(), **image);
+  }
+  const Offset start = segments->empty() ? Offset{0} : segments->front().name.base;
+  const Offset end = snapshots->empty() ? Offset{0} : snapshots->back().end_offset;
+  if (start > end)
+    verdict_.Fail("S5: the log of node ", node.id(), " begins at ", start,
+                  ", and its newest snapshot ends at ", end);
 }
 
 ControllersScenario::ControllersScenario(const SimRun& run)
@@ -269,6 +296,7 @@ void ControllersScenario::AfterEvent() {
       // What others have trimmed, too, comes back to nobody: an administrator begins anew, once.
       if (damaged_ == node.get() && failed->message.find("replace this") != std::string::npos) {
         node->Format(disk_random_);
+        hurt_.erase(node->id());
         known_full_[node->id()] = 0;
         damages_ = false;
         ++report_.counts["damaged nodes replaced"];
@@ -426,6 +454,7 @@ void ControllersScenario::ScheduleDiskFault() {
                  : FlipSnapshotBit(node.files(), disk_random_)) {
         ++report_.counts["damage"];
         damaged_ = &node;
+        hurt_.insert(node.id());
       }
       node.Start();
     }

@@ -43,7 +43,9 @@ class ControllersScenario {
   void CheckLiveness();
   void CheckHealing();
   // What a node gets of another one's snapshot: now and then less than there was.
-  void Cut(TravellingSnapshot& snapshot);
+  void Cut(NodeId receiver, TravellingSnapshot& snapshot);
+  // Of a node that has stopped: what a start finds (S2-S5).
+  void CheckDisk(Node& node);
 
   const SimRun run_;
   Scheduler scheduler_;
@@ -64,6 +66,7 @@ class ControllersScenario {
   double cuts_ = 0;
   bool damages_ = false, fills_ = false;
   Node* damaged_ = nullptr;  // one that has not opened its log since
+  std::set<NodeId> hurt_;    // who has ever been, with this disk
   std::map<NodeId, uint64_t> known_full_;
   uint64_t last_value_ = 0;
   std::map<NodeId, BrokerEpoch> brokers_;  // as they were registered last

@@ -39,8 +39,11 @@ void MetadataChecker::OnImage(NodeId node, const MetadataImage& image) {
     altered_.erase(node);
   }
   const auto [known, is_new] = versions_.emplace(image.version, version);
-  if (known->second.hash != version.hash)
-    return verdict_.Fail("C1: node ", node, " has another image at version ", image.version);
+  if (known->second.hash != version.hash) {
+    return verdict_.Fail(
+        cut_.count(node) != 0 ? "S4: was given a part of a snapshot, and " : "C1: ", "node ", node,
+        " has another image at version ", image.version);
+  }
   if (is_new || known->second.state_hash != version.state_hash)
     CheckHash(node, image, known->second);
   const bool fell = known != versions_.begin() && std::prev(known)->second.value > version.value;
@@ -48,6 +51,13 @@ void MetadataChecker::OnImage(NodeId node, const MetadataImage& image) {
     verdict_.Fail("C7: at version ", image.version, " of node ", node, " the setting is ",
                   version.value, " and was ", std::prev(known)->second.value);
   CheckWhole(node, image);
+}
+
+void MetadataChecker::OnSnapshot(NodeId node, const MetadataImage& image) {
+  // One that was made while its node began may be of a version that nobody has seen.
+  const auto known = versions_.find(image.version);
+  if (known != versions_.end() && known->second.hash != HashOfRows(image))
+    verdict_.Fail("S3: a snapshot of node ", node, " has another state at version ", image.version);
 }
 
 void MetadataChecker::CheckHash(NodeId node, const MetadataImage& image, const Version& known) {

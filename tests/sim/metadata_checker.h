@@ -26,6 +26,10 @@ class MetadataChecker {
   // The node's files were given another state: its images are wrong until one is right again.
   void OnAltered(NodeId node) { altered_.insert(node); }
   bool IsAltered(NodeId node) const { return altered_.count(node) != 0; }
+  // The node was given a snapshot of which a part was missing: it must not take it (S4).
+  void OnCut(NodeId node) { cut_.insert(node); }
+  // The node's disk has this snapshot (S3).
+  void OnSnapshot(NodeId node, const MetadataImage& image);
   // The node leads `term` from now on, as far as was seen before.
   void OnLeads(Term term, MonotonicTime now) { leads_since_.emplace(term, now); }
   // A broker that said nothing of itself is fenced: not before a controller has led for as long as
@@ -57,6 +61,7 @@ class MetadataChecker {
   Verdict& verdict_;
   std::map<Offset, Version> versions_;
   std::set<NodeId> altered_;
+  std::set<NodeId> cut_;
   std::map<uint64_t, std::vector<NodeId>> asked_;
   uint64_t answered_ = 0;  // the highest value
   std::map<Term, MonotonicTime> leads_since_;

@@ -94,10 +94,10 @@ class QuorumCheckerTest : public testing::Test {
     message.body = raft::Heartbeat{.commit = commit, .round = 1};
     checker_.OnSent(message);
   }
-  void GiveVote(const VoterKey& from, Term term) {
+  void GiveVote(const VoterKey& from, Term term, const VoterKey& to = Key(1)) {
     raft::Message message;
     message.from = from;
-    message.to = Key(1);
+    message.to = to;
     message.term = term;
     message.body = raft::VoteReply{.pre = false, .granted = true};
     checker_.OnSent(message);
@@ -119,6 +119,101 @@ TEST_F(QuorumCheckerTest, ALeaderDoesNotTellOfLessThanBefore) {
   EXPECT_EQ(verdict_.what(), "");
   Say(Offset{2}, Term{2});
   ExpectFailure("R8");
+}
+
+TEST_F(QuorumCheckerTest, TermsDoNotFall) {
+  GiveVote(Key(2), Term{3});
+  GiveVote(Key(3), Term{2});  // another one
+  ExpectNone();
+  GiveVote(Key(2), Term{2});
+  ExpectFailure("R2");
+}
+
+TEST_F(QuorumCheckerTest, ThereIsOneVoteInATerm) {
+  GiveVote(Key(2), Term{1});
+  GiveVote(Key(2), Term{1});  // it was asked again
+  GiveVote(Key(2), Term{2}, Key(3));
+  ExpectNone();
+  GiveVote(Key(2), Term{2});
+  ExpectFailure("R3");
+}
+
+TEST_F(QuorumCheckerTest, ATermAndAnOffsetNameOneContent) {
+  checker_.OnAppended(Term{1}, Offset{4}, "a");
+  checker_.OnAppended(Term{2}, Offset{4}, "b");
+  ExpectNone();
+  checker_.OnAppended(Term{1}, Offset{4}, "a");
+  ExpectFailure("R4");
+}
+
+TEST_F(QuorumCheckerTest, WhatIsCommittedIsOneSequence) {
+  Commit("a");
+  const auto deliver = [&](const std::string& value, Term term) {
+    checker_.OnAppended(term, Offset{0}, value);
+    checker_.OnDelivered(kOther, Offset{0}, {Offset{0}, term, Timestamp{0}, {value}});
+  };
+  checker_.OnDelivered(kOther, Offset{0}, {Offset{0}, Term{1}, Timestamp{0}, {"a"}});
+  ExpectNone();
+  deliver("a", Term{2});
+  ExpectFailure("R6");
+}
+
+TEST_F(QuorumCheckerTest, NothingIsCommittedThatNoLeaderAppended) {
+  checker_.OnAppended(Term{1}, Offset{0}, "a");
+  checker_.OnDelivered(kNode, Offset{0}, {Offset{0}, Term{1}, Timestamp{0}, {"b"}});
+  ExpectFailure("R6");
+}
+
+TEST_F(QuorumCheckerTest, ALeaderCommitsByARecordOfItsTerm) {
+  SetTerms(5, 9, 2);
+  Say(Offset{6}, Term{2});
+  ExpectNone();
+  SetTerms(6, 9, 2);
+  Say(Offset{8}, Term{3});
+  ExpectFailure("R9");
+}
+
+TEST_F(QuorumCheckerTest, EachIsGivenAllInOrder) {
+  for (const char* const value : {"a", "b", "c"}) Commit(value);
+  const auto deliver = [&](int64_t from, int64_t base, const std::string& value) {
+    checker_.OnDelivered(kOther, Offset{from}, {Offset{base}, Term{1}, Timestamp{0}, {value}});
+  };
+  deliver(0, 0, "a");
+  deliver(1, 1, "b");
+  ExpectNone();
+  deliver(2, 1, "b");
+  ExpectFailure("R12");
+  verdict_ = Verdict();
+  deliver(1, 2, "c");
+  ExpectFailure("R12");
+}
+
+TEST_F(QuorumCheckerTest, WhatIsSaidIsDurable) {
+  GiveVote(Key(2), Term{8});
+  ExpectNone();
+  GiveVote(Key(2), Term{9});
+  ExpectFailure("R15");
+}
+
+TEST_F(QuorumCheckerTest, WhatIsAcknowledgedIsDurable) {
+  raft::Message message;
+  message.from = Key(2);
+  message.to = Key(1);
+  message.term = Term{1};
+  message.body = raft::HeartbeatReply{.round = 1, .received = Offset{9}, .durable = Offset{5}};
+  view_.ends[kOther] = Ends(0, 9, 5);
+  checker_.OnSent(message);
+  ExpectNone();
+  view_.ends[kOther] = Ends(0, 9, 4);
+  checker_.OnSent(message);
+  ExpectFailure("R15");
+}
+
+TEST_F(QuorumCheckerTest, ASnapshotHasTheStateThatItSays) {
+  checker_.OnRestored(kNode, Offset{5}, Offset{5});
+  ExpectNone();
+  checker_.OnRestored(kNode, Offset{5}, Offset{6});
+  ExpectFailure("S3");
 }
 
 TEST_F(QuorumCheckerTest, WhatWasDeliveredIsNotCut) {
@@ -436,6 +531,112 @@ TEST_F(ClusterCheckerTest, NothingIsServedThatIsNotCommitted) {
   EXPECT_EQ(verdict_.what().substr(0, 3), "C11");
 }
 
+// A topic of one partition, with three replicas on brokers that live.
+class PartitionImageTest : public ClusterCheckerTest {
+ protected:
+  PartitionImageTest() {
+    checker_.OnCreating("orders", 1, MonotonicTime(seconds(1)));
+    partition_.replicas = {NodeId{1}, NodeId{2}, NodeId{3}};
+    partition_.isr = partition_.replicas;
+    partition_.leader = NodeId{1};
+    partition_.leader_epoch = LeaderEpoch{3};
+    partition_.partition_epoch = PartitionEpoch{7};
+    std::vector<DirectoryId> directories;
+    for (uint8_t node = 1; node <= 3; ++node) {
+      image_ = Image(version_ + 1, node, node, NodeId{node}, image_);
+      directories.push_back(image_->Broker(NodeId{node})->directories.front());
+    }
+    partition_.directories = std::move(directories);
+    Show(partition_);
+  }
+  // The partition is so from here on; returns what is said of that.
+  std::string Show(const PartitionImage& partition) {
+    auto topic = std::make_shared<TopicImage>();
+    topic->name = "orders";
+    topic->id.bytes.fill(9);
+    topic->partitions.Set(PartitionIndex{0}, std::make_shared<const PartitionImage>(partition));
+    auto image = std::make_shared<MetadataImage>(*image_);
+    image->version = Offset{++version_};
+    image->topics.Set(topic->name, topic);
+    image->topic_names.Set(topic->id, topic->name);
+    MetadataDelta delta;
+    delta.before = std::exchange(image_, image);
+    delta.after = image_;
+    (is_there_ ? delta.changed : delta.created).push_back(topic);
+    is_there_ = true;
+    checker_.OnImage(kNode, delta, Offset{1000});
+    return std::exchange(verdict_, Verdict()).what().substr(0, 2);
+  }
+
+  ImagePtr image_;
+  int64_t version_ = 0;
+  bool is_there_ = false;
+  PartitionImage partition_;
+};
+
+TEST_F(PartitionImageTest, EachChangeHasAnEpochOfItsOwn) {
+  PartitionImage changed = partition_;
+  changed.isr = {NodeId{1}, NodeId{2}};
+  EXPECT_EQ(Show(changed), "C2");
+  changed.partition_epoch = PartitionEpoch{8};
+  changed.isr = {NodeId{1}};
+  EXPECT_EQ(Show(changed), "");
+}
+
+TEST_F(PartitionImageTest, AnotherLeaderHasALaterEpoch) {
+  PartitionImage changed = partition_;
+  changed.leader = NodeId{2};
+  changed.partition_epoch = PartitionEpoch{8};
+  EXPECT_EQ(Show(changed), "C2");
+  changed.leader = NodeId{3};
+  changed.leader_epoch = LeaderEpoch{4};
+  changed.partition_epoch = PartitionEpoch{9};
+  EXPECT_EQ(Show(changed), "");
+}
+
+TEST_F(PartitionImageTest, WhoLeadsIsInSync) {
+  partition_.partition_epoch = PartitionEpoch{8};
+  partition_.isr = {NodeId{2}, NodeId{3}};
+  EXPECT_EQ(Show(partition_), "C3");
+}
+
+TEST_F(PartitionImageTest, WhoIsInSyncIsAReplica) {
+  partition_.partition_epoch = PartitionEpoch{8};
+  partition_.isr = {NodeId{1}, NodeId{2}, NodeId{3}, NodeId{4}};
+  EXPECT_EQ(Show(partition_), "C4");
+}
+
+TEST_F(PartitionImageTest, WhoIsInSyncIsNotEligibleBesides) {
+  partition_.partition_epoch = PartitionEpoch{8};
+  partition_.eligible = {NodeId{2}};
+  EXPECT_EQ(Show(partition_), "C4");
+}
+
+TEST_F(PartitionImageTest, SomebodyHasWhatWasCommitted) {
+  partition_.partition_epoch = PartitionEpoch{8};
+  partition_.leader = NodeId{-1};
+  partition_.isr = {};
+  EXPECT_EQ(Show(partition_), "C5");
+}
+
+// C7: what was answered stays so.
+TEST_F(PartitionImageTest, WhatWasAnsweredIsSo) {
+  const TopicPtr topic = image_->Topic("orders");
+  checker_.OnCreated("orders", *topic);
+  checker_.CheckTopics(*image_);
+  EXPECT_EQ(verdict_.what(), "");
+  const MetadataImage nothing;
+  checker_.CheckTopics(nothing);
+  EXPECT_EQ(verdict_.what().substr(0, 2), "C7");
+  verdict_ = Verdict();
+  checker_.OnDeleting("orders");
+  checker_.CheckTopics(nothing);
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnDeleted("orders");
+  checker_.CheckTopics(*image_);
+  EXPECT_EQ(verdict_.what().substr(0, 2), "C7");
+}
+
 class SoakCheckerTest : public testing::Test {
  protected:
   SoakView View() const {
@@ -550,6 +751,39 @@ TEST_F(MetadataCheckerTest, AStateThatIsAnotherOneIsSeen) {
   EXPECT_EQ(verdict_.what(), "");
   checker_.OnImage(kOther, Image(1, 2, 0));
   EXPECT_EQ(verdict_.what().substr(0, 2), "C1");
+}
+
+TEST_F(MetadataCheckerTest, WhatWasAnsweredIsServed) {
+  checker_.OnSet(kNode, 2, Image(1, 2, 0));
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnSet(kNode, 3, Image(2, 2, 0));
+  EXPECT_EQ(verdict_.what().substr(0, 2), "C7");
+}
+
+TEST_F(MetadataCheckerTest, WhatWasSetStays) {
+  checker_.OnImage(kNode, Image(1, 2, 0));
+  checker_.OnImage(kNode, Image(3, 3, 0));
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnImage(kNode, Image(4, 2, 0));
+  EXPECT_EQ(verdict_.what().substr(0, 2), "C7");
+}
+
+TEST_F(MetadataCheckerTest, ASnapshotHasTheStateOfItsVersion) {
+  checker_.OnImage(kNode, Image(2, 2, 0));
+  checker_.OnSnapshot(kNode, Image(2, 2, 0));
+  checker_.OnSnapshot(kNode, Image(1, 2, 0));  // which nobody has seen
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnSnapshot(kNode, Image(2, 1, 0));
+  EXPECT_EQ(verdict_.what().substr(0, 2), "S3");
+}
+
+TEST_F(MetadataCheckerTest, APartOfASnapshotIsNotTaken) {
+  checker_.OnCut(kOther);
+  checker_.OnImage(kNode, Image(2, 2, 2));
+  checker_.OnImage(kOther, Image(2, 2, 2));
+  EXPECT_EQ(verdict_.what(), "");
+  checker_.OnImage(kOther, Image(2, 2, 0));
+  EXPECT_EQ(verdict_.what().substr(0, 2), "S4");
 }
 
 TEST_F(MetadataCheckerTest, AHashThatIsNotItsStatesIsSeen) {

@@ -84,6 +84,7 @@ constexpr MutantInfo kMutants[] = {
     {Mutant::kTransactionShown, "transaction-shown", "controllers", 18, 'b'},
     {Mutant::kSpeculationKept, "speculation-kept", "controllers", 19, 'a'},
     {Mutant::kTransactionShown, "transaction-shown", "cluster", 18, 'b'},
+    {Mutant::kSpeculationShown, "speculation-shown", "cluster", 18, 'c'},
     {Mutant::kSessionsNotRenewed, "sessions-not-renewed", "cluster", 20, 'a'},
     {Mutant::kDifferenceIgnored, "difference-ignored", "controllers", 21, 'b'},
     {Mutant::kEarlierLifeInSync, "earlier-life-in-sync", "cluster", 21, 'a'},

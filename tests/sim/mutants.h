@@ -72,6 +72,7 @@ enum class Mutant {
   kFooterIgnored,         // a snapshot is read without a look at its footer (17)
   kAnsweredEarly,         // a controller answers before its records are committed (18)
   kTransactionShown,      // what is inside of a transaction counts before its end (18b)
+  kSpeculationShown,      // what is not committed is shown (18c)
   kSpeculationKept,       // what was not committed is not dropped with the leadership (19)
   kSessionsNotRenewed,    // a new active controller gives brokers no time to be heard of (20)
   kDifferenceIgnored,     // a node whose state differs from the leader's leaves it at that (21b)

@@ -14,12 +14,18 @@ constexpr int kSteps = 1500;
 }  // namespace
 
 SimReport RunRaftScenario(const SimRun& run) {
-  raft::ChaosRun chaos(run.seed);
+  SimReport report;
+  const auto keep = [&](const std::string& line) {
+    report.trace.push_back(line);
+    if (report.trace.size() > run.trace_kept) report.trace.pop_front();
+  };
+  raft::ChaosRun::Setup setup{.seed = run.seed, .left_out = run.left_out, .note = {}};
+  if (run.trace_kept > 0) setup.note = keep;
+  raft::ChaosRun chaos(std::move(setup));
   const MonotonicTime begin = chaos.now();
   chaos.Run(kSteps);
   const raft::RaftChecks& checks = chaos.checks();
   const bool settled = checks.violations().empty() && chaos.Settle();
-  SimReport report;
   if (!checks.violations().empty()) {
     report.failure = checks.violations().front();
   } else if (!settled) {
@@ -35,8 +41,7 @@ SimReport RunRaftScenario(const SimRun& run) {
       static_cast<uint64_t>((chaos.now() - begin) / std::chrono::seconds(1));
   report.counts["committed batches"] = checks.batches().size();
   std::istringstream lines(state);
-  for (std::string line; run.trace_kept > 0 && std::getline(lines, line);)
-    report.trace.push_back(line);
+  for (std::string line; run.trace_kept > 0 && std::getline(lines, line);) keep(line);
   return report;
 }
 

@@ -1,12 +1,10 @@
 #include "tests/sim/sim_network.h"
 
-#include <iterator>
-#include <sstream>
 #include <utility>
-#include <variant>
 
 #include "base/check.h"
 #include "controller/image/feature_level.h"
+#include "tests/raft/message_text.h"
 
 namespace gregor {
 
@@ -118,34 +116,20 @@ void SimNetwork::Send(raft::Message message) {
   if (observer_ != nullptr) observer_->OnSent(message);
   if (ends_.count(to) == 0 || IsCut(from, to) || random_.Chance(faults_.loss)) return;
   const int copies = random_.Chance(faults_.duplicate) ? 2 : 1;
+  const std::string text = scheduler_.trace().keeps() ? TextOf(message) : std::string();
   if (auto* const append = std::get_if<raft::AppendRequest>(&message.body)) append->batches.clear();
   const auto sent = std::make_shared<const raft::Message>(std::move(message));
   for (int i = 0; i < copies; ++i) {
     const Duration most = random_.Chance(faults_.late) ? faults_.late_max : faults_.delay_max;
     const Duration delay(random_.Between(faults_.delay_min.count(), most.count()));
-    AtEnd(delay, to, [this, sent](const End& end) {
+    AtEnd(delay, to, [this, sent, text](const End& end) {
       if (end.receiver() == nullptr || IsCut(sent->from.node, sent->to.node)) return;
-      Note(*sent);
+      scheduler_.trace().Note("message", static_cast<uint64_t>(sent->to.node.value),
+                              sent->body.index(), text);
       if (observer_ != nullptr) observer_->OnReceived(*sent);
       end.receiver()->OnMessage(*sent);
     });
   }
-}
-
-void SimNetwork::Note(const raft::Message& message) {
-  static constexpr const char* kNames[] = {
-      "vote request",    "vote reply",  "append",   "append reply", "heartbeat",
-      "heartbeat reply", "timeout now", "snapshot", "attach",       "attach reply"};
-  static_assert(std::variant_size_v<decltype(raft::Message::body)> == std::size(kNames));
-  std::string detail;
-  if (scheduler_.trace().keeps()) {
-    std::ostringstream text;
-    text << kNames[message.body.index()] << " of term " << message.term << " from node "
-         << message.from.node << " to node " << message.to.node;
-    detail = text.str();
-  }
-  scheduler_.trace().Note("message", static_cast<uint64_t>(message.to.node.value),
-                          message.body.index(), detail);
 }
 
 void SimNetwork::Tell(NodeId node, NodeId of, bool connected) {

@@ -76,7 +76,6 @@ class SimNetwork {
   void AtEndOf(uint64_t life, Duration delay, NodeId node, Call call);
   void FetchRange(NodeId from, NodeId to, Offset offset, LogRangeRead fetched);
   void Send(raft::Message message);
-  void Note(const raft::Message& message);
   void Tell(NodeId node, NodeId of, bool connected);
   void OnAttached(NodeId node);
   void OnDetached(NodeId node, const End* end);

@@ -1,5 +1,6 @@
 #include "tests/sim/sim_run.h"
 
+#include "tests/raft/chaos_run.h"
 #include "tests/sim/processes.h"
 
 namespace gregor {
@@ -24,7 +25,8 @@ const std::vector<Scenario>& AllScenarios() {
        RunBrokerScenario,
        {"kill", "power-loss", "power-loss-inside", "clean-restart", "fail-call", "full-disk",
         "slow-disk", "hanging-disk"}},
-      {"raft", "the quorum's algorithm alone, with changes of voters", RunRaftScenario},
+      {"raft", "the quorum's algorithm alone, with changes of voters", RunRaftScenario,
+       raft::ChaosRun::FaultNames()},
       {"quorum",
        "voters and observers of the metadata quorum: elections, replication, faults of all kinds",
        RunQuorumScenario,

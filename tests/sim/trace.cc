@@ -58,7 +58,10 @@ void Trace::Note(std::string_view what, uint64_t a, uint64_t b, std::string_view
   Mix(b);
   if (keep_ == 0) return;
   std::ostringstream line;
-  line << "    " << what << ' ' << a << ' ' << b << ' ' << detail;
+  line << "    " << what << ' ';
+  if (detail.empty() || what.starts_with("disk")) line << a << ' ' << b << ' ';
+  line << detail;
+  last_ = {};
   Add(line.str());
 }
 
@@ -68,13 +71,18 @@ void Trace::NoteStep(std::string_view what, uint64_t time, uint64_t number) {
   Mix(time);
   Mix(number);
   if (keep_ == 0) return;
+  // What comes over the wires waits for a loop, whose event says more.
+  if (last_ == "net" && !kept_.empty()) kept_.pop_back();
+  last_ = what;
   std::array<char, 40> at{};
   std::snprintf(at.data(), at.size(), "%12.6f s  ", static_cast<double>(time) / 1e9);
   Add(at.data() + std::string(what));
 }
 
 void Trace::Annotate(std::string_view whose) {
-  if (!kept_.empty()) kept_.back().append(" of ").append(whose);
+  if (kept_.empty()) return;
+  kept_.back().append(" of ").append(whose);
+  last_ = {};
 }
 
 void Trace::Add(std::string line) {

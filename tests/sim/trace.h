@@ -39,6 +39,7 @@ class Trace {
   uint64_t events_ = 0;
   size_t keep_ = 0;
   std::deque<std::string> kept_;
+  std::string last_;  // the name of the last event, of which nothing else is known
 };
 
 // From now on a check that ends the process prints first what the run's trace has kept.
