@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from node import command, eventually
-from processes import Cluster, await_same_metadata
+from processes import Cluster, await_same_metadata, free_port
 from threads import thread_names, undocumented
 
 from gregor.v1 import topic_pb2
@@ -102,6 +102,26 @@ def test_a_voter_that_lost_its_directory_has_no_vote_until_it_is_replaced(cluste
     quorum(cluster[11], "add", str(wiped))
     cluster[other].kill()
     create(cluster[11], "with-the-new-one")
+
+
+def test_controllers_that_all_come_back_at_other_addresses_find_each_other(cluster):
+    # KAFKA-20427: the voters' addresses in the metadata are of before, and without a quorum nobody can write others. What
+    # the settings say of a controller goes before that.
+    before = {node: cluster[node].internal for node in (1, 2, 3)}
+    create(cluster[11], "before")
+    for member in cluster.running():
+        member.kill()
+    for member in cluster.members.values():
+        member.internal_port = free_port()
+    for member in cluster.members.values():
+        member.configure(cluster.controllers)
+        member.launch()
+    for member in cluster.members.values():
+        member.await_ready()
+    assert not {cluster[node].internal for node in (1, 2, 3)} & set(before.values())
+    create(cluster[11], "after")
+    assert voters(cluster[11]) == [1, 2, 3]
+    await_same_metadata(cluster.running())
 
 
 def test_leadership_is_handed_over_by_command_and_before_a_stop(cluster):

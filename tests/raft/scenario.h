@@ -81,6 +81,7 @@ class Scenario {
   void Keep(const Command& command);
   void Inject(const Command& command);
   void Disks(const Command& command);
+  void LogReads(const Command& command);
   void Save(const Command& command);
   void Sync(const Command& command);
   void Isolate(const Command& command);

@@ -24,47 +24,27 @@ Duration TimeOf(const std::string& word) {
 
 const std::map<std::string, Scenario::Handler>& Scenario::Handlers() {
   static const std::map<std::string, Handler> handlers = {
-      {"cluster", &Scenario::Cluster},
-      {"set-log", &Scenario::SetLog},
-      {"boot", &Scenario::Boot},
-      {"crash", &Scenario::Crash},
-      {"wipe", &Scenario::Wipe},
-      {"clone", &Scenario::Clone},
-      {"lose", &Scenario::Lose},
-      {"stop", &Scenario::Stop},
-      {"advance", &Scenario::Pass},
-      {"campaign", &Scenario::CampaignOf},
-      {"elect", &Scenario::Elect},
-      {"stabilize", &Scenario::Stabilize},
-      {"deliver", &Scenario::DeliverSome},
-      {"drop", &Scenario::Drop},
-      {"hold", &Scenario::Keep},
-      {"copy", &Scenario::Keep},
-      {"inject", &Scenario::Inject},
-      {"disks", &Scenario::Disks},
-      {"save", &Scenario::Save},
-      {"sync", &Scenario::Sync},
-      {"isolate", &Scenario::Isolate},
-      {"cut", &Scenario::CutLinks},
-      {"bridge", &Scenario::Bridge},
-      {"ring", &Scenario::Ring},
-      {"heal", &Scenario::Heal},
-      {"connect", &Scenario::Connection},
-      {"disconnect", &Scenario::Connection},
-      {"pause", &Scenario::Pause},
-      {"resume", &Scenario::Pause},
-      {"propose", &Scenario::Propose},
-      {"transfer", &Scenario::TransferTo},
-      {"add", &Scenario::ChangeVoters},
-      {"remove", &Scenario::ChangeVoters},
-      {"voters", &Scenario::ChangeVoters},
-      {"read", &Scenario::ReadAt},
-      {"snapshot", &Scenario::Snapshot},
-      {"fetch", &Scenario::Fetch},
-      {"state", &Scenario::State},
-      {"logs", &Scenario::Logs},
-      {"messages", &Scenario::Messages},
-      {"expect-violations", &Scenario::ExpectViolations},
+      {"cluster", &Scenario::Cluster},     {"set-log", &Scenario::SetLog},
+      {"boot", &Scenario::Boot},           {"crash", &Scenario::Crash},
+      {"wipe", &Scenario::Wipe},           {"clone", &Scenario::Clone},
+      {"lose", &Scenario::Lose},           {"stop", &Scenario::Stop},
+      {"advance", &Scenario::Pass},        {"campaign", &Scenario::CampaignOf},
+      {"elect", &Scenario::Elect},         {"stabilize", &Scenario::Stabilize},
+      {"deliver", &Scenario::DeliverSome}, {"drop", &Scenario::Drop},
+      {"hold", &Scenario::Keep},           {"copy", &Scenario::Keep},
+      {"inject", &Scenario::Inject},       {"disks", &Scenario::Disks},
+      {"log-reads", &Scenario::LogReads},  {"save", &Scenario::Save},
+      {"sync", &Scenario::Sync},           {"isolate", &Scenario::Isolate},
+      {"cut", &Scenario::CutLinks},        {"bridge", &Scenario::Bridge},
+      {"ring", &Scenario::Ring},           {"heal", &Scenario::Heal},
+      {"connect", &Scenario::Connection},  {"disconnect", &Scenario::Connection},
+      {"pause", &Scenario::Pause},         {"resume", &Scenario::Pause},
+      {"propose", &Scenario::Propose},     {"transfer", &Scenario::TransferTo},
+      {"add", &Scenario::ChangeVoters},    {"remove", &Scenario::ChangeVoters},
+      {"voters", &Scenario::ChangeVoters}, {"read", &Scenario::ReadAt},
+      {"snapshot", &Scenario::Snapshot},   {"fetch", &Scenario::Fetch},
+      {"state", &Scenario::State},         {"logs", &Scenario::Logs},
+      {"messages", &Scenario::Messages},   {"expect-violations", &Scenario::ExpectViolations},
   };
   return handlers;
 }
@@ -75,6 +55,8 @@ void Scenario::Cluster(const Command& command) {
     options_.configured.push_back({{NodeId{id}, DirectoryId{}}, {}});
   options_.learner_lag_max = command.Number("learner-lag", 1000);
   options_.append_bytes_max = static_cast<size_t>(command.Number("append-bytes", 1 << 20));
+  options_.in_flight_messages_max = static_cast<size_t>(command.Number("in-flight", 64));
+  options_.in_flight_bytes_max = static_cast<size_t>(command.Number("in-flight-bytes", 8 << 20));
   const int all = voters + command.Number("observers", 0);
   for (int id = 1; id <= all; ++id)
     AddInstance(std::to_string(id), {NodeId{id}, TestDirectory(NodeId{id})});
@@ -220,6 +202,17 @@ void Scenario::Disks(const Command& command) {
   for (Instance* const instance : Named(command)) {
     instance->has_slow_disk = command.words.front() == "slow";
     if (!instance->has_slow_disk && instance->node->is_up()) WriteDisk(*instance);
+  }
+}
+
+// log-reads slow|fast NODE...: slow ones are answered when they get fast.
+void Scenario::LogReads(const Command& command) {
+  for (Instance* const instance : Named(command)) {
+    instance->node->SetReadsSlowly(command.words.front() == "slow");
+    if (command.words.front() == "slow" || !instance->node->is_up()) continue;
+    instance->node->AnswerReads(now_,
+                                [this](Message message) { flying_.push_back(std::move(message)); });
+    Drain(*instance);
   }
 }
 
