@@ -180,7 +180,7 @@ void Leadership::SendTo(Progress& peer, MonotonicTime now) {
   if (peer.state() == Progress::State::kProbe) return Probe(peer, now);
   if (peer.next() < ReadLimit(peer.key())) {
     if (!peer.IsReadyToSend(options_)) return;
-    peer.BeginRead();
+    peer.BeginRead(now);
     effects_.read_log.push_back({.to = peer.key(),
                                  .term = term_,
                                  .from = peer.next(),

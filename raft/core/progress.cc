@@ -35,11 +35,18 @@ void Progress::Matched(MonotonicTime now, Offset received, Offset durable, bool 
     asked_ = false;
     received_ = std::max(received, match_);
     next_ = received_;
-    ForgetInFlight();
+    ForgetBehind(received_);
   }
   while (!in_flight_.empty() && in_flight_.front().end <= durable) {
     in_flight_bytes_ -= in_flight_.front().bytes;
     in_flight_.pop_front();
+  }
+}
+
+void Progress::ForgetBehind(Offset end) {
+  while (!in_flight_.empty() && in_flight_.back().end > end) {
+    in_flight_bytes_ -= in_flight_.back().bytes;
+    in_flight_.pop_back();
   }
 }
 
@@ -67,8 +74,8 @@ void Progress::Restart() {
     const Offset known = std::max(match_, received_);
     if (known > Offset{0}) next_ = known;
   }
+  // What it has received and not made durable is in flight still: its answer tells.
   asked_ = false;
-  ForgetInFlight();
 }
 
 void Progress::BeginSnapshot(MonotonicTime now) {

@@ -43,7 +43,10 @@ class Progress {
 
   // Whether there is room for one more message, and no other is being made.
   bool IsReadyToSend(const Options& options) const;
-  void BeginRead() { reading_ = true; }
+  void BeginRead(MonotonicTime now) {
+    reading_ = true;
+    if (received_ >= next_) moved_ = now;  // until now there was nothing to wait for
+  }
   // A message was made of what was read, up to `next` (or none: equal to next()).
   void EndRead(Offset next, size_t bytes);
   bool is_reading() const { return reading_; }
@@ -91,6 +94,8 @@ class Progress {
     Offset end{0};
     size_t bytes = 0;
   };
+  // What has not come to it.
+  void ForgetBehind(Offset end);
   void ForgetInFlight() {
     in_flight_.clear();
     in_flight_bytes_ = 0;
