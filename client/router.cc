@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/host_port.h"
 
 namespace gregor {
 namespace {
@@ -37,9 +38,7 @@ bool IsOfTheNode(const Error& error) {
 }  // namespace
 
 std::string AddressOf(const std::string& host, int32_t port, const std::string& server) {
-  std::string name = host.empty() ? server.substr(0, server.rfind(':')) : host;
-  if (name.find(':') != std::string::npos && !name.starts_with('[')) name = "[" + name + "]";
-  return name + ":" + std::to_string(port);
+  return JoinHostPort(host.empty() ? server.substr(0, server.rfind(':')) : host, port);
 }
 
 Error NoLeader(const std::string& topic, PartitionIndex partition) {
@@ -221,11 +220,14 @@ void Router::LearnBrokers(const v1::GetMetadataResponse& response, const Channel
   if (!is_other && response.metadata_version() < metadata_version_) return;
   metadata_version_ = response.metadata_version();
   brokers_.clear();
+  // Where somebody else is the active controller, that one or another may have answered.
+  const bool is_alone =
+      response.brokers_size() == 1 &&
+      (response.controller_id() < 0 || response.controller_id() == response.brokers(0).broker_id());
   for (const v1::Broker& broker : response.brokers()) {
     brokers_[NodeId{broker.broker_id()}] =
-        response.brokers_size() == 1
-            ? from.address()
-            : AddressOf(broker.endpoint().host(), broker.endpoint().port(), from.address());
+        is_alone ? from.address()
+                 : AddressOf(broker.endpoint().host(), broker.endpoint().port(), from.address());
   }
   const auto addresses = Addresses();
   std::erase_if(channels_, [&](const auto& channel) {

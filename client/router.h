@@ -77,8 +77,9 @@ class Router {
   // Asks for the leaders of a topic (GetMetadata, all pages). Fails as Call() does, and with what
   // is said of the topic.
   Result<void> AskForTopic(const std::string& topic, Duration timeout);
-  // What `from` answered. A broker that does not name its host is at the host of `from`; the only
-  // broker of a cluster is where it answered: what stands before it may have another address.
+  // What `from` answered. A broker that does not name its host is at the host of `from`. A
+  // cluster's only broker is where it answered, what stands before it may have another address; not
+  // where another node is the active controller.
   void Learn(const v1::GetMetadataResponse& response, const Channel& from);
   // What an error that `from` gave says of the leader. True: it is news.
   bool LearnFrom(const Error& error, const std::string& topic, PartitionIndex partition,

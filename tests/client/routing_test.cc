@@ -447,10 +447,30 @@ TEST(Router, TheOnlyBrokerOfAClusterIsWhereItAnswered) {
   FakeServer server;
   server.CreateTopic("orders", 1);
   server.Advertise("127.0.0.1:1");
+  server.SetController(1);
   const auto router = Router::Create(server.address());
   ASSERT_TRUE(router->AskForTopic("orders", kPatience).ok());
   EXPECT_EQ(router->ChannelTo(*router->LeaderOf("orders", PartitionIndex{0}))->address(),
             server.address());
+}
+
+TEST(Router, AControllerThatAnswersIsNotTakenForTheOnlyBroker) {
+  FakeServer broker;
+  FakeServer controller;  // asked for nothing but who the brokers are
+  v1::GetMetadataResponse answer;
+  answer.set_cluster_id("cluster");
+  answer.set_controller_id(3);
+  answer.add_brokers()->set_broker_id(11);
+  answer.mutable_brokers(0)->mutable_endpoint()->set_host("127.0.0.1");
+  const std::string port = broker.address().substr(broker.address().rfind(':') + 1);
+  answer.mutable_brokers(0)->mutable_endpoint()->set_port(std::stoi(port));
+  const auto router = Router::Create(controller.address());
+  router->Learn(answer, *router->AnyNode());
+  EXPECT_EQ(router->ChannelTo(NodeId{11})->address(), broker.address());
+  // Nobody knows who the controller is: it may be the only node.
+  answer.set_controller_id(-1);
+  router->Learn(answer, *router->AnyNode());
+  EXPECT_EQ(router->ChannelTo(NodeId{11})->address(), controller.address());
 }
 
 }  // namespace
