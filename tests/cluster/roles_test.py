@@ -78,6 +78,22 @@ def test_the_command_finds_the_only_broker_by_a_controller(cluster):
     assert [member.calls(f"{method}Service/{method}Stream") for member in controllers for method in ("Produce", "Fetch")] == [0] * 6
 
 
+def test_the_only_broker_may_be_the_active_controller_too(tmp_path):
+    cluster = Cluster(tmp_path, {1: ["controller", "broker"], 2: ["controller"], 3: ["controller"]})
+    try:
+        cluster.prepare()
+        cluster.start()
+        eventually(lambda: command("--server", cluster[1].grpc, "quorum", "transfer", "1").returncode == 0)
+        create(cluster[1], "orders")
+        await_same_metadata(cluster.running())
+        eventually(lambda: cluster[2].leader() == 1)
+        assert command("--server", cluster[2].grpc, "produce", "orders", input="a\nb\n").returncode == 0
+        read = command("--server", cluster[3].grpc, "consume", "orders", "--from", "earliest", "--exit-at-end")
+        assert read.stdout.split() == ["a", "b"], read
+    finally:
+        cluster.end()
+
+
 def test_a_broker_joins_late_and_comes_back_on_another_port(cluster):
     cluster.prepare(cluster[1], cluster[2], cluster[3], cluster[11])
     cluster.start(cluster[1], cluster[2], cluster[3], cluster[11])
