@@ -5,6 +5,8 @@
 #include <cstring>
 #include <iterator>
 
+#include "base/host_port.h"
+
 namespace gregor {
 namespace {
 
@@ -21,10 +23,7 @@ bool IsAboutName(const std::string& cause) {
 
 }  // namespace
 
-std::string ListenAddress::ToString() const {
-  const bool is_ipv6 = host.find(':') != std::string::npos && host.front() != '[';
-  return (is_ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
-}
+std::string ListenAddress::ToString() const { return JoinHostPort(host, port); }
 
 Error CannotListen(const ListenAddress& address, const std::string& cause) {
   const auto is = [&](int number) {
@@ -33,8 +32,8 @@ Error CannotListen(const ListenAddress& address, const std::string& cause) {
   const std::string choose = " with " + address.flag + " HOST:PORT";
   std::string what;
   if (is(EADDRINUSE)) {
-    what = "another process listens there. Stop it, or choose another port" + choose +
-           " (port 0: a free one)";
+    what = "another process listens there. Stop it, or choose another port" + choose + " (" +
+           address.remark + ")";
   } else if (is(EACCES)) {
     what = "ports below 1024 need privileges. Choose another one" + choose;
   } else if (is(EADDRNOTAVAIL)) {

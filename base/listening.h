@@ -12,8 +12,10 @@ namespace gregor {
 struct ListenAddress {
   std::string host;
   uint16_t port = 0;
-  std::string api;   // what listens there: "gRPC"
+  std::string api;   // what listens there: "gRPC", "the cluster's other nodes"
   std::string flag;  // which says where: "--grpc-listen"
+  // To be known where another port is chosen.
+  std::string remark = "port 0: a free one";
 
   // "host:port", with brackets around an IPv6 address.
   std::string ToString() const;

@@ -227,9 +227,7 @@ void Broker::Delete(std::vector<gregor::DeleteRecords> items,
 Result<DescribedConfigs> Broker::DescribeTopicConfigs(const std::string& name) const {
   const ImagePtr image = this->image();
   const TopicPtr topic = image == nullptr ? nullptr : image->Topic(name);
-  if (image == nullptr || (topic == nullptr && !name.empty()))
-    return Error(Reason::kTopicNotFound, "topic \"" + name + "\" does not exist")
-        .With("topic", name);
+  if (image == nullptr || (topic == nullptr && !name.empty())) return NoSuchTopic(name);
   static const ConfigMap kNothingSet;
   const ConfigMap& configs = topic == nullptr ? kNothingSet : *topic->configs;
   DescribedConfigs described;

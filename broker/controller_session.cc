@@ -10,6 +10,8 @@ namespace {
 
 // Between two tries to register, and to be let go.
 constexpr Duration kAskAgain = std::chrono::milliseconds(50);
+// Between two lines of the log that say why it is not registered.
+constexpr Duration kTellAgain = std::chrono::seconds(1);
 // A controller that does not answer for so many heartbeats may be cut off: whoever leads then is
 // asked.
 constexpr int kPatience = 2;
@@ -58,8 +60,17 @@ void ControllerSession::OnRegistered(Result<BrokerEpoch> registered) {
                         registered.error().reason == Reason::kInconsistentClusterId;
   if (started_ && (is_final || options_.loop->clock().Now() >= give_up_at_))
     return std::exchange(started_, {})(std::move(registered));
-  LOG_EVERY_T(WARNING, 1) << "This broker is not registered: " << registered.error();
+  TellRefusal(registered.error());
   After(started_ ? kAskAgain : options_.heartbeat_interval, &ControllerSession::Register);
+}
+
+void ControllerSession::TellRefusal(const Error& error) {
+  const MonotonicTime now = options_.loop->clock().Now();
+  if (now < tell_again_at_) return;
+  tell_again_at_ = now + kTellAgain;
+  LOG(WARNING) << (started_ ? "This broker serves once the active controller has registered it"
+                            : "The cluster may do without this broker until it is registered again")
+               << "; trying again: " << error;
 }
 
 void ControllerSession::RemoveDirectory(const DirectoryId& id) {
@@ -101,7 +112,8 @@ void ControllerSession::OnStatus(Result<BrokerStatus> status) {
     if (options_.on_replaced) options_.on_replaced(status.error());
     return EndStop();
   } else if (status.error().reason == Reason::kBrokerIdNotRegistered) {
-    LOG(WARNING) << "This broker was unregistered though it runs; it registers again";
+    LOG(WARNING) << "This broker was unregistered though it runs, and registers again. One that "
+                    "shall go is stopped first, and unregistered then";
     return Register();
   } else {
     LOG_EVERY_T(WARNING, 10) << "The active controller was not reached: " << status.error();

@@ -54,6 +54,8 @@ class ControllerSession {
  private:
   void Register();
   void OnRegistered(Result<BrokerEpoch> registered);
+  // In the log, not too often.
+  void TellRefusal(const Error& error);
   void Beat();
   void OnStatus(Result<BrokerStatus> status);
   void After(Duration duration, void (ControllerSession::*call)());
@@ -62,6 +64,7 @@ class ControllerSession {
   Options options_;
   UniqueFunction<void(Result<BrokerEpoch>)> started_;
   MonotonicTime give_up_at_;
+  MonotonicTime tell_again_at_ = MonotonicTime::min();
   BrokerEpoch epoch_{-1};
   bool asking_ = false;
   bool must_register_ = false;  // something about the broker has changed

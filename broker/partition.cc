@@ -97,7 +97,7 @@ Result<void> Partition::CheckServing(std::optional<LeaderEpoch> current_leader_e
   if (state_ == State::kClosing) return Ended(*life_);
   if (state_ == State::kRemoved) {
     return Error(Reason::kUnknownTopicId,
-                 "topic " + metadata_.topic + " (" + id_.topic_id.ToString() + ") was deleted");
+                 "topic \"" + metadata_.topic + "\" (" + id_.topic_id.ToString() + ") was deleted");
   }
   if (offline_.has_value()) return *offline_;
   if (metadata_.leader != context_.node_id) {
@@ -105,8 +105,8 @@ Result<void> Partition::CheckServing(std::optional<LeaderEpoch> current_leader_e
                                 ? "nobody does"
                                 : "broker " + std::to_string(metadata_.leader.value) + " does";
     return Hinted(Error(Reason::kNotLeader, "this broker does not lead partition " +
-                                                std::to_string(id_.partition.value) + " of topic " +
-                                                metadata_.topic + ": " + who));
+                                                std::to_string(id_.partition.value) +
+                                                " of topic \"" + metadata_.topic + "\": " + who));
   }
   if (!current_leader_epoch.has_value() || *current_leader_epoch == metadata_.leader_epoch)
     return {};
@@ -114,8 +114,8 @@ Result<void> Partition::CheckServing(std::optional<LeaderEpoch> current_leader_e
   return Hinted(
       Error(old ? Reason::kFencedLeaderEpoch : Reason::kUnknownLeaderEpoch,
             "the request names leader epoch " + std::to_string(current_leader_epoch->value) +
-                ", partition " + std::to_string(id_.partition.value) + " of topic " +
-                metadata_.topic + " is at " + std::to_string(metadata_.leader_epoch.value) +
+                ", partition " + std::to_string(id_.partition.value) + " of topic \"" +
+                metadata_.topic + "\" is at " + std::to_string(metadata_.leader_epoch.value) +
                 (old ? ": refresh the metadata" : ": this broker has yet to hear of it, retry")));
 }
 
@@ -127,8 +127,8 @@ Error Partition::Hinted(Error error) const {
 Result<void> Partition::CheckAcks(const AckRule& ack) const {
   if (metadata_.replica_count > 1) {
     return Error(Reason::kNotEnoughReplicas,
-                 "partition " + std::to_string(id_.partition.value) + " of topic " +
-                     metadata_.topic + " is to have " + std::to_string(metadata_.replica_count) +
+                 "partition " + std::to_string(id_.partition.value) + " of topic \"" +
+                     metadata_.topic + "\" is to have " + std::to_string(metadata_.replica_count) +
                      " replicas, but brokers do not replicate yet: only this one would have what "
                      "is written. Use a topic with replication factor 1")
         .With("isr", "1")

@@ -288,8 +288,8 @@ void Partition::DeleteRecords(Offset before, BrokerApi::Done<Offset> done) {
   if (!metadata_.settings->log.cleanup_delete) {
     return done(
         Error(Reason::kPolicyViolation,
-              "topic " + metadata_.topic +
-                  " is only compacted: records can be deleted where cleanup.policy has delete"));
+              "topic \"" + metadata_.topic +
+                  "\" is only compacted: records can be deleted where cleanup.policy has delete"));
   }
   const Offset start = before.value < 0 ? high_watermark_ : before;
   if (start > high_watermark_)

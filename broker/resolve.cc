@@ -2,12 +2,19 @@
 
 #include <string>
 
+#include "base/utf8.h"
+
 namespace gregor {
+namespace {
+
+constexpr size_t kShownBytesMax = 100;
+
+}  // namespace
 
 Error NoSuchTopic(std::string_view name) {
   return Error(Reason::kTopicNotFound,
-               "topic \"" + std::string(name) +
-                   "\" does not exist: it was deleted, or has to be created first")
+               "topic " + ShowQuoted(name, kShownBytesMax) +
+                   " does not exist: it was deleted, or has to be created first")
       .With("topic", std::string(name));
 }
 
@@ -20,7 +27,7 @@ Result<TopicPtr> ResolveTopic(const MetadataImage& image, const TopicRef& ref) {
   if (topic == nullptr && !ref.name.empty()) {
     if (const TopicPtr other = image.Topic(ref.name)) {
       return Error(Reason::kUnknownTopicId,
-                   "topic \"" + ref.name + "\" was deleted and created anew: its id is " +
+                   "topic \"" + other->name + "\" was deleted and created anew: its id is " +
                        other->id.ToString() + " now, not " + ref.id->ToString())
           .With("topic", ref.name)
           .With("topic_id", ref.id->ToString());
@@ -33,7 +40,8 @@ Result<TopicPtr> ResolveTopic(const MetadataImage& image, const TopicRef& ref) {
   }
   if (!ref.name.empty() && topic->name != ref.name) {
     return Error(Reason::kInconsistentTopicId, "id " + ref.id->ToString() + " is topic \"" +
-                                                   topic->name + "\", not \"" + ref.name + "\"");
+                                                   topic->name + "\", not " +
+                                                   ShowQuoted(ref.name, kShownBytesMax));
   }
   return topic;
 }

@@ -118,8 +118,8 @@ void Shard::EndRemoval() {
 Error Shard::NotHere(const TopicImage& topic, PartitionIndex index,
                      const PartitionImage& partition) const {
   Error error(Reason::kNotLeader, "this broker has no replica of partition " +
-                                      std::to_string(index.value) + " of topic " + topic.name +
-                                      ": broker " + std::to_string(partition.leader.value) +
+                                      std::to_string(index.value) + " of topic \"" + topic.name +
+                                      "\": broker " + std::to_string(partition.leader.value) +
                                       " leads it");
   return WithLeader(std::move(error), partition.leader, partition.leader_epoch,
                     image_->Broker(partition.leader));
@@ -136,7 +136,7 @@ Result<Partition*> Shard::Get(const TopicIdPartition& id) {
   }
   const PartitionImage* image = topic->Partition(id.partition);
   if (image == nullptr) {
-    return Error(Reason::kPartitionNotFound, "topic " + topic->name + " has no partition " +
+    return Error(Reason::kPartitionNotFound, "topic \"" + topic->name + "\" has no partition " +
                                                  std::to_string(id.partition.value));
   }
   if (DirectoryIdOf(*image, options_.context->node_id) == nullptr)

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/host_port.h"
 
 namespace gregor {
 namespace {
@@ -37,9 +38,7 @@ bool IsOfTheNode(const Error& error) {
 }  // namespace
 
 std::string AddressOf(const std::string& host, int32_t port, const std::string& server) {
-  std::string name = host.empty() ? server.substr(0, server.rfind(':')) : host;
-  if (name.find(':') != std::string::npos && !name.starts_with('[')) name = "[" + name + "]";
-  return name + ":" + std::to_string(port);
+  return JoinHostPort(host.empty() ? server.substr(0, server.rfind(':')) : host, port);
 }
 
 Error NoLeader(const std::string& topic, PartitionIndex partition) {
@@ -219,13 +218,15 @@ void Router::LearnBrokers(const v1::GetMetadataResponse& response, const Channel
   if (response.brokers_size() == 0) return;
   const bool is_other = std::exchange(cluster_id_, response.cluster_id()) != response.cluster_id();
   if (!is_other && response.metadata_version() < metadata_version_) return;
+  const bool is_led_elsewhere =
+      response.controller_id() >= 0 && response.controller_id() != response.brokers(0).broker_id();
+  has_others_ = (has_others_ && !is_other) || response.brokers_size() > 1 || is_led_elsewhere;
   metadata_version_ = response.metadata_version();
   brokers_.clear();
   for (const v1::Broker& broker : response.brokers()) {
     brokers_[NodeId{broker.broker_id()}] =
-        response.brokers_size() == 1
-            ? from.address()
-            : AddressOf(broker.endpoint().host(), broker.endpoint().port(), from.address());
+        has_others_ ? AddressOf(broker.endpoint().host(), broker.endpoint().port(), from.address())
+                    : from.address();
   }
   const auto addresses = Addresses();
   std::erase_if(channels_, [&](const auto& channel) {
@@ -275,7 +276,10 @@ bool Router::LearnFrom(const Error& error, const std::string& name, PartitionInd
         AddressOf(std::string(DetailOf(error, "leader_host")), *port, from.address());
     std::string& known = brokers_[NodeId{*node}];
     // The leader is where it answered as far as we know, and says that it is not the leader.
-    if (known.empty() || (known == from.address() && known != address)) {
+    const bool is_another =
+        error.reason == Reason::kNotLeader && known == from.address() && known != address;
+    has_others_ = has_others_ || is_another;
+    if (known.empty() || is_another) {
       known = address;
       is_news = true;
     }

@@ -77,8 +77,9 @@ class Router {
   // Asks for the leaders of a topic (GetMetadata, all pages). Fails as Call() does, and with what
   // is said of the topic.
   Result<void> AskForTopic(const std::string& topic, Duration timeout);
-  // What `from` answered. A broker that does not name its host is at the host of `from`; the only
-  // broker of a cluster is where it answered: what stands before it may have another address.
+  // What `from` answered. A broker that does not name its host is at the host of `from`. A node
+  // that is a cluster of its own is where it answered: what stands before it may have another
+  // address.
   void Learn(const v1::GetMetadataResponse& response, const Channel& from);
   // What an error that `from` gave says of the leader. True: it is news.
   bool LearnFrom(const Error& error, const std::string& topic, PartitionIndex partition,
@@ -115,6 +116,8 @@ class Router {
   std::unordered_map<std::string, Topic> topics_ TS_GUARDED_BY(mutex_);
   std::string any_ TS_GUARDED_BY(mutex_);  // the address of AnyNode()
   std::string cluster_id_ TS_GUARDED_BY(mutex_);
+  // The cluster is of several nodes, as far as is known: its only broker may not be who answers.
+  bool has_others_ TS_GUARDED_BY(mutex_) = false;
   int64_t metadata_version_ TS_GUARDED_BY(mutex_) = -1;
   MonotonicTime seek_at_ TS_GUARDED_BY(mutex_) = MonotonicTime::max();  // max: nothing was changed
   std::string controller_ TS_GUARDED_BY(mutex_);  // the address of it that was heard of last

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/host_port.h"
+
 namespace gregor {
 namespace {
 
@@ -14,7 +16,7 @@ std::string Fenced(const BrokerImage& broker) {
 std::string PlaceOf(const BrokerImage& broker) {
   const auto grpc = broker.listeners.find("grpc");
   if (grpc == broker.listeners.end()) return "";
-  return ", at " + grpc->second.host + ":" + std::to_string(grpc->second.port);
+  return ", at " + JoinHostPort(grpc->second.host, grpc->second.port);
 }
 
 std::vector<std::string> BrokerNews(const MetadataImage& before, const MetadataImage& after) {

@@ -13,7 +13,6 @@
 #include "base/thread_annotations.h"
 #include "broker/broker.h"
 #include "broker/controller_session.h"
-#include "broker/grpc/grpc_log.h"
 #include "broker/grpc/server.h"
 #include "broker/http/http_server.h"
 #include "controller/controller.h"
@@ -29,6 +28,7 @@
 #include "node/quorum_links.h"
 #include "node/status_pages.h"
 #include "node/waiting.h"
+#include "rpc/queue/grpc_log.h"
 #include "storage/disk.h"
 #include "storage/log_directory.h"
 

@@ -22,6 +22,7 @@ constexpr int64_t kKibibyte = 1024;
 constexpr int64_t kMebibyte = kKibibyte * kKibibyte;
 constexpr int64_t kGibibyte = kMebibyte * kKibibyte;
 constexpr int64_t kTebibyte = kGibibyte * kKibibyte;
+// The smallest first.
 constexpr Unit kByteUnits[] = {
     {"", 1},          {"B", 1},           {"K", kKibibyte}, {"KiB", kKibibyte},
     {"M", kMebibyte}, {"MiB", kMebibyte}, {"G", kGibibyte}, {"GiB", kGibibyte},
@@ -29,6 +30,17 @@ constexpr Unit kByteUnits[] = {
 // The smallest first.
 constexpr Unit kDurationUnits[] = {
     {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
+
+// In the largest unit that gives a whole number: "64 KiB".
+std::string ByteCountText(uint64_t bytes) {
+  std::string text = std::to_string(bytes);
+  for (const Unit& unit : kByteUnits) {
+    const auto factor = static_cast<uint64_t>(unit.factor);
+    if (unit.suffix.ends_with("iB") && bytes >= factor && bytes % factor == 0)
+      text = std::to_string(bytes / factor) + " " + std::string(unit.suffix);
+  }
+  return text;
+}
 
 // In the largest unit that gives a whole number.
 std::string DurationText(Duration duration) {
@@ -73,8 +85,8 @@ Result<int64_t> ParseInteger(std::string_view text, int64_t low, int64_t high) {
 }
 
 Result<uint64_t> ParseByteCount(std::string_view text, uint64_t low, uint64_t high) {
-  const std::string what = "a number of bytes from " + std::to_string(low) + " to " +
-                           std::to_string(high) + " (KiB, MiB, GiB, TiB may follow)";
+  const std::string what = "a number of bytes from " + ByteCountText(low) + " to " +
+                           ByteCountText(high) + " (KiB, MiB, GiB, TiB may follow)";
   ASSIGN_OR_RETURN(const int64_t bytes, ParseScaled(text, kByteUnits, what));
   const auto value = static_cast<uint64_t>(bytes);
   if (value < low || value > high) return Expected(text, what);

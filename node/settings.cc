@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/edit_distance.h"
+#include "base/host_port.h"
 #include "node/setting_values.h"
 #include "raft/host/control_records.h"
 
@@ -111,10 +112,7 @@ Result<void> LoadMapping(const std::string& file, const std::string& prefix,
 
 }  // namespace
 
-std::string HostPort::ToString() const {
-  const bool v6 = host.find(':') != std::string::npos;
-  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
-}
+std::string HostPort::ToString() const { return JoinHostPort(host, port); }
 
 bool HostPort::IsLoopback() const {
   return host == "localhost" || host == "::1" || host.starts_with("127.");

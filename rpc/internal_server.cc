@@ -4,6 +4,9 @@
 
 #include <utility>
 
+#include "base/listening.h"
+#include "rpc/queue/grpc_log.h"
+
 namespace gregor {
 namespace {
 
@@ -21,11 +24,13 @@ InternalServer::InternalServer()
 InternalServer::~InternalServer() { EndCalls(); }
 
 Result<void> InternalServer::Start(const Options& options) {
-  const bool is_ipv6 = options.host.find(':') != std::string::npos && options.host.front() != '[';
-  const std::string address =
-      (is_ipv6 ? "[" + options.host + "]" : options.host) + ":" + std::to_string(options.port);
+  SendGrpcLogToGlog();
+  const ListenAddress address{options.host, options.port, "the cluster's other nodes",
+                              "--internal-listen",
+                              "the setting listen.internal; where `controllers` names this node, "
+                              "change it there on every node"};
   int port = 0;
-  builder_.AddListeningPort(address, options.credentials, &port);
+  builder_.AddListeningPort(address.ToString(), options.credentials, &port);
   for (InternalService* const each : options.services) builder_.RegisterService(&each->service());
   builder_.SetMaxReceiveMessageSize(kInternalMessageBytesMax);
   builder_.SetMaxSendMessageSize(-1);
@@ -41,13 +46,10 @@ Result<void> InternalServer::Start(const Options& options) {
   builder_.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
   builder_.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder_.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
-  server_ = builder_.BuildAndStart();
-  if (server_ == nullptr || port == 0) {
-    return Error(Reason::kInvalidConfig,
-                 "cannot listen on " + address +
-                     " for the cluster's other nodes (listen.internal): is another process using "
-                     "the port, or is the address not this machine's?")
-        .With("address", address);
+  {
+    const GrpcLogCapture log;
+    server_ = builder_.BuildAndStart();
+    if (server_ == nullptr || port == 0) return CannotListen(address, log.text());
   }
   port_ = static_cast<uint16_t>(port);
   for (InternalService* const each : options.services) each->Listen(*queue_);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/host_port.h"
 #include "base/thread_annotations.h"
 #include "rpc/raft_codec.h"
 #include "rpc/raft_stream.h"
@@ -58,12 +59,6 @@ std::string WhyNotConnected(const grpc::Status& status) {
     if (at != std::string::npos) why.erase(0, at + before.size());
   }
   return why;
-}
-
-// "host:port", with brackets around an IPv6 address.
-std::string AddressOf(const VoterEndpoint& endpoint) {
-  const bool is_v6 = endpoint.host.find(':') != std::string::npos;
-  return (is_v6 ? "[" + endpoint.host + "]" : endpoint.host) + ":" + std::to_string(endpoint.port);
 }
 
 class Transport final : public GrpcRaftTransport, private RaftStreamEvents, private SnapshotSource {
@@ -131,7 +126,8 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
       const auto known = addresses_.find(node);
       if (known != addresses_.end()) addresses.insert(*known);
       for (const VoterEndpoint& endpoint : voter.endpoints) {
-        if (endpoint.listener == options_.listener) addresses[node] = AddressOf(endpoint);
+        if (endpoint.listener == options_.listener)
+          addresses[node] = JoinHostPort(endpoint.host, endpoint.port);
       }
     }
     if (addresses == addresses_) return;

@@ -15,7 +15,6 @@
 #include "broker/grpc/door.h"
 #include "broker/grpc/drain_signal.h"
 #include "broker/grpc/fetch_service.h"
-#include "broker/grpc/grpc_log.h"
 #include "broker/grpc/health.h"
 #include "broker/grpc/produce_service.h"
 #include "broker/grpc/unknown_methods.h"
@@ -23,6 +22,7 @@
 #include "gregor/v1/config.grpc.pb.h"
 #include "gregor/v1/security.grpc.pb.h"
 #include "gregor/v1/topic.grpc.pb.h"
+#include "rpc/queue/grpc_log.h"
 
 namespace gregor {
 namespace {

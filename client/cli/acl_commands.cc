@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 
+#include "client/cli/brokers.h"
 #include "client/cli/help.h"
 #include "client/cli/output.h"
 #include "client/security_admin.h"
@@ -149,6 +150,7 @@ Result<v1::CreateAclsRequest> NewAcls(const AclArguments& arguments) {
 
 Result<void> RunAclCreate(GlobalOptions& global, const AclArguments& arguments) {
   ASSIGN_OR_RETURN(const auto request, NewAcls(arguments));
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(SecurityAdmin(global.server).CreateAcls(request));
   PrintAcls(global, request.acls());
   std::cout.flush();
@@ -196,6 +198,7 @@ Result<void> RunAclDelete(GlobalOptions& global, const AclArguments& arguments) 
                  is_empty ? "say which rules go; --all: all of them"
                           : "--all is all rules: leave it out, or say nothing else");
   }
+  const TroubleWatch watch = WatchForController(global.server);
   ASSIGN_OR_RETURN(const auto response, SecurityAdmin(global.server).DeleteAcls(request));
   PrintAcls(global, response.deleted());
   if (global.output == "json") return {};

@@ -82,12 +82,14 @@ Result<void> Fence(GlobalOptions& global, const BrokerArguments& arguments) {
                                 " partitions, which nobody serves while it is fenced",
                             arguments.yes));
   }
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(admin.SetBrokerFence(arguments.broker, true));
   PrintBrokerDone(global, "fenced", arguments);
   return {};
 }
 
 Result<void> Unfence(GlobalOptions& global, const BrokerArguments& arguments) {
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(Admin(global.server).SetBrokerFence(arguments.broker, false));
   PrintBrokerDone(global, "unfenced", arguments);
   return {};
@@ -95,6 +97,7 @@ Result<void> Unfence(GlobalOptions& global, const BrokerArguments& arguments) {
 
 // What it led, with who leads that now.
 Result<void> Drain(GlobalOptions& global, const BrokerArguments& arguments) {
+  const TroubleWatch watch = WatchForController(global.server);
   ASSIGN_OR_RETURN(const auto drained, Admin(global.server).DrainBroker(arguments.broker, false));
   Json rows = Json::array();
   for (const auto& led : drained.partitions()) {
@@ -121,12 +124,14 @@ Result<void> Drain(GlobalOptions& global, const BrokerArguments& arguments) {
 }
 
 Result<void> Undrain(GlobalOptions& global, const BrokerArguments& arguments) {
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(Admin(global.server).DrainBroker(arguments.broker, true));
   PrintBrokerDone(global, "undrained", arguments);
   return {};
 }
 
 Result<void> Unregister(GlobalOptions& global, const BrokerArguments& arguments) {
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(Admin(global.server).UnregisterBroker(arguments.broker));
   PrintBrokerDone(global, "unregistered", arguments);
   return {};

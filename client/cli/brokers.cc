@@ -2,7 +2,9 @@
 
 #include <iostream>
 #include <map>
+#include <optional>
 
+#include "client/admin.h"
 #include "client/router.h"
 
 namespace gregor {
@@ -67,6 +69,17 @@ void WarnWithoutController(const v1::DescribeClusterResponse& cluster) {
   if (cluster.controller_id() >= 0) return;
   std::cerr << "gregor: no controller is active: " << kNoMajority
             << ", and what is shown may be old" << std::endl;
+}
+
+TroubleWatch WatchForController(const std::string& servers) {
+  const auto ask = [servers]() -> std::optional<Error> {
+    const auto cluster = Admin(servers, std::chrono::seconds(1)).DescribeCluster();
+    if (!cluster.ok() || cluster->controller_id() >= 0) return std::nullopt;
+    return Error(Reason::kNotController,
+                 "no answer yet: without a majority of the voters there is no active controller "
+                 "that could do it");
+  };
+  return TroubleWatch(ask, "waiting for one");
 }
 
 }  // namespace gregor

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "client/cli/output.h"
+#include "client/cli/trouble_watch.h"
 #include "gregor/v1/cluster.pb.h"
 
 namespace gregor {
@@ -29,6 +30,9 @@ inline constexpr char kNoMajority[] = "no majority of the voters is there";
 // Says on stderr that nobody keeps the states of brokers up to date, where that is so. Thread:
 // main.
 void WarnWithoutController(const v1::DescribeClusterResponse& cluster);
+// Says on stderr, as long as it lives, that a change waits: the node that is asked waits as long as
+// it may for a controller that leads. For the time of the call only.
+TroubleWatch WatchForController(const std::string& servers);
 
 }  // namespace gregor
 

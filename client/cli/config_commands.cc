@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "client/admin.h"
+#include "client/cli/brokers.h"
 #include "client/cli/output.h"
 
 namespace gregor {
@@ -121,6 +122,7 @@ Result<void> Set(GlobalOptions& global, const ConfigArguments& arguments) {
   ASSIGN_OR_RETURN(const auto set, SplitConfigs(arguments.values));
   if (set.empty() && arguments.unset.empty())
     return Error(Reason::kInvalidArgument, "nothing to change: give NAME=VALUE or --unset NAME");
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(
       Admin(global.server).AlterConfigs(resource, set, arguments.unset, arguments.validate_only));
   if (arguments.validate_only) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "client/admin.h"
+#include "client/cli/brokers.h"
 #include "client/cli/features.h"
 #include "client/cli/help.h"
 
@@ -78,6 +79,7 @@ Result<void> Change(GlobalOptions& global, int32_t before, int32_t after, bool v
     request.set_validate_only(validate_only);
     request.add_features()->set_name(kMetadata);
     request.mutable_features(0)->set_finalized(after);
+    const TroubleWatch watch = WatchForController(global.server);
     RETURN_IF_ERROR(Admin(global.server).UpdateFeatures(request));
   }
   PrintChange(global, before, after, validate_only);

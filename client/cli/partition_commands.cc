@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "client/admin.h"
+#include "client/cli/brokers.h"
 #include "client/cli/help.h"
 #include "client/cli/output.h"
 #include "client/cli/partitions.h"
@@ -53,6 +54,7 @@ Result<void> Elect(GlobalOptions& global, const PartitionArguments& arguments) {
       added.set_partition(partition);
     }
   }
+  const TroubleWatch watch = WatchForController(global.server);
   ASSIGN_OR_RETURN(const auto response, admin.ElectLeaders(request));
   Json list = Json::array();
   std::optional<Error> failed;
@@ -102,6 +104,7 @@ Result<void> Reassign(GlobalOptions& global, const PartitionArguments& arguments
     item.mutable_partition()->set_partition(partition);
     for (const int32_t broker : brokers) item.add_replicas(broker);
   }
+  const TroubleWatch watch = WatchForController(global.server);
   ASSIGN_OR_RETURN(const auto response, admin.ReassignPartitions(request));
   Json list = Json::array();
   std::optional<Error> failed;

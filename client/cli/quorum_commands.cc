@@ -4,10 +4,10 @@
 #include <memory>
 #include <optional>
 
+#include "base/host_port.h"
 #include "client/admin.h"
 #include "client/cli/brokers.h"
 #include "client/cli/output.h"
-#include "client/cli/trouble_watch.h"
 
 namespace gregor {
 namespace {
@@ -65,10 +65,7 @@ Json VoterRow(const v1::DescribeQuorumResponse& quorum,
                        : member.broker_id() == quorum.leader_id() ? "leader"
                                                                   : "voter"}};
   if (member.has_endpoint()) {
-    const std::string& host = member.endpoint().host();
-    const bool is_v6 = host.find(':') != std::string::npos;
-    row["address"] =
-        (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(member.endpoint().port());
+    row["address"] = JoinHostPort(member.endpoint().host(), member.endpoint().port());
   }
   if (member.match_index() >= 0) {
     row["offset"] = member.match_index();
@@ -104,18 +101,6 @@ Result<void> RunQuorumDescribe(GlobalOptions& global) {
   return {};
 }
 
-// The node that is asked waits as long as it may for a controller that leads.
-TroubleWatch WatchWait(const std::string& server) {
-  const auto ask = [server]() -> std::optional<Error> {
-    const auto cluster = Admin(server, std::chrono::seconds(1)).DescribeCluster();
-    if (!cluster.ok() || cluster->controller_id() >= 0) return std::nullopt;
-    return Error(Reason::kNotController,
-                 "no answer yet: without a majority of the voters there is no active controller "
-                 "that could do it");
-  };
-  return TroubleWatch(ask, "waiting for one");
-}
-
 Result<void> RunVoterAdd(GlobalOptions& global, const VoterArguments& arguments) {
   v1::AddVoterRequest request;
   request.set_node_id(arguments.node);
@@ -123,7 +108,7 @@ Result<void> RunVoterAdd(GlobalOptions& global, const VoterArguments& arguments)
   if (!arguments.endpoint.empty()) {
     ASSIGN_OR_RETURN(*request.mutable_endpoint(), ParseEndpoint(arguments.endpoint));
   }
-  const TroubleWatch watch = WatchWait(global.server);
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(Admin(global.server).AddVoter(request));
   if (global.output == "json") {
     std::cout << Dump(Json{{"added", arguments.node}}, 2) << std::endl;
@@ -137,7 +122,7 @@ Result<void> RunVoterRemove(GlobalOptions& global, const VoterArguments& argumen
   v1::RemoveVoterRequest request;
   request.set_node_id(arguments.node);
   ASSIGN_OR_RETURN(*request.mutable_directory_id(), DirectoryBytes(arguments.directory));
-  const TroubleWatch watch = WatchWait(global.server);
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(Admin(global.server).RemoveVoter(request));
   if (global.output == "json") {
     std::cout << Dump(Json{{"removed", arguments.node}}, 2) << std::endl;
@@ -148,7 +133,7 @@ Result<void> RunVoterRemove(GlobalOptions& global, const VoterArguments& argumen
 }
 
 Result<void> RunTransfer(GlobalOptions& global, std::optional<int32_t> to) {
-  const TroubleWatch watch = WatchWait(global.server);
+  const TroubleWatch watch = WatchForController(global.server);
   ASSIGN_OR_RETURN(const int32_t leader, Admin(global.server).TransferQuorumLeadership(to));
   if (global.output == "json") {
     std::cout << Dump(Json{{"leader", leader}}, 2) << std::endl;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "client/cli/brokers.h"
 #include "client/cli/help.h"
 #include "client/cli/output.h"
 #include "client/security_admin.h"
@@ -68,6 +69,7 @@ Json ValueOf(double value) {
 Result<void> ChangeQuota(const GlobalOptions& global, v1::AlterQuotasRequest request,
                          const QuotaArguments& arguments, const char* done) {
   request.set_validate_only(arguments.validate_only);
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(SecurityAdmin(global.server).AlterQuotas(request));
   const char* const word = arguments.validate_only ? "valid" : done;
   std::cout << (global.output == "json" ? Dump({{"result", word}}) : word) << std::endl;

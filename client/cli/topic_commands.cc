@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "client/admin.h"
+#include "client/cli/brokers.h"
 #include "client/cli/help.h"
 #include "client/cli/output.h"
 #include "client/cli/partitions.h"
@@ -89,6 +90,7 @@ Result<void> RunTopicCreate(GlobalOptions& global, const TopicArguments& argumen
   request.set_validate_only(arguments.validate_only);
   ASSIGN_OR_RETURN(const auto configs, SplitConfigs(arguments.configs));
   for (const auto& [name, value] : configs) (*request.mutable_configs())[name] = value;
+  const TroubleWatch watch = WatchForController(global.server);
   ASSIGN_OR_RETURN(const auto topic, Admin(global.server).CreateTopic(request));
   if (arguments.validate_only) {
     PrintTopicDone(global, arguments, "created");
@@ -144,6 +146,7 @@ Result<void> RunTopicAlter(GlobalOptions& global, const TopicArguments& argument
   if (set.empty() && arguments.names.empty())
     return Error(Reason::kInvalidArgument,
                  "nothing to change: give --config NAME=VALUE or --unset NAME");
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(Admin(global.server)
                       .AlterConfigs(TopicResource(arguments.name), set, arguments.names,
                                     arguments.validate_only));
@@ -160,6 +163,7 @@ Result<void> RunTopicDelete(GlobalOptions& global, const TopicArguments& argumen
   const Admin admin = Admin(global.server);
   Json deleted = Json::array(), missing = Json::array(), failed = Json::array();
   std::optional<Error> last_error;
+  const TroubleWatch watch = WatchForController(global.server);
   for (const std::string& name : arguments.names) {
     const auto result = admin.DeleteTopic(name, false);
     const bool is_missing = !result.ok() && result.error().reason == Reason::kTopicNotFound;
@@ -186,6 +190,7 @@ Result<void> RunTopicDelete(GlobalOptions& global, const TopicArguments& argumen
 }
 
 Result<void> AddPartitions(GlobalOptions& global, const TopicArguments& arguments) {
+  const TroubleWatch watch = WatchForController(global.server);
   ASSIGN_OR_RETURN(const auto topic, Admin(global.server)
                                          .AddPartitions(arguments.name, arguments.partitions,
                                                         arguments.validate_only));

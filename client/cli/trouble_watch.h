@@ -11,9 +11,9 @@
 
 namespace gregor {
 
-// Says on stderr when a producer or consumer has trouble that lasts for a second, and when that is
-// over: a command that goes on trying, or waits, must not look as if it hung. Thread: its owner's;
-// it has one of its own ("trouble-watch") that asks.
+// Says on stderr when a producer, consumer or call has trouble that lasts for a second, and when
+// that is over: a command that goes on trying, or waits, must not look as if it hung. Thread: its
+// owner's; it has one of its own ("trouble-watch") that asks.
 class TroubleWatch {
  public:
   // `ask` is called once a second, until the destructor; `meanwhile`: what is done about it.

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/scram.h"
+#include "client/cli/brokers.h"
 #include "client/cli/help.h"
 #include "client/cli/output.h"
 #include "client/security_admin.h"
@@ -140,6 +141,7 @@ Result<void> RunUserSet(GlobalOptions& global, const UserArguments& arguments) {
       KeysOfSaltedPassword(hash, SaltPassword(hash, password, made.salt(), arguments.iterations));
   made.set_stored_key(keys.stored_key);
   made.set_server_key(keys.server_key);
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(SecurityAdmin(global.server).UpsertUser(request));
   PrintUserDone(global, "set", arguments.user);
   std::cerr << kUserNote << std::endl;
@@ -164,6 +166,7 @@ Result<void> RunUserDelete(GlobalOptions& global, const UserArguments& arguments
   v1::DeleteUserRequest request;
   request.set_user(arguments.user);
   request.set_mechanism(MechanismOf(arguments.mechanism));
+  const TroubleWatch watch = WatchForController(global.server);
   RETURN_IF_ERROR(SecurityAdmin(global.server).DeleteUser(request));
   PrintUserDone(global, "deleted", arguments.user);
   return {};

@@ -22,6 +22,15 @@ TEST(CannotListen, SaysWhatIsWrongAndWhatToDo) {
             "with --grpc-listen HOST:PORT)");
 }
 
+TEST(CannotListen, SaysWhatIsToBeKnownOfAnotherPort) {
+  ListenAddress address{"127.0.0.1", 9093, "the cluster's other nodes", "--internal-listen"};
+  address.remark = "on every node";
+  EXPECT_EQ(CannotListen(address, "Address already in use").message,
+            "cannot listen on 127.0.0.1:9093 for the cluster's other nodes: another process "
+            "listens there. Stop it, or choose another port with --internal-listen HOST:PORT (on "
+            "every node)");
+}
+
 TEST(CannotListen, NamesAHostThatIsNotKnown) {
   EXPECT_EQ(
       MessageOf("nosuch.invalid", "UNKNOWN: Name or service not known {}"),

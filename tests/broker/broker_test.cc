@@ -62,6 +62,9 @@ TEST(Broker, UnknownTopicsPartitionsAndIdsAreNamedInTheError) {
   harness.Start();
   const TopicId id = harness.CreateTopic("orders", 2);
   EXPECT_EQ(harness.Produce("missing", 0, {"x"}).error().reason, Reason::kTopicNotFound);
+  // What a terminal acts on is shown, not done.
+  EXPECT_EQ(harness.Produce("mis\nsing", 0, {"x"}).error().message,
+            "topic \"mis\\x0asing\" does not exist: it was deleted, or has to be created first");
   const auto partition = harness.Produce("orders", 2, {"x"});
   EXPECT_EQ(partition.error().reason, Reason::kPartitionNotFound);
   EXPECT_THAT(partition.error().message, HasSubstr("0 to 1"));

@@ -77,6 +77,8 @@ TEST(Shard, WhoLeadsElsewhereIsNamedWithItsAddress) {
   };
   harness.SetLeader("t", NodeId{7});
   EXPECT_EQ(refusal(), "7") << "it is not registered";
+  EXPECT_EQ(harness.Produce("t", 0, {"b"}).error().message,
+            "this broker does not lead partition 0 of topic \"t\": broker 7 does");
   harness.SetBroker(NodeId{7}, {"seven.example", 9094});
   EXPECT_EQ(refusal(), "7 seven.example:9094");
   // The partition is what it was, and its leader elsewhere.

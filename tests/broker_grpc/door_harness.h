@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -18,29 +17,6 @@
 #include "tests/broker_grpc/memory_broker.h"
 
 namespace gregor {
-
-// Collects the lines of the log.
-class LogLines final : public google::LogSink {
- public:
-  LogLines() { google::AddLogSink(this); }
-  ~LogLines() override { google::RemoveLogSink(this); }
-  void send(google::LogSeverity, const char*, const char*, int, const google::LogMessageTime&,
-            const char* text, size_t size) override {
-    const std::lock_guard lock(mutex_);
-    lines_.emplace_back(text, size);
-  }
-  std::string With(const std::string& part) {
-    const std::lock_guard lock(mutex_);
-    for (const std::string& line : lines_) {
-      if (line.find(part) != std::string::npos) return line;
-    }
-    return "";
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::string> lines_;
-};
 
 // The data plane over a real connection, with a broker in memory.
 class DoorTest : public testing::Test {

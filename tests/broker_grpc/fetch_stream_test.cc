@@ -3,6 +3,7 @@
 #include <map>
 
 #include "gregor/v1/fetch.grpc.pb.h"
+#include "tests/base/log_lines.h"
 #include "tests/broker_grpc/door_harness.h"
 
 namespace gregor {

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "gregor/v1/produce.grpc.pb.h"
+#include "tests/base/log_lines.h"
 #include "tests/broker_grpc/door_harness.h"
 
 namespace gregor {

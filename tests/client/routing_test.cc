@@ -447,10 +447,62 @@ TEST(Router, TheOnlyBrokerOfAClusterIsWhereItAnswered) {
   FakeServer server;
   server.CreateTopic("orders", 1);
   server.Advertise("127.0.0.1:1");
+  server.SetController(1);
   const auto router = Router::Create(server.address());
   ASSERT_TRUE(router->AskForTopic("orders", kPatience).ok());
   EXPECT_EQ(router->ChannelTo(*router->LeaderOf("orders", PartitionIndex{0}))->address(),
             server.address());
+}
+
+// The broker's node, another one that is a controller only, and what any of them says of who the
+// brokers are.
+class OnlyBroker : public testing::Test {
+ protected:
+  OnlyBroker() {
+    answer_.set_cluster_id("cluster");
+    answer_.add_brokers()->set_broker_id(11);
+    answer_.mutable_brokers(0)->mutable_endpoint()->set_host("127.0.0.1");
+    const std::string port = broker_.address().substr(broker_.address().rfind(':') + 1);
+    answer_.mutable_brokers(0)->mutable_endpoint()->set_port(std::stoi(port));
+    auto& topic = *answer_.add_topics();
+    topic.set_topic("orders");
+    topic.set_partition_count(1);
+    topic.add_partitions()->set_leader_id(11);
+  }
+  // Where the broker is after an answer that calls `controller` the active one.
+  std::string Learn(int32_t controller) {
+    answer_.set_controller_id(controller);
+    router_->Learn(answer_, *router_->AnyNode());
+    return router_->ChannelTo(NodeId{11})->address();
+  }
+  // The node that was asked says who leads.
+  bool LearnFrom(Reason reason) {
+    const auto& endpoint = answer_.brokers(0).endpoint();
+    Error error(reason, "not here");
+    error.With("leader_id", "11").With("leader_epoch", "0").With("leader_host", endpoint.host());
+    error.With("leader_port", std::to_string(endpoint.port()));
+    return router_->LearnFrom(error, "orders", PartitionIndex{0}, *router_->AnyNode());
+  }
+
+  FakeServer broker_;
+  FakeServer controller_;
+  v1::GetMetadataResponse answer_;
+  const std::shared_ptr<Router> router_ = Router::Create(controller_.address());
+};
+
+TEST_F(OnlyBroker, IsNotWhereAnswersComeFromThatNameAnotherController) {
+  EXPECT_EQ(Learn(3), broker_.address());
+  EXPECT_EQ(Learn(-1), broker_.address()) << "the cluster has others still";
+  answer_.set_cluster_id("another cluster");
+  EXPECT_EQ(Learn(-1), controller_.address());
+}
+
+TEST_F(OnlyBroker, IsWhereItIsSaidToBeOnceWhoAnswersIsNotIt) {
+  EXPECT_EQ(Learn(11), controller_.address());
+  EXPECT_FALSE(LearnFrom(Reason::kFencedLeaderEpoch)) << "it may lead all the same";
+  EXPECT_EQ(Learn(11), controller_.address());
+  EXPECT_TRUE(LearnFrom(Reason::kNotLeader));
+  EXPECT_EQ(Learn(11), broker_.address()) << "also after the next answer";
 }
 
 }  // namespace

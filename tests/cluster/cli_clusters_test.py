@@ -64,10 +64,17 @@ def test_without_a_majority_commands_say_so(quorum):
     for node in quorum.others(one):
         node.kill()
     eventually(lambda: "no majority of the voters" in gregor(one, "broker", "list").stderr, seconds=30)
-    removing = subprocess.Popen([BINARY, "--server", one.grpc, "quorum", "remove", "3"], stderr=subprocess.PIPE, text=True)
+    changes = [subprocess.Popen([BINARY, "--server", one.grpc, *arguments], stderr=subprocess.PIPE, text=True) for arguments in (
+        ("quorum", "remove", "3"), ("topic", "create", "orders"), ("topic", "alter", "none", "--unset", "retention.ms"),
+        ("topic", "delete", "none"), ("topic", "add-partitions", "none", "--total", "2"), ("partition", "elect"),
+        ("config", "set", "--all-brokers", "log.retention.ms=1"), ("broker", "unfence", "2"), ("acl", "delete", "--all"),
+        ("user", "delete", "none"), ("quota", "set", "--default-user", "request_percentage=50"))]
     try:
-        assert "there is no active controller that could do it; waiting for one" in removing.stderr.readline()
+        for change in changes:
+            assert change.stderr.readline() == (
+                "gregor: no answer yet: without a majority of the voters there is no active controller that could do it; waiting for one\n")
     finally:
-        removing.kill()
-        removing.wait()
-        removing.stderr.close()
+        for change in changes:
+            change.kill()
+            change.wait()
+            change.stderr.close()

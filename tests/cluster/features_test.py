@@ -32,7 +32,7 @@ def create(member, name):
 
 
 def test_the_level_is_raised_once_every_node_supports_it_and_lowered_again(cluster):
-    # Scenario C14.
+    # Scenario C14, with a controller that is down; of brokers in tests/controller/feature_operations_test.cc.
     members = list(cluster.members.values())
     broker, third = cluster[11], cluster[3]
     shown = {"name": "metadata", "finalized": 1, "min_supported": 1, "max_supported": 2, "controllers_not_known": []}

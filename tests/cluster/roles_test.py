@@ -7,6 +7,7 @@ from processes import Cluster, await_same_metadata
 
 from gregor.v1 import cluster_pb2, config_pb2, topic_pb2
 
+SNAPSHOT_TAKEN = "took the place of the log"
 ROLES = {1: ["controller"], 2: ["controller"], 3: ["controller"], 11: ["broker"], 12: ["broker"]}
 
 
@@ -62,6 +63,37 @@ def test_only_brokers_get_partitions_and_any_node_takes_admin_calls(cluster):
         assert code == 0
 
 
+def test_the_command_finds_the_only_broker_by_a_controller(cluster):
+    controllers, broker = [cluster[1], cluster[2], cluster[3]], cluster[11]
+    cluster.prepare(*controllers, broker)
+    cluster.start(*controllers, broker)
+    create(broker, "orders")
+    await_same_metadata(cluster.running())
+    for number, member in enumerate(controllers):
+        assert command("--server", member.grpc, "produce", "orders", input=f"{number}\n").returncode == 0
+        read = command("--server", member.grpc, "consume", "orders", "--from", "earliest", "--exit-at-end")
+        assert read.stdout.split() == ["0", "1", "2"][:number + 1], read
+    eventually(lambda: broker.calls("FetchService/FetchStream") == 3)
+    # Nobody asked them for what they do not have, to be sent on.
+    assert [member.calls(f"{method}Service/{method}Stream") for member in controllers for method in ("Produce", "Fetch")] == [0] * 6
+
+
+def test_the_only_broker_may_be_the_active_controller_too(tmp_path):
+    cluster = Cluster(tmp_path, {1: ["controller", "broker"], 2: ["controller"], 3: ["controller"]})
+    try:
+        cluster.prepare()
+        cluster.start()
+        eventually(lambda: command("--server", cluster[1].grpc, "quorum", "transfer", "1").returncode == 0)
+        create(cluster[1], "orders")
+        await_same_metadata(cluster.running())
+        eventually(lambda: cluster[2].leader() == 1)
+        assert command("--server", cluster[2].grpc, "produce", "orders", input="a\nb\n").returncode == 0
+        read = command("--server", cluster[3].grpc, "consume", "orders", "--from", "earliest", "--exit-at-end")
+        assert read.stdout.split() == ["a", "b"], read
+    finally:
+        cluster.end()
+
+
 def test_a_broker_joins_late_and_comes_back_on_another_port(cluster):
     cluster.prepare(cluster[1], cluster[2], cluster[3], cluster[11])
     cluster.start(cluster[1], cluster[2], cluster[3], cluster[11])
@@ -88,9 +120,12 @@ def test_a_broker_joins_late_and_comes_back_on_another_port(cluster):
 def test_a_broker_that_is_too_far_behind_gets_a_snapshot(cluster):
     # Scenario B14.
     often = {"quorum": "{snapshot_bytes: 64KiB, segment_bytes: 64KiB}"}
-    cluster.prepare(cluster[1], cluster[2], cluster[3], cluster[11], **often)
-    cluster.start(cluster[1], cluster[2], cluster[3], cluster[11])
-    leader = cluster[cluster[1].leader()]
+    cluster.prepare(**often)
+    cluster.start()
+    leader, late = cluster[cluster[1].leader()], cluster[12]
+    create(leader, "before")
+    await_same_metadata(cluster.running())
+    late.kill()
     # Two snapshots before the log is trimmed.
     number = 0
     while not trimmed(leader):
@@ -99,14 +134,29 @@ def test_a_broker_that_is_too_far_behind_gets_a_snapshot(cluster):
         leader.topics.DeleteTopic(topic_pb2.DeleteTopicRequest(topic=f"large-{number}"), timeout=20)
         number += 1
     create(leader, "kept")
-    late = cluster[12]
-    cluster.prepare(late, **often)
+    assert SNAPSHOT_TAKEN not in late.log.read_text()
     late.restart()
     await_same_metadata(cluster.running())
-    assert [each.topic for each in late.topics.ListTopics(topic_pb2.ListTopicsRequest()).topics] == ["kept"]
+    assert topics(late) == ["before", "kept"]
+    assert late.log.read_text().count(SNAPSHOT_TAKEN) == 1
+    # From there on it follows the log, also after a restart.
+    create(leader, "later")
+    await_same_metadata(cluster.running())
+    assert topics(late) == ["before", "kept", "later"]
     late.kill()
     late.restart()
     await_same_metadata(cluster.running())
+    assert late.log.read_text().count(SNAPSHOT_TAKEN) == 1
+    # One that has nothing yet gets there in the same way.
+    new = cluster.add(13, ["broker"])
+    cluster.prepare(new, **often)
+    new.restart()
+    await_same_metadata(cluster.running())
+    assert topics(new) == ["before", "kept", "later"] and SNAPSHOT_TAKEN in new.log.read_text()
+
+
+def topics(member):
+    return [each.topic for each in member.topics.ListTopics(topic_pb2.ListTopicsRequest()).topics]
 
 
 def trimmed(member):

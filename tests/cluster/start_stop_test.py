@@ -184,6 +184,9 @@ def test_a_port_that_is_taken_is_refused(stopped_node):
             assert refused(stopped_node, **{flag: address}) == (
                 f"gregor: cannot listen on {address} for {api}: another process listens there. Stop it, or choose another port "
                 f"with --{flag[:4]}-listen HOST:PORT (port 0: a free one)")
+        assert refused(stopped_node, "--controllers", f"1@{address}", "--internal-listen", address).startswith(
+            f"gregor: cannot listen on {address} for the cluster's other nodes: another process listens there. Stop it, or choose "
+            "another port with --internal-listen HOST:PORT (the setting listen.internal; where `controllers` names")
     stopped_node.start()
 
 
@@ -223,7 +226,7 @@ def test_a_node_that_is_alone_serves_at_once_with_other_log_directories(node, tm
     before = node.log.stat().st_size
     assert node.start(*[] if in_its_place else ["--log-dirs", str(tmp_path / "new")]) < 5
     told = node.log.read_text()[before:]
-    assert "not registered" not in told
+    assert "serves once the active controller" not in told
     folder = node.data / "topics" if in_its_place else tmp_path / "new"
     assert f"Log directory {folder} was empty: it was made anew. What was in it" in told
     assert json.loads(node.page("/ready")[1])["partitions_offline"] == 1

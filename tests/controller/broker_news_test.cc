@@ -53,6 +53,11 @@ TEST_F(BrokerNewsTest, WhatBecomesOfABrokerIsTold) {
   EXPECT_THAT(Change(), ElementsAre("Broker 3 is not fenced any more"));
 }
 
+TEST_F(BrokerNewsTest, AnIpv6AddressIsToldInBrackets) {
+  broker_.listeners["grpc"].host = "fe80::1";
+  EXPECT_THAT(Change(), ElementsAre("Broker 3 registered with epoch 7, at [fe80::1]:9094"));
+}
+
 TEST_F(BrokerNewsTest, OneThatIsUnregisteredIsTold) {
   Change();
   const MetadataImage before = image_;

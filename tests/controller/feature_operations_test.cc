@@ -57,6 +57,7 @@ TEST_F(FeatureOperationsTest, TheLevelIsRaisedOnceEveryNodeSupportsIt) {
 }
 
 TEST_F(FeatureOperationsTest, ABrokerThatDoesNotSupportItIsInTheWayFencedOrNot) {
+  // Scenario C14.
   BrokerImage old = cluster_.NewBroker(3);
   old.feature_level_max = 1;
   cluster_.Start(old, BrokerStart::kClean);
@@ -65,6 +66,20 @@ TEST_F(FeatureOperationsTest, ABrokerThatDoesNotSupportItIsInTheWayFencedOrNot) 
   ExpectFailure(2, "unregister it if it has gone for good");
   cluster_.Start(cluster_.NewBroker(3), BrokerStart::kClean);
   EXPECT_TRUE(cluster_.Run(UpdateFeatures{2, false}).ok());
+}
+
+TEST_F(FeatureOperationsTest, ABrokerThatDoesNotSupportTheLevelCannotComeBack) {
+  // Scenario C14.
+  BrokerImage old = cluster_.NewBroker(3);
+  old.feature_level_max = 1;
+  ASSERT_TRUE(cluster_.Run(UpdateFeatures{2, false}).ok());
+  const auto refused = cluster_.Run(RegisterBroker{old, true});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, Reason::kInvalidArgument);
+  EXPECT_THAT(refused.error().message,
+              HasSubstr("broker 3 cannot register: it supports feature levels 1 to 1, and the "
+                        "cluster is at 2: run a version that supports it"));
+  EXPECT_TRUE(cluster_.Run(RegisterBroker{cluster_.NewBroker(3), true}).ok());
 }
 
 TEST_F(FeatureOperationsTest, AControllerThatIsNotConnectedIsInTheWay) {

@@ -264,6 +264,12 @@ TEST(SettingValues, UnitsAreUnderstoodAndBoundsKept) {
   EXPECT_FALSE(ParseByteCount("101", 0, 100).ok());
   EXPECT_FALSE(ParseByteCount("99999999999T", 0, UINT64_MAX).ok());
   EXPECT_FALSE(ParseByteCount("1 XB", 0, 100).ok());
+  const auto bytes = [](uint64_t low, uint64_t high) {
+    return ParseByteCount("many", low, high).error().message;
+  };
+  EXPECT_THAT(bytes(64u << 10, 1u << 30), HasSubstr("bytes from 64 KiB to 1 GiB ("));
+  EXPECT_THAT(bytes(0, uint64_t{16} << 40), HasSubstr("bytes from 0 to 16 TiB ("));
+  EXPECT_THAT(bytes(1000, 1500u << 10), HasSubstr("bytes from 1000 to 1500 KiB ("));
   EXPECT_EQ(*ParseDuration("2m", Duration(0), std::chrono::hours(1)), std::chrono::minutes(2));
   EXPECT_FALSE(ParseDuration("2", Duration(0), std::chrono::hours(1)).ok());
   EXPECT_FALSE(ParseDuration("9223372036854775807d", Duration(0), std::chrono::hours(1)).ok());
@@ -276,6 +282,21 @@ TEST(SettingValues, UnitsAreUnderstoodAndBoundsKept) {
   EXPECT_THAT(range(Duration(0), std::chrono::seconds(90)), HasSubstr("from 0ms to 90s ("));
   EXPECT_THAT(range(std::chrono::minutes(1), std::chrono::hours(720)),
               HasSubstr("from 1m to 30d ("));
+}
+
+TEST(SettingValues, ErrorsTellTheRangesThatTheListShows) {
+  int count = 0;
+  for (const SettingSpec& spec : SettingSpecs()) {
+    if (!spec.unit.starts_with("bytes") && spec.unit != "time") continue;
+    std::string range(spec.range);
+    if (range.starts_with("auto, ")) range.erase(0, 6);
+    Settings settings;
+    const auto set = ApplySetting(settings, spec.name, "many");
+    ASSERT_FALSE(set.ok()) << spec.name;
+    EXPECT_THAT(set.error().message, HasSubstr(" from " + range + " (")) << spec.name;
+    ++count;
+  }
+  EXPECT_GT(count, 20);
 }
 
 TEST(HostPort, TakesNamesAndBothKindsOfAddresses) {

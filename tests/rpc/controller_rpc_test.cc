@@ -95,6 +95,23 @@ class Node {
   InternalServer server_;
 };
 
+TEST(InternalServer, APortThatIsTakenIsToldAsThat) {
+  const Node first(1);
+  InternalServer second;
+  const auto refused = second.Start({.host = "127.0.0.1",
+                                     .port = static_cast<uint16_t>(std::stoi(
+                                         first.address().substr(first.address().rfind(':') + 1))),
+                                     .credentials = grpc::InsecureServerCredentials(),
+                                     .services = {}});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, Reason::kInvalidConfig);
+  EXPECT_EQ(refused.error().message,
+            "cannot listen on " + first.address() +
+                " for the cluster's other nodes: another process listens there. Stop it, or choose "
+                "another port with --internal-listen HOST:PORT (the setting listen.internal; where "
+                "`controllers` names this node, change it there on every node)");
+}
+
 internal::v1::OperationRequest CreateRequest(const std::string& name) {
   internal::v1::OperationRequest request;
   request.set_cluster_id(ToBytes(FakeCluster().bytes));

@@ -13,6 +13,7 @@
 #include "rpc/internal_server.h"
 #include "rpc/raft_stream.h"
 #include "rpc/twin.h"
+#include "tests/base/log_lines.h"
 #include "tests/rpc/node_certificates.h"
 
 namespace gregor {
@@ -519,28 +520,6 @@ TEST(RaftTransport, WhoVotesNoMoreIsNotCalledAnyMore) {
   second.SetVoters({{{Key(1), {}}, {Key(2), {}}}});
   EXPECT_EQ(second.addresses, (std::map<NodeId, std::string>{{NodeId{1}, first->address()}}));
 }
-
-// What is logged. Thread: any.
-class LogLines final : public google::LogSink {
- public:
-  LogLines() { google::AddLogSink(this); }
-  ~LogLines() override { google::RemoveLogSink(this); }
-  int CountOf(const std::string& text) const {
-    const std::lock_guard lock(mutex_);
-    return static_cast<int>(std::count_if(lines_.begin(), lines_.end(), [&](const auto& line) {
-      return line.find(text) != std::string::npos;
-    }));
-  }
-
- private:
-  void send(google::LogSeverity, const char*, const char*, int, const google::LogMessageTime&,
-            const char* message, size_t size) override {
-    const std::lock_guard lock(mutex_);
-    lines_.emplace_back(message, size);
-  }
-  mutable std::mutex mutex_;
-  std::vector<std::string> lines_;
-};
 
 TEST(RaftTransport, NodesThatAreNotReachedAreNamedEachAndNotTooOften) {
   const LogLines lines;

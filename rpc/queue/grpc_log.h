@@ -1,5 +1,5 @@
-#ifndef GREGOR_BROKER_GRPC_GRPC_LOG_H_
-#define GREGOR_BROKER_GRPC_GRPC_LOG_H_
+#ifndef GREGOR_RPC_QUEUE_GRPC_LOG_H_
+#define GREGOR_RPC_QUEUE_GRPC_LOG_H_
 
 #include <string>
 
@@ -18,4 +18,4 @@ class GrpcLogCapture {
 
 }  // namespace gregor
 
-#endif  // GREGOR_BROKER_GRPC_GRPC_LOG_H_
+#endif  // GREGOR_RPC_QUEUE_GRPC_LOG_H_

@@ -1,4 +1,4 @@
-#include "broker/grpc/grpc_log.h"
+#include "rpc/queue/grpc_log.h"
 
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
