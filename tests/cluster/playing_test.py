@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from node import BINARY, command, eventually
-from quorum import free_port
+from ports import free_port
 
 TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "cluster.py"
 

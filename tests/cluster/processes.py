@@ -1,19 +1,13 @@
 """A cluster of real processes on loopback: controllers, brokers, and nodes that are both."""
 import os
-import socket
 import subprocess
 import time
 
 import node as single
 from node import Node, command, eventually
+from ports import free_port
 
 from gregor.v1 import cluster_pb2
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Member(Node):

@@ -1,20 +1,16 @@
 """Several real nodes that keep one copy of the metadata, as a test sees them."""
-import itertools
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 
 import grpc
 from node import BINARY, Node, command, errors
+from ports import free_port
 from gregor.v1 import cluster_pb2, cluster_pb2_grpc, topic_pb2, topic_pb2_grpc
 
-# Below the ports that the system gives to those who ask for any; each process goes through them from another place on.
-PORTS = range(20000, 32000)
-next_port = itertools.count(os.getpid() * 40)
 # min_reconnect_backoff_ms is how long an attempt may take.
 RECONNECT = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 2000),
              ("grpc.max_reconnect_backoff_ms", 100), ("grpc.use_local_subchannel_pool", 1),
@@ -38,17 +34,6 @@ class Loopback:
 
     def __init__(self):
         self.ports = {name: free_port() for name in ("internal", "grpc", "http")}
-
-
-def free_port():
-    while True:
-        port = PORTS[next(next_port) % len(PORTS)]
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 class QuorumNode(Node):

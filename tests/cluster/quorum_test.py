@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 from node import command, eventually
-from processes import Cluster, await_same_metadata, free_port
+from ports import free_port
+from processes import Cluster, await_same_metadata
 from threads import thread_names, undocumented
 
 from gregor.v1 import topic_pb2
