@@ -124,6 +124,7 @@ class PartitionImageTest : public ClusterCheckerTest {
   std::string Show(const PartitionImage& partition) {
     auto topic = std::make_shared<TopicImage>();
     topic->name = "orders";
+    topic->configs = std::make_shared<const ConfigMap>();
     topic->id.bytes.fill(9);
     topic->partitions.Set(PartitionIndex{0}, std::make_shared<const PartitionImage>(partition));
     auto image = std::make_shared<MetadataImage>(*image_);
