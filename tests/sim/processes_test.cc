@@ -126,13 +126,18 @@ TEST_F(SearchTest, ACheckOfTheProductIsAFailureOfItsSeed) {
 
 TEST(Trace, IsReadable) {
   Trace trace;
-  trace.Keep(2);
+  trace.Keep(4);
   trace.Note("forgotten");
   trace.NoteStep("raft.tick", 1'500'000'000, 7);
   trace.Annotate("node2");
+  trace.Note("fault", 3, 0);
+  trace.NoteStep("net", 1'600'000'000, 8);  // the next one says more
+  trace.NoteStep("net", 1'700'000'000, 9);
+  trace.Annotate("node1");
   trace.Note("message", 1, 2, "a vote");
   EXPECT_THAT(trace.kept(),
-              testing::ElementsAre("    1.500000 s  raft.tick of node2", "    message 1 2 a vote"));
+              testing::ElementsAre("    1.500000 s  raft.tick of node2", "    fault 3 0 ",
+                                   "    1.700000 s  net of node1", "    message a vote"));
 }
 
 }  // namespace
