@@ -63,7 +63,7 @@ bool Progress::Diverged(Offset base, Offset next) {
   asked_ = false;
   received_ = match_;
   next_ = std::max(match_, std::min(next, base));
-  ForgetInFlight();
+  ForgetBehind(next_);  // what lies before it may have come: its answer tells
   return is_lost;
 }
 

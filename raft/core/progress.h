@@ -94,7 +94,7 @@ class Progress {
     Offset end{0};
     size_t bytes = 0;
   };
-  // What has not come to it.
+  // What is not known to have come to it; it may be under way still.
   void ForgetBehind(Offset end);
   void ForgetInFlight() {
     in_flight_.clear();

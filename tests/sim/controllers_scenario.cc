@@ -121,8 +121,10 @@ void ControllersScenario::Node::Start() {
     process_->controller = *std::move(opened);
     process_->watch = controller().Watch([this](const MetadataDelta& delta) {
       all_.checker_.OnImage(id_, *delta.after);
-      // Who follows may see what several have led to in one image.
-      if (leads()) all_.checker_.OnChange(delta, all_.scheduler_.clock().Now());
+      // Who follows may see in one image what several have led to.
+      const bool is_of_one_term =
+          delta.before != nullptr && delta.before->last_term == delta.after->last_term;
+      if (leads() || is_of_one_term) all_.checker_.OnChange(delta, all_.scheduler_.clock().Now());
     });
   });
 }
@@ -274,6 +276,7 @@ SimReport ControllersScenario::Run() {
   chaos_ = false;
   if (!verdict_.failed()) CheckLiveness();
   if (!verdict_.failed()) CheckHealing();
+  for (auto& node : nodes_) node->Stop(StopKind::kKill);  // which looks at their disks
   report_.failure = verdict_.what();
   report_.trace_hash = scheduler_.trace().hash();
   report_.event_count = scheduler_.trace().event_count();
@@ -506,6 +509,7 @@ void ControllersScenario::CheckHealing() {
   if (leader == nullptr || leader == &node) return;  // whoever leads says what is right
   node.Stop(StopKind::kKill);
   if (node.AlterSnapshots()) checker_.OnAltered(node.id());
+  hurt_.insert(node.id());
   node.Start();
   if (checker_.IsAltered(node.id())) ++report_.counts["states altered"];
   const auto is_right = [&] { return node.is_open() && !checker_.IsAltered(node.id()); };

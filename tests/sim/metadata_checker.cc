@@ -40,10 +40,12 @@ void MetadataChecker::OnImage(NodeId node, const MetadataImage& image) {
   }
   const auto [known, is_new] = versions_.emplace(image.version, version);
   if (known->second.hash != version.hash) {
-    return verdict_.Fail(
-        cut_.count(node) != 0 ? "S4: was given a part of a snapshot, and " : "C1: ", "node ", node,
-        " has another image at version ", image.version);
+    const bool is_cut = cut_.count(node) != 0;
+    return verdict_.Fail(is_cut ? "S4" : "C1", ": node ", node,
+                         is_cut ? ", which was given a part of a snapshot," : "",
+                         " has another image at version ", image.version);
   }
+  if (!is_new) cut_.erase(node);  // what it has is right
   if (is_new || known->second.state_hash != version.state_hash)
     CheckHash(node, image, known->second);
   const bool fell = known != versions_.begin() && std::prev(known)->second.value > version.value;

@@ -107,18 +107,33 @@ void PartitionStepChecker::CheckGrowth(const Step& step) {
   }
 }
 
+// It has everything no more, and there was a reason: something happened to its broker or its place,
+// or the leader asked for it.
+bool PartitionStepChecker::HasGone(const Step& step, NodeId node) const {
+  if (HadEverything(step.now, node)) return false;
+  const auto is_without = [&](const std::vector<AlterPartitions::Member>& members) {
+    return std::none_of(members.begin(), members.end(),
+                        [&](const AlterPartitions::Member& member) { return member.node == node; });
+  };
+  const auto asked = asked_.find({step.topic.id, step.now.index, step.before.partition_epoch});
+  return step.delta.before->Broker(node) != step.delta.after->Broker(node) ||
+         !step.now.replicas.Contains(node) ||
+         (asked != asked_.end() &&
+          std::any_of(asked->second.begin(), asked->second.end(), is_without));
+}
+
 // Where nobody else has everything, what it has is all there is. An image may come of several
 // steps, so that others may have gone before it was started again.
 void PartitionStepChecker::CheckRestarted(const Step& step) {
-  const auto has_another = [&](const PartitionImage& partition, NodeId node) {
-    return std::any_of(step.before.replicas.begin(), step.before.replicas.end(), [&](NodeId other) {
-      return other != node && HadEverything(partition, other);
-    });
+  const auto has_all = [&](NodeId node) {
+    return HadEverything(step.before, node) && !HasGone(step, node);
   };
   for (const NodeId node : step.before.replicas) {
     if (!IsAnotherLife(step.delta, node) || !HadEverything(step.before, node)) continue;
     if (!HadEverything(step.now, node)) continue;
-    const bool is_last = !has_another(step.before, node) || !has_another(step.now, node);
+    const bool is_last =
+        std::none_of(step.before.replicas.begin(), step.before.replicas.end(),
+                     [&](NodeId other) { return other != node && has_all(other); });
     if (!is_last && IsReplicated(*step.delta.after, step.topic, node))
       return Fail("C6: a broker that was started again may have lost records, and has all", step);
   }

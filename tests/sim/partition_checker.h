@@ -39,6 +39,7 @@ class PartitionStepChecker {
   void CheckCount(const Step& step);
   void CheckGrowth(const Step& step);
   void CheckRestarted(const Step& step);
+  bool HasGone(const Step& step, NodeId node) const;
   void Fail(const char* what, const Step& step);
 
   Verdict& verdict_;
