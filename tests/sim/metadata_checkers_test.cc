@@ -355,6 +355,10 @@ TEST_F(MetadataCheckerTest, APartOfASnapshotIsNotTaken) {
   checker_.OnImage(kOther, Image(2, 2, 2));
   EXPECT_EQ(verdict_.what(), "");
   checker_.OnImage(kOther, Image(2, 2, 0));
+  EXPECT_EQ(verdict_.what().substr(0, 2), "C1");  // of what it did not take nothing came
+  verdict_ = Verdict();
+  checker_.OnCut(kOther);
+  checker_.OnImage(kOther, Image(2, 2, 0));
   EXPECT_EQ(verdict_.what().substr(0, 2), "S4");
 }
 
