@@ -180,6 +180,8 @@ void QuorumChecker::CheckCommit(const raft::Message& message, Speaker& speaker, 
   NoteCommitted(message.term, commit);
   if (commit <= std::max(told_commit_, end_)) return;
   told_commit_ = commit;
+  if (const auto latest = view_->VotersBefore(message.from.node, Offset{INT64_MAX}))
+    told_voters_[commit] = latest->voters.voters;
   const Term term = view_->TermAt(message.from, commit - 1);
   if (term.value >= 0 && term != message.term) {
     verdict_.Fail("R9: node ", message.from.node, " leads term ", message.term,
@@ -205,14 +207,13 @@ void QuorumChecker::CheckMajority(NodeId node, Offset end) {
     }));
   };
   // A change of the voters counts from its record on, committed or not: what comes before that
-  // record may be committed by the new ones. The leader knows of it first.
-  const auto leader = speaking_leaders_.find(view_->TermOf(node));
-  const NodeId knows = leader == speaking_leaders_.end() ? node : leader->second.node;
-  for (const NodeId each : {node, knows}) {
-    const auto latest = view_->VotersBefore(each, Offset{INT64_MAX});
-    if (latest.has_value() && 2 * count(latest->voters.voters) > latest->voters.voters.size())
-      return;
-  }
+  // record may be committed by the new ones. Who only follows may not know of them yet.
+  const auto told = told_voters_.lower_bound(end);
+  const bool is_told = told != told_voters_.end() && 2 * count(told->second) > told->second.size();
+  told_voters_.erase(told_voters_.begin(), told);
+  if (is_told) return;
+  const auto latest = view_->VotersBefore(node, Offset{INT64_MAX});
+  if (latest.has_value() && 2 * count(latest->voters.voters) > latest->voters.voters.size()) return;
   const size_t have = count(voters_);
   if (2 * have <= voters_.size()) {
     verdict_.Fail("R7: up to ", end, " is committed, and durable on ", have, " of ", voters_.size(),

@@ -134,7 +134,8 @@ class QuorumChecker final : public SimNetwork::Observer {
   std::map<std::pair<Term, Offset>, std::string> appended_;
   std::map<Term, Offset> committed_in_;  // by who knew of it in that term
   Offset end_{0};
-  Offset told_commit_{0};  // the furthest that a leader told of
+  Offset told_commit_{0};                             // the furthest that a leader told of
+  std::map<Offset, std::vector<Voter>> told_voters_;  // its latest ones, whenever that grew
 };
 
 }  // namespace gregor

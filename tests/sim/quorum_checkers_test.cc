@@ -320,11 +320,12 @@ TEST_F(QuorumCheckerTest, CommittedIsWhatAMajorityOfTheLeadersVotersHas) {
   view_.voters = {Voters(0, {1, 2})};
   view_.ends[NodeId{1}] = Ends(0, 0, 0);
   view_.voters_of[kOther] = {Voters(0, {1, 2}), Voters(9, {2})};
-  Say(kOther, Offset{0}, Term{1});
-  verdict_ = Verdict();
+  Say(kOther, Offset{1}, Term{1});
+  verdict_ = Verdict();  // of its votes
+  view_.voters_of[kOther].pop_back();
   Deliver("a");
   ExpectNone();
-  view_.voters_of[kOther].pop_back();
+  Say(kOther, Offset{2}, Term{1});
   Deliver("b");
   ExpectFailure("R7");
 }
