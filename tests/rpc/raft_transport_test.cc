@@ -527,8 +527,8 @@ TEST(RaftTransport, NodesThatAreNotReachedAreNamedEachAndNotTooOften) {
   const std::string address = first->address();
   Node second(2, Cluster(1), {{NodeId{1}, address}, {NodeId{3}, "127.0.0.1:1"}});
   ASSERT_TRUE(second.WaitForConnection(1));
-  const std::string of_first =
-      "No connection with node 1 at " + address + ": Connection refused. Does it run";
+  // Why depends on how far its calls had come when it stopped.
+  const std::string of_first = "No connection with node 1 at " + address + ": ";
   const std::string of_third = "No connection with node 3 at 127.0.0.1:1: Connection refused. ";
   const auto wait_for = [&](const std::string& text) {
     for (int i = 0; i < 500 && lines.CountOf(text) == 0; ++i)
