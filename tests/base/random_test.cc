@@ -91,9 +91,7 @@ TEST(RandomDeathTest, RefusesAnEmptyRange) {
   EXPECT_DEATH(random.Between(1, 0), "");
 }
 
-TEST(Random, SecretBytesDiffer) {
-  EXPECT_NE(Random::SecretBytes(), Random::SecretBytes());
-}
+TEST(Random, SecretBytesDiffer) { EXPECT_NE(Random::SecretBytes(), Random::SecretBytes()); }
 
 }  // namespace
 }  // namespace gregor

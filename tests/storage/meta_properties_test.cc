@@ -32,9 +32,7 @@ TEST(MetaProperties, EveryFlippedBitAndCutOfALineIsNoticed) {
     EXPECT_FALSE(IsSoundProperties(text.substr(0, end))) << end;
 }
 
-TEST(MetaProperties, WhatHasNoChecksumIsTaken) {
-  EXPECT_TRUE(IsSoundProperties(kLines));
-}
+TEST(MetaProperties, WhatHasNoChecksumIsTaken) { EXPECT_TRUE(IsSoundProperties(kLines)); }
 
 }  // namespace
 }  // namespace gregor
