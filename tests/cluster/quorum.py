@@ -1,6 +1,5 @@
 """Several real nodes that keep one copy of the metadata, as a test sees them."""
 import json
-import os
 import shutil
 import signal
 import subprocess
