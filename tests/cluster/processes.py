@@ -85,10 +85,14 @@ class Cluster:
 
     def start(self, *members):
         chosen = members or list(self.members.values())
-        for member in chosen:
-            member.launch()
-        for member in chosen:
-            member.await_ready()
+        try:
+            for member in chosen:
+                member.launch()
+            for member in chosen:
+                member.await_ready()
+        except BaseException:
+            self.end()  # whoever began to start them ends none
+            raise
 
     def running(self):
         return [member for member in self.members.values() if member.process is not None]
