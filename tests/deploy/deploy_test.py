@@ -147,6 +147,31 @@ def unit_words():
     return shlex.split(line.split("=", 1)[1])
 
 
+def dependencies(packages):
+    """All packages that are installed with these, by name."""
+    found, waiting = set(), list(packages)
+    while waiting:
+        package = waiting.pop()
+        if package in found:
+            continue
+        found.add(package)
+        listed = run("dpkg-query", "-W", "-f", "${Pre-Depends}, ${Depends}", package)
+        waiting += re.findall(r"(?:^|[,|]) *([a-z0-9][a-z0-9.+-]+)", listed.stdout)
+    return found
+
+
+def test_the_image_has_the_libraries_that_the_program_needs():
+    tool("dpkg-query")
+    tool("readelf")
+    (packages,) = re.findall(r"--no-install-recommends ((?:[^&]|&(?!&))*)", (DEPLOY / "Containerfile").read_text())
+    there = dependencies(package for package in packages.split() if package != "\\")
+    needed = re.findall(r"\(NEEDED\).*\[(.*)\]", run("readelf", "--dynamic", BINARY).stdout)
+    assert "libc.so.6" in needed
+    for library in needed:
+        owners = set(re.findall(r"(?m)^([^:\s]+):", run("dpkg-query", "--search", f"*/{library}").stdout))
+        assert owners & there, f"{library} is in {owners or 'no package'}, which deploy/Containerfile does not install"
+
+
 def servers():
     """(name, words of the command, its settings file) of all that containers, services of compose files and units start."""
     yield "container", entry_words(), DEPLOY / "container.yaml"
