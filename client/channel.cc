@@ -8,6 +8,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/thread_annotations.h"
 #include "client/grpc_adapter.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -66,29 +67,23 @@ Error ErrorOf(const google::rpc::Status& status) {
 
 class GrpcChannel final : public Channel {
  public:
-  GrpcChannel(std::string address, const Options& options) : address_(std::move(address)) {
-    grpc::ChannelArguments arguments;
-    arguments.SetMaxReceiveMessageSize(
-        static_cast<int>(std::min<size_t>(options.message_bytes_max, INT32_MAX)));
-    arguments.SetMaxSendMessageSize(-1);
-    // The pause between two attempts to connect.
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-    // Despite its name: how long an attempt may take, up to the first bytes of the server. A server
-    // that is far away, or busy for a moment, is not a server that is gone.
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
-                     static_cast<int>(options.connect_timeout / std::chrono::milliseconds(1)));
-    // Our own retries know which calls may be repeated.
-    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-    // A peer that is gone without a word is noticed while calls wait for it.
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-    if (options.own_connection) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    channel_ = grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
-  }
+  GrpcChannel(std::string address, const Options& options)
+      : address_(std::move(address)), options_(options), channel_(Create()) {}
 
   const std::string& address() const override { return address_; }
-  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+  // For one call. gRPC remembers where a name led, and looks it up seldom where it could not find
+  // it; what is not connected, and has not come about in the time that an attempt has, is made
+  // anew, as the server may be somewhere else by now.
+  std::shared_ptr<grpc::Channel> channel() const {
+    const MutexLock lock(mutex_);
+    const grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/false);
+    const bool is_lost = state == GRPC_CHANNEL_IDLE || state == GRPC_CHANNEL_TRANSIENT_FAILURE;
+    if (is_lost && SystemClock().Now() - made_ >= options_.connect_timeout) {
+      channel_ = Create();
+      made_ = SystemClock().Now();
+    }
+    return channel_;
+  }
 
   Result<std::string> CallRaw(const std::string& method, const std::string& request,
                               Duration timeout) override {
@@ -100,14 +95,38 @@ class GrpcChannel final : public Channel {
     const ByteBuffer in(&slice, 1);
     ByteBuffer out;
     const grpc::Status status = grpc::internal::BlockingUnaryCall<ByteBuffer, ByteBuffer>(
-        channel_.get(), rpc, &context, in, &out);
+        channel().get(), rpc, &context, in, &out);
     if (!status.ok()) return ErrorOfCall(address_, status);
     return FromGrpc(out).ToString();
   }
 
  private:
+  std::shared_ptr<grpc::Channel> Create() const {
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(
+        static_cast<int>(std::min<size_t>(options_.message_bytes_max, INT32_MAX)));
+    arguments.SetMaxSendMessageSize(-1);
+    // The pause between two attempts to connect.
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+    // Despite its name: how long an attempt may take, up to the first bytes of the server. A server
+    // that is far away, or busy for a moment, is not a server that is gone.
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
+                     static_cast<int>(options_.connect_timeout / std::chrono::milliseconds(1)));
+    // Our own retries know which calls may be repeated.
+    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+    // A peer that is gone without a word is noticed while calls wait for it.
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+    if (options_.own_connection) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
+  }
+
   const std::string address_;
-  std::shared_ptr<grpc::Channel> channel_;
+  const Options options_;
+  mutable Mutex mutex_;
+  mutable std::shared_ptr<grpc::Channel> channel_ TS_GUARDED_BY(mutex_);
+  mutable MonotonicTime made_ TS_GUARDED_BY(mutex_) = SystemClock().Now();
 };
 
 // gRPC's "failed to connect to all addresses; last error: UNKNOWN: ipv4:...: Failed to connect to
@@ -147,7 +166,7 @@ Bytes FromGrpc(grpc::ByteBuffer& buffer) {
   return bytes;
 }
 
-const std::shared_ptr<grpc::Channel>& GrpcOf(const Channel& channel) {
+std::shared_ptr<grpc::Channel> GrpcOf(const Channel& channel) {
   return static_cast<const GrpcChannel&>(channel).channel();
 }
 

@@ -12,7 +12,8 @@
 namespace gregor {
 
 // A connection to the gRPC API of one address; it reconnects by itself, after pauses of 0.1 s to 1
-// s. gRPC's types stay in the .cc files. Thread: any.
+// s, and looks for a server by its name again where it is not found after connect_timeout. gRPC's
+// types stay in the .cc files. Thread: any.
 class Channel {
  public:
   struct Options {

@@ -25,7 +25,7 @@ grpc::ByteBuffer ToGrpc(const Bytes& bytes);
 Bytes FromGrpc(grpc::ByteBuffer& buffer);
 // What a call to `address` that failed ended with. REQUIRES: !status.ok().
 Error ErrorOfCall(const std::string& address, const grpc::Status& status);
-const std::shared_ptr<grpc::Channel>& GrpcOf(const Channel& channel);
+std::shared_ptr<grpc::Channel> GrpcOf(const Channel& channel);
 
 }  // namespace gregor
 

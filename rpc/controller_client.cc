@@ -7,6 +7,7 @@
 
 #include "gregor/internal/v1/controller.grpc.pb.h"
 #include "gregor/internal/v1/quorum.grpc.pb.h"
+#include "rpc/node_channel.h"
 #include "rpc/queue/client_call.h"
 
 namespace gregor {
@@ -15,28 +16,12 @@ namespace {
 // More than a topic's records in an answer take.
 constexpr int kAnswerBytesMax = 32 << 20;
 
-grpc::ChannelArguments ControllerChannelOptions() {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kAnswerBytesMax);
-  arguments.SetMaxSendMessageSize(-1);
-  // Operations do not wait behind what else two nodes say to each other.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  // There is no retry policy: who asks knows what may be repeated. gRPC itself begins a call anew
-  // where it knows that no server has seen it, as when the connection was about to be closed.
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  // A node that is gone without a word is noticed before somebody asks it.
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
-  // One that is cut off while calls are on their way, after this: the quorum has another leader
-  // then.
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 2'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  return arguments;
-}
+// One that is cut off while calls are on their way: the quorum has another leader then.
+constexpr Duration kKeepaliveTimeout = std::chrono::seconds(2);
+// What has not come about in this time is begun anew: the node may be somewhere else by now.
+constexpr Duration kConnectTimeout = std::chrono::seconds(2);
+
+MonotonicTime Now() { return SystemClock().Now(); }
 
 Error NotSent(const std::string& why) {
   return Error(Reason::kNotController, why).With("outcome", "NOT_APPLIED");
@@ -80,7 +65,21 @@ Error Failed(NodeId node, const grpc::Status& status) {
 }  // namespace
 
 struct ControllerClient::Peer {
+  Peer(NodeId node, const std::string& address, NodeCredentials& credentials)
+      : address(address),
+        made(Now()),
+        channel(CreateNodeChannel(
+            address, node, credentials,
+            {.receive_bytes_max = kAnswerBytesMax, .keepalive_timeout = kKeepaliveTimeout})),
+        stub(internal::v1::ControllerService::NewStub(channel)),
+        quorum(internal::v1::QuorumService::NewStub(channel)) {
+    channel->GetState(/*try_to_connect=*/true);
+  }
+
   std::string address;
+  MonotonicTime made;
+  // There is no retry policy: who asks knows what may be repeated. gRPC itself begins a call anew
+  // where it knows that no server has seen it, as when the connection was about to be closed.
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<internal::v1::ControllerService::Stub> stub;
   std::unique_ptr<internal::v1::QuorumService::Stub> quorum;
@@ -101,32 +100,25 @@ void ControllerClient::SetAddresses(const std::map<NodeId, std::string>& address
   for (const auto& [node, address] : addresses) {
     std::shared_ptr<Peer>& peer = peers_[node];
     if (peer != nullptr) continue;
-    peer = std::make_shared<Peer>();
-    peer->address = address;
-    peer->channel = grpc::CreateCustomChannel(address, credentials_->ForChannelTo(node),
-                                              ControllerChannelOptions());
-    peer->stub = internal::v1::ControllerService::NewStub(peer->channel);
-    peer->quorum = internal::v1::QuorumService::NewStub(peer->channel);
-    peer->channel->GetState(/*try_to_connect=*/true);
+    peer = std::make_shared<Peer>(node, address, *credentials_);
   }
 }
 
 std::shared_ptr<ControllerClient::Peer> ControllerClient::ConnectedPeer(NodeId node,
                                                                         std::string& why) {
   const std::string name = "node " + std::to_string(node.value);
-  std::shared_ptr<Peer> peer;
-  {
-    const MutexLock lock(mutex_);
-    const auto known = peers_.find(node);
-    if (known != peers_.end()) peer = known->second;
-  }
-  if (peer == nullptr) {
+  const MutexLock lock(mutex_);
+  const auto known = peers_.find(node);
+  if (known == peers_.end()) {
     why = "the address of " + name + ", the active controller, is not known";
-  } else if (peer->channel->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_READY) {
-    why = name + ", the active controller, cannot be reached at " + peer->address;
-    peer = nullptr;
+    return nullptr;
   }
-  return peer;
+  std::shared_ptr<Peer>& peer = known->second;
+  if (peer->channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) return peer;
+  if (Now() - peer->made >= kConnectTimeout)
+    peer = std::make_shared<Peer>(node, peer->address, *credentials_);
+  why = name + ", the active controller, cannot be reached at " + peer->address;
+  return nullptr;
 }
 
 void ControllerClient::Execute(NodeId node, const internal::v1::OperationRequest& request,

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/host_port.h"
 #include "base/thread_annotations.h"
+#include "rpc/node_channel.h"
 #include "rpc/raft_codec.h"
 #include "rpc/raft_stream.h"
 #include "rpc/range_transfer.h"
@@ -21,25 +22,6 @@ namespace {
 constexpr Duration kRedialMin = std::chrono::milliseconds(50);
 constexpr Duration kRedialMax = std::chrono::seconds(1);
 constexpr Duration kWarnInterval = std::chrono::seconds(10);  // of one node
-
-grpc::ChannelArguments RaftChannelOptions() {
-  grpc::ChannelArguments arguments;
-  // A connection for each channel, although both go to one address.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetMaxReceiveMessageSize(kInternalMessageBytesMax);
-  arguments.SetMaxSendMessageSize(-1);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  // A connection that its other end has given up without a word that arrived is noticed, also where
-  // this end only listens.
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  return arguments;
-}
 
 // Somebody is there, and there is no connection: TLS did not come about, or was ended at once.
 bool IsRefusedConnection(const grpc::Status& status) {
@@ -239,10 +221,14 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     Peer& peer = peers_[node];
     for (Line& line : peer.lines) {
       line.is_bulk = &line == &peer.lines[1];
-      line.stub = internal::v1::RaftService::NewStub(grpc::CreateCustomChannel(
-          address, options_.credentials->ForChannelTo(node), RaftChannelOptions()));
+      line.stub = Stub(node, address);
       if (receiver_ != nullptr) Dial(node, line);
     }
+  }
+
+  std::unique_ptr<internal::v1::RaftService::Stub> Stub(NodeId node, const std::string& address) {
+    return internal::v1::RaftService::NewStub(CreateNodeChannel(
+        address, node, *options_.credentials, {.receive_bytes_max = kInternalMessageBytesMax}));
   }
 
   // What is up stays.
@@ -446,7 +432,10 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     options_.loop->After(std::exchange(line.redial, std::min(kRedialMax, 2 * line.redial)),
                          "raft.redial", [this, alive = alive_, node, is_bulk = line.is_bulk] {
                            if (!*alive || receiver_ == nullptr) return;
-                           Dial(node, peers_[node].lines[is_bulk ? 1 : 0]);
+                           Line& line = peers_[node].lines[is_bulk ? 1 : 0];
+                           if (line.stream != nullptr || line.stub == nullptr) return;
+                           line.stub = Stub(node, addresses_[node]);  // it may have moved
+                           Dial(node, line);
                          });
   }
 

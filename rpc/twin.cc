@@ -3,15 +3,14 @@
 #include <grpc/support/time.h>
 #include <grpcpp/grpcpp.h>
 
+#include "rpc/node_channel.h"
+
 namespace gregor {
 
 std::optional<Error> FindTwin(const std::string& address, NodeCredentials& credentials,
                               const RaftSelf& self, Duration at_most) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   const auto stub = internal::v1::RaftService::NewStub(
-      grpc::CreateCustomChannel(address, credentials.ForChannelTo(self.key.node), arguments));
+      CreateNodeChannel(address, self.key.node, credentials, {}));
   grpc::ClientContext context;
   context.set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                     gpr_time_from_nanos(at_most.count(), GPR_TIMESPAN)));
