@@ -111,8 +111,10 @@ class GrpcChannel final : public Channel {
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
     // Despite its name: how long an attempt may take, up to the first bytes of the server. A server
     // that is far away, or busy for a moment, is not a server that is gone.
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
-                     static_cast<int>(options_.connect_timeout / std::chrono::milliseconds(1)));
+    const int timeout = static_cast<int>(options_.connect_timeout / std::chrono::milliseconds(1));
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, timeout);
+    // Nor may looking up its name, which is 2 minutes else where one of two queries is lost.
+    arguments.SetInt(GRPC_ARG_DNS_ARES_QUERY_TIMEOUT_MS, timeout);
     // Our own retries know which calls may be repeated.
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
     // A peer that is gone without a word is noticed while calls wait for it.

@@ -11,6 +11,9 @@ std::shared_ptr<grpc::Channel> CreateNodeChannel(const std::string& address, Nod
   // Despite its name: how long an attempt may take.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // A name server that does not answer is not waited for: where another query found an address that
+  // is taken, and else the next attempt asks again.
+  arguments.SetInt(GRPC_ARG_DNS_ARES_QUERY_TIMEOUT_MS, 2000);
   arguments.SetMaxReceiveMessageSize(options.receive_bytes_max);
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
