@@ -71,6 +71,8 @@ function(gregor_sources name result)
       list(APPEND merged ${batch})
       continue()
     endif()
+    # By their names in the tree: another checkout compiles the same text, which the compiler's cache has then.
+    list(TRANSFORM batch REPLACE "^(${CMAKE_BINARY_DIR}/gen/|${CMAKE_SOURCE_DIR}/)" "")
     list(TRANSFORM batch REPLACE "(.+)" "#include \"\\1\"\n")
     list(JOIN batch "" text)
     set(output ${CMAKE_CURRENT_BINARY_DIR}/${name}_${number}.cc)
