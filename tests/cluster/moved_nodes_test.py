@@ -15,6 +15,8 @@ pytestmark = required
 # An attempt at the former address (1 s), a look at the names (every half second), a pause between attempts (1 s), twice for want of
 # luck, and a loaded machine.
 SOON_SECONDS = 8
+# The same of clients, whose attempts have 5 s.
+CLIENT_SOON_SECONDS = 12
 
 
 class Names:
@@ -137,6 +139,6 @@ def test_a_consumer_finds_its_only_node_at_another_address(named, network):  # n
     began = time.monotonic()
     assert lines.get(timeout=40) == "after"
     seconds = time.monotonic() - began
-    assert seconds < SOON_SECONDS, f"{seconds:.1f} s"
+    assert seconds < CLIENT_SOON_SECONDS, f"{seconds:.1f} s"
     consumer.terminate()
     consumer.wait()
