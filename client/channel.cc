@@ -136,6 +136,8 @@ class GrpcChannel final : public Channel {
 std::string LastPart(const std::string& message) {
   if (message.find("SETTINGS frame") != std::string::npos)
     return "a connection is made, but nothing comes of it in time";
+  if (message.find("tcp handshaker shutdown") != std::string::npos)
+    return "nothing answers there in time";
   const size_t colon = message.rfind(": ");
   return colon == std::string::npos ? message : message.substr(colon + 2);
 }

@@ -114,9 +114,12 @@ std::shared_ptr<ControllerClient::Peer> ControllerClient::ConnectedPeer(NodeId n
     return nullptr;
   }
   std::shared_ptr<Peer>& peer = known->second;
-  if (peer->channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) return peer;
-  if (Now() - peer->made >= kConnectTimeout)
+  if (peer->channel->GetState(/*try_to_connect=*/false) == GRPC_CHANNEL_READY) return peer;
+  if (Now() - peer->made >= kConnectTimeout) {
     peer = std::make_shared<Peer>(node, peer->address, *credentials_);
+  } else {
+    peer->channel->GetState(/*try_to_connect=*/true);
+  }
   why = name + ", the active controller, cannot be reached at " + peer->address;
   return nullptr;
 }

@@ -23,13 +23,16 @@ constexpr Duration kRedialMin = std::chrono::milliseconds(50);
 constexpr Duration kRedialMax = std::chrono::seconds(1);
 constexpr Duration kWarnInterval = std::chrono::seconds(10);  // of one node
 
+// gRPC's words for a connection that was begun, and that nobody answered in time.
+constexpr char kUnanswered[] = "tcp handshaker shutdown";
+
 // Somebody is there, and there is no connection: TLS did not come about, or was ended at once.
 bool IsRefusedConnection(const grpc::Status& status) {
   if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
   const std::string& message = status.error_message();
   const auto says = [&](const char* text) { return message.find(text) != std::string::npos; };
   return says("failed to connect") && !says("Failed to connect to remote host") &&
-         !says("unreachable") && !says("No route to host");
+         !says("unreachable") && !says("No route to host") && !says(kUnanswered);
 }
 
 // Without what gRPC puts before the system's own words ("Connection refused").
@@ -40,6 +43,9 @@ std::string WhyNotConnected(const grpc::Status& status) {
     const size_t at = why.find(before);
     if (at != std::string::npos) why.erase(0, at + before.size());
   }
+  const size_t unanswered = why.find(kUnanswered);
+  if (unanswered != std::string::npos)
+    why.replace(unanswered, sizeof(kUnanswered) - 1, "nothing answers there");
   return why;
 }
 

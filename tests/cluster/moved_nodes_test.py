@@ -94,6 +94,7 @@ def test_a_controller_that_comes_back_at_another_address_is_reached_soon(named, 
     quorum, _, move = named
     node = quorum.others(quorum.leader())[0]
     kill_without_a_trace(network, node)
+    eventually(lambda: "nothing answers there" in quorum.others(node)[0].log.read_text(errors="replace"), 30)
     move(node)
     node.start()
     assert_reached(quorum, node)
