@@ -178,10 +178,16 @@ Result<void> LogRecovery::ChooseListed() {
   const Segment& active = checkpoint_->active;
   for (size_t i = 0; i < complete.size(); ++i) {
     const Offset end = i + 1 < complete.size() ? complete[i + 1].base() : active.base();
+    const bool is_deleted = end <= mark_.log_start;
     const auto file = TakeFound(complete[i].name);
-    if (!file.has_value() && end <= mark_.log_start) continue;  // deleted
+    if (!file.has_value() && is_deleted) continue;
     if (!file.has_value()) return Missing(complete[i].name);
-    if (file->size < complete[i].size) return Short(*file, complete[i].size);
+    const bool is_short = file->size < complete[i].size;
+    if (is_short && is_deleted) {
+      Leave(*file);
+      continue;
+    }
+    if (is_short) return Short(*file, complete[i].size);
     log_.segments.push_back(std::move(complete[i]));
   }
   RETURN_IF_ERROR(ChooseListedActive());

@@ -60,6 +60,11 @@ class LogRecovery {
 
   // Reading what no checkpoint tells (log_recovery_scan.cc).
   Result<void> Scan();
+  // Where the file ends, if all that it can have lies before the log's start.
+  std::optional<Offset> EndOfDeleted(const Found& file) const;
+  // Nobody reads such a file any more, and it may be back only because its removal was not durable:
+  // it is read for the producers' sake, and where something is wrong with it, it goes.
+  void ScanDeleted(const Found& file, Offset next);
   // Without a checkpoint: what compaction wrote stands for all files within its offsets that are
   // older than it.
   bool IsReplaced(const Found& file) const;

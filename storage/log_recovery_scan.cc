@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "storage/log_files.h"
 #include "storage/log_recovery_impl.h"
 #include "storage/segment_cursor.h"
@@ -25,10 +26,42 @@ Result<void> LogRecovery::Scan() {
     }
     if (!FollowsOn(file)) break;
     file.scanned = true;
+    if (const auto next = EndOfDeleted(file); next.has_value()) {
+      ScanDeleted(file, *next);
+      continue;
+    }
     ASSIGN_OR_RETURN(const bool whole, ScanFile(file));
     if (!whole) break;
   }
   return {};
+}
+
+std::optional<Offset> LogRecovery::EndOfDeleted(const Found& file) const {
+  if (!marked_.has_value()) return std::nullopt;
+  const auto next = std::find_if(to_scan_.begin(), to_scan_.end(), [&](const Found& other) {
+    return other.name.base > file.name.base;
+  });
+  if (next == to_scan_.end() || next->name.base > mark_.log_start) return std::nullopt;
+  return next->name.base;
+}
+
+void LogRecovery::ScanDeleted(const Found& file, Offset next) {
+  const EpochCache epochs = log_.epochs;
+  const std::string producers = log_.producers.Encode(log_.log_end);
+  const std::vector<Segment> segments = log_.segments;
+  const Result<bool> whole = ScanFile(file);
+  if (whole.ok() && *whole && log_.log_end <= next) return;
+  LOG(WARNING) << JoinPath(folder_, file.name.FileName("log")) << " is damaged ("
+               << (whole.ok() ? what_ : whole.error().message)
+               << "); all of it was deleted before, so it is removed";
+  log_.epochs = epochs;
+  log_.producers = ProducerState(options_.producers);
+  CHECK(log_.producers.Decode(producers).ok());
+  log_.segments = segments;
+  log_.log_end = file.name.base;
+  what_.clear();
+  has_room_ = false;
+  Leave(file);
 }
 
 bool LogRecovery::IsReplaced(const Found& file) const {

@@ -103,7 +103,9 @@ void LogChecker::CheckOpenedEnds(const LogEnds& ends, const SyncedMark* journale
   const Offset start_min = marks_lost_ ? closed : log_start_min_;
   if (ends.log_start < start_min)
     Fail("deleted records are back; it began at ", start_min, ": ", Describe(ends));
-  if (ends.log_start > log_start_max_)
+  // Of a reset that was under way only the journal knows; any of its files may be gone.
+  const bool is_half_reset = cut_ == Cut::kReset && journal_damaged_;
+  if (ends.log_start > log_start_max_ && !is_half_reset)
     Fail("records are gone that nobody deleted, from ", log_start_max_, ": ", Describe(ends));
   const bool marks_kept = !marks_lost_ && journaled != nullptr;
   if (marks_kept && marked < journaled_min_)

@@ -242,6 +242,24 @@ TEST_F(CheckersTest, AResetLogBeginsWhereItWasTold) {
   ExpectFailure("was cut to 200");
 }
 
+TEST_F(CheckersTest, OfAResetThatIsUnderWayTheJournalAloneKnows) {
+  Fill(3);
+  checker_.OnReset(Offset{100});
+  checker_.OnJournalDamaged();
+  Reopen(StopKind::kPowerLoss, Ends(2, 6, 6, 6), 6);
+  ExpectNone();
+  checker_.OnReset(Offset{100});
+  checker_.OnCutDone(Ends(100, 100, 100, 100));
+  ExpectNone();
+}
+
+TEST_F(CheckersTest, ASoundJournalFinishesAReset) {
+  Fill(3);
+  checker_.OnReset(Offset{100});
+  Reopen(StopKind::kPowerLoss, Ends(2, 6, 6, 6), 6);
+  ExpectFailure("nobody deleted");
+}
+
 TEST_F(CheckersTest, WhatIsServedWasAppended) {
   Fill(3);
   Read(2, MakeBatch(2, 2, 7));

@@ -116,6 +116,7 @@ void ControllersScenario::Node::Start() {
   Controller::Open(std::move(options), [this](Result<std::unique_ptr<Controller>> opened) {
     if (!opened.ok()) {
       failure_ = opened.error();
+      LOG(WARNING) << "Node " << id_ << " did not open: " << *failure_;
       return;
     }
     process_->controller = *std::move(opened);

@@ -85,10 +85,12 @@ TEST(ControllersScenario, WhatIsAnsweredStaysAndImagesAreEqual) {
 
 TEST(ControllersScenario, WhatWasFoundStaysMended) {
   for (const uint64_t seed : {
-           613,   // the simulated network gave an answer to another life of who had asked
-           3899,  // C12 took what a node saw in one image, of two leaders, for a step of the later
-                  // one
-           243,   // a node whose only snapshot was damaged did not say that it is to be replaced
+           613,    // the simulated network gave an answer to another life of who had asked
+           3899,   // C12 took what a node saw in one image, of two leaders, for a step of the later
+                   // one
+           243,    // a node whose only snapshot was damaged did not say that it is to be replaced
+           16856,  // damage in a segment that was deleted, and back after a power loss, kept a node
+                   // from opening its log
        })
     EXPECT_EQ(RunControllersScenario({.seed = seed}).failure, "") << seed;
 }

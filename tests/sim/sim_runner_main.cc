@@ -41,6 +41,7 @@ struct Options {
   bool mutants = false;
   bool counts = false;
   bool keep_going = false;
+  bool log = false;
   size_t trace = kTraceShown;
   int processes = ProcessorCount();
 
@@ -52,7 +53,7 @@ struct Options {
   std::cerr << "usage: gregor_sim_runner [--seeds N] [--first-seed S] [--seed S] [--minutes M] "
                "[--scenario NAME] [--without FAULT,...] [--chaos SECONDS] [--mutants] [--mutant "
                "NAME] [--trace N] "
-               "[--counts] [--keep-going] [--processes N] [--soak]\nscenarios:\n";
+               "[--counts] [--log] [--keep-going] [--processes N] [--soak]\nscenarios:\n";
   for (const Scenario& scenario : AllScenarios())
     std::cerr << "  " << scenario.name << ": " << scenario.about << "\n";
   std::cerr << "mutants:";
@@ -116,6 +117,8 @@ Options Parse(int argc, char** argv) {
       options.keep_going = true;
     } else if (name == "--counts") {
       options.counts = true;
+    } else if (name == "--log") {
+      options.log = true;
     } else if (name == "--processes") {
       options.processes = Number<int>(value());
     } else {
@@ -286,8 +289,8 @@ int RunMutants(const Options& options) {
 int main(int argc, char** argv) {
   google::InitGoogleLogging(argv[0]);
   FLAGS_logtostderr = true;
-  FLAGS_minloglevel = google::GLOG_FATAL;
   gregor::Options options = gregor::Parse(argc, argv);
+  FLAGS_minloglevel = options.log ? google::GLOG_INFO : google::GLOG_FATAL;
   std::cout << "first seed " << options.FirstSeed() << std::endl;
   return options.mutants ? gregor::RunMutants(options) : gregor::RunSearch(options);
 }

@@ -111,6 +111,7 @@ TEST(StorageScenario, WhatWasFoundStaysMended) {
            5542,   // two producers had been at one offset, before and after a cut
            32299,  // all segments were deleted before a checkpoint said where the log goes on, and
                    // the marks were lost
+           17488,  // a reset that nobody knew of any more had taken the first segment
        })
     EXPECT_EQ(RunSeed(seed).failure, "") << seed;
 }

@@ -525,6 +525,66 @@ TEST(LogRecovery, ALogThatHasNothingNewIsNeitherWrittenNorSynced) {
   }
 }
 
+// Its removal was not durable: after a power loss a file is back of which the log needs nothing.
+TEST(LogRecovery, DamageInWhatWasDeletedIsNone) {
+  const auto flip = [](size_t at, char bits) {
+    return [=](std::string& file) { file[at] = static_cast<char>(file[at] ^ bits); };
+  };
+  struct Damage {
+    std::string what;
+    std::function<void(std::string&)> make;
+    bool is_noticed = false;  // what a checkpoint lists is not read at a start
+    bool is_listed = true;    // by a checkpoint
+  };
+  const Damage damages[] = {
+      {"none", [](std::string&) {}, false},
+      {"a record", flip(100, 1), true, false},
+      {"a record of a listed one", flip(100, 1), false},
+      {"the first offset", flip(4, 4), true, false},
+      {"the first leader epoch", flip(12, 4), true, false},
+      {"half is missing", [](std::string& file) { file.resize(file.size() / 2); }, true, false},
+      {"half of a listed one is missing", [](std::string& file) { file.resize(500); }, true},
+      {"a listed one is empty", [](std::string& file) { file.clear(); }, true},
+  };
+  for (const Damage& damage : damages) {
+    SCOPED_TRACE(damage.what);
+    LogHarness harness(24, SmallSegments());
+    ASSERT_TRUE(harness.Start());
+    ASSERT_TRUE(AppendSome(harness, 14));
+    ASSERT_TRUE(harness.CloseCleanly());
+    ASSERT_TRUE(harness.Start());
+    std::string first = *ReadWholeFile(harness.files(), harness.Path(0), 1 << 20);
+    const std::string checkpoint = Folder(harness) + "/checkpoint";
+    const std::string listing = *ReadWholeFile(harness.files(), checkpoint, 1 << 20);
+    ASSERT_TRUE(
+        harness
+            .Await<void>([&](auto done) { harness.log().DeleteBefore(Offset{7}, std::move(done)); })
+            .ok());
+    ASSERT_TRUE(harness.loop().RunUntil(
+        [] {}, [&] { return !*harness.files().Exists(harness.Path(0)); }, std::chrono::minutes(1)));
+    harness.Kill();
+    damage.make(first);
+    const auto write = [&](const std::string& path, const std::string& text) {
+      const auto file = harness.files().Open(path, OpenMode::kCreate);
+      return file.ok() && (*file)->Truncate(0).ok() && (*file)->Write(0, Slice::Copy(text)).ok();
+    };
+    ASSERT_TRUE(write(harness.Path(0), first));
+    if (damage.is_listed) {
+      ASSERT_TRUE(write(checkpoint, listing));
+    } else {
+      ASSERT_TRUE(harness.files().Remove(checkpoint).ok());
+    }
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_TRUE(harness.Start()) << *harness.error();
+      EXPECT_EQ(harness.log().ends().log_start, Offset{7});
+      EXPECT_EQ(harness.log().ends().log_end, Offset{14});
+      EXPECT_THAT(harness.ReadAll(Offset{7}), SizeIs(7));
+      EXPECT_EQ(*harness.files().Exists(harness.Path(0)), !damage.is_noticed);
+      harness.Kill();
+    }
+  }
+}
+
 TEST(LogRecovery, AnErrorOfTheDiskIsNoDamage) {
   LogHarness harness(9, SmallSegments());
   ASSERT_TRUE(harness.Start());
