@@ -51,6 +51,7 @@ void LogRecovery::ScanDeleted(const Found& file, Offset next) {
   const std::vector<Segment> segments = log_.segments;
   const Result<bool> whole = ScanFile(file);
   if (whole.ok() && *whole && log_.log_end <= next) return;
+  if (what_.empty()) what_ = "it ends behind the beginning of the next one";
   LOG(WARNING) << JoinPath(folder_, file.name.FileName("log")) << " is damaged ("
                << (whole.ok() ? what_ : whole.error().message)
                << "); all of it was deleted before, so it is removed";
