@@ -87,9 +87,10 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   // --- controller_snapshots.cc
   void OnFetched(Result<TravellingSnapshot> fetched);
   // Reads a snapshot that came. `checked` only while this node runs.
-  void CheckFetched(TravellingSnapshot fetched, UniqueFunction<void(Result<ImagePtr>)> checked);
-  void InstallImage(ImagePtr image, const raft::SnapshotId& id,
-                    std::optional<raft::VotersAt> voters, uint64_t size_bytes);
+  void CheckFetched(TravellingSnapshot fetched,
+                    UniqueFunction<void(Result<DecodedSnapshot>)> checked);
+  void InstallSnapshot(DecodedSnapshot snapshot, const raft::SnapshotId& id,
+                       std::optional<raft::VotersAt> voters);
   // For SnapshotSource::SetReader().
   void ReadSnapshot(const SnapshotWish& wish, SnapshotSource::Opened opened);
   void ServeSnapshot(Offset end_min, Result<ImageKeeper::OpenSnapshot> found,
@@ -162,7 +163,7 @@ class ControllerImpl final : public Controller, private MetadataLog::Listener {
   void HealFromOwn(Offset right_until, std::optional<Error> behind = std::nullopt);
   void HealFromLeader();
   void FetchState();
-  void OnState(Result<ImagePtr> image);
+  void OnState(Result<DecodedSnapshot> snapshot);
   void FetchStateLater();
   void ReplayFrom(ImagePtr base);
   void ReplayAgain(const CommittedRecords& batch);

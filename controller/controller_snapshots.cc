@@ -19,39 +19,46 @@ void ControllerImpl::OnSnapshotOffered(NodeId leader, const raft::SnapshotId& sn
 
 void ControllerImpl::OnFetched(Result<TravellingSnapshot> fetched) {
   if (!fetched.ok()) return EndInstall(fetched.error());
-  const uint64_t size = fetched->bytes.size();
   const raft::SnapshotId id = fetched->id;
   auto voters = fetched->voters;
   CheckFetched(*std::move(fetched),
-               [this, id, size, voters = std::move(voters)](Result<ImagePtr> image) mutable {
-                 if (!image.ok()) return EndInstall(image.error());
-                 InstallImage(*std::move(image), id, std::move(voters), size);
+               [this, id, voters = std::move(voters)](Result<DecodedSnapshot> snapshot) mutable {
+                 if (!snapshot.ok()) return EndInstall(snapshot.error());
+                 InstallSnapshot(*std::move(snapshot), id, std::move(voters));
                });
 }
 
 // Every byte is checked before anything of it counts.
 void ControllerImpl::CheckFetched(TravellingSnapshot fetched,
-                                  UniqueFunction<void(Result<ImagePtr>)> checked) {
+                                  UniqueFunction<void(Result<DecodedSnapshot>)> checked) {
   options_.disk->Submit(
       Lane::kBackground, "controller.check_snapshot", *options_.loop,
-      [bytes = std::move(fetched.bytes)] { return DecodeSnapshot(bytes); },
+      [bytes = std::move(fetched.bytes)]() mutable -> Result<DecodedSnapshot> {
+        ASSIGN_OR_RETURN(ImagePtr image, DecodeSnapshot(bytes));
+        return DecodedSnapshot{std::move(bytes), std::move(image)};
+      },
       [this, alive = alive_, id = fetched.id,
-       checked = std::move(checked)](Result<ImagePtr> image) mutable {
+       checked = std::move(checked)](Result<DecodedSnapshot> snapshot) mutable {
         if (!*alive) return;
-        if (!image.ok()) return checked(std::move(image));
-        const ImagePosition position = PositionOf(**image);
+        if (!snapshot.ok()) return checked(std::move(snapshot));
+        const MetadataImage& image = *snapshot->image;
+        const ImagePosition position = PositionOf(image);
         const bool is_right = position.version == id.end && position.term.value == id.term.value &&
-                              (*image)->cluster_id == found_->identity.cluster_id;
-        if (is_right) return checked(std::move(image));
+                              image.cluster_id == found_->identity.cluster_id;
+        if (is_right) return checked(std::move(snapshot));
         checked(Error(Reason::kStorageError, "the snapshot is another one than it says"));
       });
 }
 
-void ControllerImpl::InstallImage(ImagePtr image, const raft::SnapshotId& id,
-                                  std::optional<raft::VotersAt> voters, uint64_t size_bytes) {
+void ControllerImpl::InstallSnapshot(DecodedSnapshot snapshot, const raft::SnapshotId& id,
+                                     std::optional<raft::VotersAt> voters) {
+  const ImagePtr image = snapshot.image;
+  const uint64_t size_bytes = snapshot.bytes.size();
   log_->Install(
       id, std::move(voters),
-      [this, image](MetadataLog::Kept kept) { keeper_->Keep(image, std::move(kept)); },
+      [this, snapshot = std::move(snapshot)](MetadataLog::Kept kept) mutable {
+        keeper_->Keep(std::move(snapshot), std::move(kept));
+      },
       [this, alive = alive_, image, size_bytes](Result<bool> installed) {
         if (!*alive) return;
         if (!installed.ok()) return EndInstall(installed.error());

@@ -125,7 +125,7 @@ void ControllerImpl::OnContradiction(const Error& error) {
 }
 
 void ControllerImpl::HealFromOwn(Offset right_until, std::optional<Error> behind) {
-  healing_.emplace();
+  healing_ = Healing();
   healing_->number = ++healings_;
   healing_->behind = std::move(behind);
   keeper_->LoadAgain(
@@ -164,21 +164,22 @@ void ControllerImpl::FetchState() {
       [this, alive = alive_, number = healings_](Result<TravellingSnapshot> fetched) {
         if (!*alive || !IsHealing(number)) return;
         if (!fetched.ok()) return FetchStateLater();
-        CheckFetched(*std::move(fetched), [this, number](Result<ImagePtr> image) {
-          if (IsHealing(number)) OnState(std::move(image));
+        CheckFetched(*std::move(fetched), [this, number](Result<DecodedSnapshot> snapshot) {
+          if (IsHealing(number)) OnState(std::move(snapshot));
         });
       });
 }
 
-void ControllerImpl::OnState(Result<ImagePtr> image) {
-  LOG_IF(WARNING, !image.ok()) << "The active controller's snapshot is of no use: "
-                               << image.error();
-  if (!image.ok() && ++healing_->useless_count >= kUselessMax) return GiveUpHealing();
+void ControllerImpl::OnState(Result<DecodedSnapshot> snapshot) {
+  LOG_IF(WARNING, !snapshot.ok()) << "The active controller's snapshot is of no use: "
+                                  << snapshot.error();
+  if (!snapshot.ok() && ++healing_->useless_count >= kUselessMax) return GiveUpHealing();
   // One that is ahead of this node is of use a little later.
-  const bool fits =
-      image.ok() && (*image)->version >= log_->start_offset() && (*image)->version <= committed_;
+  const bool fits = snapshot.ok() && snapshot->image->version >= log_->start_offset() &&
+                    snapshot->image->version <= committed_;
   if (!fits) return FetchStateLater();
-  keeper_->Replace(*image, [this, number = healings_, image = *image](Result<void> kept) {
+  const ImagePtr image = snapshot->image;
+  keeper_->Replace(*std::move(snapshot), [this, number = healings_, image](Result<void> kept) {
     LOG_IF(ERROR, !kept.ok()) << "The snapshot is not kept: " << kept.error();
     if (IsHealing(number)) ReplayFrom(image);
   });

@@ -370,14 +370,14 @@ void ImageKeeper::OnSnapshot(const SnapshotFile& written, bool older_is_whole) {
   }
 }
 
-void ImageKeeper::Keep(ImagePtr image, UniqueFunction<void(Result<void>)> done) {
-  const ImagePosition position = PositionOf(*image);
+void ImageKeeper::Keep(DecodedSnapshot snapshot, UniqueFunction<void(Result<void>)> done) {
+  const ImagePosition position = PositionOf(*snapshot.image);
   const SnapshotFile file{SnapshotFileName(position), position.version, position.term, 0};
   options_.disk->Submit(
       Lane::kBackground, "image.keep", *options_.loop,
-      [files = &options_.disk->files(), path = PathOf(file), image = std::move(image)] {
+      [files = &options_.disk->files(), path = PathOf(file), bytes = std::move(snapshot.bytes)] {
         auto made = files->MakeDirectory(ParentPath(path));
-        return made.ok() ? WriteSnapshot(*files, path, *image) : made;
+        return made.ok() ? WriteSnapshotBytes(*files, path, bytes) : made;
       },
       [this, alive = alive_, file, done = std::move(done)](Result<void> written) mutable {
         if (!*alive) return;
@@ -390,8 +390,8 @@ void ImageKeeper::Keep(ImagePtr image, UniqueFunction<void(Result<void>)> done) 
       });
 }
 
-void ImageKeeper::Replace(ImagePtr image, UniqueFunction<void(Result<void>)> done) {
-  const ImagePosition position = PositionOf(*image);
+void ImageKeeper::Replace(DecodedSnapshot snapshot, UniqueFunction<void(Result<void>)> done) {
+  const ImagePosition position = PositionOf(*snapshot.image);
   const std::string name = SnapshotFileName(position);
   std::vector<std::string> others;
   for (const auto* const files : {&snapshots_, &suspects_}) {
@@ -399,8 +399,8 @@ void ImageKeeper::Replace(ImagePtr image, UniqueFunction<void(Result<void>)> don
       if (file.name != name) others.push_back(PathOf(file));
     }
   }
-  Keep(std::move(image), [this, alive = alive_, others = std::move(others),
-                          done = std::move(done)](Result<void> kept) mutable {
+  Keep(std::move(snapshot), [this, alive = alive_, others = std::move(others),
+                             done = std::move(done)](Result<void> kept) mutable {
     if (!*alive) return;
     if (!kept.ok()) return done(std::move(kept));
     snapshots_.erase(snapshots_.begin(), snapshots_.end() - 1);

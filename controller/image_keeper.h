@@ -55,8 +55,8 @@ class ImageKeeper {
   void Load(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done);
   // The image moved on by records of so many bytes. REQUIRES: Load() has ended.
   void OnImage(ImagePtr image, size_t record_bytes);
-  // Keeps an image that came from another node as the newest snapshot. `done` when it is durable.
-  void Keep(ImagePtr image, UniqueFunction<void(Result<void>)> done);
+  // Keeps what came from another node as the newest snapshot. `done` when it is durable.
+  void Keep(DecodedSnapshot snapshot, UniqueFunction<void(Result<void>)> done);
   // The image is wrong, at the latest behind `right_until`: sets the store aside, and loads the
   // newest snapshot up to there that is whole and `fits`; nullptr if there is none. Nothing is kept
   // of any image until Resume(). Fails with kStorageError. While another one runs it comes after
@@ -66,7 +66,7 @@ class ImageKeeper {
   // were not are set aside. Otherwise they count as before, as something is better than nothing.
   void Resume(bool is_healed);
   // The same as Keep(), for a node whose own snapshots may be wrong: they are set aside.
-  void Replace(ImagePtr image, UniqueFunction<void(Result<void>)> done);
+  void Replace(DecodedSnapshot snapshot, UniqueFunction<void(Result<void>)> done);
   // Begins to write a snapshot of the newest image, unless there is one, or one is being written.
   void WriteSoon();
   // Opens the snapshot of position `preferred`, or the newest where that is not kept, to be read

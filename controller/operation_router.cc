@@ -17,6 +17,9 @@ constexpr Duration kLookEvery = std::chrono::milliseconds(20);
 // Between two tries to ask the same node.
 constexpr Duration kBackoffMin = std::chrono::milliseconds(20);
 constexpr Duration kBackoffMax = std::chrono::milliseconds(320);
+// A node that leads no more answers what it was asked for with an error at once. One that is silent
+// for so long after another began to lead is not waited for: its connection is found dead later.
+constexpr Duration kLastAnswerMax = std::chrono::seconds(1);
 // Nobody waits longer; and a wrong number does no harm.
 constexpr Duration kTimeoutMax = std::chrono::hours(1);
 
@@ -127,6 +130,10 @@ void OperationRouter::Send(Id id, const QuorumLeader& leader) {
   if (auto encoded = Encode(entry); !encoded.ok()) return Finish(id, std::move(encoded).error());
   const Duration left = entry.deadline - options_.loop->clock().Now();
   if (left < std::chrono::milliseconds(1)) return Finish(id, TimeIsUp(entry));
+  entry.asked = leader;
+  entry.replaced_at.reset();
+  sent_.insert(id);
+  StartTimer();
   options_.remote->Execute(leader.leader, *entry.request, left,
                            // Whoever answers knows nothing of this object's life.
                            [this, loop = options_.loop, alive = alive_, id,
@@ -141,6 +148,7 @@ void OperationRouter::Send(Id id, const QuorumLeader& leader) {
 
 void OperationRouter::OnResponse(Id id, const QuorumLeader& leader,
                                  Result<pb::OperationResponse> response) {
+  if (sent_.erase(id) == 0) return;  // it was not waited for
   if (!response.ok()) {
     if (MayBeTriedAgain(response.error())) return TryLater(id, leader, response.error());
     return Finish(id, std::move(response).error());
@@ -196,6 +204,7 @@ void OperationRouter::Finish(Id id, Result<OperationAnswer> answer) {
   CHECK(!node.empty());
   Entry& entry = node.mapped();
   waiting_.erase(id);
+  sent_.erase(id);
   catching_.erase({entry.visible, id});
   queued_count_.fetch_sub(1);
   if (entry.is_counted) {
@@ -226,6 +235,10 @@ void OperationRouter::OnTimer() {
   for (const auto& [visible, id] : catching_) {
     if (entries_.at(id).deadline <= now) due.push_back(id);
   }
+  std::vector<Id> forsaken;
+  for (const Id id : sent_) {
+    if (IsForsaken(entries_.at(id), leader, now)) forsaken.push_back(id);
+  }
   // What is answered may close the router, or ask for more.
   for (const Id id : due) {
     const auto found = entries_.find(id);
@@ -236,7 +249,29 @@ void OperationRouter::OnTimer() {
       Try(id);
     }
   }
-  if (!waiting_.empty() || !catching_.empty()) StartTimer();
+  for (const Id id : forsaken) {
+    const auto found = entries_.find(id);
+    if (found != entries_.end()) Finish(id, Forsaken(found->second, leader));
+  }
+  if (!waiting_.empty() || !catching_.empty() || !sent_.empty()) StartTimer();
+}
+
+bool OperationRouter::IsForsaken(Entry& entry, const QuorumLeader& leader,
+                                 MonotonicTime now) const {
+  const bool is_replaced = leader.leader.value >= 0 && leader.term > entry.asked.term &&
+                           leader.leader != entry.asked.leader;
+  if (!is_replaced) return false;
+  if (!entry.replaced_at.has_value()) entry.replaced_at = now;
+  return now - *entry.replaced_at >= kLastAnswerMax;
+}
+
+Error OperationRouter::Forsaken(const Entry& entry, const QuorumLeader& leader) {
+  return Error(Reason::kNotController,
+               "node " + std::to_string(entry.asked.leader.value) +
+                   ", which was the active controller, does not answer, and node " +
+                   std::to_string(leader.leader.value) +
+                   " is it now; whether the operation took place is not known: look, then retry")
+      .With("outcome", "UNKNOWN");
 }
 
 Error OperationRouter::TimeIsUp(const Entry& entry) {
@@ -258,6 +293,7 @@ void OperationRouter::Close(Task done) {
     watch_.reset();
     if (timer_.has_value()) options_.loop->Cancel(*timer_);
     waiting_.clear();
+    sent_.clear();
     catching_.clear();
     for (auto& [id, entry] : std::exchange(entries_, {})) {
       if (entry.is_counted) waiting_count_.Add(-1);

@@ -23,7 +23,8 @@ namespace gregor {
 // leads, else, once, to the node that does; and answers when this node's image has what came of it.
 // While nobody is known to lead, or whoever is asked has certainly not begun, it tries again until
 // the time is up. What may have begun is never tried again: its caller learns that the outcome is
-// UNKNOWN. Thread: as ControllerApi; what has no note belongs to the controller loop.
+// UNKNOWN, also where the node that was asked stays silent, and another one leads since a second.
+// Thread: as ControllerApi; what has no note belongs to the controller loop.
 class OperationRouter final : public ControllerApi {
  public:
   struct Options {
@@ -71,6 +72,9 @@ class OperationRouter final : public ControllerApi {
     std::optional<Error> refused;
     Duration backoff{0};
     MonotonicTime retry_at;
+    // While another node is asked: who, and since when another one is known to lead.
+    QuorumLeader asked;
+    std::optional<MonotonicTime> replaced_at;
   };
   using Id = uint64_t;  // of an entry; in the order of the calls
 
@@ -93,7 +97,10 @@ class OperationRouter final : public ControllerApi {
   void Finish(Id id, Result<OperationAnswer> answer);
   void StartTimer();
   void OnTimer();
+  // Whether another node leads, and whoever was asked has had time to answer since.
+  bool IsForsaken(Entry& entry, const QuorumLeader& leader, MonotonicTime now) const;
   static Error TimeIsUp(const Entry& entry);
+  static Error Forsaken(const Entry& entry, const QuorumLeader& leader);
 
   const Options options_;
   Gauge& waiting_count_;
@@ -102,6 +109,7 @@ class OperationRouter final : public ControllerApi {
   std::map<Id, Entry> entries_;
   Id last_id_ = 0;
   std::set<Id> waiting_;                      // those that are kWaiting
+  std::set<Id> sent_;                         // those of which another node is asked
   std::set<std::pair<Offset, Id>> catching_;  // those that are kCatching, by `visible`
   QuorumLeader told_;                         // the newest leader that other nodes spoke of
   std::optional<TimerId> timer_;

@@ -62,7 +62,7 @@ LAYERS = {
 # The algorithms of raft/core take the time and randomness as input: of base they see types only.
 PURE = ("raft/core/",)
 PURE_INCLUDES = {
-    "base/bytes.h", "base/check.h", "base/random.h", "base/reason.h", "base/result.h",
+    "base/bytes.h", "base/check.h", "base/overloaded.h", "base/random.h", "base/reason.h", "base/result.h",
     "base/strong.h", "base/time.h", "base/types.h",
 }
 PURE_BANNED_HEADERS = re.compile(

@@ -182,6 +182,24 @@ Result<Source> SourceOf(const FilePtr& file) {
   });
 }
 
+// The file `path` with what `fill` gives; whole, or not at all.
+template <typename Fill>
+Result<void> WriteFile(FileSystem& files, const std::string& path, Fill fill) {
+  const std::string part = path + ".part";
+  {
+    ASSIGN_OR_RETURN(const FilePtr file, files.Open(part, OpenMode::kCreate));
+    RETURN_IF_ERROR(file->Truncate(0));
+    uint64_t size = 0;
+    RETURN_IF_ERROR(fill([&](std::string_view bytes) {
+      const uint64_t at = std::exchange(size, size + bytes.size());
+      return file->Write(at, Slice::Copy(bytes));
+    }));
+    RETURN_IF_ERROR(file->Sync());
+  }
+  RETURN_IF_ERROR(files.Rename(part, path));
+  return files.SyncDirectory(ParentPath(path));
+}
+
 Error Unusable(const std::string& path, const Error& error) {
   return Error(Reason::kStorageError, "snapshot " + path + " is " + error.message)
       .With("path", path);
@@ -218,19 +236,16 @@ Result<std::vector<SnapshotFile>> ListSnapshots(FileSystem& files, const std::st
 }
 
 Result<void> WriteSnapshot(FileSystem& files, const std::string& path, const MetadataImage& image) {
-  const std::string part = path + ".part";
-  {
-    ASSIGN_OR_RETURN(const FilePtr file, files.Open(part, OpenMode::kCreate));
-    RETURN_IF_ERROR(file->Truncate(0));
-    uint64_t size = 0;
-    RETURN_IF_ERROR(Writer([&](std::string_view bytes) {
-                      const uint64_t at = std::exchange(size, size + bytes.size());
-                      return file->Write(at, Slice::Copy(bytes));
-                    }).Write(image));
-    RETURN_IF_ERROR(file->Sync());
-  }
-  RETURN_IF_ERROR(files.Rename(part, path));
-  return files.SyncDirectory(ParentPath(path));
+  return WriteFile(files, path, [&](const Sink& sink) { return Writer(sink).Write(image); });
+}
+
+Result<void> WriteSnapshotBytes(FileSystem& files, const std::string& path,
+                                std::string_view bytes) {
+  return WriteFile(files, path, [&](const Sink& sink) -> Result<void> {
+    for (size_t at = 0; at < bytes.size(); at += kWriteBytes)
+      RETURN_IF_ERROR(sink(bytes.substr(at, kWriteBytes)));
+    return {};
+  });
 }
 
 Result<ImagePtr> ReadSnapshot(FileSystem& files, const std::string& path) {

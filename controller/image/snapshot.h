@@ -30,6 +30,8 @@ Result<std::vector<SnapshotFile>> ListSnapshots(FileSystem& files, const std::st
 // Writes the image as the snapshot `path`; it is there whole, or not at all. Durable when it
 // returns. Fails with kStorageError, kDiskFull.
 Result<void> WriteSnapshot(FileSystem& files, const std::string& path, const MetadataImage& image);
+// The same of one that came from elsewhere, as it came. REQUIRES: DecodeSnapshot() took the bytes.
+Result<void> WriteSnapshotBytes(FileSystem& files, const std::string& path, std::string_view bytes);
 
 // The image of a snapshot, every byte of which was checked. Fails with kStorageError where it is
 // damaged or incomplete.
@@ -41,6 +43,10 @@ Result<void> CheckSnapshot(FileSystem& files, const std::string& path);
 
 // From bytes: what WriteSnapshot() and ReadSnapshot() put in and take out of files.
 std::string EncodeSnapshot(const MetadataImage& image);
+struct DecodedSnapshot {
+  std::string bytes;
+  ImagePtr image;  // that they make
+};
 Result<ImagePtr> DecodeSnapshot(std::string_view bytes);
 
 }  // namespace gregor

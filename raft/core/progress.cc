@@ -82,7 +82,7 @@ void Progress::BeginSnapshot(MonotonicTime now) {
   state_ = State::kSnapshot;
   asked_ = false;
   moved_ = now;
-  ForgetInFlight();
+  ForgetBehind(Offset{0});
 }
 
 }  // namespace gregor::raft

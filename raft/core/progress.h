@@ -96,10 +96,6 @@ class Progress {
   };
   // What is not known to have come to it; it may be under way still.
   void ForgetBehind(Offset end);
-  void ForgetInFlight() {
-    in_flight_.clear();
-    in_flight_bytes_ = 0;
-  }
 
   VoterKey key_;
   bool votes_;

@@ -3,18 +3,12 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/overloaded.h"
 #include "raft/core/mutant.h"
 #include "raft/core/raft.h"
 
 namespace gregor::raft {
 namespace {
-
-template <typename... Handlers>
-struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
-template <typename... Handlers>
-Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
 bool IsOfLeader(const Message& message) {
   return std::holds_alternative<AppendRequest>(message.body) ||

@@ -10,8 +10,8 @@
 
 namespace gregor {
 
-// Who leads the quorum.
-struct QuorumLeader {
+// Who leads the quorum. Aligned so that one may be atomic without a lock.
+struct alignas(8) QuorumLeader {
   NodeId leader{-1};  // -1: nobody known
   Term term{0};
   friend bool operator==(const QuorumLeader&, const QuorumLeader&) = default;

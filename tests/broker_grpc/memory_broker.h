@@ -426,7 +426,7 @@ class MemoryBroker final : public BrokerApi {
       return ReadWithoutWait(log, request, std::move(done));
     request.position = {Position::Kind::kOffset, from->value};
     const uint64_t number = ++last_wait_;
-    const TimerId timer = loop_->After(request.wait_max, "expire", [this, &log, number] {
+    const TimerId timer = loop_->After(request.wait_max, "expire", [&log, number] {
       for (size_t i = 0; i < log.waiting.size(); ++i) {
         if (log.waiting[i].number != number) continue;
         WaitingRead waiting = std::move(log.waiting[i]);

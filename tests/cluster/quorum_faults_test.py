@@ -234,8 +234,12 @@ def test_a_leader_that_was_paused_acknowledges_nothing_it_has_no_right_to(quorum
     # Sent to a process that does not run: it reads them when it goes on, and first believes that it leads.
     calls = {f"to-the-old-{number}": leader.topics.CreateTopic.future(
         topic_pb2.CreateTopicRequest(topic=f"to-the-old-{number}", partitions=3), timeout=60) for number in range(5)}
+    # Passed on to it over a connection that stands: not waited for until that is found dead, once another one leads.
+    passed_on = others[0].topics.CreateTopic.future(topic_pb2.CreateTopicRequest(topic="passed-on", partitions=3), timeout=60)
     successor = quorum.leader(others, seconds=ELECTED_SECONDS)
     assert successor is not leader
+    assert outcome(passed_on.exception(timeout=4)) == "UNKNOWN"
+    history.append(Operation("create", "passed-on", 3, 0.0, acknowledged=False))
     history += [created(others[0], "meanwhile")]
     if LONG:
         time.sleep(max(0, paused + 30 - time.monotonic()))

@@ -401,6 +401,55 @@ TEST_F(Router, ALeaderThatDoesNotAnswerIsNotWaitedForBeyondTheTime) {
   EXPECT_LE(remote_.last_timeout, seconds(2));
 }
 
+TEST_F(Router, ASilentNodeIsNotWaitedForOnceAnotherLeads) {
+  SetLeader(2, 5);
+  remote_.faults[2] = FakeRemote::Fault::kSilent;
+  const auto waiting = BeginCreate("orders", {.principal = "", .timeout = seconds(60)});
+  scheduler_.RunFor(seconds(5));
+  EXPECT_FALSE(waiting->answer.has_value());
+  SetLeader(3, 6);
+  const MonotonicTime elected = scheduler_.clock().Now();
+  const auto topic = Await(waiting);
+  ASSERT_FALSE(topic.ok());
+  EXPECT_EQ(topic.error().reason, Reason::kNotController);
+  EXPECT_THAT(topic.error().message, AllOf(HasSubstr("node 2"), HasSubstr("node 3 is it now")));
+  EXPECT_EQ(OperationOutcome(topic.error()), "UNKNOWN");
+  EXPECT_GE(waiting->at - elected, seconds(1));
+  EXPECT_LT(waiting->at - elected, milliseconds(1050));
+  // What it says in the end is too late, and nobody else was asked.
+  scheduler_.RunFor(seconds(60));
+  EXPECT_THAT(remote_.asked, ElementsAre(2));
+  EXPECT_THAT(metrics_->Render(), HasSubstr("gregor_operations_waiting 0"));
+}
+
+TEST_F(Router, WhoLedIsHeardForAWhileOnceAnotherLeads) {
+  SetLeader(2, 5);
+  node2_.holds = true;
+  const auto waiting = BeginCreate("orders");
+  scheduler_.RunFor(milliseconds(5));
+  own_.SetLeader(3, 6);
+  scheduler_.RunFor(milliseconds(900));
+  Run([&] { node2_.Release(); });
+  scheduler_.RunFor(milliseconds(5));
+  Run([&] { own_.CatchUp(node2_); });
+  const auto topic = Await(waiting);
+  ASSERT_TRUE(topic.ok()) << topic.error();
+}
+
+TEST_F(Router, WhoLeadsAgainIsWaitedFor) {
+  SetLeader(2, 5);
+  node2_.holds = true;
+  const auto waiting = BeginCreate("orders");
+  scheduler_.RunFor(milliseconds(5));
+  own_.SetLeader(2, 7);
+  scheduler_.RunFor(seconds(3));
+  EXPECT_FALSE(waiting->answer.has_value());
+  Run([&] { node2_.Release(); });
+  scheduler_.RunFor(milliseconds(5));
+  Run([&] { own_.CatchUp(node2_); });
+  EXPECT_TRUE(Await(waiting).ok());
+}
+
 TEST_F(Router, WhereTheOwnControllerLostTheLeadBeforeItBeganTheNextIsAsked) {
   SetLeader(1, 5);
   own_.holds = true;

@@ -3,15 +3,10 @@
 #include <sstream>
 #include <variant>
 
+#include "base/overloaded.h"
+
 namespace gregor::raft {
 namespace {
-
-template <typename... Handlers>
-struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
-template <typename... Handlers>
-Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
 std::string AppendText(const AppendRequest& request) {
   std::ostringstream text;

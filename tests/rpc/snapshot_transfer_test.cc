@@ -159,22 +159,23 @@ class Server {
     {
       const std::lock_guard lock(mutex_);
       was_rest_asked_ = wish.begun.has_value();
-      is_first_read_ = true;
       snapshot = {id_, raft::VotersAt{Offset{7}, {}}, bytes_->size(), {}};
-      snapshot.read = [this, bytes = bytes_](uint64_t position, size_t size,
-                                             ServedSnapshot::ChunkRead read) {
-        Read(position, bytes->substr(position, size), std::move(read));
+      // The call before may read, too, until it has heard of its end.
+      snapshot.read = [this, bytes = bytes_, has_begun = std::make_shared<bool>(false)](
+                          uint64_t position, size_t size, ServedSnapshot::ChunkRead read) {
+        const bool is_first = !std::exchange(*has_begun, true);
+        Read(position, is_first, bytes->substr(position, size), std::move(read));
       };
     }
     if (snapshot.id.end < wish.end_min)
       return opened(Error(Reason::kLeaderNotAvailable, "it is not that far"));
     opened(std::move(snapshot));
   }
-  void Read(uint64_t position, std::string bytes, ServedSnapshot::ChunkRead read) {
+  void Read(uint64_t position, bool is_first, std::string bytes, ServedSnapshot::ChunkRead read) {
     {
       const std::lock_guard lock(mutex_);
       bytes_read_ += bytes.size();
-      if (std::exchange(is_first_read_, false)) positions_begun_.push_back(position);
+      if (is_first) positions_begun_.push_back(position);
       if (position >= hold_from_) {
         held_.push_back([bytes = std::move(bytes), read = std::move(read)]() mutable {
           read(std::move(bytes));
@@ -198,7 +199,6 @@ class Server {
   uint64_t bytes_read_ = 0;
   std::vector<uint64_t> positions_begun_;
   bool was_rest_asked_ = false;
-  bool is_first_read_ = false;
   std::unique_ptr<Service> service_;
   std::unique_ptr<InternalServer> server_;
 };

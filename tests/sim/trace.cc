@@ -15,7 +15,8 @@ namespace {
 // The one that keeps its events: a process makes such runs one after the other.
 const Trace* keeping = nullptr;
 
-[[noreturn]] void PrintAndAbort() {
+// (For clang [[noreturn]] is not of the function's type, as glog wants it.)
+__attribute__((noreturn)) void PrintAndAbort() {
   if (keeping != nullptr) {
     for (const std::string& line : keeping->kept()) std::puts(line.c_str());
     std::fflush(stdout);
