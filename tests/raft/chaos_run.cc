@@ -317,7 +317,8 @@ void ChaosRun::DoFault() {
 
 void ChaosRun::CrashOrBoot(RaftNode& node) {
   if (!node.is_up()) return Boot(node);
-  node.Crash(random_.Below(5), random_.Chance(0.5));
+  const bool keeps_vote = random_.Chance(0.5);
+  node.Crash(random_.Below(5), keeps_vote);
   // Often it is back before anybody has noticed.
   if (random_.Chance(0.3)) Boot(node);
 }

@@ -25,11 +25,13 @@ std::vector<FoundFile> FilesOf(const SimFileSystem& files, std::string_view fold
   return found;
 }
 
-bool FlipBefore(SimFileSystem& files, const std::string& path, uint64_t end, Random& random) {
-  return files.FlipBit(path, random.Below(end), static_cast<int>(random.Below(8)));
-}
-
 }  // namespace
+
+bool FlipAnyBit(SimFileSystem& files, const std::string& path, uint64_t begin, uint64_t end,
+                Random& random) {
+  const auto bit = static_cast<int>(random.Below(8));
+  return files.FlipBit(path, begin + random.Below(end - begin), bit);
+}
 
 bool FlipLogBit(SimFileSystem& files, std::string_view folder, Random& random) {
   const std::vector<FoundFile> segments = FilesOf(files, folder, ".log");
@@ -39,14 +41,14 @@ bool FlipLogBit(SimFileSystem& files, std::string_view folder, Random& random) {
   uint64_t end = std::min((content.UsedPages().back() + 1) * kSimPageBytes, content.size());
   if (number + 1 == segments.size()) end /= 2;
   if (end < kSimPageBytes / 2) return false;
-  return FlipBefore(files, segments[number].first, end, random);
+  return FlipAnyBit(files, segments[number].first, 0, end, random);
 }
 
 bool FlipSnapshotBit(SimFileSystem& files, Random& random) {
   const std::vector<FoundFile> snapshots = FilesOf(files, "/", ".snapshot");
   if (snapshots.size() < 2) return false;
   const auto& [path, inode] = snapshots[random.Below(snapshots.size())];
-  return FlipBefore(files, path, inode->content.durable().size(), random);
+  return FlipAnyBit(files, path, 0, inode->content.durable().size(), random);
 }
 
 }  // namespace gregor

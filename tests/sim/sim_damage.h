@@ -1,12 +1,17 @@
 #ifndef GREGOR_TESTS_SIM_SIM_DAMAGE_H_
 #define GREGOR_TESTS_SIM_SIM_DAMAGE_H_
 
+#include <string>
 #include <string_view>
 
 #include "base/random.h"
 #include "tests/sim/sim_file_system.h"
 
 namespace gregor {
+
+// Flips a bit of the file's bytes [begin, end). False: it is not there.
+bool FlipAnyBit(SimFileSystem& files, const std::string& path, uint64_t begin, uint64_t end,
+                Random& random);
 
 // Both flip a bit of what a stopped node has durably. False: there is too little.
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "tests/sim/sim_damage.h"
 #include "tests/sim/swarm.h"
 
 namespace gregor {
@@ -403,8 +404,7 @@ void StorageScenario::LoseMarks() {
   std::vector<std::pair<std::string, uint64_t>> logs;
   for (const auto& [path, inode] : files_.tree().Files()) {
     const uint64_t size = size_of(inode);
-    if (path == journal && !removes && size > 0)
-      files_.FlipBit(path, random.Below(size), static_cast<int>(random.Below(8)));
+    if (path == journal && !removes && size > 0) FlipAnyBit(files_, path, 0, size, random);
     if (path.starts_with(folder) && path.ends_with(".log") && size > 0)
       logs.emplace_back(path, size);
   }
@@ -505,7 +505,7 @@ void StorageScenario::FlipSomeBit() {
   const std::vector<uint64_t> pages = inode->content.seen().UsedPages();
   const uint64_t begin = Pick(random_, pages) * kSimPageBytes;
   const uint64_t end = std::min(begin + kSimPageBytes, inode->content.seen().size());
-  files_.FlipBit(path, begin + random_.Below(end - begin), static_cast<int>(random_.Below(8)));
+  FlipAnyBit(files_, path, begin, end, random_);
 }
 
 void StorageScenario::NoteDamage() {

@@ -61,7 +61,8 @@ class ImageMaker {
 
   // A random change of rules, users or quotas.
   const ImagePtr& ChangeSecurity() {
-    const std::string name(1 + random_.Below(3), static_cast<char>('a' + random_.Below(5)));
+    const auto letter = static_cast<char>('a' + random_.Below(5));
+    const std::string name(1 + random_.Below(3), letter);
     const auto acl = make_.Acl(name, "User:" + name.substr(0, 1));
     const UserKey user{name, static_cast<ScramMechanism>(1 + random_.Below(2))};
     QuotaEntity entity;
