@@ -111,8 +111,9 @@ class SnapshotServer::Sender final : public ServerCall<Sender> {
     if (!bytes.ok()) return End({grpc::StatusCode::UNAVAILABLE, bytes.error().message});
     position_ += bytes->size();
     chunk_.set_data(*std::move(bytes));
-    queue().Begin(
-        [&, &chunk = chunk_] { writer_.Write(chunk, writing_.Begin(shared_from_this())); });
+    queue().Begin([this, chunk = &chunk_] {
+      writer_.Write(*chunk, writing_.Begin(shared_from_this()));
+    });
   }
   void OnWritten(bool ok) {
     watch_->Note();
