@@ -111,9 +111,8 @@ class SnapshotServer::Sender final : public ServerCall<Sender> {
     if (!bytes.ok()) return End({grpc::StatusCode::UNAVAILABLE, bytes.error().message});
     position_ += bytes->size();
     chunk_.set_data(*std::move(bytes));
-    queue().Begin([this, chunk = &chunk_] {
-      writer_.Write(*chunk, writing_.Begin(shared_from_this()));
-    });
+    queue().Begin(
+        [this, chunk = &chunk_] { writer_.Write(*chunk, writing_.Begin(shared_from_this())); });
   }
   void OnWritten(bool ok) {
     watch_->Note();
