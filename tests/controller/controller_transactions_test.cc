@@ -11,6 +11,7 @@
 #include "controller/metadata_dump.h"
 #include "controller/metadata_history.h"
 #include "raft/host/raft_log.h"
+#include "tests/base/seeds.h"
 #include "tests/controller/controller_harness.h"
 #include "tests/controller/image/record_maker.h"
 
@@ -304,7 +305,7 @@ TEST_F(ControllerTransactionsTest, StateHashesAreNeverInsideOfOne) {
 
 TEST_F(ControllerTransactionsTest, AKillAtAnyMomentLeavesAllOrNothing) {
   int made = 0, not_made = 0;
-  for (int i = 0; i < 40; ++i) {
+  for (uint64_t i = 0; i < SeedCount(40); ++i) {
     const std::string name = "orders" + std::to_string(i);
     CreateTopic operation;
     operation.name = name;
@@ -324,8 +325,8 @@ TEST_F(ControllerTransactionsTest, AKillAtAnyMomentLeavesAllOrNothing) {
     EXPECT_EQ(topic->partition_count(), kPartitions);
     EXPECT_FALSE(topic->configs->empty());
   }
-  EXPECT_GT(made, 0);
-  EXPECT_GT(not_made, 0);
+  EXPECT_TRUE(made > 0 || kFewSeeds);
+  EXPECT_TRUE(not_made > 0 || kFewSeeds);
 }
 
 // The batch of the log that has the record at `offset`.

@@ -60,7 +60,7 @@ TEST(QuorumScenario, WhatWasFoundStaysMended) {
 }
 
 TEST(ControllersScenario, TheSameSeedIsTheSameRun) {
-  for (uint64_t seed = 1; seed <= 3; ++seed) {
+  for (uint64_t seed = 1; seed <= SeedCount(3); ++seed) {
     const SimReport first = RunControllersScenario({.seed = seed});
     const SimReport second = RunControllersScenario({.seed = seed});
     EXPECT_EQ(first.trace_hash, second.trace_hash) << seed;
