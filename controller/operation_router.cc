@@ -132,7 +132,7 @@ void OperationRouter::Send(Id id, const QuorumLeader& leader) {
   if (left < std::chrono::milliseconds(1)) return Finish(id, TimeIsUp(entry));
   entry.asked = leader;
   entry.replaced_at.reset();
-  sent_.insert(id);
+  sent_.emplace(leader.term, id);
   StartTimer();
   options_.remote->Execute(leader.leader, *entry.request, left,
                            // Whoever answers knows nothing of this object's life.
@@ -148,7 +148,9 @@ void OperationRouter::Send(Id id, const QuorumLeader& leader) {
 
 void OperationRouter::OnResponse(Id id, const QuorumLeader& leader,
                                  Result<pb::OperationResponse> response) {
-  if (sent_.erase(id) == 0) return;  // it was not waited for
+  const auto asked = entries_.find(id);
+  if (asked == entries_.end()) return;  // it was not waited for
+  sent_.erase({asked->second.asked.term, id});
   if (!response.ok()) {
     if (MayBeTriedAgain(response.error())) return TryLater(id, leader, response.error());
     return Finish(id, std::move(response).error());
@@ -204,7 +206,7 @@ void OperationRouter::Finish(Id id, Result<OperationAnswer> answer) {
   CHECK(!node.empty());
   Entry& entry = node.mapped();
   waiting_.erase(id);
-  sent_.erase(id);
+  sent_.erase({entry.asked.term, id});
   catching_.erase({entry.visible, id});
   queued_count_.fetch_sub(1);
   if (entry.is_counted) {
@@ -236,7 +238,8 @@ void OperationRouter::OnTimer() {
     if (entries_.at(id).deadline <= now) due.push_back(id);
   }
   std::vector<Id> forsaken;
-  for (const Id id : sent_) {
+  for (const auto& [term, id] : sent_) {
+    if (term >= leader.term) break;
     if (IsForsaken(entries_.at(id), leader, now)) forsaken.push_back(id);
   }
   // What is answered may close the router, or ask for more.
@@ -258,9 +261,7 @@ void OperationRouter::OnTimer() {
 
 bool OperationRouter::IsForsaken(Entry& entry, const QuorumLeader& leader,
                                  MonotonicTime now) const {
-  const bool is_replaced = leader.leader.value >= 0 && leader.term > entry.asked.term &&
-                           leader.leader != entry.asked.leader;
-  if (!is_replaced) return false;
+  if (leader.leader.value < 0 || leader.leader == entry.asked.leader) return false;
   if (!entry.replaced_at.has_value()) entry.replaced_at = now;
   return now - *entry.replaced_at >= kLastAnswerMax;
 }

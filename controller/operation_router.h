@@ -109,7 +109,7 @@ class OperationRouter final : public ControllerApi {
   std::map<Id, Entry> entries_;
   Id last_id_ = 0;
   std::set<Id> waiting_;                      // those that are kWaiting
-  std::set<Id> sent_;                         // those of which another node is asked
+  std::set<std::pair<Term, Id>> sent_;        // those of which another node is asked, by its term
   std::set<std::pair<Offset, Id>> catching_;  // those that are kCatching, by `visible`
   QuorumLeader told_;                         // the newest leader that other nodes spoke of
   std::optional<TimerId> timer_;
