@@ -23,11 +23,9 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   # No time in a precompiled header: ccache would not know it again.
   add_compile_options(-Wthread-safety "SHELL:-Xclang -fno-pch-timestamp")
 endif()
-if(GREGOR_MERGED)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # A source that is included is no header. The compiler collects its garbage less often, which took a tenth of its time.
-    add_compile_options(-Wno-subobject-linkage "SHELL:--param ggc-min-expand=1000" "SHELL:--param ggc-min-heapsize=1000000")
-  endif()
+if(GREGOR_MERGED AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # A source that is included is no header. The compiler collects its garbage less often, which took a tenth of its time.
+  add_compile_options(-Wno-subobject-linkage "SHELL:--param ggc-min-expand=1000" "SHELL:--param ggc-min-heapsize=1000000")
 endif()
 include_directories(${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/gen)
 # Third-party headers must not be subject to our warnings.
@@ -159,7 +157,7 @@ function(gregor_library name)
 endfunction()
 
 # The tests' own code is not optimized, which took longer to build than the product. What it tests is, save what speaks gRPC,
-# commands and the node's set-up, which only are in release: a third of the time of the presets that tests run in.
+# commands and the node's set-up, which only are in release (docs/adr/0022-two-compilers.md).
 function(gregor_kind_options target kind)
   if(kind MATCHES "test$")
     target_compile_options(${target} PRIVATE -O0 $<$<CONFIG:Release>:-g0>)
@@ -169,7 +167,7 @@ function(gregor_kind_options target kind)
 endfunction()
 
 # In release a target that is used by people, or once, is optimized less: that takes three quarters of the time to build.
-# (GCC takes the precompiled header of another level, but not of none.)
+# (A precompiled header of another level is taken, but not one of -O0 with another, nor the other way round.)
 function(gregor_cold_options target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
 endfunction()

@@ -97,7 +97,8 @@ class OperationRouter final : public ControllerApi {
   void Finish(Id id, Result<OperationAnswer> answer);
   void StartTimer();
   void OnTimer();
-  // Whether another node leads, and whoever was asked has had time to answer since.
+  // Whether another node leads, and whoever was asked has had time to answer since. REQUIRES: that
+  // was in an earlier term.
   bool IsForsaken(Entry& entry, const QuorumLeader& leader, MonotonicTime now) const;
   static Error TimeIsUp(const Entry& entry);
   static Error Forsaken(const Entry& entry, const QuorumLeader& leader);

@@ -134,6 +134,20 @@ class Router : public testing::Test {
     return *waiting->answer;
   }
   void Run(const std::function<void()>& call) { loop_.Run(call); }
+  // Node 2 leads, and is asked for a topic that it does not answer yet.
+  std::shared_ptr<Waiting<TopicPtr>> BeginHeldCreate() {
+    SetLeader(2, 5);
+    node2_.holds = true;
+    auto waiting = BeginCreate("orders");
+    scheduler_.RunFor(milliseconds(5));
+    return waiting;
+  }
+  // It answers, and this node's image follows.
+  void AnswerHeld() {
+    Run([&] { node2_.Release(); });
+    scheduler_.RunFor(milliseconds(5));
+    Run([&] { own_.CatchUp(node2_); });
+  }
 
   const std::unique_ptr<Metrics> metrics_ = Metrics::Create();
   Scheduler scheduler_{1};
@@ -423,30 +437,20 @@ TEST_F(Router, ASilentNodeIsNotWaitedForOnceAnotherLeads) {
 }
 
 TEST_F(Router, WhoLedIsHeardForAWhileOnceAnotherLeads) {
-  SetLeader(2, 5);
-  node2_.holds = true;
-  const auto waiting = BeginCreate("orders");
-  scheduler_.RunFor(milliseconds(5));
+  const auto waiting = BeginHeldCreate();
   own_.SetLeader(3, 6);
   scheduler_.RunFor(milliseconds(900));
-  Run([&] { node2_.Release(); });
-  scheduler_.RunFor(milliseconds(5));
-  Run([&] { own_.CatchUp(node2_); });
+  AnswerHeld();
   const auto topic = Await(waiting);
   ASSERT_TRUE(topic.ok()) << topic.error();
 }
 
 TEST_F(Router, WhoLeadsAgainIsWaitedFor) {
-  SetLeader(2, 5);
-  node2_.holds = true;
-  const auto waiting = BeginCreate("orders");
-  scheduler_.RunFor(milliseconds(5));
+  const auto waiting = BeginHeldCreate();
   own_.SetLeader(2, 7);
   scheduler_.RunFor(seconds(3));
   EXPECT_FALSE(waiting->answer.has_value());
-  Run([&] { node2_.Release(); });
-  scheduler_.RunFor(milliseconds(5));
-  Run([&] { own_.CatchUp(node2_); });
+  AnswerHeld();
   EXPECT_TRUE(Await(waiting).ok());
 }
 
