@@ -274,7 +274,7 @@ class StoreFolder {
   std::unique_ptr<ImageStore> OpenNew(const MetadataImage& image) {
     auto store = Open();
     CHECK(store->Load().ok());
-    CHECK(store->Write(DiffRows(nullptr, image), PositionOf(image)).ok());
+    CHECK(store->Write(DiffRows(nullptr, image), PositionOf(image), false).ok());
     return store;
   }
 
@@ -316,7 +316,7 @@ void ChangesToStore(benchmark::State& state) {
     Apply({next, next + each}, image);
     next += each;
     state.ResumeTiming();
-    CHECK(store->Write(DiffRows(before.get(), *image), PositionOf(*image)).ok());
+    CHECK(store->Write(DiffRows(before.get(), *image), PositionOf(*image), false).ok());
   }
 }
 BENCHMARK(ChangesToStore)

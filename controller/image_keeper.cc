@@ -1,9 +1,9 @@
 #include "controller/image_keeper.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
+#include "controller/snapshot_files.h"
 #include "raft/core/mutant.h"
 
 namespace gregor {
@@ -12,48 +12,6 @@ namespace {
 constexpr size_t kSnapshotsKept = 2;
 // A snapshot is due after so many records, too: their bytes are not known after a restart.
 constexpr size_t kRecordBytesGuess = 100;
-constexpr char kDamagedSuffix[] = ".damaged";
-constexpr char kPartSuffix[] = ".part";
-
-// The snapshots that are there; what a crash left half written is removed. Thread: disk.
-Result<std::vector<SnapshotFile>> FindSnapshots(FileSystem& files, const std::string& folder) {
-  ASSIGN_OR_RETURN(const bool exists, files.Exists(folder));
-  if (!exists) return std::vector<SnapshotFile>();
-  ASSIGN_OR_RETURN(const auto entries, files.List(folder));
-  for (const DirectoryEntry& entry : entries) {
-    if (entry.name.ends_with(kPartSuffix))
-      RETURN_IF_ERROR(files.Remove(JoinPath(folder, entry.name)));
-  }
-  return ListSnapshots(files, folder);
-}
-
-void Remove(FileSystem& files, const std::string& path) {
-  const auto removed = files.Remove(path);
-  LOG_IF(WARNING, !removed.ok()) << removed.error();
-}
-
-// The latest ones stay, for whoever wants to know what happened. Thread: disk.
-void SetAside(FileSystem& files, const std::string& path, const std::string& why) {
-  LOG(ERROR) << "Metadata snapshot " << path << " is set aside as " << path << kDamagedSuffix
-             << ": " << why;
-  std::set<std::string> others;
-  const auto entries = files.List(ParentPath(path));
-  for (const DirectoryEntry& entry : entries.ok() ? *entries : std::vector<DirectoryEntry>()) {
-    if (entry.name.ends_with(kDamagedSuffix)) others.insert(entry.name);
-  }
-  for (; others.size() >= kSnapshotsKept; others.erase(others.begin()))
-    Remove(files, JoinPath(ParentPath(path), *others.begin()));
-  auto moved = files.Rename(path, path + kDamagedSuffix);
-  if (moved.ok()) moved = files.SyncDirectory(ParentPath(path));
-  LOG_IF(ERROR, !moved.ok()) << path << " could not be set aside: " << moved.error();
-}
-
-// For people only.
-uint64_t SizeOf(FileSystem& files, const std::string& path) {
-  const auto file = files.Open(path, OpenMode::kRead);
-  const auto size = file.ok() ? (*file)->Size() : Result<uint64_t>(file.error());
-  return size.ok() ? *size : 0;
-}
 
 }  // namespace
 
@@ -76,7 +34,7 @@ void ImageKeeper::Load(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done) {
   options_.disk->Submit(
       Lane::kRead, "image.load", *options_.loop,
       [files = &options_.disk->files(), folder = options_.snapshot_folder, store = store_] {
-        return Found{FindSnapshots(*files, folder),
+        return Found{CleanSnapshots(*files, folder),
                      store == nullptr ? Result<ImagePtr>(ImagePtr()) : store->Load()};
       },
       [this, alive = alive_, fits = std::move(fits), done = std::move(done)](Found found) mutable {
@@ -89,6 +47,7 @@ void ImageKeeper::Load(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done) {
           if (!fit.ok()) return done(fit.error());
           if (*fit) {
             latest_ = durable_ = stored_ = *found.stored;
+            store_durable_ = latest_->version;
             if (!snapshots_.empty()) options_.on_snapshot(snapshots_.back());
             return done(*std::move(found.stored));
           }
@@ -101,7 +60,8 @@ void ImageKeeper::Load(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done) {
           refused.clear();
         }
         if (refused.empty()) return LoadSnapshot(newest, std::move(fits), std::move(done));
-        LOG(ERROR) << "The metadata image is built anew from snapshots and the log: " << refused;
+        LOG_AT_LEVEL(found.stored.ok() ? google::GLOG_WARNING : google::GLOG_ERROR)
+            << "The metadata image is built anew from snapshots and the log: " << refused;
         options_.disk->Submit(
             Lane::kRead, "image.reset", *options_.loop, [store = store_] { return store->Reset(); },
             [this, alive, newest, fits = std::move(fits),
@@ -124,7 +84,7 @@ void ImageKeeper::LoadSnapshot(size_t number, Fits fits,
       Lane::kRead, "image.load_snapshot", *options_.loop,
       [files = &options_.disk->files(), path = PathOf(file)] {
         auto image = ReadSnapshot(*files, path);
-        if (!image.ok()) SetAside(*files, path, image.error().message);
+        if (!image.ok()) SetAsideSnapshot(*files, path, image.error().message);
         return image;
       },
       [this, alive = alive_, number, file, fits = std::move(fits),
@@ -172,6 +132,8 @@ void ImageKeeper::LoadAgain(Offset right_until, Fits fits,
   };
   WhenIdle([this, right_until, fits = std::move(fits), loaded = std::move(loaded)]() mutable {
     latest_ = waiting_ = durable_ = stored_ = nullptr;
+    store_durable_ = Offset{0};
+    trim_waits_ = false;
     while (!snapshots_.empty() && snapshots_.back().end_offset > right_until) {
       suspects_.push_back(std::move(snapshots_.back()));
       snapshots_.pop_back();
@@ -215,7 +177,7 @@ void ImageKeeper::SetAsideSnapshots(std::vector<std::string> paths) {
   options_.disk->Submit(Lane::kBackground, "image.set_aside",
                         [files = &options_.disk->files(), paths = std::move(paths)] {
                           for (const std::string& path : paths)
-                            SetAside(*files, path, "it may be of a wrong state");
+                            SetAsideSnapshot(*files, path, "it may be of a wrong state");
                         });
 }
 
@@ -257,33 +219,40 @@ void ImageKeeper::DropStore(Task done) {
 
 void ImageKeeper::ScheduleStore() {
   if (store_ == nullptr || store_scheduled_ || storing_ || closing_ || suspended_) return;
-  if (latest_ == stored_ || latest_ == nullptr) return;
+  if (latest_ == nullptr || (latest_ == stored_ && !trim_waits_)) return;
   store_scheduled_ = true;
   options_.loop->After(options_.store_delay, "image.store", [this, alive = alive_] {
     if (!*alive) return;
     store_scheduled_ = false;
     if (storing_ || closing_ || suspended_ || reloading_) return;
     FollowDurable();
-    if (durable_ == stored_) return ScheduleStore();
+    if (durable_ == stored_ && !trim_waits_) return ScheduleStore();
     WriteStore({});
   });
 }
 
 void ImageKeeper::WriteStore(Task done) {
   storing_ = true;
+  // No older than the newest snapshot after a crash: what is behind the one before goes from the
+  // log.
+  const bool durable = !snapshots_.empty() && store_durable_ < snapshots_.back().end_offset;
   options_.disk->Submit(
       Lane::kBackground, "image.store", *options_.loop,
-      [store = store_, before = stored_, after = durable_] {
-        return store->Write(DiffRows(before.get(), *after), PositionOf(*after));
+      [store = store_, before = stored_, after = durable_, durable] {
+        return store->Write(DiffRows(before.get(), *after), PositionOf(*after), durable);
       },
       [this, alive = alive_, written = durable_,
-       done = std::move(done)](Result<void> result) mutable {
+       done = std::move(done)](const Result<Offset>& durable_end) mutable {
         if (!*alive) return;
         storing_ = false;
-        LOG_IF(ERROR, !result.ok())
-            << "The node goes on without an image store: " << result.error();
-        if (result.ok()) stored_ = written;
-        if (!result.ok()) DropStore({});
+        if (durable_end.ok()) {
+          stored_ = written;
+          store_durable_ = *durable_end;
+        } else {
+          LOG(ERROR) << "The node goes on without an image store: " << durable_end.error();
+          DropStore({});
+        }
+        if (trim_waits_) Trim();
         ScheduleStore();
         if (done) done();
         if (closed_) return Close(std::exchange(closed_, {}));
@@ -332,12 +301,12 @@ void ImageKeeper::WriteSnapshotNow() {
         if (outcome.state_hash != image->state_hash)
           outcome.written = Error(Reason::kStorageError, "the image is damaged");
         if (outcome.written.ok()) outcome.written = WriteSnapshot(*files, path, *image);
-        if (outcome.written.ok()) outcome.size_bytes = SizeOf(*files, path);
+        if (outcome.written.ok()) outcome.size_bytes = SnapshotSize(*files, path);
         if (!outcome.written.ok() || older.empty()) return outcome;
         // The log goes only where the older snapshot can stand in for it.
         const auto read = ReadSnapshot(*files, older);
         outcome.older_is_whole = read.ok();
-        if (!read.ok()) SetAside(*files, older, read.error().message);
+        if (!read.ok()) SetAsideSnapshot(*files, older, read.error().message);
         return outcome;
       },
       [this, alive = alive_, file, image](const Outcome& outcome) mutable {
@@ -359,15 +328,23 @@ void ImageKeeper::OnSnapshot(const SnapshotFile& written, bool older_is_whole) {
   snapshots_.push_back(written);
   if (checked_ == written.name) checked_.clear();
   options_.on_snapshot(written);
-  if (snapshots_.size() < kSnapshotsKept) return;
-  options_.on_trimmable(snapshots_[snapshots_.size() - kSnapshotsKept].end_offset);
+  Trim();
   while (snapshots_.size() > kSnapshotsKept) {
     options_.disk->Submit(Lane::kBackground, "image.remove_snapshot",
                           [files = &options_.disk->files(), path = PathOf(snapshots_.front())] {
-                            Remove(*files, path);
+                            RemoveSnapshot(*files, path);
                           });
     snapshots_.erase(snapshots_.begin());
   }
+}
+
+// The log has to reach back to the snapshot before the newest, and to what the store has.
+void ImageKeeper::Trim() {
+  if (snapshots_.size() < kSnapshotsKept) return;
+  const Offset end = snapshots_[snapshots_.size() - kSnapshotsKept].end_offset;
+  trim_waits_ = store_ != nullptr && store_durable_ < end;
+  if (trim_waits_) return ScheduleStore();
+  options_.on_trimmable(end);
 }
 
 void ImageKeeper::Keep(DecodedSnapshot snapshot, UniqueFunction<void(Result<void>)> done) {
@@ -457,7 +434,7 @@ void ImageKeeper::OnDamaged(const std::string& name, const Error& why) {
   options_.disk->Submit(
       Lane::kBackground, "image.set_aside", *options_.loop,
       [files = &options_.disk->files(), path, why = why.message] {
-        SetAside(*files, path, why);
+        SetAsideSnapshot(*files, path, why);
         return Result<void>();
       },
       [this, alive = alive_](const Result<void>&) {

@@ -95,6 +95,7 @@ class ImageKeeper {
   void FollowDurable();
   void ScheduleStore();
   void WriteStore(Task done);
+  void Trim();
   bool SnapshotIsDue() const;
   void WriteSnapshotNow();
   void OnSnapshot(const SnapshotFile& written, bool older_is_whole);
@@ -104,9 +105,11 @@ class ImageKeeper {
   // Shared with jobs, which may outlive this; nullptr: none, or given up.
   std::shared_ptr<ImageStore> store_;
   ImagePtr latest_;
-  ImagePtr waiting_;  // kept as soon as its records are durable; nullptr: none
-  ImagePtr durable_;  // what may be kept
-  ImagePtr stored_;   // what the store has
+  ImagePtr waiting_;         // kept as soon as its records are durable; nullptr: none
+  ImagePtr durable_;         // what may be kept
+  ImagePtr stored_;          // what the store has
+  Offset store_durable_{0};  // up to where it has that after a crash, too
+  bool trim_waits_ = false;  // for the store
   bool store_scheduled_ = false;
   bool storing_ = false;
   std::vector<SnapshotFile> snapshots_;  // oldest first

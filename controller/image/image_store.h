@@ -23,12 +23,13 @@ class ImageStore {
   // is damaged or incomplete, kDiskFull.
   virtual Result<ImagePtr> Load() = 0;
   // Makes the changes and notes the position, in one step: a crash leaves all of it or nothing, and
-  // may take back the last writes, each as a whole. Durable when the store is closed, or an
-  // implementation finds that replaying what was written since would take too long.
-  // Fails with kStorageError, kDiskFull; later writes may fail then, too. REQUIRES: Load() or
-  // Reset() came before.
-  virtual Result<void> Write(const std::vector<RowChange>& changes,
-                             const ImagePosition& position) = 0;
+  // may take back the last writes, each as a whole. Returns the position up to which it does not.
+  // That is this one with `durable`, or where an implementation finds that replaying what was
+  // written since would take too long; all of it is when the store is closed. Fails with
+  // kStorageError, kDiskFull; later writes may fail then, too. REQUIRES: Load() or Reset() came
+  // before.
+  virtual Result<Offset> Write(const std::vector<RowChange>& changes, const ImagePosition& position,
+                               bool durable) = 0;
   // Sets aside what is there, for people to look at, and begins empty.
   virtual Result<void> Reset() = 0;
 };
@@ -42,6 +43,8 @@ struct MemoryRows {
   std::map<std::string, std::string, std::less<>> rows;
   bool has_position = false;
   ImagePosition position;
+  // Whether it has what need not be durable, too; else all of that is gone with the process.
+  bool keeps_all = true;
 };
 std::unique_ptr<ImageStore> NewMemoryStore(std::shared_ptr<MemoryRows> rows);
 

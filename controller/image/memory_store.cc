@@ -16,9 +16,11 @@ class MemoryStore final : public ImageStore {
     return loader.Finish(rows_->position);
   }
 
-  Result<void> Write(const std::vector<RowChange>& changes,
-                     const ImagePosition& position) override {
-    for (const RowChange& change : changes) {
+  Result<Offset> Write(const std::vector<RowChange>& changes, const ImagePosition& position,
+                       bool durable) override {
+    lost_by_crash_.insert(lost_by_crash_.end(), changes.begin(), changes.end());
+    if (!durable && !rows_->keeps_all) return rows_->position.version;
+    for (const RowChange& change : std::exchange(lost_by_crash_, {})) {
       CHECK_EQ(rows_->rows.count(change.key) != 0, change.replaces);
       if (change.record.has_value()) {
         rows_->rows[change.key] = *change.record;
@@ -28,16 +30,20 @@ class MemoryStore final : public ImageStore {
     }
     rows_->has_position = true;
     rows_->position = position;
-    return {};
+    return position.version;
   }
 
   Result<void> Reset() override {
-    *rows_ = {};
+    lost_by_crash_.clear();
+    rows_->rows.clear();
+    rows_->has_position = false;
+    rows_->position = {};
     return {};
   }
 
  private:
   const std::shared_ptr<MemoryRows> rows_;
+  std::vector<RowChange> lost_by_crash_;
 };
 
 }  // namespace

@@ -84,8 +84,8 @@ class RocksDbStore final : public ImageStore {
     return image;
   }
 
-  Result<void> Write(const std::vector<RowChange>& changes,
-                     const ImagePosition& position) override {
+  Result<Offset> Write(const std::vector<RowChange>& changes, const ImagePosition& position,
+                       bool durable) override {
     RETURN_IF_ERROR(Open(/*may_be_new=*/true));
     int64_t row_count = row_count_;
     rocksdb::WriteBatch batch(0, 0, 8, 0);
@@ -108,9 +108,10 @@ class RocksDbStore final : public ImageStore {
     RETURN_IF_ERROR(Check(db_->Write(write, &batch)));
     row_count_ = row_count;
     unflushed_bytes_ += batch.GetDataSize();
-    const bool is_flush_due = unflushed_bytes_ >= kUnflushedBytesMax ||
-                              position.version - flushed_end_ >= kUnflushedRecordsMax;
-    return is_flush_due ? Flush(position.version) : Result<void>();
+    if (durable || unflushed_bytes_ >= kUnflushedBytesMax ||
+        position.version - flushed_end_ >= kUnflushedRecordsMax)
+      RETURN_IF_ERROR(Flush(position.version));
+    return flushed_end_;
   }
 
   Result<void> Reset() override {

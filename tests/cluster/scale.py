@@ -5,7 +5,8 @@ Three controllers, which are brokers too, and a broker that is no controller; to
 Then it measures: the memory that a partition takes on the broker; whether a loop is ever held up for more than 50 ms while small
 operations go on and every node takes snapshots; the time from one SIGKILL of the active controller to the next acknowledged
 operation that began after it, and until that node serves again; and how long an empty broker takes from its start until it
-has all the metadata.
+has all the metadata, once the others have nothing else to do. How long it takes right behind the fail-over is told, and not
+judged: on one machine it shares the processors with all that work through 150 000 changes of leaders then.
 
 Only the small operations are in the window of the 50 ms. What the large creations, the fail-over and the replay at a start hold
 up is outside of it: what they cost is the time that they are measured to take. How long a fail-over takes when it is repeated,
@@ -18,6 +19,7 @@ usage: GREGOR_BINARY=... GREGOR_PYTHON_GENERATED=... scale.py [--partitions N] [
 The last line is a JSON document; exit code 0 if all bounds are kept.
 """
 import argparse
+import collections
 import json
 import pathlib
 import re
@@ -48,12 +50,17 @@ def resident(node):
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
 
 
-def long_events(node):
-    """How many tasks of its loops took longer than LONG_EVENT."""
-    _, page = node.page("/metrics")
-    buckets = re.findall(r'gregor_event_loop_task_seconds_bucket\{loop="([^"]+)",le="([^"]+)"\} (\d+)', page)
-    in_time = sum(int(count) for _, bound, count in buckets if bound != "+Inf" and float(bound) == LONG_EVENT)
-    return sum(int(count) for _, bound, count in buckets if bound == "+Inf") - in_time
+def long_events(nodes):
+    """{(node, loop): how many of its tasks took longer than LONG_EVENT}."""
+    found = collections.Counter()
+    for node in nodes:
+        _, page = node.page("/metrics")
+        for loop, bound, count in re.findall(r'gregor_event_loop_task_seconds_bucket\{loop="([^"]+)",le="([^"]+)"\} (\d+)', page):
+            if bound == "+Inf":
+                found[node.number, loop] += int(count)
+            elif float(bound) == LONG_EVENT:
+                found[node.number, loop] -= int(count)
+    return found
 
 
 def create(node, number):
@@ -67,12 +74,25 @@ def create(node, number):
 def events_under_load(quorum, load):
     """How many tasks took too long while every node wrote snapshots under a load of small operations."""
     offsets = {node.number: node.metric("gregor_metadata_snapshot_offset") for node in quorum.nodes}
-    before = sum(long_events(node) for node in quorum.nodes)
+    before = long_events(quorum.nodes)
     for _ in range(SNAPSHOTS):
         eventually(lambda: all(node.metric("gregor_metadata_snapshot_offset") > offsets[node.number] for node in quorum.nodes), 120)
         offsets = {node.number: node.metric("gregor_metadata_snapshot_offset") for node in quorum.nodes}
     load.await_acknowledged(1)
-    return sum(long_events(node) for node in quorum.nodes) - before
+    late = long_events(quorum.nodes) - before
+    for (node, loop), count in late.items():
+        print(f"longer than {LONG_EVENT} s: {count} of node {node}, loop {loop}", flush=True)
+    return late.total()
+
+
+def register(quorum, settings, partitions):
+    """The seconds until an empty broker has all the metadata."""
+    newcomer = quorum.add_broker(Loopback(), **settings)
+    seconds = round(newcomer.start(), 3)
+    quorum.await_level()
+    found = sum(map(len, newcomer.list_topics().values()))
+    assert found >= partitions, f"the new broker knows of {found} partitions"
+    return seconds
 
 
 def run(directory, partitions):
@@ -95,11 +115,9 @@ def run(directory, partitions):
             killed = one_round(quorum, load, quorum.nodes[:3])
         assert load.problems == [], load.problems[:5]
         result |= {"acknowledged": len(load.acknowledged), "fail_over_seconds": killed["seconds"], "restart_seconds": killed["restart"]}
-        newcomer = quorum.add_broker(Loopback(), **settings)
-        result["registration_seconds"] = round(newcomer.start(), 3)
-        quorum.await_level()
-        found = sum(map(len, newcomer.list_topics().values()))
-        assert found >= partitions, f"the new broker knows of {found} partitions"
+        result["registration_after_fail_over_seconds"] = register(quorum, settings, partitions)
+        time.sleep(SETTLE_SECONDS)
+        result["registration_seconds"] = register(quorum, settings, partitions)
         return result
     finally:
         quorum.end()

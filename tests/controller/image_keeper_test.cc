@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "raft/host/log_inspection.h"
 #include "tests/controller/controller_harness.h"
 #include "tests/controller/image/image_maker.h"
 
@@ -41,6 +42,12 @@ class ImageKeeperTest : public testing::Test {
   bool HasFirstSegment() {
     return *node_.files().Exists(
         "/data/metadata/log/AAAAAAAAAAAAAAAAAAAAAQ-0/00000000000000000000.log");
+  }
+  // That of its first segment.
+  Offset LogStart() {
+    const auto segments =
+        ListSegments(node_.files(), "/data/metadata/log/AAAAAAAAAAAAAAAAAAAAAQ-0");
+    return segments.ok() && !segments->empty() ? segments->front().name.base : Offset{-1};
   }
   void ExpectSameAfterRestart() {
     const Rows before = RowsOf(*node_.image());
@@ -172,6 +179,43 @@ TEST_F(StoreKeeperTest, AStoreBehindTheLogsStartIsBuiltAnew) {
   node_.store() = old;
   ASSERT_TRUE(node_.Open()) << *node_.error();
   EXPECT_EQ(RowsOf(*node_.image()), before);
+}
+
+// What was not durable of a store is gone with its process; the rest has to fit the log all the
+// same.
+TEST_F(StoreKeeperTest, TheLogReachesBackToWhatTheStoreHasAfterACrash) {
+  node_.store().keeps_all = false;
+  for (int round = 0; round < 5; ++round) {
+    Work(30);
+    ASSERT_EQ(Snapshots().size(), 2u);
+    ASSERT_TRUE(node_.store().has_position);
+    EXPECT_GE(node_.store().position.version, Snapshots().front().end_offset);
+    EXPECT_GE(node_.store().position.version, LogStart());
+    ExpectSameAfterRestart();
+  }
+  EXPECT_FALSE(HasFirstSegment());
+}
+
+// Here the store gets what the snapshots have only later.
+TEST_F(StoreKeeperTest, TheLogIsKeptUntilTheStoreIsThatFar) {
+  node_.store().keeps_all = false;
+  Work();
+  const Offset start = LogStart();
+  const Offset stored = node_.store().position.version;
+  // Faster than the store is written, and by more than a segment.
+  while (Snapshots().front().end_offset <= stored + 60) {
+    ASSERT_TRUE(node_.Create("topic-" + std::to_string(++number_), 3).ok());
+    node_.scheduler().RunFor(std::chrono::milliseconds(2));
+  }
+  node_.scheduler().RunFor(std::chrono::milliseconds(100));
+  ASSERT_EQ(node_.store().position.version, stored) << "too slow to show it";
+  EXPECT_GE(LogStart(), start);
+  EXPECT_LE(LogStart(), stored);
+  // Nothing else happens, and yet the log goes.
+  node_.scheduler().RunFor(std::chrono::seconds(5));
+  EXPECT_GT(LogStart(), start);
+  EXPECT_GE(node_.store().position.version, LogStart());
+  ExpectSameAfterRestart();
 }
 
 TEST_F(StoreKeeperTest, AStoreAheadOfTheLogMeansThatTheLogLostRecords) {

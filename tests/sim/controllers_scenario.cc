@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "controller/broker_sessions.h"
 #include "controller/format.h"
+#include "controller/image/image_store.h"
 #include "controller/image/rows.h"
 #include "controller/image/snapshot.h"
 #include "raft/core/mutant.h"
@@ -43,6 +44,7 @@ class ControllersScenario::Node final : public SnapshotSource {
     format.request_id_key.fill(1);  // zeros would be exchanged for something random
     const auto formatted = FormatDirectory(*files_, kDataDir, format, random);
     CHECK(formatted.ok()) << formatted.error();
+    EmptyStore();
   }
 
   NodeId id() const { return id_; }
@@ -67,10 +69,19 @@ class ControllersScenario::Node final : public SnapshotSource {
   }
   void Fetch(NodeId from, Offset end_min, Fetched fetched) override;
   void SetReader(Reader reader) override { process_->reader = std::move(reader); }
-  // Gives its snapshots another state, and that one's hash. False: it has none. REQUIRES: stopped.
+  // Gives its snapshots another state, and that one's hash; its store is lost. False: it has none.
+  // REQUIRES: stopped.
   bool AlterSnapshots();
 
  private:
+  // One node in three has none; one has what was written since its last snapshot only as long as
+  // its process lives. Not drawn, so that known seeds keep what they drew.
+  void EmptyStore() {
+    *store_ = MemoryRows();
+    store_->keeps_all = StoreKind() == 1;
+  }
+  uint64_t StoreKind() const { return (all_.run_.seed + static_cast<uint64_t>(id_.value)) % 3; }
+
   struct Process {
     Process(Scheduler& scheduler, FileSystem& files)
         : loop(scheduler, "controller"), disk(scheduler, files) {}
@@ -86,6 +97,7 @@ class ControllersScenario::Node final : public SnapshotSource {
   const NodeId id_;
   std::unique_ptr<SimFileSystem> files_;
   std::unique_ptr<MutantFileSystem> mutant_files_;
+  const std::shared_ptr<MemoryRows> store_ = std::make_shared<MemoryRows>();
   std::optional<Error> failure_;
   bool is_paused_ = false;
   int life_ = 0;  // counts starts
@@ -108,6 +120,7 @@ void ControllersScenario::Node::Start() {
   options.snapshots = this;
   options.random = all_.random_.Fork();
   options.persistent_image = false;
+  if (StoreKind() != 0) options.image_store = NewMemoryStore(store_);
   options.behavior.transaction_batch_bytes = all_.transaction_batch_bytes_;
   options.raft.append_bytes_max = 2 * all_.transaction_batch_bytes_;
   options.behavior.hash_interval = all_.hash_interval_;
@@ -163,6 +176,7 @@ bool ControllersScenario::Node::AlterSnapshots() {
     const auto written = WriteSnapshot(*files_, path, altered);
     CHECK(written.ok()) << written.error();
   }
+  EmptyStore();  // which would have the right one
   return !snapshots->empty();
 }
 

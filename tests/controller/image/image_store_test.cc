@@ -69,7 +69,7 @@ class ImageStoreTest : public testing::TestWithParam<Kind> {
     }
   }
   static void Write(ImageStore& store, const ImagePtr& before, const ImagePtr& after) {
-    const auto written = store.Write(DiffRows(before.get(), *after), PositionOf(*after));
+    const auto written = store.Write(DiffRows(before.get(), *after), PositionOf(*after), false);
     ASSERT_TRUE(written.ok()) << written.error();
   }
 
@@ -110,7 +110,7 @@ TEST_P(ImageStoreTest, AWriteWithoutChangesMovesThePosition) {
   Write(*store, nullptr, maker.image());
   const ImagePosition later{maker.image()->version + 5, LeaderEpoch{9}, Timestamp{77},
                             maker.image()->state_hash};
-  ASSERT_TRUE(store->Write({}, later).ok());
+  ASSERT_TRUE(store->Write({}, later, false).ok());
   EXPECT_EQ(PositionOf(**store->Load()), later);
 }
 
@@ -164,13 +164,15 @@ std::string Damage(Random& random, std::string& content) {
 // What a store in a folder may have: the image of any of its writes, or nothing.
 class RocksDbStore : public testing::Test {
  protected:
-  void Write(ImageStore& store, int steps = 20) {
+  // Returns what Write() says to be durable.
+  Offset Write(ImageStore& store, int steps = 20, bool durable = false) {
     for (int i = 0; i < steps; ++i) maker_.Step();
     const auto written =
-        store.Write(DiffRows(stored_.get(), *maker_.image()), PositionOf(*maker_.image()));
-    ASSERT_TRUE(written.ok()) << written.error();
+        store.Write(DiffRows(stored_.get(), *maker_.image()), PositionOf(*maker_.image()), durable);
+    EXPECT_TRUE(written.ok()) << written.error();
     stored_ = maker_.image();
     written_.push_back(EncodeSnapshot(*stored_));
+    return written.ok() ? *written : Offset{-1};
   }
   // ... by lives of several writes each, so that there are several tables.
   void Live(int lives) {
@@ -295,18 +297,20 @@ TEST_F(RocksDbStore, NoDamageOfAWriteAheadLogIsRead) {
   }
 }
 
-TEST_F(RocksDbStore, AKilledProcessLosesWholeWritesAndNoneThatWasLarge) {
+TEST_F(RocksDbStore, AKilledProcessLosesWholeWritesAndNoneThatWasLargeOrDurable) {
   FolderPlace killed;
   auto store = place_.Open();
   ASSERT_TRUE(store->Load().ok());
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 15; ++i) {
     const bool is_large = i % 5 == 4;
+    const bool is_durable = i % 5 == 2;
     if (is_large) maker_.CreateTopic("wide" + std::to_string(i), 100'000);
-    Write(*store, is_large ? 0 : 20);
+    const Offset durable_end = Write(*store, is_large ? 0 : 20, is_durable);
     PutContents(Contents(), killed.path());
     const auto loaded = killed.Open()->Load();
     ASSERT_TRUE(loaded.ok()) << loaded.error();
-    if (is_large) {
+    ASSERT_EQ(*loaded == nullptr ? Offset{0} : (*loaded)->version, durable_end);
+    if (is_large || is_durable) {
       ASSERT_NE(*loaded, nullptr);
       ASSERT_EQ(EncodeSnapshot(**loaded), written_.back());
     } else if (*loaded != nullptr) {
@@ -340,7 +344,9 @@ TEST_F(RocksDbStore, AMissingTableIsSeen) {
   {
     auto store = place_.Open();
     ASSERT_TRUE(store->Load().ok());
-    ASSERT_TRUE(store->Write(DiffRows(nullptr, *maker_.image()), PositionOf(*maker_.image())).ok());
+    const auto written =
+        store->Write(DiffRows(nullptr, *maker_.image()), PositionOf(*maker_.image()), false);
+    ASSERT_TRUE(written.ok()) << written.error();
   }
   ASSERT_TRUE(place_.Open()->Load().ok());
   const auto tables = place_.FilesWith(".sst");
