@@ -203,33 +203,11 @@ function(gregor_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()
 
-# A test has two shares of what tools/run_tests.py gives to ctest: two for each test that runs at a time, and one more where
-# clusters are tested. That one is for what only computes, for long, and knows no real time: at the lowest priority it takes
-# what the others, which often wait, leave of the processors.
-set(GREGOR_TEST_SHARES 2)
-
-# gregor_program_test(NAME [BESIDE] [COST seconds] [LABELS l...]): the test of the GoogleTest program NAME. Those that take longest
-# (COST) begin first. Its cases are counted from the JSON that it leaves in <build>/results. BESIDE: with the one share.
-function(gregor_program_test name)
-  cmake_parse_arguments(arg "BESIDE" "COST" "LABELS" ${ARGN})
-  set(priority)
-  set(shares ${GREGOR_TEST_SHARES})
-  if(arg_BESIDE)
-    set(priority nice -n 19)
-    set(shares 1)
-  endif()
-  add_test(NAME ${name} COMMAND ${priority} $<TARGET_FILE:${name}> --gtest_brief=1
-           --gtest_output=json:${CMAKE_BINARY_DIR}/results/${name}.json WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" PROCESSORS ${shares})
-  if(arg_COST)
-    set_tests_properties(${name} PROPERTIES COST ${arg_COST})
-  endif()
-endfunction()
-
-# gregor_test(NAME [PCH kind] [COST seconds] DEPS lib...): one test binary of all *.cc of the calling folder, save
-# *_fuzz.cc and *_main.cc, and its test (gregor_program_test).
+# gregor_test(NAME [PCH kind] [LABELS l...] [COST seconds] DEPS lib...): one test binary of all *.cc of the calling folder, save
+# *_fuzz.cc and *_main.cc. Those that take longest (COST) begin first. Its cases are counted from the JSON that it leaves in
+# <build>/results (tools/run_tests.py).
 function(gregor_test name)
-  cmake_parse_arguments(arg "" "PCH;COST" "DEPS" ${ARGN})
+  cmake_parse_arguments(arg "" "PCH;COST" "DEPS;LABELS" ${ARGN})
   gregor_existing(arg_DEPS ${arg_DEPS})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   list(FILTER sources EXCLUDE REGEX "_(fuzz|main)\\.cc$")
@@ -245,7 +223,12 @@ function(gregor_test name)
     gregor_pch(${name} test)
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  gregor_program_test(${name} COST "${arg_COST}" LABELS unit)
+  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1 --gtest_output=json:${CMAKE_BINARY_DIR}/results/${name}.json
+           WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}")
+  if(arg_COST)
+    set_tests_properties(${name} PROPERTIES COST ${arg_COST})
+  endif()
 endfunction()
 
 # gregor_fuzzer(NAME DEPS lib...): NAME_fuzz.cc of the calling folder, which defines LLVMFuzzerTestOneInput(). With
@@ -268,7 +251,7 @@ function(gregor_fuzzer name)
     target_sources(fuzz_${name} PRIVATE $<TARGET_OBJECTS:gregor_replay>)
     add_test(NAME fuzz_${name} COMMAND fuzz_${name} ${corpus})
   endif()
-  set_tests_properties(fuzz_${name} PROPERTIES LABELS "unit;fuzz" PROCESSORS ${GREGOR_TEST_SHARES})
+  set_tests_properties(fuzz_${name} PROPERTIES LABELS "unit;fuzz")
 endfunction()
 
 # gregor_bench(NAME [PCH kind] DEPS lib...): NAME_bench.cc of the calling folder, a Google Benchmark program that
@@ -297,7 +280,7 @@ function(gregor_pytest name)
   add_test(NAME ${name} COMMAND /usr/bin/python3 -m pytest -q -p no:cacheprovider
            --junitxml=${CMAKE_BINARY_DIR}/results/${name}.xml ${arg_FILES}
            WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" PROCESSORS ${GREGOR_TEST_SHARES} ENVIRONMENT
+  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" ENVIRONMENT
     "PYTHONDONTWRITEBYTECODE=1;GREGOR_BINARY=${CMAKE_BINARY_DIR}/gregor;GREGOR_PYTHON_GENERATED=${CMAKE_BINARY_DIR}/gen/python;GREGOR_NEEDS=${needs}")
   if(arg_TIMEOUT)
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})

@@ -47,7 +47,7 @@ void ImageKeeper::Load(Fits fits, UniqueFunction<void(Result<ImagePtr>)> done) {
           if (!fit.ok()) return done(fit.error());
           if (*fit) {
             latest_ = durable_ = stored_ = *found.stored;
-            store_durable_ = latest_->version;
+            stored_durable_end_ = latest_->version;
             if (!snapshots_.empty()) options_.on_snapshot(snapshots_.back());
             return done(*std::move(found.stored));
           }
@@ -132,7 +132,7 @@ void ImageKeeper::LoadAgain(Offset right_until, Fits fits,
   };
   WhenIdle([this, right_until, fits = std::move(fits), loaded = std::move(loaded)]() mutable {
     latest_ = waiting_ = durable_ = stored_ = nullptr;
-    store_durable_ = Offset{0};
+    stored_durable_end_ = Offset{0};
     trim_waits_ = false;
     while (!snapshots_.empty() && snapshots_.back().end_offset > right_until) {
       suspects_.push_back(std::move(snapshots_.back()));
@@ -219,37 +219,41 @@ void ImageKeeper::DropStore(Task done) {
 
 void ImageKeeper::ScheduleStore() {
   if (store_ == nullptr || store_scheduled_ || storing_ || closing_ || suspended_) return;
-  if (latest_ == nullptr || (latest_ == stored_ && !trim_waits_)) return;
+  if (latest_ == nullptr || (latest_ == stored_ && !StoreLags())) return;
   store_scheduled_ = true;
   options_.loop->After(options_.store_delay, "image.store", [this, alive = alive_] {
     if (!*alive) return;
     store_scheduled_ = false;
     if (storing_ || closing_ || suspended_ || reloading_) return;
     FollowDurable();
-    if (durable_ == stored_ && !trim_waits_) return ScheduleStore();
+    if (durable_ == stored_ && !StoreLags()) return ScheduleStore();
     WriteStore({});
   });
 }
 
+// Whether a crash would leave it older than the newest snapshot. The log goes up to the one before,
+// and must not go before the store has that.
+bool ImageKeeper::StoreLags() const {
+  if (snapshots_.empty() || durable_ == nullptr) return false;
+  return stored_durable_end_ < std::min(snapshots_.back().end_offset, durable_->version);
+}
+
 void ImageKeeper::WriteStore(Task done) {
   storing_ = true;
-  // No older than the newest snapshot after a crash: what is behind the one before goes from the
-  // log.
-  const bool durable = !snapshots_.empty() && store_durable_ < snapshots_.back().end_offset;
   options_.disk->Submit(
       Lane::kBackground, "image.store", *options_.loop,
-      [store = store_, before = stored_, after = durable_, durable] {
+      [store = store_, before = stored_, after = durable_, durable = StoreLags()] {
         return store->Write(DiffRows(before.get(), *after), PositionOf(*after), durable);
       },
       [this, alive = alive_, written = durable_,
-       done = std::move(done)](const Result<Offset>& durable_end) mutable {
+       done = std::move(done)](const Result<Offset>& stored_end) mutable {
         if (!*alive) return;
         storing_ = false;
-        if (durable_end.ok()) {
+        if (stored_end.ok()) {
           stored_ = written;
-          store_durable_ = *durable_end;
+          stored_durable_end_ = *stored_end;
         } else {
-          LOG(ERROR) << "The node goes on without an image store: " << durable_end.error();
+          LOG(ERROR) << "The node goes on without an image store: " << stored_end.error();
           DropStore({});
         }
         if (trim_waits_) Trim();
@@ -329,6 +333,7 @@ void ImageKeeper::OnSnapshot(const SnapshotFile& written, bool older_is_whole) {
   if (checked_ == written.name) checked_.clear();
   options_.on_snapshot(written);
   Trim();
+  ScheduleStore();
   while (snapshots_.size() > kSnapshotsKept) {
     options_.disk->Submit(Lane::kBackground, "image.remove_snapshot",
                           [files = &options_.disk->files(), path = PathOf(snapshots_.front())] {
@@ -340,11 +345,11 @@ void ImageKeeper::OnSnapshot(const SnapshotFile& written, bool older_is_whole) {
 
 // The log has to reach back to the snapshot before the newest, and to what the store has.
 void ImageKeeper::Trim() {
+  trim_waits_ = false;
   if (snapshots_.size() < kSnapshotsKept) return;
   const Offset end = snapshots_[snapshots_.size() - kSnapshotsKept].end_offset;
-  trim_waits_ = store_ != nullptr && store_durable_ < end;
-  if (trim_waits_) return ScheduleStore();
-  options_.on_trimmable(end);
+  trim_waits_ = store_ != nullptr && stored_durable_end_ < end && !raft::IsMutant(16, 'c');
+  if (!trim_waits_) options_.on_trimmable(end);
 }
 
 void ImageKeeper::Keep(DecodedSnapshot snapshot, UniqueFunction<void(Result<void>)> done) {

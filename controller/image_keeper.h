@@ -37,7 +37,8 @@ class ImageKeeper {
     std::function<Offset()> durable_end;
     // A snapshot is there, whole and durable: the newest.
     std::function<void(const SnapshotFile&)> on_snapshot;
-    // Records before the offset are in a snapshot, and in the one before it: the log may drop them.
+    // Records before the offset are in a snapshot, in the one before it, and durable in the store,
+    // if there is one: the log may drop them.
     std::function<void(Offset)> on_trimmable;
     // The image does not have the hash that it says, but `actual`: no snapshot was made of it.
     std::function<void(const ImagePtr& image, uint64_t actual)> on_damaged;
@@ -95,6 +96,7 @@ class ImageKeeper {
   void FollowDurable();
   void ScheduleStore();
   void WriteStore(Task done);
+  bool StoreLags() const;
   void Trim();
   bool SnapshotIsDue() const;
   void WriteSnapshotNow();
@@ -105,11 +107,11 @@ class ImageKeeper {
   // Shared with jobs, which may outlive this; nullptr: none, or given up.
   std::shared_ptr<ImageStore> store_;
   ImagePtr latest_;
-  ImagePtr waiting_;         // kept as soon as its records are durable; nullptr: none
-  ImagePtr durable_;         // what may be kept
-  ImagePtr stored_;          // what the store has
-  Offset store_durable_{0};  // up to where it has that after a crash, too
-  bool trim_waits_ = false;  // for the store
+  ImagePtr waiting_;              // kept as soon as its records are durable; nullptr: none
+  ImagePtr durable_;              // what may be kept
+  ImagePtr stored_;               // what the store has
+  Offset stored_durable_end_{0};  // up to where it has that after a crash, too
+  bool trim_waits_ = false;       // for the store
   bool store_scheduled_ = false;
   bool storing_ = false;
   std::vector<SnapshotFile> snapshots_;  // oldest first

@@ -38,7 +38,7 @@ class Test:
     def __init__(self, entry, source_folder=None):
         self.source_folder = source_folder  # where it is added
         self.name = entry["name"]
-        self.command = without_priority(entry.get("command", []))
+        self.command = entry.get("command", [])
         self.report = self.option(GTEST_REPORT) or self.option(PYTEST_REPORT)
         self.is_pytest = self.option(PYTEST_REPORT) is not None
         properties = {p["name"]: p["value"] for p in entry.get("properties", [])}
@@ -76,11 +76,6 @@ class Test:
             if GTEST_PARAMETERS.search(text) and any(map(matches, text.splitlines())):
                 return True
         return False
-
-
-def without_priority(command):
-    """The command that `nice -n N` runs, or the command itself."""
-    return command[3:] if command and os.path.basename(command[0]) == "nice" else command
 
 
 def read(path):
@@ -197,13 +192,6 @@ def plan(tests, pattern):
     return whole, part, environment
 
 
-def shares(tests, jobs):
-    """What ctest calls jobs, of which a test has two, and one that runs beside others has one (cmake/Gregor.cmake).
-
-    Tests of clusters wait half of the time; where there are none, nothing is left for another test."""
-    return 2 * jobs + any("cluster" in test.labels for test in tests)
-
-
 def run_ctest(build, tests, filters, options):
     """Runs `tests`; returns {name: passed} as ctest saw it."""
     for test in tests:
@@ -216,7 +204,7 @@ def run_ctest(build, tests, filters, options):
         for name in ("GTEST_FILTER", "PYTEST_ADDOPTS"):
             environment.pop(name, None)
         environment.update(filters)
-        subprocess.run(["ctest", "--test-dir", build, "-R", names, "-j", str(shares(tests, options.jobs)),
+        subprocess.run(["ctest", "--test-dir", build, "-R", names, "-j", str(options.jobs),
                         "--output-on-failure", "--timeout", str(options.timeout),
                         "--output-junit", junit], env=environment, check=False)
         sys.stdout.flush()

@@ -43,8 +43,11 @@ struct MemoryRows {
   std::map<std::string, std::string, std::less<>> rows;
   bool has_position = false;
   ImagePosition position;
-  // Whether it has what need not be durable, too; else all of that is gone with the process.
+  // Whether it has what need not be durable, too; else that is gone with the process, whichever way
+  // it ends.
   bool keeps_all = true;
+  bool fails = false;  // writes do
+  uint64_t write_count = 0;
 };
 std::unique_ptr<ImageStore> NewMemoryStore(std::shared_ptr<MemoryRows> rows);
 

@@ -14,8 +14,8 @@ LogReplay::LogReplay(ImagePtr base)
       position_(settled_ == nullptr ? ImagePosition() : PositionOf(*settled_)) {}
 
 Result<void> LogReplay::Apply(const ImagePosition& position, std::string_view bytes) {
-  const auto record = ParseRecord(bytes);
-  if (record.ok()) return Apply(position, *record);
+  const auto record = parser_.Parse(bytes);
+  if (record.ok()) return Apply(position, **record);
   return Error(Reason::kStorageError, "metadata record " +
                                           std::to_string(position.version.value - 1) + ": " +
                                           record.error().message);

@@ -36,6 +36,7 @@ class LogReplay {
   // Makes an image of what was applied, on which the replay goes on.
   void Settle();
 
+  RecordParser parser_;
   ImagePtr base_;             // of the delta; may be null
   ImagePtr settled_;          // what `replay_` builds on; may be null
   Replay replay_;             // of what came since

@@ -18,9 +18,11 @@ class MemoryStore final : public ImageStore {
 
   Result<Offset> Write(const std::vector<RowChange>& changes, const ImagePosition& position,
                        bool durable) override {
-    lost_by_crash_.insert(lost_by_crash_.end(), changes.begin(), changes.end());
+    ++rows_->write_count;
+    if (rows_->fails) return Error(Reason::kStorageError, "it is to fail");
+    unflushed_.insert(unflushed_.end(), changes.begin(), changes.end());
     if (!durable && !rows_->keeps_all) return rows_->position.version;
-    for (const RowChange& change : std::exchange(lost_by_crash_, {})) {
+    for (const RowChange& change : std::exchange(unflushed_, {})) {
       CHECK_EQ(rows_->rows.count(change.key) != 0, change.replaces);
       if (change.record.has_value()) {
         rows_->rows[change.key] = *change.record;
@@ -34,7 +36,7 @@ class MemoryStore final : public ImageStore {
   }
 
   Result<void> Reset() override {
-    lost_by_crash_.clear();
+    unflushed_.clear();
     rows_->rows.clear();
     rows_->has_position = false;
     rows_->position = {};
@@ -43,7 +45,7 @@ class MemoryStore final : public ImageStore {
 
  private:
   const std::shared_ptr<MemoryRows> rows_;
-  std::vector<RowChange> lost_by_crash_;
+  std::vector<RowChange> unflushed_;
 };
 
 }  // namespace

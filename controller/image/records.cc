@@ -132,6 +132,11 @@ bool HasUnknownFields(const pb::PartitionsRecord& record) {
          std::any_of(record.partitions().begin(), record.partitions().end(),
                      HasOwnUnknownFields<pb::PartitionsRecord::Partition>);
 }
+bool HasUnknownFields(const pb::PartitionChangeRecord& record) {
+  return HasOwnUnknownFields(record) || HasOwnUnknownFields(record.isr()) ||
+         HasOwnUnknownFields(record.eligible()) || HasOwnUnknownFields(record.adding()) ||
+         HasOwnUnknownFields(record.removing());
+}
 bool HasUnknownFields(const Message& message) {
   const auto& reflection = *message.GetReflection();
   if (!reflection.GetUnknownFields(message).empty()) return true;
@@ -148,9 +153,16 @@ bool HasUnknownFields(const Message& message) {
   return false;
 }
 bool IsKnown(const pb::MetadataRecord& record) {
-  if (record.record_case() == pb::MetadataRecord::RECORD_NOT_SET) return false;
-  if (!record.has_partitions()) return !HasUnknownFields(record);
-  return !HasOwnUnknownFields(record) && !HasUnknownFields(record.partitions());
+  switch (record.record_case()) {
+    case pb::MetadataRecord::RECORD_NOT_SET:
+      return false;
+    case pb::MetadataRecord::kPartitions:
+      return !HasOwnUnknownFields(record) && !HasUnknownFields(record.partitions());
+    case pb::MetadataRecord::kPartitionChange:
+      return !HasOwnUnknownFields(record) && !HasUnknownFields(record.partition_change());
+    default:
+      return !HasUnknownFields(record);
+  }
 }
 
 }  // namespace
@@ -163,20 +175,40 @@ int RecordTypeOf(std::string_view record) {
 }
 
 Result<pb::MetadataRecord> ParseRecord(std::string_view bytes) {
+  RecordParser parser;
+  RETURN_IF_ERROR(parser.Parse(bytes));
+  return std::move(parser.record_);
+}
+
+Result<const pb::MetadataRecord*> RecordParser::Parse(std::string_view bytes) {
   constexpr size_t kBytesMax = 1u << 30;
-  pb::MetadataRecord record;
-  if (bytes.size() > kBytesMax ||
-      !record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+  Clear(RecordTypeOf(bytes));
+  google::protobuf::io::CodedInputStream input(reinterpret_cast<const uint8_t*>(bytes.data()),
+                                               static_cast<int>(std::min(bytes.size(), kBytesMax)));
+  if (bytes.size() > kBytesMax || !record_.MergeFromCodedStream(&input) ||
+      !input.ConsumedEntireMessage()) {
     return Error(Reason::kStorageError, "not a metadata record: its bytes cannot be decoded");
   }
   // What is written in another way than ours does not come out as it went in.
-  if (IsKnown(record) && record.ByteSizeLong() == bytes.size() &&
-      record.SerializeAsString() == bytes)
-    return record;
+  if (IsKnown(record_) && record_.ByteSizeLong() == bytes.size()) {
+    written_.resize(bytes.size());
+    record_.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(written_.data()));
+    if (written_ == bytes) return &record_;
+  }
   return Error(Reason::kStorageError,
-               "a metadata record (type " + std::to_string(record.record_case()) +
+               "a metadata record (type " + std::to_string(RecordTypeOf(bytes)) +
                    ") that this version does not know wholly: a newer version wrote it, which must "
                    "be used");
+}
+
+// What is in a oneof would be freed with the record, so it is cleared in its place.
+void RecordParser::Clear(int type) {
+  if (record_.record_case() != type || type == pb::MetadataRecord::RECORD_NOT_SET)
+    return record_.Clear();
+  const auto& reflection = *pb::MetadataRecord::GetReflection();
+  const auto* const field = pb::MetadataRecord::descriptor()->FindFieldByNumber(type);
+  reflection.MutableMessage(&record_, field)->Clear();
+  reflection.MutableUnknownFields(&record_)->Clear();
 }
 
 int32_t FeatureLevelOf(const pb::MetadataRecord& record) {

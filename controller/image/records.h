@@ -28,6 +28,20 @@ int RecordTypeOf(std::string_view record);
 // Fails with kStorageError where the bytes are not one record in canonical form, or have a type or
 // field that this version does not know: it never skips one.
 Result<pb::MetadataRecord> ParseRecord(std::string_view bytes);
+// The same for many of them: a record takes the memory of the last one, which is most of what its
+// parsing costs. Keeps that of the largest record. Thread: its owner's.
+class RecordParser {
+ public:
+  // The record is valid until the next call.
+  Result<const pb::MetadataRecord*> Parse(std::string_view bytes);
+
+ private:
+  friend Result<pb::MetadataRecord> ParseRecord(std::string_view bytes);
+  void Clear(int type);
+
+  pb::MetadataRecord record_;
+  std::string written_;
+};
 // The canonical form. REQUIRES: a record is set.
 std::string SerializeRecord(const pb::MetadataRecord& record);
 

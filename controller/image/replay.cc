@@ -47,12 +47,12 @@ Replay::Replay(ImagePtr base)
       security_(base_) {}
 
 Result<void> Replay::Apply(Offset offset, std::string_view bytes) {
-  auto record = ParseRecord(bytes);
+  const auto record = parser_.Parse(bytes);
   if (!record.ok()) {
     return Error(Reason::kStorageError,
                  "metadata record " + std::to_string(offset.value) + ": " + record.error().message);
   }
-  return Apply(offset, *record);
+  return Apply(offset, **record);
 }
 
 Result<void> Replay::Apply(Offset offset, const pb::MetadataRecord& record) {

@@ -80,6 +80,7 @@ class Replay {
   Result<BrokerImage> Registered(int32_t node_id, int64_t broker_epoch) const;
   void FinishTopics(MetadataDelta& delta);
 
+  RecordParser parser_;
   ImagePtr base_;  // never null
   bool has_base_;
   MetadataImage now_;  // but for topics, which are below

@@ -1,5 +1,7 @@
 #include "controller/image/snapshot.h"
 
+#include <google/protobuf/io/coded_stream.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -16,6 +18,8 @@ constexpr size_t kWriteBytes = 1u << 20;
 constexpr size_t kReadBytes = 1u << 20;
 constexpr size_t kFrameBytesMax = 64u << 20;
 constexpr char kSuffix[] = ".snapshot";
+// Of protobuf, for the field of that number with a message.
+constexpr char kRowTag = pb::SnapshotFrame::kRowFieldNumber << 3 | 2;
 
 Error Damaged(const std::string& what) {
   return Error(Reason::kStorageError, "damaged or incomplete: " + what);
@@ -46,7 +50,7 @@ class Writer {
     RETURN_IF_ERROR(Add(frame));
     int64_t rows = 0;
     RETURN_IF_ERROR(VisitRows(image, [&](std::string_view key, const std::string& record) {
-      frame.mutable_row()->set_key(std::string(key));
+      frame.mutable_row()->set_key(key.data(), key.size());
       frame.mutable_row()->set_record(record);
       ++rows;
       return Add(frame);
@@ -60,11 +64,11 @@ class Writer {
 
  private:
   Result<void> Add(const pb::SnapshotFrame& frame) {
-    const std::string payload = frame.SerializeAsString();
-    PutBigEndian(&buffer_, static_cast<uint32_t>(payload.size()));
-    PutBigEndian(&buffer_, CrcOf(payload));
-    buffer_ += payload;
-    checksum_ = CrcOf(payload, checksum_);
+    frame.SerializeToString(&payload_);
+    PutBigEndian(&buffer_, static_cast<uint32_t>(payload_.size()));
+    PutBigEndian(&buffer_, CrcOf(payload_));
+    buffer_ += payload_;
+    checksum_ = CrcOf(payload_, checksum_);
     if (buffer_.size() < kWriteBytes) return {};
     RETURN_IF_ERROR(sink_(buffer_));
     buffer_.clear();
@@ -73,6 +77,7 @@ class Writer {
 
   const Sink sink_;
   std::string buffer_;
+  std::string payload_;  // of the last frame
   uint32_t checksum_ = 0;
 };
 
@@ -104,9 +109,9 @@ class Reader {
   Result<pb::SnapshotHeader> Walk(Visit visit) {
     ASSIGN_OR_RETURN(const std::string_view magic, Take(kMagic.size()));
     if (magic != kMagic) return Damaged("no snapshot begins like this");
-    ASSIGN_OR_RETURN(pb::SnapshotFrame frame, Next());
-    if (!frame.has_header()) return Damaged("the header is missing");
-    pb::SnapshotHeader header = frame.header();
+    RETURN_IF_ERROR(Next());
+    if (!frame_.has_header()) return Damaged("the header is missing");
+    pb::SnapshotHeader header = frame_.header();
     if (header.format() != kFormat) {
       return Error(Reason::kStorageError, "of format " + std::to_string(header.format()) +
                                               ", and this release knows " +
@@ -115,14 +120,14 @@ class Reader {
     int64_t rows = 0;
     uint32_t checksum = checksum_;
     while (true) {
-      ASSIGN_OR_RETURN(frame, Next());
-      if (!frame.has_row()) break;
-      RETURN_IF_ERROR(visit(frame.row()));
+      RETURN_IF_ERROR(Next());
+      if (!frame_.has_row()) break;
+      RETURN_IF_ERROR(visit(frame_.row()));
       ++rows;
       checksum = checksum_;
     }
-    if (!frame.has_footer() || frame.footer().row_count() != rows ||
-        frame.footer().checksum() != checksum)
+    if (!frame_.has_footer() || frame_.footer().row_count() != rows ||
+        frame_.footer().checksum() != checksum)
       return Damaged("the footer does not match the rows");
     ASSIGN_OR_RETURN(const bool ended, AtEnd());
     if (!ended) return Damaged("something follows the footer");
@@ -130,7 +135,8 @@ class Reader {
   }
 
  private:
-  Result<pb::SnapshotFrame> Next() {
+  // Reads the next frame.
+  Result<void> Next() {
     ASSIGN_OR_RETURN(std::string_view head, Take(8));
     const auto size = *TakeBigEndian<uint32_t>(&head);
     const auto crc = *TakeBigEndian<uint32_t>(&head);
@@ -138,10 +144,18 @@ class Reader {
     ASSIGN_OR_RETURN(const std::string_view payload, Take(size));
     if (CrcOf(payload) != crc) return Damaged("a frame's checksum is wrong");
     checksum_ = CrcOf(payload, checksum_);
-    pb::SnapshotFrame frame;
-    if (!frame.ParseFromArray(payload.data(), static_cast<int>(payload.size())))
+    // A row takes the memory of the one before. What does not begin as one may be none.
+    if (frame_.has_row() && payload.starts_with(kRowTag)) {
+      frame_.mutable_row()->Clear();
+      pb::SnapshotFrame::GetReflection()->MutableUnknownFields(&frame_)->Clear();
+    } else {
+      frame_.Clear();
+    }
+    google::protobuf::io::CodedInputStream input(reinterpret_cast<const uint8_t*>(payload.data()),
+                                                 static_cast<int>(payload.size()));
+    if (!frame_.MergeFromCodedStream(&input) || !input.ConsumedEntireMessage())
       return Damaged("a frame cannot be decoded");
-    return frame;
+    return {};
   }
 
   // The next `size` bytes, valid until the next call.
@@ -166,6 +180,7 @@ class Reader {
   const Source source_;
   std::string buffer_;
   size_t at_ = 0;
+  pb::SnapshotFrame frame_;  // of the last Next()
   uint32_t checksum_ = 0;
 };
 

@@ -4,8 +4,8 @@
 namespace gregor::raft {
 
 // Known bugs of Raft implementations, by which the tests are tested (tests/raft/mutants): each is
-// switched in alone, and has to be caught. In the product there are none: this is always false, and
-// what it guards is not compiled.
+// switched in alone, and has to be caught. In what is shipped there are none: this is always false,
+// and what it guards is not compiled. docs/adr/0023-known-bugs-in-dev.md says where else.
 #ifdef GREGOR_MUTANTS
 bool IsMutant(int number, char variant = 'a');
 #else

@@ -91,9 +91,6 @@ class ControllerHarness {
   void LosePower() {
     End();
     files_.LosePower();
-    // What was not synced of the store may be gone.
-    if (random_.Chance(0.5)) *store_ = older_store_;
-    older_store_ = *store_;
   }
   Result<void> Close() {
     auto closed = Await<void>([&](auto done) { controller().Close(std::move(done)); });
@@ -173,7 +170,6 @@ class ControllerHarness {
   Random& random() { return random_; }
   const std::optional<Error>& error() const { return error_; }
   MemoryRows& store() { return *store_; }
-  void RememberStore() { older_store_ = *store_; }
 
  private:
   struct Process {
@@ -196,7 +192,6 @@ class ControllerHarness {
   Random random_;
   DirectoryId directory_;
   std::shared_ptr<MemoryRows> store_ = std::make_shared<MemoryRows>();
-  MemoryRows older_store_;
   std::optional<Error> error_;
   std::unique_ptr<Process> process_;
 };

@@ -354,7 +354,6 @@ TEST(Controller, AnsweredOperationsSurviveCrashes) {
           ASSERT_TRUE(node.Create(name, static_cast<int32_t>(1 + random.Below(20))).ok());
           there.insert(name);
         }
-        if (random.Chance(0.2)) node.RememberStore();
         if (random.Chance(0.3)) node.scheduler().RunFor(std::chrono::seconds(2));
       }
       // One whose answer nobody waits for.

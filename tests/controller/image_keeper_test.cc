@@ -196,26 +196,57 @@ TEST_F(StoreKeeperTest, TheLogReachesBackToWhatTheStoreHasAfterACrash) {
   EXPECT_FALSE(HasFirstSegment());
 }
 
-// Here the store gets what the snapshots have only later.
-TEST_F(StoreKeeperTest, TheLogIsKeptUntilTheStoreIsThatFar) {
-  node_.store().keeps_all = false;
-  Work();
-  const Offset start = LogStart();
-  const Offset stored = node_.store().position.version;
-  // Faster than the store is written, and by more than a segment.
-  while (Snapshots().front().end_offset <= stored + 60) {
-    ASSERT_TRUE(node_.Create("topic-" + std::to_string(++number_), 3).ok());
-    node_.scheduler().RunFor(std::chrono::milliseconds(2));
+// Snapshots come faster than the store is written: the log is to be trimmed, and waits for it.
+class HastyKeeperTest : public StoreKeeperTest {
+ protected:
+  HastyKeeperTest() {
+    node_.store().keeps_all = false;
+    Work();
+    start_ = LogStart();
+    stored_ = node_.store().position.version;
+    // By more than a segment.
+    while (Snapshots().front().end_offset <= stored_ + 60) {
+      EXPECT_TRUE(node_.Create("topic-" + std::to_string(++number_), 3).ok());
+      node_.scheduler().RunFor(std::chrono::milliseconds(2));
+    }
+    node_.scheduler().RunFor(std::chrono::milliseconds(100));
+    EXPECT_EQ(node_.store().position.version, stored_) << "too slow to show it";
+    EXPECT_GE(LogStart(), start_);
+    EXPECT_LE(LogStart(), stored_);
   }
-  node_.scheduler().RunFor(std::chrono::milliseconds(100));
-  ASSERT_EQ(node_.store().position.version, stored) << "too slow to show it";
-  EXPECT_GE(LogStart(), start);
-  EXPECT_LE(LogStart(), stored);
-  // Nothing else happens, and yet the log goes.
-  node_.scheduler().RunFor(std::chrono::seconds(5));
-  EXPECT_GT(LogStart(), start);
+  void Rest() { node_.scheduler().RunFor(std::chrono::seconds(5)); }
+
+  Offset start_{-1};
+  Offset stored_{-1};
+};
+
+TEST_F(HastyKeeperTest, TheLogGoesOnceTheStoreIsThatFar) {
+  Rest();  // nothing else happens
+  EXPECT_GT(LogStart(), stored_);
   EXPECT_GE(node_.store().position.version, LogStart());
   ExpectSameAfterRestart();
+}
+
+TEST_F(HastyKeeperTest, TheLogGoesWhereTheStoreIsGivenUp) {
+  node_.store().fails = true;
+  Rest();
+  EXPECT_GT(LogStart(), stored_);
+  node_.store().fails = false;
+  ExpectSameAfterRestart();
+}
+
+TEST_F(HastyKeeperTest, AKilledNodeStartsFromItsStore) {
+  ExpectSameAfterRestart();
+  Rest();
+  Work();
+  EXPECT_GT(LogStart(), stored_);
+  ExpectSameAfterRestart();
+}
+
+TEST_F(HastyKeeperTest, ACloseDoesNotWaitForTheLog) {
+  ASSERT_TRUE(node_.Close().ok());
+  ASSERT_TRUE(node_.Open()) << *node_.error();
+  EXPECT_NE(node_.image()->Topic("topic-" + std::to_string(number_)), nullptr);
 }
 
 TEST_F(StoreKeeperTest, AStoreAheadOfTheLogMeansThatTheLogLostRecords) {
@@ -234,7 +265,8 @@ TEST(ImageKeeper, APowerLossAtAnyStepLosesNothingThatWasAnswered) {
     ControllerHarness node(3000 + step);
     node.snapshot_record_bytes = 1200;
     node.segment_bytes = 1000;
-    node.has_store = step % 2 == 0;
+    node.has_store = step % 3 != 0;
+    node.store().keeps_all = step % 3 == 1;
     ASSERT_TRUE(node.Start());
     node.files().FailPowerAt(node.files().mutation_count() + step);
     std::vector<std::string> made;
@@ -256,15 +288,16 @@ TEST(ImageKeeper, APowerLossAtAnyStepLosesNothingThatWasAnswered) {
 // A keeper that writes a snapshot of every image, and others that fetch them.
 class OpenSnapshotTest : public testing::Test {
  protected:
-  OpenSnapshotTest() {
+  explicit OpenSnapshotTest(std::unique_ptr<ImageStore> store = nullptr) {
     ImageKeeper::Options options;
+    options.store = std::move(store);
     options.loop = &loop_;
     options.disk = &disk_;
     options.snapshot_folder = kSnapshots;
     options.snapshot_record_bytes = 1;
     options.durable_end = [] { return Offset{INT64_MAX}; };
     options.on_snapshot = [](const SnapshotFile&) {};
-    options.on_trimmable = [](Offset) {};
+    options.on_trimmable = [this](Offset end) { trimmable_ = end; };
     options.on_damaged = [](const ImagePtr&, uint64_t) { FAIL(); };
     keeper_ = std::make_unique<ImageKeeper>(std::move(options));
     keeper_->Load([](const ImagePosition&) { return true; }, [](Result<ImagePtr>) {});
@@ -299,6 +332,7 @@ class OpenSnapshotTest : public testing::Test {
   SimLoop loop_{scheduler_, "controller"};
   SimDisk disk_{scheduler_, files_};
   ImageMaker maker_{5};
+  Offset trimmable_{0};
   std::unique_ptr<ImageKeeper> keeper_;
 };
 
@@ -341,6 +375,61 @@ TEST_F(OpenSnapshotTest, AnOlderOneThatIsDamagedIsMissedByNobody) {
   EXPECT_EQ(Open(PositionOf(*older)).error().reason, Reason::kStorageError);
   EXPECT_FALSE(*files_.Exists(path));
   ExpectSnapshotOf(*image, Open(PositionOf(*older)));
+}
+
+// ... and a store, which is written later than two snapshots are.
+class WaitingTrimTest : public OpenSnapshotTest {
+ protected:
+  explicit WaitingTrimTest(std::shared_ptr<MemoryRows> rows = std::make_shared<MemoryRows>())
+      : OpenSnapshotTest(NewMemoryStore(rows)), rows_(std::move(rows)) {
+    rows_->keeps_all = false;
+    for (ImagePtr* const image : {&older_, &newer_}) {
+      *image = maker_.Step();
+      keeper_->OnImage(*image, 10);
+      scheduler_.RunFor(std::chrono::milliseconds(200));
+    }
+    EXPECT_EQ(ListSnapshots(files_, kSnapshots)->size(), 2u);
+    EXPECT_FALSE(rows_->has_position);
+    EXPECT_EQ(trimmable_, Offset{0});
+  }
+  void ExpectRest() {
+    const uint64_t written = rows_->write_count;
+    scheduler_.RunFor(std::chrono::minutes(1));
+    EXPECT_EQ(rows_->write_count, written);
+  }
+
+  const std::shared_ptr<MemoryRows> rows_;
+  ImagePtr older_, newer_;
+};
+
+TEST_F(WaitingTrimTest, TheStoreIsWrittenOnceAndTheLogMayGo) {
+  scheduler_.RunFor(std::chrono::seconds(3));
+  EXPECT_EQ(rows_->position.version, newer_->version);
+  EXPECT_EQ(trimmable_, older_->version);
+  ExpectRest();
+}
+
+TEST_F(WaitingTrimTest, TheLogStaysWhereTheOlderSnapshotIsFoundDamaged) {
+  const auto snapshots = ListSnapshots(files_, kSnapshots);
+  ASSERT_TRUE(files_.FlipBit(JoinPath(kSnapshots, snapshots->front().name), 60, 3));
+  EXPECT_FALSE(Open(PositionOf(*older_)).ok());
+  scheduler_.RunFor(std::chrono::seconds(3));
+  EXPECT_EQ(trimmable_, Offset{0});
+  ExpectRest();
+}
+
+TEST_F(WaitingTrimTest, ItDoesNotOutliveANewBeginning) {
+  keeper_->LoadAgain(
+      older_->version, [](const ImagePosition&) { return true; },
+      [](const Result<ImagePtr>& loaded) { EXPECT_TRUE(loaded.ok()) << loaded.error(); });
+  scheduler_.RunFor(std::chrono::seconds(3));
+  EXPECT_EQ(trimmable_, Offset{0});
+  keeper_->Resume(true);
+  ExpectRest();
+  for (int i = 0; i < 3; ++i) Next();
+  scheduler_.RunFor(std::chrono::seconds(3));
+  EXPECT_GT(trimmable_, older_->version);
+  EXPECT_EQ(rows_->position.version, maker_.image()->version);
 }
 
 }  // namespace

@@ -72,15 +72,21 @@ class ControllersScenario::Node final : public SnapshotSource {
   // Gives its snapshots another state, and that one's hash; its store is lost. False: it has none.
   // REQUIRES: stopped.
   bool AlterSnapshots();
+  // Up to where its store would be loaded; nullopt: there is none, or what came with a snapshot
+  // from another node in this life may be behind it.
+  std::optional<Offset> Stored() const {
+    if (!store_->has_position || has_fetched_) return std::nullopt;
+    return store_->position.version;
+  }
 
  private:
-  // One node in three has none; one has what was written since its last snapshot only as long as
-  // its process lives. Not drawn, so that known seeds keep what they drew.
+  // In some runs, so that the others stay what they were: two nodes in three have a store, and one
+  // of these has only as long as its process lives what need not be durable.
   void EmptyStore() {
     *store_ = MemoryRows();
-    store_->keeps_all = StoreKind() == 1;
+    store_->keeps_all = id_.value % 3 == 1;
   }
-  uint64_t StoreKind() const { return (all_.run_.seed + static_cast<uint64_t>(id_.value)) % 3; }
+  bool HasStore() const { return all_.run_.seed % 4 == 2 && id_.value % 3 != 0; }
 
   struct Process {
     Process(Scheduler& scheduler, FileSystem& files)
@@ -100,12 +106,14 @@ class ControllersScenario::Node final : public SnapshotSource {
   const std::shared_ptr<MemoryRows> store_ = std::make_shared<MemoryRows>();
   std::optional<Error> failure_;
   bool is_paused_ = false;
-  int life_ = 0;  // counts starts
+  int life_ = 0;              // counts starts
+  bool has_fetched_ = false;  // a snapshot, in this life
   std::unique_ptr<Process> process_;
 };
 
 void ControllersScenario::Node::Start() {
   ++life_;
+  has_fetched_ = false;
   failure_.reset();
   process_ = std::make_unique<Process>(all_.scheduler_, *mutant_files_);
   process_->transport = all_.network_.Attach(id_, process_->loop);
@@ -120,7 +128,7 @@ void ControllersScenario::Node::Start() {
   options.snapshots = this;
   options.random = all_.random_.Fork();
   options.persistent_image = false;
-  if (StoreKind() != 0) options.image_store = NewMemoryStore(store_);
+  if (HasStore()) options.image_store = NewMemoryStore(store_);
   options.behavior.transaction_batch_bytes = all_.transaction_batch_bytes_;
   options.raft.append_bytes_max = 2 * all_.transaction_batch_bytes_;
   options.behavior.hash_interval = all_.hash_interval_;
@@ -199,6 +207,7 @@ void ControllersScenario::Node::Fetch(NodeId from, Offset end_min, Fetched fetch
               [this, answer, life](Result<TravellingSnapshot> snapshot) {
                 if (!is_running() || life != life_) return;
                 if (snapshot.ok()) all_.Cut(id_, *snapshot);
+                has_fetched_ |= snapshot.ok();
                 process_->loop.Post("fetched", [answer, snapshot = std::move(snapshot)]() mutable {
                   answer(std::move(snapshot));
                 });
@@ -234,6 +243,9 @@ void ControllersScenario::CheckDisk(Node& node) {
   if (start > end)
     verdict_.Fail("S5: the log of node ", node.id(), " begins at ", start,
                   ", and its newest snapshot ends at ", end);
+  if (const auto stored = node.Stored(); stored.has_value() && start > *stored)
+    verdict_.Fail("S5: the log of node ", node.id(), " begins at ", start,
+                  ", and its store has what comes before ", *stored);
 }
 
 ControllersScenario::ControllersScenario(const SimRun& run)

@@ -1,4 +1,4 @@
-// The known bugs, and which of those in the copy of the product is switched in.
+// The known bugs, and which of those in the product's code is switched in.
 #include "raft/core/mutant.h"
 #include "tests/sim/mutants.h"
 
@@ -79,6 +79,7 @@ constexpr MutantInfo kMutants[] = {
     {Mutant::kSnapshotMisplaced, "snapshot-misplaced", "controllers", 15, 'a'},
     {Mutant::kTrimmedTooEarly, "trimmed-too-early", "controllers", 16, 'a'},
     {Mutant::kRenamedUnsynced, "renamed-unsynced", "controllers", 16, 'b'},
+    {Mutant::kStoreNotAwaited, "store-not-awaited", "controllers", 16, 'c'},
     {Mutant::kFooterIgnored, "footer-ignored", "controllers", 17, 'a'},
     {Mutant::kAnsweredEarly, "answered-early", "controllers", 18, 'a'},
     {Mutant::kTransactionShown, "transaction-shown", "controllers", 18, 'b'},
@@ -96,7 +97,7 @@ constexpr MutantInfo kMutants[] = {
 int active_number = 0;
 char active_variant = 'a';
 
-// Those that are switches of what is compiled once more (raft/core/mutant.h).
+// Those that are switches in the product's code (raft/core/mutant.h).
 bool IsSwitch(Mutant mutant) { return mutant >= Mutant::kEarlierTermCommitted; }
 
 std::vector<MutantInfo> MakeMutants() {

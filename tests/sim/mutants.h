@@ -17,8 +17,8 @@ namespace gregor {
 // Known bugs, switched in one at a time: a checker is worth what it catches. Those of the storage
 // are made outside of the product, in what stands between the log and the simulated disk (file
 // system, disk, log directory, group sync: interfaces that it has anyway), or in the part of the
-// caller, which the scenario plays. Those of the quorum are switches in a copy of the product that
-// only the simulator is linked with (raft/core/mutant.h). Numbers are those of the reference list.
+// caller, which the scenario plays. Those of the quorum are switches in the product's own code, as
+// it is compiled for tests (raft/core/mutant.h). Numbers are those of the reference list.
 enum class Mutant {
   kNone,
   kAckBeforeSync,         // a group sync reports success, and then begins
@@ -69,6 +69,7 @@ enum class Mutant {
   kTrimmedTooEarly,       // the log is trimmed before the snapshot is durable (16)
   kVoteNameNotSynced,     // the name of the vote file is not made durable (2b)
   kRenamedUnsynced,       // a file gets its name before its content is durable (16b)
+  kStoreNotAwaited,       // the log is trimmed before the store has what goes (16c)
   kFooterIgnored,         // a snapshot is read without a look at its footer (17)
   kAnsweredEarly,         // a controller answers before its records are committed (18)
   kTransactionShown,      // what is inside of a transaction counts before its end (18b)
@@ -90,7 +91,7 @@ struct MutantInfo {
 };
 const std::vector<MutantInfo>& AllMutants();
 std::string_view NameOf(Mutant mutant);
-// Switches it in, in the copy of the product, for the rest of this process, or until the next call.
+// Switches it in, for the rest of this process, or until the next call.
 void ActivateMutant(Mutant mutant);
 
 // A file system that misbehaves as `mutant` says; with kNone it only passes on. The job that runs

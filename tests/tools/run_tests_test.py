@@ -72,19 +72,6 @@ def test_a_label_that_no_test_has_is_named_with_those_that_there_are():
     assert run_tests.no_such_label("nolabel", tests) == "No test has a label that matches 'nolabel'; there are: cluster, unit."
 
 
-def test_a_test_of_low_priority_is_known_by_its_own_command():
-    test = run_tests.Test({"name": "sim_test", "command": ["/usr/bin/nice", "-n", "19", "/build/tests/sim_test",
-                                                           "--gtest_output=json:/results/sim_test.json"]})
-    assert (test.command[0], test.report) == ("/build/tests/sim_test", "/results/sim_test.json")
-    assert test.targets() == ["sim_test"]
-
-
-def test_another_test_runs_beside_those_of_clusters():
-    clusters = run_tests.Test({"name": "cluster_test", "properties": [{"name": "LABELS", "value": ["cluster"]}]})
-    assert run_tests.shares([gtest(), clusters], 2) == 5
-    assert run_tests.shares([gtest()], 2) == 4
-
-
 def test_targets_are_the_programs_and_what_a_script_needs():
     assert gtest().targets() == ["log_test"]
     assert pytest_test().targets() == ["gregor", "other"]

@@ -136,6 +136,54 @@ INSTANTIATE_TEST_SUITE_P(Both, ImageStoreTest, testing::Values(Kind::kMemory, Ki
                            return tested.param == Kind::kMemory ? "Memory" : "RocksDb";
                          });
 
+TEST_P(ImageStoreTest, WhatIsDurableIsSaid) {
+  const auto store = place_->Open();
+  ASSERT_TRUE(store->Load().ok());
+  ImageMaker maker(16);
+  ImagePtr stored;
+  Offset durable_end{0};
+  for (int i = 0; i < 20; ++i) {
+    maker.Step();
+    const auto written = store->Write(DiffRows(stored.get(), *maker.image()),
+                                      PositionOf(*maker.image()), i % 4 == 3);
+    ASSERT_TRUE(written.ok()) << written.error();
+    stored = maker.image();
+    EXPECT_GE(*written, durable_end);
+    EXPECT_LE(*written, stored->version);
+    if (i % 4 == 3) {
+      EXPECT_EQ(*written, stored->version);
+    }
+    durable_end = *written;
+  }
+}
+
+// As AKilledProcess... below, of what tests take for RocksDB.
+TEST(MemoryStore, AnEndTakesBackWhatIsNotDurable) {
+  const auto rows = std::make_shared<MemoryRows>();
+  rows->keeps_all = false;
+  ImageMaker maker(17);
+  ImagePtr stored;
+  std::string durable;
+  for (int life = 0; life < 20; ++life) {
+    const auto store = NewMemoryStore(rows);
+    const auto loaded = store->Load();
+    ASSERT_TRUE(loaded.ok()) << loaded.error();
+    ASSERT_EQ(*loaded == nullptr ? "" : EncodeSnapshot(**loaded), durable);
+    stored = *loaded;
+    for (int i = 0; i < 3; ++i) {
+      maker.Step();
+      const bool is_durable = i == life % 4;
+      const auto written = store->Write(DiffRows(stored.get(), *maker.image()),
+                                        PositionOf(*maker.image()), is_durable);
+      ASSERT_TRUE(written.ok()) << written.error();
+      stored = maker.image();
+      if (!is_durable) continue;
+      EXPECT_EQ(*written, stored->version);
+      durable = EncodeSnapshot(*stored);
+    }
+  }
+}
+
 // What a bad disk leaves of a file; says how.
 std::string Damage(Random& random, std::string& content) {
   if (content.empty()) {

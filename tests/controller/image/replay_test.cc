@@ -1,9 +1,12 @@
 #include "controller/image/replay.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 
 #include "controller/image/rows.h"
+#include "tests/controller/image/image_maker.h"
 #include "tests/controller/image/replay_harness.h"
 
 namespace gregor {
@@ -242,6 +245,89 @@ TEST(Records, UnknownFieldsAndTypesAreNeverSkipped) {
         std::string("\x0a\x03\x08\x81\x00", 5), std::string("\xff\xff", 2)}) {
     EXPECT_FALSE(ParseRecord(bad).ok()) << testing::PrintToString(bad);
   }
+}
+
+// A change of a partition with all that it may say.
+pb::MetadataRecord WholePartitionChange() {
+  pb::MetadataRecord record;
+  auto& change = *record.mutable_partition_change();
+  change.set_topic_id(std::string(16, 't'));
+  change.set_partition(3);
+  change.set_leader(-1);
+  for (auto* const list : {change.mutable_isr(), change.mutable_eligible(), change.mutable_adding(),
+                           change.mutable_removing()})
+    list->add_nodes(7);
+  change.add_replicas(7);
+  change.add_directories(std::string(16, 'd'));
+  change.set_recovering(true);
+  return record;
+}
+
+TEST(Records, UnknownFieldsOfWhatIsWithinAreNotSkippedEither) {
+  RecordMaker make;
+  for (const pb::MetadataRecord& record :
+       {WholePartitionChange(), make.Partitions(make.NewTopicId(), 0, 2)}) {
+    ASSERT_TRUE(ParseRecord(SerializeRecord(record)).ok());
+    pb::MetadataRecord more = record;
+    std::vector<google::protobuf::Message*> messages = {&more};
+    for (size_t i = 0; i < messages.size(); ++i) {
+      google::protobuf::Message& message = *messages[i];
+      auto& unknown = *message.GetReflection()->MutableUnknownFields(&message);
+      unknown.AddVarint(100, 1);
+      EXPECT_FALSE(ParseRecord(SerializeRecord(more)).ok()) << message.GetTypeName();
+      unknown.Clear();
+      std::vector<const google::protobuf::FieldDescriptor*> fields;
+      message.GetReflection()->ListFields(message, &fields);
+      for (const auto* const field : fields) {
+        if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+        const int size =
+            field->is_repeated() ? message.GetReflection()->FieldSize(message, field) : 0;
+        if (!field->is_repeated())
+          messages.push_back(message.GetReflection()->MutableMessage(&message, field));
+        for (int at = 0; at < size; ++at)
+          messages.push_back(message.GetReflection()->MutableRepeatedMessage(&message, field, at));
+      }
+    }
+    EXPECT_GE(messages.size(), 4u);
+  }
+}
+
+// A record has nothing of the one whose memory it takes: of its own type, of another, or damaged.
+TEST(Records, OneParserReadsManyAsIfEachWereTheFirst) {
+  ImageMaker maker(15);
+  for (int i = 0; i < 200; ++i) maker.Step();
+  std::vector<std::string> records;
+  ASSERT_TRUE(VisitRows(*maker.image(), [&](std::string_view, const std::string& record) {
+                records.push_back(record);
+                return Result<void>();
+              }).ok());
+  ASSERT_GT(records.size(), 20u);
+  for (int i = 0; i < 20; ++i) {
+    pb::MetadataRecord change = WholePartitionChange();
+    if (i % 2 == 0) change.mutable_partition_change()->clear_isr();
+    if (i % 3 == 0) change.mutable_partition_change()->clear_adding();
+    if (i % 5 == 0) change.mutable_partition_change()->clear_directories();
+    records.push_back(SerializeRecord(change));
+  }
+  Random random(15);
+  RecordParser parser;
+  int refused = 0;
+  for (int i = 0; i < 5000; ++i) {
+    std::string record = records[random.Below(records.size())];
+    if (random.Chance(0.3)) record[random.Below(record.size())] ^= 1 << random.Below(8);
+    if (random.Chance(0.1)) record.resize(random.Below(record.size() + 1));
+    const auto parsed = parser.Parse(record);
+    const auto alone = ParseRecord(record);
+    ASSERT_EQ(parsed.ok(), alone.ok()) << testing::PrintToString(record);
+    if (!parsed.ok()) {
+      EXPECT_EQ(parsed.error().message, alone.error().message);
+      ++refused;
+      continue;
+    }
+    ASSERT_EQ(SerializeRecord(**parsed), record);
+    ASSERT_EQ(DescribeRecord(**parsed, true), DescribeRecord(*alone, true));
+  }
+  EXPECT_GT(refused, 100);
 }
 
 }  // namespace
