@@ -9,7 +9,7 @@ namespace gregor::raft {
 #ifdef GREGOR_MUTANTS
 bool IsMutant(int number, char variant = 'a');
 #else
-constexpr bool IsMutant(int /*number*/, char /*variant*/ = 'a') { return false; }
+consteval bool IsMutant(int /*number*/, char /*variant*/ = 'a') { return false; }
 #endif
 
 }  // namespace gregor::raft
