@@ -360,11 +360,16 @@ void Scenario::ReadAt(const Command& command) {
   Drain(instance);
 }
 
-// snapshot NODE [keep]: of all that is committed, and the log begins there; `keep`: as it did.
+// snapshot NODE [keep|unsynced]: of all that is committed, and the log begins there; `keep`: as it
+// did; `unsynced`: it is begun.
 void Scenario::Snapshot(const Command& command) {
   Instance& instance = Find(command.words.front());
   instance.node->TakeSnapshot();
   if (!instance.node->HasUnsyncedSnapshot()) return Say(instance.name + " takes none");
+  if (command.Has("unsynced")) {
+    Say(instance.name + " begins a snapshot");
+    return Drain(instance);
+  }
   instance.node->SyncSnapshot();
   const SnapshotId& id = instance.node->stored().snapshot->id;
   if (!command.Has("keep")) instance.node->TrimBefore(id.end);
