@@ -16,6 +16,7 @@ constexpr int32_t kPageSize = 5000;
 constexpr size_t kDeletionsMax = 1000;  // as the API has it
 constexpr int kPartitionsPerCall = 1000;
 constexpr size_t kQueriesMax = 5000;  // so that an answer stays far below the message limit
+constexpr int64_t kToEnd = -1;        // of DeleteRecords()
 
 constexpr Duration kPauseMin = std::chrono::milliseconds(20);
 constexpr Duration kPauseMax = std::chrono::milliseconds(500);
@@ -157,12 +158,22 @@ Result<void> Admin::SendToLeaders(const std::string& topic, const std::vector<in
 }
 
 Result<v1::DeleteRecordsResponse> Admin::DeleteRecords(
-    const std::string& topic, const std::vector<std::pair<int32_t, int64_t>>& before) const {
+    const std::string& topic, std::vector<std::pair<int32_t, int64_t>> before) const {
   v1::DeleteRecordsResponse all;
   std::vector<int32_t> partitions;
   for (const auto& [partition, offset] : before) {
     partitions.push_back(partition);
     all.add_results();
+  }
+  // What is repeated must not delete what has come since.
+  const bool to_end = std::any_of(before.begin(), before.end(),
+                                  [](const auto& each) { return each.second == kToEnd; });
+  if (to_end) {
+    ASSIGN_OR_RETURN(const auto ends,
+                     FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_LATEST)));
+    for (size_t i = 0; i < before.size(); ++i) {
+      if (before[i].second == kToEnd) before[i].second = ends[i];
+    }
   }
   size_t done = 0;
   const auto send = [&](const std::vector<size_t>& items, Channel& channel,

@@ -44,10 +44,11 @@ class Admin {
   // Gives the topic as many partitions as `total`, which is more than it has.
   Result<v1::TopicMetadata> AddPartitions(const std::string& topic, int32_t total,
                                           bool validate_only) const;
-  // Deletes the records before an offset (-1: all that are there), by partition. Gives a result for
-  // each, in their order. Many are several calls, and where one fails, the earlier ones are done.
+  // Deletes the records before an offset (-1: all that are there when it is called), by partition.
+  // Gives a result for each, in their order. Many are several calls, and where one fails, the
+  // earlier ones are done; with -1 none is, where a partition's end cannot be had.
   Result<v1::DeleteRecordsResponse> DeleteRecords(
-      const std::string& topic, const std::vector<std::pair<int32_t, int64_t>>& before) const;
+      const std::string& topic, std::vector<std::pair<int32_t, int64_t>> before) const;
 
   // Configs of a topic or a broker, or (without name) of a new topic or all brokers; empty `keys`:
   // all of them. Fails with what is wrong with the resource, too.

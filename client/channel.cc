@@ -210,7 +210,11 @@ Error ErrorOfCall(const std::string& address, const grpc::Status& status) {
                             ? "is this its internal listener? Clients use listen.grpc (9094)"
                             : status.error_message()));
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      return Error(Reason::kBatchTooLarge, status.error_message()).With("outcome", "NOT_APPLIED");
+      // By gRPC itself. The same code says that a server, or who stands before it, has no room.
+      if (status.error_message().find("larger than max") != std::string::npos)
+        return Error(Reason::kBatchTooLarge, status.error_message()).With("outcome", "NOT_APPLIED");
+      return unknown(Reason::kQuotaExceeded,
+                     "the server at " + address + " has no room: " + status.error_message());
     default:
       return unknown(Reason::kUnspecified, status.error_message());
   }

@@ -116,10 +116,6 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
     lock.release();
   }
 
-  // Returned in few messages: a stream runs dry only when all of its credit is used up.
-  int64_t CreditStep() const TS_REQUIRES(mutex_) {
-    return std::max<int64_t>(1, CreditOfAStream() / 4);
-  }
   int64_t CreditOfAStream() const TS_REQUIRES(mutex_) {
     return std::max<int64_t>(
         1, static_cast<int64_t>(options_.credit_bytes / std::max<size_t>(1, stream_count_)));
@@ -130,7 +126,7 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
     const auto link = links_.find(item.node);
     if (link == links_.end()) return false;
     link->second->credit_due += item.charged_bytes;
-    return link->second->credit_due >= CreditStep();
+    return link->second->credit_due >= link->second->terms().credit_step;
   }
 
   void AddSlot(Slot slot) TS_REQUIRES(mutex_) {
@@ -145,11 +141,10 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
 
   void Drop(const SlotTable::Key& key) TS_REQUIRES(mutex_) {
     const NodeId node = slots_.NodeOf(key);
-    const auto number = slots_.Drop(key);
-    if (!number.has_value()) return;
-    Remove(*number, node);
+    if (const auto number = slots_.Drop(key); number.has_value()) Remove(*number, node);
+    // Also what came under another number, or ended it.
     std::erase_if(queue_, [&](const Item& item) TS_NO_ANALYSIS {
-      if (item.slot != *number) return false;
+      if (item.consumed.topic != key.first || item.consumed.partition != key.second) return false;
       ReturnCredit(item);
       return true;
     });
@@ -169,8 +164,9 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
   void PushError(int32_t number, Error error) TS_REQUIRES(mutex_) {
     const Slot& slot = *slots_.Find(number);
     error.With("topic", slot.topic).With("partition", std::to_string(slot.partition.value));
+    Consumed of{.topic = slot.topic, .partition = slot.partition, .batches = {}};
     slots_.Erase(number);
-    Push({.slot = number, .consumed = {}, .error = std::move(error)});
+    Push({.slot = number, .consumed = std::move(of), .error = std::move(error)});
   }
 
   // The server gave the slot up, but may serve its partition later or elsewhere.
@@ -235,7 +231,7 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
       }
     }
     if (link.CanWrite()) {
-      if (auto request = link.NextRequest(slots_, topics_, CreditStep()))
+      if (auto request = link.NextRequest(slots_, topics_))
         actions.push_back({.link = &link, .request = std::move(request)});
     }
     if (link.IsOpen() || !slots_.HasNode(link.node())) return next;
@@ -339,9 +335,14 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
   // The first request of a stream; the rest is prepared.
   v1::FetchStreamRequest BeginStream(FetchLink& link) TS_REQUIRES(mutex_) {
     // What is in the queue counts against the credit of this stream, too, and is returned to it.
-    int64_t credit = CreditOfAStream();
+    const int64_t whole = CreditOfAStream();
+    int64_t credit = whole;
     for (const Item& item : queue_) credit -= item.node == link.node() ? item.charged_bytes : 0;
-    link.Begin(std::max<int64_t>(1, credit), slots_, topics_);
+    // Returned in few messages: a stream runs dry only when all of its credit is used up.
+    link.Begin({.credit_bytes = std::max<int64_t>(1, credit),
+                .credit_step = std::max<int64_t>(1, whole / 4),
+                .message_bytes = message_bytes_},
+               slots_, topics_);
     return OpenFetch(options_, message_bytes_);
   }
 
@@ -400,10 +401,9 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
   void OnResponse(FetchLink& link, const v1::FetchStreamResponse& response) override {
     const MutexLock lock(mutex_);
     Heard(link);
-    const size_t message_bytes = message_bytes_;
     if (response.has_event()) OnEvent(link, response.event());
     // Nothing is lost with a stream: the next one goes on where it was.
-    if (response.has_draining() || message_bytes_ != message_bytes) link.Reopen();
+    if (response.has_draining()) link.Reopen();
   }
 
   void OnData(FetchLink& link, const v1::FetchData& data, Bytes payload) override {
@@ -432,9 +432,9 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
   void OnSlotError(FetchLink& link, const Channel& from, int32_t number, Error error)
       TS_REQUIRES(mutex_) {
     if (const size_t bytes = MessageBytesFor(error, options_.message_bytes_max);
-        bytes > message_bytes_) {
-      message_bytes_ = bytes;
-      return;
+        bytes > link.terms().message_bytes) {
+      message_bytes_ = std::max(message_bytes_, bytes);
+      return link.Reopen();
     }
     if (error.reason == Reason::kUnknownTopicId || error.reason == Reason::kInconsistentTopicId) {
       Slot& slot = *slots_.Find(number);

@@ -69,8 +69,9 @@ void FetchLink::OnClosed(Result<void> end) {
 
 // --- what is to be said ---
 
-void FetchLink::Begin(int64_t credit_bytes, const SlotTable& slots, const TopicWatch& topics) {
-  credit_due = credit_bytes;
+void FetchLink::Begin(const Terms& terms, const SlotTable& slots, const TopicWatch& topics) {
+  terms_ = terms;
+  credit_due = terms.credit_bytes;
   credit_wanted_ = true;
   to_remove.clear();
   to_add.clear();
@@ -82,10 +83,9 @@ void FetchLink::Begin(int64_t credit_bytes, const SlotTable& slots, const TopicW
 }
 
 std::optional<v1::FetchStreamRequest> FetchLink::NextRequest(SlotTable& slots,
-                                                             const TopicWatch& topics,
-                                                             int64_t credit_step) {
+                                                             const TopicWatch& topics) {
   v1::FetchStreamRequest request;
-  if (credit_due > 0 && (credit_wanted_ || credit_due >= credit_step)) {
+  if (credit_due > 0 && (credit_wanted_ || credit_due >= terms_.credit_step)) {
     credit_wanted_ = false;
     request.set_credit_bytes(std::exchange(credit_due, 0));
     return request;

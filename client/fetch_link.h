@@ -57,12 +57,17 @@ class FetchLink final : private IoStream::Events {
 
   // --- what is to be said ---
 
-  // A new stream begins with `credit_bytes`, and with the slots that are to be read here.
-  void Begin(int64_t credit_bytes, const SlotTable& slots, const TopicWatch& topics);
-  // The next message; nullopt: there is none. Credit is returned in messages of `credit_step` bytes
-  // or more.
-  std::optional<v1::FetchStreamRequest> NextRequest(SlotTable& slots, const TopicWatch& topics,
-                                                    int64_t credit_step);
+  struct Terms {
+    int64_t credit_bytes = 0;
+    int64_t credit_step = 1;   // it is returned in messages of so many bytes or more
+    size_t message_bytes = 0;  // the largest batch
+  };
+  // A new stream begins, with the slots that are to be read here.
+  void Begin(const Terms& terms, const SlotTable& slots, const TopicWatch& topics);
+  // Of the last stream.
+  const Terms& terms() const { return terms_; }
+  // The next message; nullopt: there is none.
+  std::optional<v1::FetchStreamRequest> NextRequest(SlotTable& slots, const TopicWatch& topics);
 
   std::deque<int32_t> to_add;
   std::deque<int32_t> to_remove;
@@ -94,6 +99,7 @@ class FetchLink final : private IoStream::Events {
   bool reopening_ = false;
   Duration backoff_{0};
   MonotonicTime open_at_ = MonotonicTime::min();
+  Terms terms_;
   bool credit_wanted_ = false;  // however little it is
 };
 

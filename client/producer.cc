@@ -30,6 +30,10 @@ constexpr Duration kEarly = std::chrono::microseconds(500);
 constexpr ProducerCore::Link kNowhere = 0;
 // A broker that has not answered for so long while it should may not lead any more.
 constexpr Duration kSilenceMax = std::chrono::seconds(2);
+// How long a caller waits for news of a topic that is known well enough.
+constexpr Duration kRefreshMax = std::chrono::seconds(1);
+// A question has so long, however little of the time is left.
+constexpr Duration kCallMin = std::chrono::milliseconds(50);
 
 bool IsAboutLeader(Reason reason) {
   return reason == Reason::kNotLeader || reason == Reason::kLeaderNotAvailable ||
@@ -100,10 +104,13 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
   // Asks for a topic's partitions and limit. What is known already stays good enough while the
   // server cannot answer.
   Result<void> LearnTopic(const std::string& name) {
-    const MonotonicTime start = SystemClock().Now();
+    const Duration patience =
+        accumulator_.KnowsTopic(name) ? kRefreshMax : options_.delivery_timeout;
+    const MonotonicTime deadline =
+        SystemClock().Now() + std::min(patience, options_.delivery_timeout);
     Duration backoff = kBackoffMin;
     while (true) {
-      auto info = AskForTopic(name);
+      auto info = AskForTopic(name, deadline);
       if (info.ok()) {
         accumulator_.SetTopic(name, *info);
         return {};
@@ -111,22 +118,24 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
       if (SpecOf(info.error().reason).retry != RetryAdvice::kBackoff)
         return std::move(info).error();
       if (accumulator_.KnowsTopic(name)) return {};
-      if (SystemClock().Now() - start > options_.delivery_timeout) return std::move(info).error();
+      if (SystemClock().Now() > deadline) return std::move(info).error();
       std::unique_lock<std::mutex> lock(mutex_.native());
       never_.wait_for(lock, backoff);
       backoff = std::min(kBackoffMax, 2 * backoff);
     }
   }
 
-  Result<Accumulator::TopicInfo> AskForTopic(const std::string& name) {
-    const Admin admin(router_);
+  Result<Accumulator::TopicInfo> AskForTopic(const std::string& name, MonotonicTime deadline) {
+    const auto left = [&] {
+      return std::clamp<Duration>(deadline - SystemClock().Now(), kCallMin, kCallTimeout);
+    };
     Accumulator::TopicInfo info;
-    ASSIGN_OR_RETURN(info.partition_count, admin.PartitionCount(name));
+    ASSIGN_OR_RETURN(info.partition_count, Admin(router_, left()).PartitionCount(name));
     if (info.partition_count <= 0)
       return Error(Reason::kUnspecified, "the server gives topic \"" + name + "\" no partitions");
-    RETURN_IF_ERROR(router_->AskForTopic(name, kCallTimeout));
+    RETURN_IF_ERROR(router_->AskForTopic(name, left()));
     info.batch_bytes_max = ProduceRules().batch_bytes_max;
-    const auto limit = admin.TopicConfig(name, "max.message.bytes");
+    const auto limit = Admin(router_, left()).TopicConfig(name, "max.message.bytes");
     if (!limit.ok()) {
       if (IsRetriable(limit.error())) return limit.error();
       return info;  // the server decides
@@ -171,6 +180,7 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
     }
     next = std::min(next, refresh_.NextTurn());
     const bool is_waiting = !homeless_later_.empty() || core_.HasBatches() ||
+                            core_.IsRestarting() ||
                             std::any_of(links_.begin(), links_.end(),
                                         [](const auto& link) { return link->IsBlocking(); });
     if (is_waiting) next = std::min(next, next_expiry_);

@@ -87,9 +87,10 @@ const ProducerCore::Lane* ProducerCore::FindLane(const ProducerPartition& partit
   return partition.id < lanes_.size() ? lanes_[partition.id].get() : nullptr;
 }
 
-bool ProducerCore::CanTake(const ProducerPartition& partition) const {
-  if (restarting_ || fatal_.has_value()) return false;
+bool ProducerCore::CanTake(const ProducerPartition& partition) {
   const Lane* const lane = FindLane(partition);
+  if (restarting_ && lane == nullptr) sessionless_.push_back(&partition);
+  if (restarting_ || fatal_.has_value()) return false;
   if (lane == nullptr) return true;
   return lane->sent == lane->batches.size() && lane->link == lane->wanted_link &&
          (!options_.idempotent || lane->sent < kInFlightBatchesMax);
@@ -303,8 +304,7 @@ bool ProducerCore::MayRetry(const Batch& batch, const Error& error) const {
   const bool is_behind = options_.is_new_topic && error.reason != Reason::kBatchTooLarge &&
                          IsAboutTopic(error.reason) &&
                          options_.is_new_topic(batch.filled.partition->topic);
-  return (is_behind || IsRetriable(error)) &&
-         (options_.idempotent || options_.retry_unknown || !batch.maybe_written);
+  return (is_behind || IsRetriable(error)) && (MayRepeat() || !batch.maybe_written);
 }
 
 const ProducerPartition* ProducerCore::OnError(int64_t frame_id, Error error, MonotonicTime now,
@@ -318,6 +318,10 @@ const ProducerPartition* ProducerCore::OnError(int64_t frame_id, Error error, Mo
   size_t index = 0;
   while (index < lane->sent && lane->batches[index].frame_id != frame_id) ++index;
   CHECK_LT(index, lane->sent);
+  // Those behind it may be where it may be; their own answers do not count any more.
+  if (!IsNotApplied(error) && !IsSessionError(error.reason)) {
+    for (size_t i = index; i < lane->sent; ++i) lane->batches[i].maybe_written = true;
+  }
   TakeBack(*lane, index);
   ++lane->attempt;
   Batch& batch = lane->batches[index];
@@ -328,7 +332,6 @@ const ProducerPartition* ProducerCore::OnError(int64_t frame_id, Error error, Mo
     // Where it was sent before it may be in the log by now, and would be there twice.
     if (batch.maybe_written) GiveUp(*lane, index, error);
   } else {
-    if (!IsNotApplied(error)) batch.maybe_written = true;
     if (error.reason == Reason::kProducerFenced) {
       fatal_ = error;
     } else if (error.reason == Reason::kBatchTooLarge && batch.record_count > 1 &&
@@ -340,6 +343,8 @@ const ProducerPartition* ProducerCore::OnError(int64_t frame_id, Error error, Mo
       trouble_ = std::move(error);
     } else {
       GiveUp(*lane, index, error);
+      while (!MayRepeat() && index < lane->batches.size() && lane->batches[index].maybe_written)
+        GiveUp(*lane, index, error);
     }
   }
   Move(*lane);
@@ -373,7 +378,7 @@ void ProducerCore::OnBroken(const Error* error, Link link) {
     const size_t sent = std::exchange(lane->sent, 0);
     // A new stream knows of no attempts; one that the partition comes back to does.
     if (!lane->has_moved) lane->attempt = 0;
-    if (!options_.idempotent && !options_.retry_unknown) {
+    if (!MayRepeat()) {
       static const Error kClosed(Reason::kServerDraining, "the server closed the stream");
       for (size_t i = 0; i < sent; ++i) GiveUp(*lane, 0, error == nullptr ? kClosed : *error);
     }
@@ -400,6 +405,8 @@ void ProducerCore::BeginSession(Session session) {
   session_ = session;
   ++session_number_;
   restarting_ = false;
+  unblocked_.insert(unblocked_.end(), sessionless_.begin(), sessionless_.end());
+  sessionless_.clear();
   for (const auto& lane : lanes_) {
     if (lane == nullptr) continue;
     lane->next_sequence = Sequence{0};

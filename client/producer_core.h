@@ -77,8 +77,8 @@ class ProducerCore {
 
   // --- batches ---
 
-  // Whether a new batch of the partition could be sent now.
-  bool CanTake(const ProducerPartition& partition) const;
+  // Whether a new batch of the partition could be sent now. If not, TakeUnblocked() has it later.
+  bool CanTake(const ProducerPartition& partition);
   void Add(FilledBatch batch);
   // The next message to write; nullopt: none, or the window is full. REQUIRES: OnOpened() was the
   // last event about the stream as a whole.
@@ -108,7 +108,9 @@ class ProducerCore {
   // --- sessions ---
 
   const Session& session() const { return session_; }
-  // Whether a new session has to begin, and everything of the old one is settled.
+  // Whether a new session has to begin.
+  bool IsRestarting() const { return restarting_; }
+  // ... and everything of the old one is settled.
   bool NeedsSession() const;
   void BeginSession(Session session);
 
@@ -155,6 +157,8 @@ class ProducerCore {
   // Gives the batch its bytes and sequence; false: it is too large, and was dealt with.
   bool Prepare(Lane& lane, Batch& batch);
   void TakeBack(Lane& lane, size_t index);
+  // Whether what may have been written may be sent again.
+  bool MayRepeat() const { return options_.idempotent || options_.retry_unknown; }
   bool MayRetry(const Batch& batch, const Error& error) const;
   // The batch at `index`, which is not in flight, failed for good.
   void GiveUp(Lane& lane, size_t index, const Error& error);
@@ -170,6 +174,7 @@ class ProducerCore {
   size_t batch_count_ = 0;
   Outcomes outcomes_;
   Accumulator::Partitions unblocked_;
+  Accumulator::Partitions sessionless_;  // without a lane, and refused while `restarting_`
   std::vector<std::string> outdated_topics_;
   std::optional<Error> fatal_;
   std::optional<Error> trouble_;

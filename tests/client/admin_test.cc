@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <utility>
+
 #include "tests/client/fake_server.h"
 
 namespace gregor {
@@ -24,6 +27,31 @@ TEST(Admin, RecordsOfMorePartitionsThanACallTakesAreDeleted) {
     ASSERT_EQ(response->results_size(), count);
     for (int32_t i = 0; i < count; ++i) EXPECT_EQ(response->results(i).log_start_offset(), i);
   }
+}
+
+// It may be that it was done, and only its answer was lost: records have come since.
+TEST(Admin, ADeletionOfAllThatIsRepeatedLeavesWhatHasComeSince) {
+  FakeServer server;
+  server.CreateTopic("orders", 2);
+  const auto append = [&] {
+    BatchBuilder builder;
+    NewRecord record;
+    record.value = "v";
+    for (int i = 0; i < 10; ++i) builder.Add(record);
+    server.Append("orders", 0, builder.Build());
+  };
+  append();
+  bool was_asked = false;
+  server.on_deleted = [&]() -> std::optional<google::rpc::Status> {
+    if (std::exchange(was_asked, true)) return std::nullopt;
+    append();
+    return MakeStatus(Reason::kServerDraining, "it stops", v1::WriteOutcome::OUTCOME_UNKNOWN);
+  };
+  const auto response = Admin(server.address()).DeleteRecords("orders", {{0, -1}, {1, 0}});
+  ASSERT_TRUE(response.ok()) << response.error();
+  EXPECT_TRUE(was_asked);
+  EXPECT_EQ(response->results(0).log_start_offset(), 10);
+  EXPECT_EQ(response->results(1).log_start_offset(), 0);
 }
 
 TEST(Admin, ADeletionThatIsRefusedIsAnError) {

@@ -60,6 +60,23 @@ TEST(Channel, AServerThatComesBackIsReachedSoon) {
   EXPECT_LT(SystemClock().Now() - begin, seconds(4));
 }
 
+// gRPC has one code for a message that no server takes, and for a server that has no room for any.
+TEST(Channel, AServerWithoutRoomDoesNotMakeMessagesTooLarge) {
+  const Error large =
+      ErrorOfCall("h:9094", grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                                         "Received message larger than max (5242880 vs. 4194304)"));
+  EXPECT_EQ(large.reason, Reason::kBatchTooLarge);
+  EXPECT_TRUE(IsNotApplied(large));
+  for (const char* const text :
+       {"", "Received RST_STREAM with error code 11", "too many requests"}) {
+    const Error full =
+        ErrorOfCall("h:9094", grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, text));
+    EXPECT_EQ(full.reason, Reason::kQuotaExceeded);
+    EXPECT_TRUE(IsRetriable(full));
+    EXPECT_FALSE(IsNotApplied(full));
+  }
+}
+
 TEST(Channel, AnotherListenersPortIsSaid) {
   // The internal listener has other services; gRPC gives no text then.
   EXPECT_EQ(ErrorOfCall("h:9095", grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "")).message,

@@ -269,6 +269,21 @@ TEST_F(ConsumerTest, ABatchLargerThanAMessageMakesMessagesLarger) {
   EXPECT_GE(server_.fetch_message_bytes(), 5000);
 }
 
+TEST_F(ConsumerTest, LargeBatchesOfSeveralPartitionsMakeMessagesLarger) {
+  options_.message_bytes = 1000;
+  for (int32_t partition = 0; partition < 2; ++partition) {
+    Fill(0, 20, partition);
+    server_.Append("orders", partition, BatchOf({std::string(5000, 'x')}));
+  }
+  Start();
+  for (int32_t partition = 0; partition < 2; ++partition) Assign({Kind::kEarliest, 0}, partition);
+  auto values = ReadSome({{0, 21}, {1, 21}});
+  for (int32_t partition = 0; partition < 2; ++partition) {
+    ASSERT_EQ(values[partition].size(), 21u);
+    EXPECT_EQ(values[partition][20].size(), 5000u);
+  }
+}
+
 TEST_F(ConsumerTest, ABatchLargerThanTheLargestMessageIsAnError) {
   options_.message_bytes = 1000;
   options_.message_bytes_max = 2000;

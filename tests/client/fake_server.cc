@@ -296,19 +296,10 @@ class Topics final : public v1::TopicService::Service {
   }
   grpc::Status DeleteRecords(grpc::ServerContext*, const v1::DeleteRecordsRequest* request,
                              v1::DeleteRecordsResponse* response) override {
-    const std::lock_guard lock(state_.mutex);
-    if (request->items_size() > 1000 || request->items_size() == 0) {
-      return ToGrpcStatus(MakeStatus(Reason::kInvalidArgument, "1 to 1000 items, please",
-                                     v1::WriteOutcome::OUTCOME_NOT_APPLIED));
-    }
-    for (const auto& item : request->items()) {
-      if (auto status = state_.Check("DeleteRecords", item.partition().topic()); !status.ok())
-        return status;
-      Log& log = state_.logs[{item.partition().topic(), item.partition().partition()}];
-      log.log_start = item.before_offset() < 0 ? log.end : item.before_offset();
-      response->add_results()->set_log_start_offset(log.log_start);
-    }
-    return grpc::Status::OK;
+    auto status = Delete(*request, *response);
+    if (!status.ok() || !state_.owner->on_deleted) return status;
+    const auto instead = state_.owner->on_deleted();
+    return instead.has_value() ? ToGrpcStatus(*instead) : status;
   }
   grpc::Status ListTopics(grpc::ServerContext*, const v1::ListTopicsRequest* request,
                           v1::ListTopicsResponse* response) override {
@@ -327,6 +318,22 @@ class Topics final : public v1::TopicService::Service {
   }
 
  private:
+  grpc::Status Delete(const v1::DeleteRecordsRequest& request,
+                      v1::DeleteRecordsResponse& response) {
+    const std::lock_guard lock(state_.mutex);
+    if (request.items_size() > 1000 || request.items_size() == 0) {
+      return ToGrpcStatus(MakeStatus(Reason::kInvalidArgument, "1 to 1000 items, please",
+                                     v1::WriteOutcome::OUTCOME_NOT_APPLIED));
+    }
+    for (const auto& item : request.items()) {
+      if (auto status = state_.Check("DeleteRecords", item.partition().topic()); !status.ok())
+        return status;
+      Log& log = state_.logs[{item.partition().topic(), item.partition().partition()}];
+      log.log_start = item.before_offset() < 0 ? log.end : item.before_offset();
+      response.add_results()->set_log_start_offset(log.log_start);
+    }
+    return grpc::Status::OK;
+  }
   State& state_;
   const int32_t node_;
 };

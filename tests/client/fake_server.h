@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -84,6 +85,8 @@ class FakeServer {
 
   // Hooks; set before they can be called.
   std::function<FrameAction(const FrameSeen&)> on_frame;
+  // After records were deleted: what the call ends with instead.
+  std::function<std::optional<google::rpc::Status>()> on_deleted;
   // The error of the next calls of a method, by name ("GetTopic").
   void FailCalls(const std::string& method, const google::rpc::Status& status, int times);
   void set_window(int64_t bytes, int32_t frames);

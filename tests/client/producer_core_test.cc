@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/random.h"
@@ -226,6 +227,51 @@ TEST_F(ProducerCoreTest, AForgottenProducerSendsAgainInANewSession) {
   EXPECT_EQ(again[0].batch.header.producer_id, ProducerId{8});
   Ack(again[0]);
   for (const ProducerOutcome& outcome : core_->TakeOutcomes()) EXPECT_FALSE(outcome.error);
+}
+
+TEST_F(ProducerCoreTest, APartitionThatIsNewWhileASessionEndsIsTakenInTheNextOne) {
+  Add();
+  const auto first = SendAll();
+  core_->OnError(first[0].frame_id, NotApplied(Reason::kUnknownProducerId), now_);
+  EXPECT_TRUE(core_->IsRestarting());
+  EXPECT_FALSE(core_->CanTake(partitions_[1]));
+  core_->TakeUnblocked();
+  core_->BeginSession({ProducerId{8}, ProducerEpoch{0}});
+  EXPECT_FALSE(core_->IsRestarting());
+  const auto unblocked = core_->TakeUnblocked();
+  EXPECT_EQ(std::count(unblocked.begin(), unblocked.end(), &partitions_[1]), 1);
+  EXPECT_TRUE(core_->CanTake(partitions_[1]));
+}
+
+// A broker whose disk fails says so of each batch that it had taken, and does not know of any.
+TEST_F(ProducerCoreTest, WhatIsBehindABatchWhoseFateIsOpenIsOpenToo) {
+  for (int i = 0; i < 3; ++i) Add();
+  const auto first = SendAll();
+  for (const Sent& sent : first)
+    core_->OnError(sent.frame_id, Unknown(Reason::kCommitTimedOut), now_);
+  now_ += seconds(101);
+  EXPECT_FALSE(core_->Expire(now_));
+  const auto outcomes = core_->TakeOutcomes();
+  ASSERT_EQ(outcomes.size(), 3u);
+  for (const ProducerOutcome& outcome : outcomes)
+    EXPECT_EQ(DetailOf(*outcome.error, "outcome"), "UNKNOWN");
+  EXPECT_TRUE(core_->NeedsSession());
+}
+
+TEST_F(ProducerCoreTest, NothingThatMayBeWrittenIsRepeatedWhereThatIsNotWanted) {
+  options_.idempotent = false;
+  options_.retry_unknown = false;
+  Begin();
+  for (int i = 0; i < 3; ++i) Add();
+  const auto first = SendAll();
+  core_->OnError(first[1].frame_id, Unknown(Reason::kCommitTimedOut), now_);
+  const auto outcomes = core_->TakeOutcomes();
+  ASSERT_EQ(outcomes.size(), 2u);
+  for (const ProducerOutcome& outcome : outcomes)
+    EXPECT_EQ(DetailOf(*outcome.error, "outcome"), "UNKNOWN");
+  Add();
+  EXPECT_EQ(SendAll().size(), 1u);  // the new one
+  Ack(first[0]);
 }
 
 TEST_F(ProducerCoreTest, AnOldBatchIsGivenUpOnlyOnceItIsNotInFlight) {
