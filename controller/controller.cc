@@ -324,7 +324,7 @@ void ControllerImpl::Resign(const Error& error) {
     if (failure_.has_value()) return;
     failure_ = error;
   }
-  LOG(ERROR) << "The metadata of this node cannot change until the next start: " << error;
+  LOG(ERROR) << "The metadata of this node cannot change any more: " << error;
   leading_.reset();
   elected_.reset();
   leader_ = QuorumLeader{};

@@ -86,18 +86,11 @@ class RunningNode final : public Node {
   }
 
   Result<void> Start() {
-    RETURN_IF_ERROR(CheckCodecs());
-    SendGrpcLogToGlog();
-    metrics_ = Metrics::Create();
-    ExportProcess(*metrics_);
-    files_ = NewPosixFileSystem(static_cast<int>(settings_.sync_threads));
-    ASSIGN_OR_RETURN(lock_, LockDataDirectory(*files_, settings_));
-    RETURN_IF_ERROR(StartHttp());
-    StartLoops();
-    RETURN_IF_ERROR(StartController());
-    RETURN_IF_ERROR(OpenLogDirectories());
-    RETURN_IF_ERROR(StartBroker());
-    return StartGrpc();
+    auto started = StartParts();
+    if (started.ok() || started.error().reason != Reason::kServerDraining) return started;
+    // It was not told to stop, but stopped itself.
+    const MutexLock lock(failure_mutex_);
+    return early_failure_.has_value() ? Result<void>(*early_failure_) : started;
   }
 
   HostPort grpc() const override { return {settings_.listen_grpc.host, grpc_->port()}; }
@@ -119,6 +112,30 @@ class RunningNode final : public Node {
   }
 
  private:
+  Result<void> StartParts() {
+    RETURN_IF_ERROR(CheckCodecs());
+    SendGrpcLogToGlog();
+    metrics_ = Metrics::Create();
+    ExportProcess(*metrics_);
+    files_ = NewPosixFileSystem(static_cast<int>(settings_.sync_threads));
+    ASSIGN_OR_RETURN(lock_, LockDataDirectory(*files_, settings_));
+    RETURN_IF_ERROR(StartHttp());
+    StartLoops();
+    RETURN_IF_ERROR(StartController());
+    RETURN_IF_ERROR(OpenLogDirectories());
+    RETURN_IF_ERROR(StartBroker());
+    return StartGrpc();
+  }
+
+  // Thread: the controller loop.
+  void OnEarlyFailure(const Error& error) {
+    {
+      const MutexLock lock(failure_mutex_);
+      early_failure_ = error;
+    }
+    RequestStop();
+  }
+
   Result<void> StartHttp() {
     HttpServer::Options options;
     options.host = settings_.listen_http.host;
@@ -167,7 +184,8 @@ class RunningNode final : public Node {
       options.raft = QuorumOptions(settings_);
       options.transport = &links_->transport();
       options.snapshots = &links_->snapshots();
-      if (settings_.HasOthers()) options.on_failure = [](const Error&) { RequestStop(); };
+      if (settings_.HasOthers())
+        options.on_failure = [this](const Error& error) { OnEarlyFailure(error); };
       LOG(INFO) << "Waiting for the controllers: for all of them the first time, later for a "
                    "majority; they connect to "
                 << links_->listens().ToString();
@@ -420,6 +438,9 @@ class RunningNode final : public Node {
   std::shared_ptr<void> guard_;           // of the gRPC API
   std::shared_ptr<void> internal_guard_;  // of the internal listener
   bool stopped_ = false;
+  Mutex failure_mutex_;
+  // Of the metadata, before the node was open.
+  std::optional<Error> early_failure_ TS_GUARDED_BY(failure_mutex_);
 };
 
 }  // namespace

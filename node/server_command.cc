@@ -56,9 +56,7 @@ int RunServer(const SettingFlags& flags) {
   node->reset();  // what it says comes before the last line
   if (failure.has_value()) {
     const Error stopped(failure->reason,
-                        "stopped because the metadata log failed, which a start may mend with the "
-                        "other controllers: " +
-                            failure->message);
+                        "stopped because the metadata log failed: " + failure->message);
     return Fail(stopped, 1);
   }
   LOG(INFO) << "Stopped cleanly";

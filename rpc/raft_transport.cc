@@ -96,6 +96,10 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     const auto peer = peers_.find(message.to.node);
     if (peer == peers_.end()) return;
     internal::v1::RaftMessage wire = EncodeRaft(message);
+    if (const auto* const reply = std::get_if<raft::AttachReply>(&message.body)) {
+      if (const auto leader = addresses_.find(reply->leader); leader != addresses_.end())
+        wire.mutable_attach_reply()->set_leader_address(leader->second);
+    }
     const bool is_bulk = IsBulk(message);
     // Two processes that run under one id are told apart by their directories.
     const DirectoryId& directory = message.to.directory;
@@ -222,6 +226,17 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
     while (open_count_ > 0) ended_.wait(lock);
   }
 
+  // A node without the metadata knows the addresses of its settings only; who leads may have come
+  // later. Until SetVoters() knows better.
+  void LearnLeader(NodeId leader, const std::string& address) {
+    if (leader.value < 0 || leader == options_.self.node || address.empty()) return;
+    if (!addresses_.emplace(leader, address).second) return;
+    LOG(INFO) << "Node " << leader << " leads the metadata quorum, at " << address
+              << ": it is not in this node's settings";
+    AddPeer(leader, address);
+    if (options_.on_addresses) options_.on_addresses(addresses_);
+  }
+
   void AddPeer(NodeId node, const std::string& address) {
     if (node == options_.self.node) return;
     Peer& peer = peers_[node];
@@ -330,12 +345,16 @@ class Transport final : public GrpcRaftTransport, private RaftStreamEvents, priv
   }
   void OnMessage(const RaftPeer& peer, internal::v1::RaftMessage message,
                  RaftMessageRoom room) override {
+    std::string leader_address = message.attach_reply().leader_address();
     auto decoded = DecodeRaft(std::move(message), peer.key, options_.self.node);
     if (!decoded.ok()) {
       LOG_EVERY_T(WARNING, 1) << "Node " << peer.key.node << ": " << decoded.error();
       return;
     }
-    Post("raft.message", [this, message = *std::move(decoded), room = std::move(room)]() mutable {
+    Post("raft.message", [this, message = *std::move(decoded), room = std::move(room),
+                          leader_address = std::move(leader_address)]() mutable {
+      if (const auto* const reply = std::get_if<raft::AttachReply>(&message.body))
+        LearnLeader(reply->leader, leader_address);
       if (receiver_ != nullptr) receiver_->OnMessage(std::move(message));
     });
   }

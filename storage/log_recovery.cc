@@ -329,8 +329,10 @@ Result<void> LogRecovery::CutAndSync() {
   RETURN_IF_ERROR(files_.SyncAll(dirty, folders));
   if (!mark_.is_cut) log_.torn_bytes = cut_bytes_;
   LOG_IF(INFO, cut_bytes_ > 0) << folder_ << ": " << cut_bytes_ << " bytes behind offset "
-                               << log_.log_end << " were an unfinished write, and were cut off ("
-                               << what_ << ")";
+                               << log_.log_end
+                               << (mark_.is_cut ? " were to go, and are gone now"
+                                                : " were an unfinished write, and were cut off (" +
+                                                      what_ + ")");
   return {};
 }
 

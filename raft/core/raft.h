@@ -129,6 +129,8 @@ class Raft {
   bool FollowLeader(MonotonicTime now, const Message& message);
   void OnAppendRequest(MonotonicTime now, const Message& message, const AppendRequest& request);
   bool AppendFrom(const AppendRequest& request);
+  // What is committed here, at the offset, is not what the leader has.
+  void FailContradicted(Offset at);
   void OnHeartbeat(MonotonicTime now, const Message& message, const Heartbeat& heartbeat);
   void OnSnapshotOffer(MonotonicTime now, const Message& message, const SnapshotOffer& offer);
   void OnTimeoutNow(MonotonicTime now);

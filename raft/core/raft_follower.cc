@@ -89,9 +89,12 @@ bool Raft::FollowLeader(MonotonicTime now, const Message& message) {
 void Raft::OnAppendRequest(MonotonicTime now, const Message& message,
                            const AppendRequest& request) {
   if (!FollowLeader(now, message) || is_installing_) return;
-  // What is committed here is the leader's, too (§5.4), whether the log still says so or not.
-  const bool is_match =
-      request.base <= log_.commit() || log_.TermBefore(request.base) == request.prev_term;
+  // What is committed here is the leader's, too (§5.4), whether the log still says so or not. It is
+  // not where the quorum was recovered from a voter that had less than this node.
+  const std::optional<Term> prev_term = log_.TermBefore(request.base);
+  if (request.base <= log_.commit() && prev_term.has_value() && *prev_term != request.prev_term)
+    return FailContradicted(request.base);
+  const bool is_match = request.base <= log_.commit() || prev_term == request.prev_term;
   if (!is_match) {
     TermEnd hint = log_.EndOf(request.prev_term);
     // What is committed is the leader's, whatever its terms: there is no need to look before it.
@@ -111,6 +114,13 @@ void Raft::OnAppendRequest(MonotonicTime now, const Message& message,
   if (request.batches.empty() || verified_end_ <= log_.durable()) Acknowledge();
 }
 
+void Raft::FailContradicted(Offset at) {
+  Fail("the leader's log contradicts what is committed here, at offset " +
+       std::to_string(at.value) +
+       ": the quorum was recovered without this node, or one of the two was restored from a copy. "
+       "Replace this node's data directory by an empty one (docs/operations.md)");
+}
+
 // Appends what the log does not have yet; cuts what it has instead. False: that cannot be.
 bool Raft::AppendFrom(const AppendRequest& request) {
   Offset end = request.base;
@@ -120,12 +130,16 @@ bool Raft::AppendFrom(const AppendRequest& request) {
     if (batch.base != end || batch.next <= batch.base) return false;  // nonsense
     end = batch.next;
     const bool is_cut = IsMutant(10) && batch.base == request.base;
-    if (batch.next <= log_.commit() && !is_cut) continue;
+    if (batch.next <= log_.commit() && !is_cut) {
+      const std::optional<Term> term = log_.TermBefore(batch.next);
+      if (!term.has_value() || *term == batch.term) continue;
+      FailContradicted(batch.base);
+      return false;
+    }
     // Same term and offset: same batch (log matching, §5.3).
     if (batch.next <= log_.end() && log_.TermBefore(batch.next) == batch.term && !is_cut) continue;
     if (batch.base < log_.commit() && !is_cut) {
-      Fail("the leader's log contradicts what is committed here, at offset " +
-           std::to_string(batch.base.value));
+      FailContradicted(batch.base);
       return false;
     }
     if (batch.base < log_.end()) {

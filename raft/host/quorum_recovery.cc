@@ -119,9 +119,9 @@ class Recovery : public std::enable_shared_from_this<Recovery> {
         [self = shared_from_this(), only_reads](Result<FoundQuorum> found) {
           if (!found.ok()) return self->done_(std::move(found).error());
           self->found_ = *std::move(found);
-          if (only_reads) return self->CloseDirectory({});
           const auto voter = OnlyVoter(self->options_, self->found_.quorum);
           if (!voter.ok()) return self->CloseDirectory(voter.error());
+          if (only_reads) return self->CloseDirectory({});
           self->found_.quorum.voters = VoterSet{{*voter}};
           self->found_.quorum.term = Term{self->found_.quorum.term.value + kTermsAhead};
           self->SaveNewVote();

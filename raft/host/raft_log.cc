@@ -69,8 +69,10 @@ Result<FoundRaftFiles> FindRaftFiles(const RaftLogOptions& options) {
     return Refused(options, "its vote file belongs to another voter");
   if (!found.vote.has_value() && !options.may_be_empty) {
     return Refused(options,
-                   "its vote file is missing. Restore the directory from a backup; a node "
-                   "that forgot its vote must not take part");
+                   "its vote file is missing. Of several controllers, replace this one by an "
+                   "empty one (docs/operations.md): with an earlier vote, or none, it could vote "
+                   "twice in one term. Of a node that is alone, restore the directory from a "
+                   "backup");
   }
   ASSIGN_OR_RETURN(found.base, ReadLogBase(files, LogBasePath(options.path)));
   const std::string log = found.directory->PathOf(MetadataLogId());

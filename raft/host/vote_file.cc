@@ -56,10 +56,12 @@ Result<std::optional<Vote>> ReadVote(FileSystem& files, const std::string& path)
   ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(files, path, kVoteBytesMax));
   auto vote = DecodeVote(text);
   if (vote.ok()) return std::optional<Vote>(*std::move(vote));
-  return Error(Reason::kStorageError,
-               "vote file " + path + " cannot be used: " + vote.error().message +
-                   ". Restore it from a backup of this very moment; a voter that forgets its vote "
-                   "could vote twice in one term")
+  return Error(
+             Reason::kStorageError,
+             "vote file " + path + " cannot be used: " + vote.error().message +
+                 ". Of several controllers, replace this one by an empty one "
+                 "(docs/operations.md): with an earlier vote, or none, it could vote twice in one "
+                 "term. Of a node that is alone, restore the directory from a backup")
       .With("path", path);
 }
 

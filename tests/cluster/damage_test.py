@@ -11,7 +11,7 @@ import time
 import damages
 import pytest
 from node import Exited, command, eventually
-from quorum import Loopback, Quorum
+from quorum import Loopback, Quorum, format_all
 from gregor.v1 import cluster_pb2, topic_pb2
 
 DAMAGES = int(os.environ.get("GREGOR_DAMAGES", "60" if os.environ.get("GREGOR_LONG") == "1" else "8"))
@@ -190,9 +190,43 @@ def test_the_last_controller_becomes_the_only_voter(quorum):
     last.create("new")
     assert {"kept", "new"} <= last.list_topics().keys()
     assert last.stop()[0] == 0
-    again = recover(last, "--yes")
-    assert again.returncode == 1 and "only voter already" in again.stderr, again
+    for flag in ("--yes", "--dry-run"):
+        again = recover(last, flag)
+        assert again.returncode == 1 and "only voter already" in again.stderr, again
     assert before.items() <= records(last).items()
+
+
+@pytest.mark.parametrize("made_since", [0, 20])
+def test_a_node_that_followed_further_than_the_recovered_log_is_refused(quorum, made_since):
+    first, second, last = quorum.nodes
+    fourth = quorum.add_broker(Loopback())
+    fourth.start()
+    first.create("kept")
+    quorum.await_level()
+    last.stop()
+    for number in range(6):
+        first.create(f"lost{number}")
+    eventually(lambda: "lost5" in fourth.list_topics())
+    # With what it knows to be committed.
+    eventually(lambda: (metadata(fourth) / "image").exists())
+    fourth.stop()
+    for node in (first, second):
+        node.kill()
+        node.wipe()
+    assert recover(last, "--yes").returncode == 0
+    last.start()
+    # Its log ends before the other's, or behind it.
+    for number in range(made_since):
+        last.create(f"new{number}")
+    fourth.launch()
+    assert fourth.wait() == 1
+    told = (fourth.directory / "server.log").read_text()
+    assert re.search("gregor: .*contradicts what is committed here.*by an empty one", told), told
+    assert not any(name.startswith("lost") for name in last.list_topics())
+    fourth.wipe()
+    format_all([fourth], quorum.cluster_id)
+    fourth.start()
+    quorum.await_level([last, fourth])
 
 
 def test_a_damaged_directory_is_not_recovered_from(quorum):

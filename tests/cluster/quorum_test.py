@@ -83,6 +83,20 @@ def test_a_fourth_voter_is_added_and_others_are_removed(cluster):
     await_same_metadata(cluster.running())
 
 
+def test_an_empty_node_finds_a_leader_that_its_settings_do_not_name(cluster):
+    fourth = cluster.add(4, ["controller"])
+    cluster.prepare(fourth)
+    fourth.restart()
+    await_observer(cluster[11], 4)
+    quorum(cluster[11], "add", "4")
+    assert quorum(cluster[11], "transfer", "4") == {"leader": 4}
+    late = cluster.add(13, ["broker"])
+    cluster.prepare(late)
+    assert 4 not in [each.id for each in cluster.controllers]
+    late.restart()
+    await_same_metadata(cluster.running())
+
+
 def test_a_voter_that_lost_its_directory_has_no_vote_until_it_is_replaced(cluster):
     # Scenario B8.
     leader = described(cluster[11])[1]
