@@ -18,6 +18,8 @@ LogCheckpoint LogImpl::CheckpointNow() const {
 }
 
 void LogImpl::MaybeCheckpoint() {
+  // A cut ends with one, and a close writes its own: two at a time are one file.
+  if (quiet_running_) return;
   const bool due = bytes_since_checkpoint_ >= directory_.CheckpointBytes() || checkpoint_wanted_;
   if (due && checkpoint_ == nullptr && !checkpoint_running_ && !segments_.empty()) {
     CountUnread(0);

@@ -137,6 +137,7 @@ void LogStore::ResetNow(Reset reset) {
 }
 
 void LogStore::GoOn() {
+  if (closing_) return;
   while (!cutting_ && !waiting_.empty() && !failed_) {
     auto next = std::move(waiting_.front());
     waiting_.pop_front();
@@ -198,6 +199,10 @@ Result<LogStore::Read> LogStore::FromLog(const LogRead& read, Offset limit) cons
   return result;
 }
 
-void LogStore::Close(UniqueFunction<void(Result<void>)> done) { log_->Close(std::move(done)); }
+void LogStore::Close(UniqueFunction<void(Result<void>)> done) {
+  closing_ = true;
+  waiting_.clear();
+  log_->Close(std::move(done));
+}
 
 }  // namespace gregor

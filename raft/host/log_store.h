@@ -64,6 +64,8 @@ class LogStore {
 
   // The log's own progress.
   void OnProgress();
+  // What waits behind a cut that is not done is dropped: it is durable nowhere, and nobody was told
+  // that it is. Nothing may be called afterwards.
   void Close(UniqueFunction<void(Result<void>)> done);
 
  private:
@@ -94,6 +96,7 @@ class LogStore {
   Offset end_;
   bool cutting_ = false;
   bool failed_ = false;
+  bool closing_ = false;
   std::deque<std::variant<RecordBatch, Cut, Reset>> waiting_;  // behind a cut
   std::deque<Recent> recent_;                                  // the log's last batches
   size_t recent_bytes_ = 0;

@@ -102,7 +102,6 @@ class LogStoreTest : public testing::Test {
   std::unique_ptr<LogStore> store_;
   std::optional<Error> failure_;
 
- private:
   void Open() {
     Log::Options options;
     options.id = MetadataLogId();
@@ -152,6 +151,26 @@ TEST_F(LogStoreTest, BehindACutThatIsNotDoneNothingIsReadThatWasThereBefore) {
   disk_.Resume();
   ASSERT_TRUE(WaitForSynced());
   EXPECT_EQ(Terms(), third);
+  EXPECT_FALSE(failure_.has_value());
+}
+
+TEST_F(LogStoreTest, ACloseDropsWhatWaitsForACut) {
+  Append(kFirst, 6);
+  ASSERT_TRUE(WaitForSynced());
+  disk_.Hang();
+  loop_.Run([&] { store_->TruncateTo(Offset{2}); });
+  Append(kSecond, 5);
+  loop_.Run([&] { store_->TruncateTo(Offset{3}); });
+  Append(Term{3}, 1);
+  std::optional<Result<void>> closed;
+  loop_.Run(
+      [&] { store_->Close([&](Result<void> result) { closed.emplace(std::move(result)); }); });
+  disk_.Resume();
+  ASSERT_TRUE(scheduler_.RunUntil([&] { return closed.has_value(); }, std::chrono::seconds(10)));
+  EXPECT_TRUE(closed->ok()) << closed->error();
+  store_ = nullptr;
+  loop_.RunUntil([&] { Open(); }, [&] { return store_ != nullptr; }, std::chrono::minutes(1));
+  EXPECT_EQ(Terms(), std::vector<Term>(2, kFirst));
   EXPECT_FALSE(failure_.has_value());
 }
 
