@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <optional>
 
 #include "controller/image/snapshot.h"
 #include "tests/controller/image/image_maker.h"
@@ -270,15 +271,23 @@ class RocksDbStore : public testing::Test {
     return true;
   }
 
-  // All files of the store that is there, by their names; and other ones in their place.
-  std::map<std::string, std::string> Contents() {
-    std::map<std::string, std::string> contents;
+  using Files = std::map<std::string, std::string>;
+  // All files of the store that is there, by their names; nullopt: some went meanwhile, as a store
+  // that is open merges its tables.
+  std::optional<Files> Look() {
+    Files contents;
     for (const std::string& path : place_.FilesWith("")) {
       auto content = ReadWholeFile(place_.files(), path, 1 << 26);
-      EXPECT_TRUE(content.ok()) << content.error();
+      if (!content.ok()) return std::nullopt;
       contents[path.substr(path.rfind('/') + 1)] = *std::move(content);
     }
     return contents;
+  }
+  // ... of one moment; and other ones in their place.
+  Files Contents() {
+    std::optional<Files> contents;
+    while (!contents.has_value() || contents != Look()) contents = Look();
+    return *contents;
   }
   void PutContents(const std::map<std::string, std::string>& contents) {
     PutContents(contents, place_.path());
