@@ -24,13 +24,13 @@ struct QuorumOnDisk {
 // the lost voters never come back: they would go on by themselves.
 
 // Reads; changes nothing that a start would not change. `read` runs on the loop. Fails with
-// kStorageError where the files are locked, damaged or missing. Thread: any.
+// kStorageError where the files are locked, damaged or missing, and with kInvalidArgument where the
+// node is no voter, or the only one already. Thread: any.
 void ReadQuorum(RaftLogOptions options, UniqueFunction<void(Result<QuorumOnDisk>)> read);
 
 // Makes this node the only voter: by a voter set of its own at the end of its log, in a term far
 // above all that it knows. Durable before `done`, which runs on the loop; a crash before leaves the
-// old set or the new one, and it can be called again. Fails as ReadQuorum(), and with
-// kInvalidArgument where the node is no voter, or the only one already. Thread: any.
+// old set or the new one, and it can be called again. Fails as ReadQuorum(). Thread: any.
 void MakeOnlyVoter(RaftLogOptions options, UniqueFunction<void(Result<QuorumOnDisk>)> done);
 
 }  // namespace gregor
