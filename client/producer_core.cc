@@ -290,15 +290,16 @@ const ProducerPartition* ProducerCore::OnError(int64_t frame_id, Error error, Mo
   size_t index = 0;
   while (index < lane->sent && lane->batches[index].frame_id != frame_id) ++index;
   CHECK_LT(index, lane->sent);
+  const bool ends_session = options_.idempotent && IsSessionError(error.reason);
   // Those behind it may be where it may be; their own answers do not count any more.
-  if (!IsNotApplied(error) && !IsSessionError(error.reason)) {
+  if (!IsNotApplied(error) && !ends_session) {
     for (size_t i = index; i < lane->sent; ++i) lane->batches[i].maybe_written = true;
   }
   TakeBack(*lane, index);
   ++lane->attempt;
   Batch& batch = lane->batches[index];
   if (IsAboutTopic(error.reason)) outdated_topics_.push_back(lane->partition->topic);
-  if (options_.idempotent && IsSessionError(error.reason)) {
+  if (ends_session) {
     trouble_ = error;
     restarting_ = true;
     // Where it was sent before it may be in the log by now, and would be there twice.
