@@ -10,9 +10,9 @@
 
 namespace gregor {
 
-// What a consumer's owner is to be told, in order: what came of a slot, or an error.
+// What a consumer's owner is to be told, in order: what came of a partition, or an error; without a
+// topic, of all of them.
 struct ConsumedItem {
-  int32_t slot = 0;
   NodeId node{-1};  // whom the credit goes back to
   Consumed consumed;
   int64_t charged_bytes = 0;
@@ -21,8 +21,7 @@ struct ConsumedItem {
 
 // Of data that came for `slot`, which goes on behind them. REQUIRES: slot.next.
 inline ConsumedItem TakeData(Slot& slot, const v1::FetchData& data, Bytes payload) {
-  ConsumedItem item{.slot = data.slot(),
-                    .node = slot.node,
+  ConsumedItem item{.node = slot.node,
                     .consumed = {.topic = slot.topic,
                                  .partition = slot.partition,
                                  .batches = std::move(payload),
@@ -36,10 +35,9 @@ inline ConsumedItem TakeData(Slot& slot, const v1::FetchData& data, Bytes payloa
 }
 
 // Of the end of the partition, which `slot` has reached.
-inline ConsumedItem TakeEnd(Slot& slot, int32_t number, Offset end) {
+inline ConsumedItem TakeEnd(Slot& slot, Offset end) {
   slot.next = end;
-  return {.slot = number,
-          .node = slot.node,
+  return {.node = slot.node,
           .consumed = {.topic = slot.topic,
                        .partition = slot.partition,
                        .batches = {},

@@ -166,7 +166,7 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
     error.With("topic", slot.topic).With("partition", std::to_string(slot.partition.value));
     Consumed of{.topic = slot.topic, .partition = slot.partition, .batches = {}};
     slots_.Erase(number);
-    Push({.slot = number, .consumed = std::move(of), .error = std::move(error)});
+    Push({.consumed = std::move(of), .error = std::move(error)});
   }
 
   // The server gave the slot up, but may serve its partition later or elsewhere.
@@ -178,7 +178,7 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
   void EndTopic(const std::string& topic, const Error& error) TS_REQUIRES(mutex_) {
     for (Slot& slot : slots_.TakeDelayed(topic)) slots_.Add(std::move(slot));
     const auto numbers = slots_.NumbersOf(topic);
-    if (numbers.empty()) Push({.slot = 0, .consumed = {}, .error = error});
+    if (numbers.empty()) Push({.consumed = {}, .error = error});
     for (const int32_t number : numbers) {
       Remove(number, slots_.Find(number)->node);
       PushError(number, error);
@@ -423,7 +423,7 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
     if (event.has_error()) {
       OnSlotError(link, *link.channel(), event.slot(), ErrorOfStatus(event.error()));
     } else if (event.event_case() == v1::FetchEvent::kCaughtUpAt) {
-      Push(TakeEnd(*found, event.slot(), Offset{event.caught_up_at()}));
+      Push(TakeEnd(*found, Offset{event.caught_up_at()}));
     } else {
       Retry(event.slot(), SystemClock().Now());
     }
@@ -467,7 +467,7 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
     }
     slots_.Clear();
     topics_.Clear();
-    Push({.slot = 0, .consumed = {}, .error = end.error()});
+    Push({.consumed = {}, .error = end.error()});
   }
 
   const ConsumerOptions options_;
