@@ -82,7 +82,8 @@ void RefuseContradictions(const Options& options) {
       (options.minutes.has_value() || !options.without.empty() || options.chaos_seconds != 0))
     Usage("--mutants hunts with --seeds, and takes no --minutes, --without or --chaos");
   if (AllMutants().empty() && (options.mutants || !options.mutant.empty()))
-    Usage("no known bugs are compiled in here: `./dev sim --mutants` takes the build that has them");
+    Usage(
+        "no known bugs are compiled in here: `./dev sim --mutants` takes the build that has them");
 }
 
 Options Parse(int argc, char** argv) {
