@@ -101,10 +101,10 @@ void ControllerSession::Beat() {
 void ControllerSession::OnStatus(Result<BrokerStatus> status) {
   asking_ = false;
   if (status.ok()) {
-    if (status->fenced != fenced_.exchange(status->fenced)) {
-      LOG(WARNING) << (status->fenced ? "The active controller has fenced this broker"
-                                      : "This broker is not fenced any more");
-    }
+    const bool was_fenced = fenced_.exchange(status->fenced);
+    LOG_IF(WARNING, status->fenced && !was_fenced)
+        << "The active controller has fenced this broker";
+    LOG_IF(INFO, !status->fenced && was_fenced) << "This broker is not fenced any more";
     if (may_stop_ && status->may_stop) return EndStop();
   } else if (status.error().reason == Reason::kStaleBrokerEpoch) {
     is_replaced_ = true;

@@ -144,7 +144,10 @@ void ControllerImpl::FenceSilent() {
       sessions_.Forget(node);
       continue;
     }
-    LOG(WARNING) << "Broker " << node << " is not heard of any more: it is fenced";
+    const auto* const broker = speculative_->brokers.Find(node);
+    const bool has_stopped = broker != nullptr && (*broker)->in_controlled_shutdown;
+    LOG_IF(INFO, has_stopped) << "Broker " << node << " has stopped, as it said: it is fenced";
+    LOG_IF(WARNING, !has_stopped) << "Broker " << node << " is not heard of any more: it is fenced";
     Settle("fence_silent_broker", std::move(planned), false,
            [node](Result<OperationAnswer> answer) {
              LOG_IF(WARNING, !answer.ok())

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/log_directory.h"
 #include "storage/segment.h"
 
 namespace gregor {
@@ -125,6 +126,8 @@ Result<std::vector<std::string>> FindLogFolders(FileSystem& files, const std::st
       entries.begin(), entries.end(),
       [](const DirectoryEntry& entry) { return entry.is_directory && entry.name == "topics"; });
   if (has_topics) return FindLogFolders(files, JoinPath(directory, "topics"));
+  // A log directory, of which no partition was written to yet.
+  if (!LogDirectory::IdOf(files, directory).IsZero()) return folders;
   return Error(Reason::kStorageError,
                directory +
                    " has no segment files, and neither has a folder in it. The logs are in the "

@@ -41,7 +41,7 @@ struct ScanSummary {
 
 // Folders with segments in `directory`: itself, or its subfolders (a log directory), or those of
 // its folder "topics" (a data directory). Fails with kStorageError where the directory cannot be
-// read or holds no segments at all.
+// read, or holds no segments and is no log directory.
 Result<std::vector<std::string>> FindLogFolders(FileSystem& files, const std::string& directory);
 
 // Visits the batches of one folder, oldest first. Checks length, checksum, magic, and that offsets

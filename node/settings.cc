@@ -249,6 +249,27 @@ Result<void> CheckConfigs(const Settings& settings) {
                "log.durability=replicated`");
 }
 
+// No two listeners can have one port of one address; the system would say that another process
+// does.
+Result<void> CheckListeners(const Settings& settings) {
+  std::vector<std::pair<std::string, HostPort>> listeners = {{"grpc", settings.listen_grpc},
+                                                             {"http", settings.listen_http}};
+  if (settings.IsCluster()) listeners.emplace_back("internal", settings.listen_internal);
+  for (auto second = listeners.begin(); second != listeners.end(); ++second) {
+    for (auto first = listeners.begin(); first != second; ++first) {
+      const HostPort& one = first->second;
+      const HostPort& other = second->second;
+      if (one.port == 0 || one.port != other.port) continue;
+      if (one.host != other.host && !IsEverywhere(one) && !IsEverywhere(other)) continue;
+      return Error(Reason::kInvalidConfig, "keys \"listen." + first->first + "\" and \"listen." +
+                                               second->first + "\": both have port " +
+                                               std::to_string(one.port) + "; give one of them " +
+                                               "another");
+    }
+  }
+  return {};
+}
+
 Result<void> CheckQuorum(const Settings& settings) {
   RETURN_IF_ERROR(CheckRoles(settings));
   if (!settings.IsCluster()) return {};
@@ -327,6 +348,7 @@ std::vector<std::string> AdviceOn(const Settings& settings) {
 }
 
 Result<void> CheckSettings(const Settings& settings) {
+  RETURN_IF_ERROR(CheckListeners(settings));
   RETURN_IF_ERROR(CheckQuorum(settings));
   const auto dirs = settings.LogDirs();
   if (std::set<std::string>(dirs.begin(), dirs.end()).size() != dirs.size()) {

@@ -18,10 +18,12 @@ std::string AddressOf(const v1::Endpoint& endpoint, const std::string& servers) 
 }  // namespace
 
 std::string StateOf(const v1::Broker& broker, const BrokerState& state) {
-  if (state.fenced_by_hand()) return "fenced by hand";
-  if (broker.fenced()) return "fenced";
-  if (state.stopping()) return "stopping";
-  return state.drained() ? "drained" : "active";
+  const std::string away = state.fenced_by_hand() ? "fenced by hand"
+                           : broker.fenced()      ? "fenced"
+                           : state.stopping()     ? "stopping"
+                                                  : "";
+  if (!state.drained()) return away.empty() ? "active" : away;
+  return away.empty() ? "drained" : away + ", drained";
 }
 
 Json BrokerRows(const v1::DescribeClusterResponse& cluster, const std::string& server) {

@@ -1,6 +1,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "client/admin.h"
 #include "client/cli/brokers.h"
@@ -108,11 +109,24 @@ Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
                                          " brokers are not shown: those do not answer");
 }
 
+// Those of `partitions` that have a leader, the only one that knows offsets.
+Result<std::vector<int32_t>> WithLeader(const Admin& admin, const std::string& topic,
+                                        std::vector<int32_t> partitions) {
+  ASSIGN_OR_RETURN(const auto metadata, admin.GetTopic(topic));
+  std::set<int32_t> led;
+  for (const auto& partition : metadata.partitions()) {
+    if (partition.has_leader_id()) led.insert(partition.partition());
+  }
+  std::erase_if(partitions, [&](int32_t partition) { return !led.contains(partition); });
+  return partitions;
+}
+
 Result<void> Offsets(GlobalOptions& global, const std::string& topic,
                      const std::vector<std::string>& lists) {
   ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(lists));
   const Admin admin(global.server);
-  ASSIGN_OR_RETURN(const auto partitions, ChosenPartitions(admin, topic, wanted));
+  ASSIGN_OR_RETURN(const auto chosen, ChosenPartitions(admin, topic, wanted));
+  ASSIGN_OR_RETURN(const auto partitions, WithLeader(admin, topic, chosen));
   ASSIGN_OR_RETURN(const auto starts,
                    admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_EARLIEST)));
   ASSIGN_OR_RETURN(const auto ends,
@@ -125,7 +139,13 @@ Result<void> Offsets(GlobalOptions& global, const std::string& topic,
                     {"records", ends[i] - starts[i]}});
   }
   PrintList(global, list, {"partition", "start", "end", "records"});
-  return {};
+  if (partitions.size() == chosen.size()) return {};
+  return Error(Reason::kUnspecified,
+               std::to_string(chosen.size() - partitions.size()) + " of " +
+                   std::to_string(chosen.size()) +
+                   " partitions are not shown, as no broker leads them at present: `gregor topic "
+                   "describe " +
+                   topic + "` says which");
 }
 
 }  // namespace
@@ -156,7 +176,9 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
   AddPartitionOption(*offsets, *partitions);
   AddExamples(*offsets, {"gregor offsets orders", "gregor --output json offsets orders"},
               "`end` is the offset of the next record. Where compaction removed records there are "
-              "fewer than the numbers between.");
+              "fewer than the numbers between. Partitions that have no leader are counted on "
+              "stderr, and the exit "
+              "code is 1 then.");
   OnCommand(*offsets, global,
             [&global, topic, partitions] { return Offsets(global, *topic, *partitions); });
 }

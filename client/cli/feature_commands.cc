@@ -97,11 +97,7 @@ Result<void> Upgrade(GlobalOptions& global, const FeatureArguments& arguments) {
 
 Result<void> Downgrade(GlobalOptions& global, const FeatureArguments& arguments) {
   ASSIGN_OR_RETURN(const auto now, MetadataSupport(Admin(global.server)));
-  const int32_t level = arguments.level.value_or(now.finalized - 1);
-  if (level < 1) {
-    return Error(Reason::kInvalidArgument,
-                 "the cluster is at feature level 1, and there is no lower one");
-  }
+  const int32_t level = *arguments.level;
   if (level <= now.finalized) return Change(global, now.finalized, level, arguments.validate_only);
   return Error(Reason::kInvalidArgument, "the cluster is at feature level " +
                                              std::to_string(now.finalized) +
@@ -166,10 +162,11 @@ void AddFeatureCommands(CLI::App& cluster, GlobalOptions& global) {
               {"gregor cluster features upgrade",
                "gregor cluster features upgrade --level 2 --validate-only"},
               "Nodes of older versions cannot start any more afterwards.");
-  AddExamples(*AddFeatureCommand(*features, global, "downgrade",
-                                 "Lower the level, to go back to older versions",
-                                 "The level (default: one below the present one)", Downgrade),
-              {"gregor cluster features downgrade --level 1"},
+  CLI::App* const downgrade =
+      AddFeatureCommand(*features, global, "downgrade",
+                        "Lower the level, to go back to older versions", "The level", Downgrade);
+  downgrade->get_option("--level")->required();
+  AddExamples(*downgrade, {"gregor cluster features downgrade --level 1"},
               "Refused while the metadata have what the lower level cannot say: the message names "
               "it.");
 }

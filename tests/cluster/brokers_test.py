@@ -167,6 +167,7 @@ def test_a_drained_broker_leads_only_what_nobody_else_can(quorum):
     assert "drained broker 2: 0 partitions moved, 1 it leads on" in again and "no other replica" in again
     # New partitions are led by others, also after a restart.
     second.stop()
+    eventually(lambda: json.loads(gregor(first, "--output", "json", "broker", "describe", "2").stdout)["state"] == "fenced, drained")
     second.start()
     await_brokers(first, [1, 2, 3])
     assert json.loads(gregor(second, "--output", "json", "broker", "describe", "2").stdout)["state"] == "drained"

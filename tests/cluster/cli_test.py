@@ -578,6 +578,13 @@ def test_every_command_has_help():
     assert all("Usage: gregor" in text for text in helps.values())
 
 
+def test_a_node_without_records_has_no_logs_to_verify(node):
+    node.stop()
+    verified = command("log", "verify", str(node.data))
+    assert (verified.returncode, verified.stdout) == (0, "0 logs, 0 records, no problems\n")
+    assert command("log", "verify", str(node.data / "metadata")).returncode == 1
+
+
 def test_the_logs_of_a_data_directory_are_verified_and_dumped(node, gregor):
     gregor("topic", "create", "orders", "--partitions", "2")
     gregor("produce", "orders", "--partition", "1", input="x\n")

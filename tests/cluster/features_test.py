@@ -64,7 +64,8 @@ def test_the_level_is_raised_once_every_node_supports_it_and_lowered_again(clust
     cluster.start()
     assert features(broker)[0]["finalized"] == 2
     create(broker, "after")
-    assert features(broker, "downgrade")["finalized"] == 1
+    assert "--level is required" in features(broker, "downgrade", code=2)
+    assert features(broker, "downgrade", "--level", "1")["finalized"] == 1
     await_same_metadata(members)
     assert {features(member)[0]["finalized"] for member in members} == {1}
     create(broker, "back")

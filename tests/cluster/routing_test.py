@@ -68,6 +68,17 @@ def test_admin_calls_of_partitions_go_to_their_leaders(quorum):
     assert [row["log_start_offset"] for row in deleted] == [2] * PARTITIONS
 
 
+def test_offsets_of_a_topic_that_lost_a_leader_are_those_of_the_others(quorum):
+    leaders = create(quorum, "orders")
+    quorum.nodes[2].kill()
+    left = [{"partition": partition, "start": 0, "end": 0, "records": 0} for partition in sorted(leaders) if leaders[partition] != 3]
+    offsets = ["--server", quorum.nodes[0].grpc, "--output", "json", "offsets", "orders"]
+    eventually(lambda: command(*offsets).returncode == 1)
+    done = command(*offsets)
+    assert json.loads(done.stdout) == left
+    assert f"{PARTITIONS - len(left)} of {PARTITIONS} partitions are not shown" in done.stderr
+
+
 def test_a_topic_that_should_have_more_replicas_is_not_written_to(quorum):
     gregor(quorum.nodes[0].grpc, "topic", "create", "safe", "--replication-factor", "3")
     done = command("--server", quorum.nodes[0].grpc, "produce", "safe", "--delivery-timeout", "1", input="a\n")

@@ -197,6 +197,26 @@ TEST(Settings, TwoControllersAreNotAtOneAddress) {
             "key \"controllers\": nodes 1 and 3 cannot both be at a:9093");
 }
 
+TEST(Settings, TwoListenersDoNotHaveOnePort) {
+  Settings settings;
+  settings.listen_grpc.port = 9095;  // where the default of HTTP is
+  EXPECT_EQ(
+      CheckSettings(settings).error().message,
+      "keys \"listen.grpc\" and \"listen.http\": both have port 9095; give one of them another");
+  settings.listen_http.host = "127.0.0.2";
+  EXPECT_TRUE(CheckSettings(settings).ok());
+  settings.listen_http.host = "0.0.0.0";
+  EXPECT_FALSE(CheckSettings(settings).ok());
+  settings.listen_grpc.port = settings.listen_http.port = 0;
+  EXPECT_TRUE(CheckSettings(settings).ok()) << "two free ones";
+
+  settings.listen_http = settings.listen_internal;
+  EXPECT_TRUE(CheckSettings(settings).ok())
+      << "nothing listens for other nodes where there are none";
+  settings.controllers = {{NodeId{1}, {"a", 9093}}};
+  EXPECT_FALSE(CheckSettings(settings).ok());
+}
+
 TEST(Settings, AFileThatIsNotThereIsAnError) {
   Settings settings;
   EXPECT_THAT(LoadSettingsFile(testing::TempDir(), settings).error().message,
