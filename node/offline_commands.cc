@@ -232,6 +232,13 @@ void PrintFormatted(const Settings& settings, const NodeIdentity& identity, bool
             << " of cluster " << identity.cluster_id << "\n";
 }
 
+struct FormatArguments {
+  std::string cluster_id;
+  bool if_needed = false;
+  bool add_log_dirs = false;
+  int32_t feature_level = FormatOptions().feature_level;
+};
+
 // Whether what `if_needed` is for is there: the directory of this node, of this cluster. Fails
 // where it is another one's.
 Result<bool> IsFormatted(FileSystem& files, const Settings& settings, const FormatOptions& options,
@@ -247,10 +254,47 @@ Result<bool> IsFormatted(FileSystem& files, const Settings& settings, const Form
   return true;
 }
 
-Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id,
-                        FormatOptions options, bool if_needed, bool as_json) {
+// Makes a log directory of the folder.
+Result<void> FormatLogDir(FileSystem& files, const Settings& settings, const NodeIdentity& identity,
+                          const std::string& path) {
+  const auto disk = NewThreadDisk(files, {});
+  const auto loop = NewThreadLoop("format");
+  ASSIGN_OR_RETURN(auto options, LogDirectoryOptions(files, settings, identity, path));
+  options.format_if_empty = true;
+  ASSIGN_OR_RETURN(const auto directory, LogDirectory::Open(*disk, *loop, options));
+  return directory->CloseCleanly();
+}
+
+// Of a node that was formatted before: its folders that are not log directories yet are such of new
+// disks, or of disks that took the place of lost ones.
+Result<void> AddLogDirs(FileSystem& files, Settings settings, const FormatOptions& options,
+                        bool as_json) {
+  settings.must_be_formatted = true;
+  ASSIGN_OR_RETURN(const auto lock, LockDataDirectory(files, settings));
+  Random random = Random::FromSystem();
+  ASSIGN_OR_RETURN(const NodeIdentity identity, OpenIdentity(files, settings, random));
+  RETURN_IF_ERROR(CheckIdentity(identity, settings.data_dir, options.node_id, options.cluster_id));
+  std::vector<std::string> added;
+  for (const std::string& path : settings.LogDirs()) {
+    if (!LogDirectory::IdOf(files, path).IsZero()) continue;
+    RETURN_IF_ERROR(FormatLogDir(files, settings, identity, path));
+    added.push_back(path);
+    if (!as_json) std::cout << "formatted log directory " << path << std::endl;
+  }
+  if (as_json) {
+    std::cout << Json({{"data_dir", settings.data_dir}, {"log_dirs_added", added}}).dump(2) << "\n";
+  } else if (added.empty()) {
+    std::cout << "nothing to do: all log directories of " << settings.data_dir << " are there\n";
+  }
+  return {};
+}
+
+Result<void> FormatNode(const SettingFlags& flags, const FormatArguments& arguments, bool as_json) {
   ASSIGN_OR_RETURN(Settings settings, flags.MakeSettings());
   settings.must_be_formatted = false;  // nothing needs to be there yet
+  const std::string& cluster_id = arguments.cluster_id;
+  FormatOptions options;
+  options.feature_level = arguments.feature_level;
   options.node_id = settings.node_id;
   for (const std::string& advice : AdviceOn(settings)) LOG(WARNING) << advice;
   if (!cluster_id.empty()) {
@@ -260,29 +304,24 @@ Result<void> FormatNode(const SettingFlags& flags, const std::string& cluster_id
                    "\"" + cluster_id + "\" is no cluster id: `gregor cluster new-id` prints one");
     options.cluster_id = *id;
   }
+  const auto files = NewPosixFileSystem(1);
+  if (arguments.add_log_dirs) return AddLogDirs(*files, settings, options, as_json);
   if (cluster_id.empty() && settings.HasOthers()) {
     return Error(Reason::kInvalidArgument,
                  "--cluster-id is needed: `controllers` names other nodes, and all nodes of a "
                  "cluster have one id. `gregor cluster new-id` makes it for a new cluster, once; "
                  "`gregor cluster describe` shows that of one that runs");
   }
-  Random random = Random::FromSystem();
-  const auto files = NewPosixFileSystem(1);
-  if (if_needed) {
+  if (arguments.if_needed) {
     ASSIGN_OR_RETURN(const bool is_done, IsFormatted(*files, settings, options, as_json));
     if (is_done) return {};
   }
   ASSIGN_OR_RETURN(const auto lock, LockDataDirectory(*files, settings));
+  Random random = Random::FromSystem();
   ASSIGN_OR_RETURN(const NodeIdentity identity,
                    FormatDirectory(*files, settings.data_dir, options, random));
-  const auto disk = NewThreadDisk(*files, {});
-  const auto loop = NewThreadLoop("format");
-  for (const std::string& path : settings.LogDirs()) {
-    ASSIGN_OR_RETURN(const auto directory_options,
-                     LogDirectoryOptions(*files, settings, identity, path));
-    ASSIGN_OR_RETURN(const auto directory, LogDirectory::Open(*disk, *loop, directory_options));
-    RETURN_IF_ERROR(directory->CloseCleanly());
-  }
+  for (const std::string& path : settings.LogDirs())
+    RETURN_IF_ERROR(FormatLogDir(*files, settings, identity, path));
   PrintFormatted(settings, identity, false, as_json);
   return {};
 }
@@ -297,18 +336,22 @@ void AddClusterCommands(CLI::App& app, const std::string& output_format, int& ex
   CLI::App* const format = cluster->add_subcommand(
       "format", "Prepare a node's empty directories, once, before its first start");
   const auto flags = std::make_shared<SettingFlags>();
-  const auto cluster_id = std::make_shared<std::string>();
+  const auto arguments = std::make_shared<FormatArguments>();
   format
-      ->add_option("--cluster-id", *cluster_id,
+      ->add_option("--cluster-id", arguments->cluster_id,
                    "Id of the cluster, the same on all its nodes, of `gregor cluster new-id` "
                    "(default: a new one, for a single node)")
       ->type_name("ID");
-  const auto if_needed = std::make_shared<bool>(false);
-  format->add_flag("--if-needed", *if_needed,
-                   "Do nothing where the data directory is this node's and this cluster's already");
-  const auto options = std::make_shared<FormatOptions>();
+  CLI::Option* const if_needed = format->add_flag(
+      "--if-needed", arguments->if_needed,
+      "Do nothing where the data directory is this node's and this cluster's already");
   format
-      ->add_option("--feature-level", options->feature_level,
+      ->add_flag("--add-log-dirs", arguments->add_log_dirs,
+                 "Of a node that is formatted and stopped: prepare those of its log_dirs that are "
+                 "empty, a new disk or one in the place of a lost one")
+      ->excludes(if_needed);
+  format
+      ->add_option("--feature-level", arguments->feature_level,
                    "Feature level that a new cluster begins with, for nodes of older versions")
       ->type_name("LEVEL")
       ->capture_default_str()
@@ -319,8 +362,7 @@ void AddClusterCommands(CLI::App& app, const std::string& output_format, int& ex
       "log_dirs say what is formatted.\n"
       "Exit codes: 0 done, 1 refused or failed, 2 bad settings.");
   format->callback([=, &output_format, &exit_code] {
-    exit_code = ReportOffline(
-        FormatNode(*flags, *cluster_id, *options, *if_needed, output_format == "json"));
+    exit_code = ReportOffline(FormatNode(*flags, *arguments, output_format == "json"));
   });
 }
 

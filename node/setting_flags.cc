@@ -46,20 +46,19 @@ Result<Settings> SettingFlags::MakeSettings() const {
   RETURN_IF_ERROR(CheckSettings(settings));
   // Of several nodes none makes a cluster of its own because its directory is empty.
   if (settings.HasOthers()) settings.must_be_formatted = true;
-  settings.format_command = FormatCommand(settings);
+  settings.format_command = FormatCommand() + (settings.HasOthers() ? " --cluster-id ID" : "");
+  settings.add_log_dirs_command = FormatCommand() + " --add-log-dirs";
   return settings;
 }
 
-// Formats what these settings name: with the flags that say what that is. ID stands for what only a
-// person knows.
-std::string SettingFlags::FormatCommand(const Settings& settings) const {
+// Formats what these settings name: with the flags that say what that is.
+std::string SettingFlags::FormatCommand() const {
   std::string line = "gregor cluster format";
   if (!config_file_.empty()) line += " --config " + Quoted(config_file_);
   for (const auto& [name, value] : values_) {
     if (name == "node_id" || name == "data_dir" || name == "log_dirs")
       line += " " + FindSetting(name)->Flag() + " " + Quoted(value);
   }
-  if (settings.HasOthers()) line += " --cluster-id ID";
   return line;
 }
 

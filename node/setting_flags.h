@@ -22,7 +22,7 @@ class SettingFlags {
   Result<Settings> MakeSettings() const;
 
  private:
-  std::string FormatCommand(const Settings& settings) const;
+  std::string FormatCommand() const;
 
   std::string config_file_;
   std::vector<std::pair<std::string, std::string>> values_;  // by setting, in their order

@@ -105,6 +105,8 @@ struct Settings {
   bool must_be_formatted = false;
   // The command line that formats what these settings name, for messages.
   std::string format_command = "gregor cluster format --config FILE";
+  // ... that makes log directories of those of its folders that are empty.
+  std::string add_log_dirs_command = "gregor cluster format --config FILE --add-log-dirs";
 
   // Of a node that is no broker: none.
   std::vector<std::string> LogDirs() const;

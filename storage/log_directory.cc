@@ -273,7 +273,10 @@ class Directory final : public LogDirectory {
     if (has_more)
       return Refuse("has files, and no " + std::string(kMetaFile) +
                     ": is it the right folder? Restore the file from a backup where it was lost");
-    if (!options_.format_if_empty) return RefuseDisk("is empty: is its disk mounted?");
+    if (!options_.format_if_empty) {
+      return RefuseDisk("is empty: is its disk mounted?" +
+                        (options_.empty_advice.empty() ? "" : " " + options_.empty_advice));
+    }
     id_ = options_.new_id;
     if (id_.IsZero()) id_ = Random::FromSystem().NewUuid<DirectoryId>();
     return ReplaceFile(

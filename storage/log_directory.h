@@ -49,6 +49,7 @@ class LogDirectory {
     NodeId node_id{-1};
     // False: an empty folder is refused (a missing mount must not become a fresh disk).
     bool format_if_empty = true;
+    std::string empty_advice;      // then: what to do about one that is new, a sentence
     uint64_t reserve_bytes = 0;    // appends are refused while less than this is free
     size_t open_files_max = 1024;  // least recently used ones are closed
     // Bounds of what is written and not synced: of all logs together, and of each.

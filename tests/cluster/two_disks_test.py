@@ -2,11 +2,13 @@
 import errno
 import os
 import pathlib
+import re
+import shlex
 import shutil
 
 import grpc
 import pytest
-from node import BINARY, EARLIEST, Exited, Node, errors, eventually, fails
+from node import BINARY, EARLIEST, Exited, Node, command, errors, eventually, fails
 from quorum import Loopback, Quorum, format_all
 from gregor.v1 import cluster_pb2, fetch_pb2, topic_pb2
 
@@ -202,6 +204,37 @@ def test_a_disk_that_is_not_mounted_costs_its_partitions(disks, tmp_path):
     (tmp_path / "aside").rename(b)
     disks.start("--config", str(settings))
     disks.expect_all_serve()
+
+
+def test_a_disk_is_added_to_a_node_that_is_formatted(disks, tmp_path):
+    disks.begin()
+    disks.node.stop()
+    shutil.rmtree(disks.directories["b"])
+    settings = tmp_path / "gregor.yaml"
+    settings.write_text("node_id: 1\n")
+    disks.start("--config", str(settings))
+    line = re.search("A new disk is prepared with `gregor (cluster format .+ --add-log-dirs)`", errors_of(disks.described("b")))[1]
+    in_use = command(*shlex.split(line))
+    assert in_use.returncode == 1 and str(disks.node.process.pid) in in_use.stderr, in_use.stderr
+    disks.node.stop()
+    assert command(*shlex.split(line)).stdout == f"formatted log directory {disks.directories['b']}\n"
+    assert "nothing to do" in command(*shlex.split(line)).stdout
+    disks.start("--config", str(settings))
+    # What lay on the lost one stays away; new partitions are placed on both.
+    assert disks.online() == {"a": True, "b": True}
+    assert disks.node.metric("gregor_partitions_offline") == 2
+    for partition in disks.partitions["b"]:
+        with fails("STORAGE_ERROR"):
+            disks.read(partition)
+    disks.node.create_topic("more", partitions=4)
+    for partition in range(4):
+        disks.node.produce("more", [b"x"], partition=partition)
+    assert disks.described("b").replicas
+
+
+def test_disks_are_added_only_to_what_is_formatted(tmp_path):
+    refused = command("cluster", "format", "--data-dir", str(tmp_path / "data"), "--add-log-dirs")
+    assert refused.returncode == 1 and "is not formatted" in refused.stderr and not (tmp_path / "data").exists()
 
 
 def test_without_any_log_directory_the_node_says_so_and_ends(disks):
