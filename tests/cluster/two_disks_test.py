@@ -229,7 +229,9 @@ def test_a_disk_is_added_to_a_node_that_is_formatted(disks, tmp_path):
     disks.node.create_topic("more", partitions=4)
     for partition in range(4):
         disks.node.produce("more", [b"x"], partition=partition)
-    assert disks.described("b").replicas
+    answer = disks.node.cluster.DescribeLogDirs(cluster_pb2.DescribeLogDirsRequest(), timeout=20)
+    added, = (each for each in answer.log_dirs if each.path == str(disks.directories["b"]))
+    assert added.replicas and not errors_of(added)
 
 
 def test_disks_are_added_only_to_what_is_formatted(tmp_path):
