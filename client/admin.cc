@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <iterator>
 #include <mutex>
 #include <numeric>
+#include <set>
 #include <utility>
 
 namespace gregor {
@@ -259,6 +261,24 @@ Result<void> Admin::AlterConfigs(const v1::ConfigResource& resource,
     if (status.code() != 0) return ErrorOfStatus(status);
   }
   return {};
+}
+
+Result<std::vector<int32_t>> Admin::WithLeader(const std::string& topic,
+                                               const std::vector<int32_t>& partitions,
+                                               Duration patience) const {
+  const MonotonicTime end = SystemClock().Now() + patience;
+  while (true) {
+    ASSIGN_OR_RETURN(const auto metadata, GetTopic(topic));
+    std::set<int32_t> led;
+    for (const auto& partition : metadata.partitions()) {
+      if (partition.has_leader_id()) led.insert(partition.partition());
+    }
+    std::vector<int32_t> found;
+    std::ranges::copy_if(partitions, std::back_inserter(found),
+                         [&](int32_t partition) { return led.contains(partition); });
+    if (found.size() == partitions.size() || SystemClock().Now() >= end) return found;
+    Pause(kPauseMax / 2);
+  }
 }
 
 Result<std::vector<int64_t>> Admin::FindOffsets(const std::string& topic,

@@ -62,6 +62,11 @@ class Admin {
                             const std::vector<std::pair<std::string, std::string>>& set,
                             const std::vector<std::string>& unset, bool validate_only) const;
 
+  // Those of `partitions` that have a leader, the only one that knows offsets. One that comes
+  // within `patience`, as in a fail-over, is waited for.
+  Result<std::vector<int32_t>> WithLeader(const std::string& topic,
+                                          const std::vector<int32_t>& partitions,
+                                          Duration patience) const;
   // The offset at `position` in each of `partitions`; -1 where there is none (by time).
   Result<std::vector<int64_t>> FindOffsets(const std::string& topic,
                                            const std::vector<int32_t>& partitions,

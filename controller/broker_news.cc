@@ -7,8 +7,10 @@
 namespace gregor {
 namespace {
 
-std::string Fenced(const BrokerImage& broker) {
-  return broker.fenced_by_hand ? "is fenced, by hand" : "is fenced: it is not heard of";
+// `was_stopping`: it had said that it was about to stop.
+std::string Fenced(const BrokerImage& broker, bool was_stopping) {
+  if (broker.fenced_by_hand) return "is fenced, by hand";
+  return was_stopping ? "is fenced: it was about to stop" : "is fenced: it is not heard of";
 }
 
 }  // namespace
@@ -30,14 +32,14 @@ std::vector<std::string> BrokerNews(const MetadataImage& before, const MetadataI
         const BrokerImage& now = **is;
         if (was == nullptr || (*was)->epoch != now.epoch) {
           tell("registered with epoch " + std::to_string(now.epoch.value) + PlaceOf(now));
-          if (now.fenced) tell(Fenced(now));
+          if (now.fenced) tell(Fenced(now, false));
           return;
         }
         const BrokerImage& then = **was;
         if (now.fenced && (!then.fenced || now.fenced_by_hand != then.fenced_by_hand)) {
           const bool is_lifted = then.fenced && then.fenced_by_hand;
           tell(is_lifted ? "is not fenced by hand any more: it serves once it is heard of"
-                         : Fenced(now));
+                         : Fenced(now, then.in_controlled_shutdown));
         }
         if (!now.fenced && then.fenced) tell("is not fenced any more");
         if (now.drained != then.drained)

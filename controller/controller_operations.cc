@@ -145,9 +145,11 @@ void ControllerImpl::FenceSilent() {
       continue;
     }
     const auto* const broker = speculative_->brokers.Find(node);
-    const bool has_stopped = broker != nullptr && (*broker)->in_controlled_shutdown;
-    LOG_IF(INFO, has_stopped) << "Broker " << node << " has stopped, as it said: it is fenced";
-    LOG_IF(WARNING, !has_stopped) << "Broker " << node << " is not heard of any more: it is fenced";
+    const bool was_stopping = broker != nullptr && (*broker)->in_controlled_shutdown;
+    LOG_IF(INFO, was_stopping) << "Broker " << node
+                               << ", which was about to stop, is gone: it is fenced";
+    LOG_IF(WARNING, !was_stopping)
+        << "Broker " << node << " is not heard of any more: it is fenced";
     Settle("fence_silent_broker", std::move(planned), false,
            [node](Result<OperationAnswer> answer) {
              LOG_IF(WARNING, !answer.ok())

@@ -92,7 +92,8 @@ Result<LogDirectory::Options> LogDirectoryOptions(FileSystem& files, const Setti
   options.cluster_id = identity.cluster_id;
   options.node_id = settings.node_id;
   options.format_if_empty = !settings.must_be_formatted;
-  options.empty_advice = "A new disk is prepared with `" + settings.add_log_dirs_command + "`";
+  options.empty_advice =
+      "A new disk is prepared with `" + settings.add_log_dir_command + " " + path + "`";
   options.open_files_max = static_cast<size_t>(settings.open_files_max);
   options.flush_bytes_max = settings.flush_bytes;
   options.flush_interval = settings.flush_interval;

@@ -126,8 +126,11 @@ Result<std::vector<std::string>> FindLogFolders(FileSystem& files, const std::st
       entries.begin(), entries.end(),
       [](const DirectoryEntry& entry) { return entry.is_directory && entry.name == "topics"; });
   if (has_topics) return FindLogFolders(files, JoinPath(directory, "topics"));
-  // A log directory, of which no partition was written to yet.
-  if (!LogDirectory::IdOf(files, directory).IsZero()) return folders;
+  // A log directory of which no partition was written to yet. (A data directory has an id, too.)
+  const bool is_empty = std::none_of(
+      entries.begin(), entries.end(),
+      [](const DirectoryEntry& entry) { return entry.is_directory && entry.name != "lost+found"; });
+  if (is_empty && !LogDirectory::IdOf(files, directory).IsZero()) return folders;
   return Error(Reason::kStorageError,
                directory +
                    " has no segment files, and neither has a folder in it. The logs are in the "

@@ -235,7 +235,7 @@ void PrintFormatted(const Settings& settings, const NodeIdentity& identity, bool
 struct FormatArguments {
   std::string cluster_id;
   bool if_needed = false;
-  bool add_log_dirs = false;
+  std::vector<std::string> add_log_dirs;
   int32_t feature_level = FormatOptions().feature_level;
 };
 
@@ -265,26 +265,31 @@ Result<void> FormatLogDir(FileSystem& files, const Settings& settings, const Nod
   return directory->CloseCleanly();
 }
 
-// Of a node that was formatted before: its folders that are not log directories yet are such of new
-// disks, or of disks that took the place of lost ones.
-Result<void> AddLogDirs(FileSystem& files, Settings settings, const FormatOptions& options,
-                        bool as_json) {
+// Of a node that was formatted before: of a new disk, or of one that took the place of a lost one.
+// Only those that are named: an empty folder may also be a disk that is not mounted.
+Result<void> AddLogDirs(FileSystem& files, Settings settings, const FormatArguments& arguments,
+                        const FormatOptions& options, bool as_json) {
+  const auto known = settings.LogDirs();
+  for (const std::string& path : arguments.add_log_dirs) {
+    if (std::find(known.begin(), known.end(), path) == known.end())
+      return Error(
+          Reason::kInvalidArgument,
+          "--add-log-dir: " + path + " is none of the node's log_dirs: name it there, too");
+  }
   settings.must_be_formatted = true;
   ASSIGN_OR_RETURN(const auto lock, LockDataDirectory(files, settings));
   Random random = Random::FromSystem();
   ASSIGN_OR_RETURN(const NodeIdentity identity, OpenIdentity(files, settings, random));
   RETURN_IF_ERROR(CheckIdentity(identity, settings.data_dir, options.node_id, options.cluster_id));
-  std::vector<std::string> added;
-  for (const std::string& path : settings.LogDirs()) {
-    if (!LogDirectory::IdOf(files, path).IsZero()) continue;
-    RETURN_IF_ERROR(FormatLogDir(files, settings, identity, path));
-    added.push_back(path);
-    if (!as_json) std::cout << "formatted log directory " << path << std::endl;
-  }
-  if (as_json) {
-    std::cout << Json({{"data_dir", settings.data_dir}, {"log_dirs_added", added}}).dump(2) << "\n";
-  } else if (added.empty()) {
-    std::cout << "nothing to do: all log directories of " << settings.data_dir << " are there\n";
+  for (const std::string& path : arguments.add_log_dirs) {
+    const bool was_before = !LogDirectory::IdOf(files, path).IsZero();
+    if (!was_before) RETURN_IF_ERROR(FormatLogDir(files, settings, identity, path));
+    if (as_json) {
+      std::cout << Json({{"log_dir", path}, {"was_formatted", was_before}}).dump() << std::endl;
+    } else {
+      std::cout << (was_before ? "nothing to do: " : "formatted ") << path
+                << (was_before ? " is a log directory" : " as a log directory") << std::endl;
+    }
   }
   return {};
 }
@@ -305,7 +310,8 @@ Result<void> FormatNode(const SettingFlags& flags, const FormatArguments& argume
     options.cluster_id = *id;
   }
   const auto files = NewPosixFileSystem(1);
-  if (arguments.add_log_dirs) return AddLogDirs(*files, settings, options, as_json);
+  if (!arguments.add_log_dirs.empty())
+    return AddLogDirs(*files, settings, arguments, options, as_json);
   if (cluster_id.empty() && settings.HasOthers()) {
     return Error(Reason::kInvalidArgument,
                  "--cluster-id is needed: `controllers` names other nodes, and all nodes of a "
@@ -334,7 +340,8 @@ void AddClusterCommands(CLI::App& app, const std::string& output_format, int& ex
     std::cout << (output_format == "json" ? Json{{"cluster_id", id}}.dump(2) : id) << "\n";
   });
   CLI::App* const format = cluster->add_subcommand(
-      "format", "Prepare a node's empty directories, once, before its first start");
+      "format",
+      "Prepare a node's empty directories, once, before its first start, or a disk later");
   const auto flags = std::make_shared<SettingFlags>();
   const auto arguments = std::make_shared<FormatArguments>();
   format
@@ -345,17 +352,23 @@ void AddClusterCommands(CLI::App& app, const std::string& output_format, int& ex
   CLI::Option* const if_needed = format->add_flag(
       "--if-needed", arguments->if_needed,
       "Do nothing where the data directory is this node's and this cluster's already");
+  CLI::Option* const level =
+      format
+          ->add_option("--feature-level", arguments->feature_level,
+                       "Feature level that a new cluster begins with, for nodes of older versions")
+          ->type_name("LEVEL")
+          ->capture_default_str()
+          ->check(CLI::Range(kFeatureLevelMin, kFeatureLevel));
   format
-      ->add_flag("--add-log-dirs", arguments->add_log_dirs,
-                 "Of a node that is formatted and stopped: prepare those of its log_dirs that are "
-                 "empty, a new disk or one in the place of a lost one")
-      ->excludes(if_needed);
-  format
-      ->add_option("--feature-level", arguments->feature_level,
-                   "Feature level that a new cluster begins with, for nodes of older versions")
-      ->type_name("LEVEL")
-      ->capture_default_str()
-      ->check(CLI::Range(kFeatureLevelMin, kFeatureLevel));
+      ->add_option("--add-log-dir", arguments->add_log_dirs,
+                   "Prepare no more than this one of the log_dirs, of a node that is formatted and "
+                   "stopped: a new disk's, or one in the place of a lost one")
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false)
+      ->type_name("DIR")
+      ->excludes(if_needed)
+      ->excludes(level);
   flags->AddTo(*format);
   format->footer(
       "Give it the settings file and the flags that `gregor server` gets: node_id, data_dir and "

@@ -47,7 +47,7 @@ Result<Settings> SettingFlags::MakeSettings() const {
   // Of several nodes none makes a cluster of its own because its directory is empty.
   if (settings.HasOthers()) settings.must_be_formatted = true;
   settings.format_command = FormatCommand() + (settings.HasOthers() ? " --cluster-id ID" : "");
-  settings.add_log_dirs_command = FormatCommand() + " --add-log-dirs";
+  settings.add_log_dir_command = FormatCommand() + " --add-log-dir";
   return settings;
 }
 

@@ -249,6 +249,14 @@ Result<void> CheckConfigs(const Settings& settings) {
                "log.durability=replicated`");
 }
 
+// Whether what listens on `all` takes connections to `one`, too: on [::] those of IPv4 as well.
+bool Covers(const HostPort& all, const HostPort& one) {
+  const auto is_ipv6 = [](const HostPort& address) {
+    return address.host.find(':') != std::string::npos;
+  };
+  return IsEverywhere(all) && (is_ipv6(all) || !is_ipv6(one));
+}
+
 // No two listeners can have one port of one address; the system would say that another process
 // does.
 Result<void> CheckListeners(const Settings& settings) {
@@ -260,7 +268,7 @@ Result<void> CheckListeners(const Settings& settings) {
       const HostPort& one = first->second;
       const HostPort& other = second->second;
       if (one.port == 0 || one.port != other.port) continue;
-      if (one.host != other.host && !IsEverywhere(one) && !IsEverywhere(other)) continue;
+      if (one.host != other.host && !Covers(one, other) && !Covers(other, one)) continue;
       return Error(Reason::kInvalidConfig, "keys \"listen." + first->first + "\" and \"listen." +
                                                second->first + "\": both have port " +
                                                std::to_string(one.port) + "; give one of them " +

@@ -105,8 +105,8 @@ struct Settings {
   bool must_be_formatted = false;
   // The command line that formats what these settings name, for messages.
   std::string format_command = "gregor cluster format --config FILE";
-  // ... that makes log directories of those of its folders that are empty.
-  std::string add_log_dirs_command = "gregor cluster format --config FILE --add-log-dirs";
+  // ... that makes a log directory of the folder whose name follows.
+  std::string add_log_dir_command = "gregor cluster format --config FILE --add-log-dir";
 
   // Of a node that is no broker: none.
   std::vector<std::string> LogDirs() const;

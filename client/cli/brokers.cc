@@ -18,12 +18,12 @@ std::string AddressOf(const v1::Endpoint& endpoint, const std::string& servers) 
 }  // namespace
 
 std::string StateOf(const v1::Broker& broker, const BrokerState& state) {
-  const std::string away = state.fenced_by_hand() ? "fenced by hand"
+  const std::string text = state.fenced_by_hand() ? "fenced by hand"
                            : broker.fenced()      ? "fenced"
                            : state.stopping()     ? "stopping"
                                                   : "";
-  if (!state.drained()) return away.empty() ? "active" : away;
-  return away.empty() ? "drained" : away + ", drained";
+  if (!state.drained()) return text.empty() ? "active" : text;
+  return text.empty() ? "drained" : text + ", drained";
 }
 
 Json BrokerRows(const v1::DescribeClusterResponse& cluster, const std::string& server) {

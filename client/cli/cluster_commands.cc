@@ -1,7 +1,6 @@
 #include <iostream>
 #include <map>
 #include <memory>
-#include <set>
 
 #include "client/admin.h"
 #include "client/cli/brokers.h"
@@ -12,6 +11,8 @@
 
 namespace gregor {
 namespace {
+
+constexpr Duration kLeaderPatience = std::chrono::seconds(2);  // beyond a fail-over
 
 int32_t FeatureLevelOf(const v1::DescribeClusterResponse& cluster) {
   for (const v1::Feature& feature : cluster.features()) {
@@ -109,24 +110,12 @@ Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
                                          " brokers are not shown: those do not answer");
 }
 
-// Those of `partitions` that have a leader, the only one that knows offsets.
-Result<std::vector<int32_t>> WithLeader(const Admin& admin, const std::string& topic,
-                                        std::vector<int32_t> partitions) {
-  ASSIGN_OR_RETURN(const auto metadata, admin.GetTopic(topic));
-  std::set<int32_t> led;
-  for (const auto& partition : metadata.partitions()) {
-    if (partition.has_leader_id()) led.insert(partition.partition());
-  }
-  std::erase_if(partitions, [&](int32_t partition) { return !led.contains(partition); });
-  return partitions;
-}
-
 Result<void> Offsets(GlobalOptions& global, const std::string& topic,
                      const std::vector<std::string>& lists) {
   ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(lists));
   const Admin admin(global.server);
   ASSIGN_OR_RETURN(const auto chosen, ChosenPartitions(admin, topic, wanted));
-  ASSIGN_OR_RETURN(const auto partitions, WithLeader(admin, topic, chosen));
+  ASSIGN_OR_RETURN(const auto partitions, admin.WithLeader(topic, chosen, kLeaderPatience));
   ASSIGN_OR_RETURN(const auto starts,
                    admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_EARLIEST)));
   ASSIGN_OR_RETURN(const auto ends,
@@ -177,8 +166,7 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
   AddExamples(*offsets, {"gregor offsets orders", "gregor --output json offsets orders"},
               "`end` is the offset of the next record. Where compaction removed records there are "
               "fewer than the numbers between. Partitions that have no leader are counted on "
-              "stderr, and the exit "
-              "code is 1 then.");
+              "stderr, and the exit code is 1 then.");
   OnCommand(*offsets, global,
             [&global, topic, partitions] { return Offsets(global, *topic, *partitions); });
 }

@@ -92,7 +92,7 @@ Result<void> Upgrade(GlobalOptions& global, const FeatureArguments& arguments) {
   if (level >= now.finalized) return Change(global, now.finalized, level, arguments.validate_only);
   return Error(Reason::kInvalidArgument,
                "the cluster is at feature level " + std::to_string(now.finalized) +
-                   " already: to lower it use `gregor cluster features downgrade`");
+                   " already: to lower it use `gregor cluster features downgrade --level N`");
 }
 
 Result<void> Downgrade(GlobalOptions& global, const FeatureArguments& arguments) {

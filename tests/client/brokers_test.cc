@@ -21,11 +21,15 @@ TEST(Brokers, AFenceByHandIsToldFromOneByTheController) {
   state.set_drained(true);
   EXPECT_EQ(StateOf(broker, state), "drained");
   state.set_stopping(true);
+  EXPECT_EQ(StateOf(broker, state), "stopping, drained");
+  state.set_drained(false);
   EXPECT_EQ(StateOf(broker, state), "stopping");
   broker.set_fenced(true);
   EXPECT_EQ(StateOf(broker, state), "fenced");
   state.set_fenced_by_hand(true);
   EXPECT_EQ(StateOf(broker, state), "fenced by hand");
+  state.set_drained(true);
+  EXPECT_EQ(StateOf(broker, state), "fenced by hand, drained");
 }
 
 TEST(Brokers, ARowHasWhatIsKnownAndWhereItIsReached) {

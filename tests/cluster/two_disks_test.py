@@ -213,11 +213,11 @@ def test_a_disk_is_added_to_a_node_that_is_formatted(disks, tmp_path):
     settings = tmp_path / "gregor.yaml"
     settings.write_text("node_id: 1\n")
     disks.start("--config", str(settings))
-    line = re.search("A new disk is prepared with `gregor (cluster format .+ --add-log-dirs)`", errors_of(disks.described("b")))[1]
+    line = re.search("A new disk is prepared with `gregor (cluster format .+ --add-log-dir .+?)`", errors_of(disks.described("b")))[1]
     in_use = command(*shlex.split(line))
     assert in_use.returncode == 1 and str(disks.node.process.pid) in in_use.stderr, in_use.stderr
     disks.node.stop()
-    assert command(*shlex.split(line)).stdout == f"formatted log directory {disks.directories['b']}\n"
+    assert command(*shlex.split(line)).stdout == f"formatted {disks.directories['b']} as a log directory\n"
     assert "nothing to do" in command(*shlex.split(line)).stdout
     disks.start("--config", str(settings))
     # What lay on the lost one stays away; new partitions are placed on both.
@@ -235,8 +235,13 @@ def test_a_disk_is_added_to_a_node_that_is_formatted(disks, tmp_path):
 
 
 def test_disks_are_added_only_to_what_is_formatted(tmp_path):
-    refused = command("cluster", "format", "--data-dir", str(tmp_path / "data"), "--add-log-dirs")
+    added = tmp_path / "c"
+    line = ["cluster", "format", "--data-dir", str(tmp_path / "data"), "--log-dirs", f"{tmp_path / 'b'},{added}", "--add-log-dir"]
+    refused = command(*line, str(added))
     assert refused.returncode == 1 and "is not formatted" in refused.stderr and not (tmp_path / "data").exists()
+    refused = command(*line, str(tmp_path / "other"))
+    assert refused.returncode == 2 and "is none of the node's log_dirs" in refused.stderr
+    assert not added.exists() and not (tmp_path / "b").exists()
 
 
 def test_without_any_log_directory_the_node_says_so_and_ends(disks):

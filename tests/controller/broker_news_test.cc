@@ -36,6 +36,10 @@ TEST_F(BrokerNewsTest, WhatBecomesOfABrokerIsTold) {
   broker_.in_controlled_shutdown = true;
   EXPECT_THAT(Change(), ElementsAre("Broker 3 is about to stop"));
   broker_.in_controlled_shutdown = false;
+  broker_.fenced = true;
+  EXPECT_THAT(Change(), ElementsAre("Broker 3 is fenced: it was about to stop"));
+  broker_.fenced = false;
+  EXPECT_THAT(Change(), ElementsAre("Broker 3 is not fenced any more"));
   broker_.drained = true;
   EXPECT_THAT(Change(), ElementsAre("Broker 3 is drained: others lead what they can"));
   broker_.drained = false;

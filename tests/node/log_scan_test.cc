@@ -6,10 +6,13 @@
 #include <filesystem>
 #include <fstream>
 
+#include "storage/meta_properties.h"
+
 namespace gregor {
 namespace {
 
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 class LogScanTest : public testing::Test {
  protected:
@@ -112,6 +115,18 @@ TEST_F(LogScanTest, FindsTheFoldersOfADataDirectory) {
   EXPECT_THAT(none.error().message, HasSubstr("log_dirs"));
   std::ofstream(folder_ + "/topics/a-0/00000000000000000000.log") << "x";
   EXPECT_EQ(*FindLogFolders(*files_, folder_), std::vector<std::string>{folder_ + "/topics/a-0"});
+}
+
+TEST_F(LogScanTest, ALogDirectoryMayHaveNoFolders) {
+  const std::string meta =
+      WithPropertiesChecksum("version=1\ndirectory.id=" + DirectoryId{{1}}.ToString() + "\n");
+  std::filesystem::create_directories(folder_ + "/lost+found");
+  EXPECT_FALSE(FindLogFolders(*files_, folder_).ok());
+  std::ofstream(folder_ + "/meta.properties") << meta;
+  EXPECT_THAT(*FindLogFolders(*files_, folder_), IsEmpty());
+  // A data directory has an id, too, and log directories elsewhere.
+  std::filesystem::create_directories(folder_ + "/metadata/log");
+  EXPECT_FALSE(FindLogFolders(*files_, folder_).ok());
 }
 
 }  // namespace

@@ -134,7 +134,7 @@ TEST(Settings, OfACommandLineNameTheCommandThatFormatsTheSame) {
   EXPECT_EQ(settings->data_dir, "/srv/it's");
   EXPECT_EQ(settings->format_command,
             "gregor cluster format --config '" + path + "' --data-dir '/srv/it'\\''s'");
-  EXPECT_EQ(settings->add_log_dirs_command, settings->format_command + " --add-log-dirs");
+  EXPECT_EQ(settings->add_log_dir_command, settings->format_command + " --add-log-dir");
 }
 
 TEST(Settings, ABadFlagIsNamedOnce) {

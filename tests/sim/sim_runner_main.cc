@@ -56,9 +56,9 @@ struct Options {
                "[--counts] [--log] [--keep-going] [--processes N] [--soak]\nscenarios:\n";
   for (const Scenario& scenario : AllScenarios())
     std::cerr << "  " << scenario.name << ": " << scenario.about << "\n";
-  std::cerr << "mutants:";
+  if (!AllMutants().empty()) std::cerr << "mutants:";
   for (const MutantInfo& mutant : AllMutants()) std::cerr << " " << mutant.name;
-  std::cerr << "\n";
+  if (!AllMutants().empty()) std::cerr << "\n";
   std::exit(problem.empty() ? 0 : 2);
 }
 
