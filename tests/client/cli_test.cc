@@ -265,6 +265,16 @@ TEST_F(CliTest, OffsetsAreATableOrJson) {
             Json::parse(R"([{"partition":0,"start":1,"end":2,"records":1}])"));
 }
 
+TEST_F(CliTest, OffsetsOfPartitionsWithoutALeaderAreCountedOnly) {
+  server_.CreateTopic("split", 3);
+  server_.LeaveWithoutLeader("split", 1);
+  const Ran ran = Run({"offsets", "split", "--output", "json"});
+  EXPECT_EQ(ran.code, kExitFailed);
+  EXPECT_EQ(Json::parse(ran.out), Json::parse(R"([{"partition":0,"start":0,"end":0,"records":0},
+                            {"partition":2,"start":0,"end":0,"records":0}])"));
+  EXPECT_NE(ran.err.find("1 of 3 partitions are not shown"), std::string::npos) << ran.err;
+}
+
 TEST_F(CliTest, ListsGoThroughAllPages) {
   for (const std::string name : {"a", "b", "c"}) server_.CreateTopic("x" + name, 1);
   const Json list = Json::parse(Run({"--output", "json", "topic", "list", "--prefix", "x"}).out);

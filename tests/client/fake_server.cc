@@ -56,6 +56,18 @@ struct FakeServer::State {
   int64_t fetched_credit = 0;
   int32_t fetch_message_bytes = 0;
 
+  // Of a topic that exists, save its name.
+  void Describe(const std::string& name, v1::TopicMetadata& topic) {
+    topic.set_topic_id(ids[name]);
+    topic.set_partition_count(topics[name]);
+    for (int32_t i = 0; i < topics[name]; ++i) {
+      const Leader& leader = leaders[{name, i}];
+      v1::PartitionMetadata& partition = *topic.add_partitions();
+      partition.set_partition(i);
+      partition.set_leader_epoch(leader.epoch);
+      if (leader.node > 0) partition.set_leader_id(leader.node);
+    }
+  }
   // nullopt: the broker leads the partition.
   std::optional<google::rpc::Status> Refusal(int32_t node, const Place& place) {
     const Leader& leader = leaders[place];
@@ -280,8 +292,7 @@ class Topics final : public v1::TopicService::Service {
     const std::lock_guard lock(state_.mutex);
     if (auto status = state_.Check("GetTopic", request->topic()); !status.ok()) return status;
     response->mutable_topic()->set_topic(request->topic());
-    response->mutable_topic()->set_topic_id(state_.ids[request->topic()]);
-    response->mutable_topic()->set_partition_count(state_.topics[request->topic()]);
+    state_.Describe(request->topic(), *response->mutable_topic());
     return grpc::Status::OK;
   }
   grpc::Status CreateTopic(grpc::ServerContext*, const v1::CreateTopicRequest* request,
@@ -384,15 +395,7 @@ class Cluster final : public v1::ClusterService::Service {
       *topic.mutable_error() = NotFound(name);
       return grpc::Status::OK;
     }
-    topic.set_topic_id(state_.ids[name]);
-    topic.set_partition_count(state_.topics[name]);
-    for (int32_t i = 0; i < state_.topics[name]; ++i) {
-      const State::Leader& leader = state_.leaders[{name, i}];
-      v1::PartitionMetadata& partition = *topic.add_partitions();
-      partition.set_partition(i);
-      partition.set_leader_epoch(leader.epoch);
-      if (leader.node > 0) partition.set_leader_id(leader.node);
-    }
+    state_.Describe(name, topic);
     return grpc::Status::OK;
   }
 

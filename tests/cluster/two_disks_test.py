@@ -213,7 +213,7 @@ def test_a_disk_is_added_to_a_node_that_is_formatted(disks, tmp_path):
     settings = tmp_path / "gregor.yaml"
     settings.write_text("node_id: 1\n")
     disks.start("--config", str(settings))
-    line = re.search("A new disk is prepared with `gregor (cluster format .+ --add-log-dir .+?)`", errors_of(disks.described("b")))[1]
+    line = re.search("A new disk is prepared with `gregor (cluster format .+ --add-log-dir .+?)`", disks.node.log.read_text())[1]
     in_use = command(*shlex.split(line))
     assert in_use.returncode == 1 and str(disks.node.process.pid) in in_use.stderr, in_use.stderr
     disks.node.stop()
