@@ -28,7 +28,7 @@ struct SoakLimits {
     return 6 * snapshot_record_bytes + 3 * static_cast<uint64_t>(segment_bytes) + (2u << 20);
   }
   // A snapshot is due after so many records, and after as many again where it could not be written
-  // (on a disk that was full then, as in seed 15); some more may come until it is written.
+  // (its disk failed just then, as in seed 15); some more may come until it is written.
   int64_t unsnapshot_records_max() const {
     return 2 * static_cast<int64_t>(snapshot_record_bytes / 100) + 2000;
   }
