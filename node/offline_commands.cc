@@ -265,8 +265,9 @@ Result<void> FormatLogDir(FileSystem& files, const Settings& settings, const Nod
   return directory->CloseCleanly();
 }
 
-// Of a node that was formatted before: of a new disk, or of one that took the place of a lost one.
-// Only those that are named: an empty folder may also be a disk that is not mounted.
+// Makes log directories of folders of a node that was formatted before: those of new disks, or of
+// disks that took the place of lost ones. Only of those that are named, as an empty folder may also
+// be where a disk is not mounted.
 Result<void> AddLogDirs(FileSystem& files, Settings settings, const FormatArguments& arguments,
                         const FormatOptions& options, bool as_json) {
   const auto known = settings.LogDirs();

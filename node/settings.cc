@@ -271,8 +271,8 @@ Result<void> CheckListeners(const Settings& settings) {
       if (one.host != other.host && !Covers(one, other) && !Covers(other, one)) continue;
       return Error(Reason::kInvalidConfig, "keys \"listen." + first->first + "\" and \"listen." +
                                                second->first + "\": both have port " +
-                                               std::to_string(one.port) + "; give one of them " +
-                                               "another");
+                                               std::to_string(one.port) +
+                                               "; give one of them another");
     }
   }
   return {};

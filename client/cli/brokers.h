@@ -14,7 +14,8 @@ namespace gregor {
 
 using BrokerState = v1::DescribeClusterResponse::BrokerState;
 
-// "active", "stopping", "fenced", or "fenced by hand", and "drained" or ", drained" behind it.
+// "active", "drained", "stopping", "fenced", or "fenced by hand"; the last three of a broker that
+// is drained, too, with ", drained" behind it.
 std::string StateOf(const v1::Broker& broker, const BrokerState& state);
 // A row for each broker of the answer that `server` gave.
 Json BrokerRows(const v1::DescribeClusterResponse& cluster, const std::string& server);
