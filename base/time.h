@@ -17,6 +17,14 @@ struct MonotonicTag {
 };
 using MonotonicTime = std::chrono::time_point<MonotonicTag>;
 
+// `ms` milliseconds of a setting, 0 or more; a hundred years where it is more than that, so that a
+// time can be added.
+constexpr Duration DurationOfMs(int64_t ms) {
+  constexpr std::chrono::hours kMax{24 * 36525};
+  return ms < std::chrono::milliseconds(kMax).count() ? Duration(std::chrono::milliseconds(ms))
+                                                      : Duration(kMax);
+}
+
 }  // namespace gregor
 
 #endif  // GREGOR_BASE_TIME_H_

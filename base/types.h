@@ -30,9 +30,25 @@ using Timestamp = Strong<int64_t, struct TimestampTag>;
 constexpr Offset operator+(Offset offset, int64_t records) { return {offset.value + records}; }
 constexpr Offset operator-(Offset offset, int64_t records) { return {offset.value - records}; }
 constexpr int64_t operator-(Offset end, Offset begin) { return end.value - begin.value; }
-constexpr Timestamp operator+(Timestamp time, int64_t ms) { return {time.value + ms}; }
-constexpr Timestamp operator-(Timestamp time, int64_t ms) { return {time.value - ms}; }
-constexpr int64_t operator-(Timestamp end, Timestamp begin) { return end.value - begin.value; }
+// Records may have any time, and settings any number of milliseconds: what is too large or too
+// small stays at the end of its range.
+constexpr int64_t SaturatedSum(int64_t a, int64_t b) {
+  int64_t sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b > 0 ? INT64_MAX : INT64_MIN;
+}
+constexpr int64_t SaturatedDifference(int64_t a, int64_t b) {
+  int64_t difference = 0;
+  if (!__builtin_sub_overflow(a, b, &difference)) return difference;
+  return b < 0 ? INT64_MAX : INT64_MIN;
+}
+constexpr Timestamp operator+(Timestamp time, int64_t ms) { return {SaturatedSum(time.value, ms)}; }
+constexpr Timestamp operator-(Timestamp time, int64_t ms) {
+  return {SaturatedDifference(time.value, ms)};
+}
+constexpr int64_t operator-(Timestamp end, Timestamp begin) {
+  return SaturatedDifference(end.value, begin.value);
+}
 
 inline constexpr ProducerId kNoProducerId{-1};
 inline constexpr ProducerEpoch kNoProducerEpoch{-1};

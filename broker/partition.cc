@@ -9,6 +9,11 @@
 #include "storage/producer_state.h"
 
 namespace gregor {
+namespace {
+
+constexpr Duration kOpenRetry = std::chrono::seconds(1);
+
+}  // namespace
 
 Partition::Partition(EventLoop& loop, const PartitionContext& context, TopicIdPartition id,
                      Metadata metadata)
@@ -34,6 +39,10 @@ void Partition::Open(LogDirectory& directory) {
   CHECK(state_ == State::kNew);
   state_ = State::kOpening;
   directory_ = &directory;
+  OpenLog();
+}
+
+void Partition::OpenLog() {
   Log::Options options;
   options.id = id_;
   options.config = metadata_.settings->log;
@@ -46,19 +55,26 @@ void Partition::Open(LogDirectory& directory) {
     if (life->alive) OnProgress();
   };
   options.stable_end = [this, life = life_] { return life->alive ? high_watermark_ : Offset{0}; };
-  Log::Open(directory, loop_, std::move(options),
+  Log::Open(*directory_, loop_, std::move(options),
             [this, life = life_](Result<std::unique_ptr<Log>> log) {
               if (!life->alive) return;
-              if (!log.ok()) {
-                SetOffline(std::move(log).error());
-                return;
-              }
+              if (!log.ok()) return OnNotOpened(std::move(log).error());
               log_ = std::move(*log);
               log_->SetConfig(metadata_.settings->log);  // what changed while it was opened
               high_watermark_ = log_->ends().synced_end;
               state_ = State::kOpen;
               for (Task& task : std::exchange(when_open_, {})) task();
             });
+}
+
+// Where only space or open files were missing it is tried again.
+void Partition::OnNotOpened(Error error) {
+  if (!IsShortage(error) || ending_) return SetOffline(std::move(error));
+  LOG_EVERY_T(WARNING, 1) << "Partition " << metadata_.topic << "-" << id_.partition
+                          << " cannot be opened yet: " << error;
+  loop_.After(kOpenRetry, "partition.open_again", [this, life = life_] {
+    if (life->alive) OpenLog();
+  });
 }
 
 void Partition::SetOffline(Error error) {
@@ -333,6 +349,7 @@ void Partition::ApplyRetention() {
 }
 
 void Partition::Close(UniqueFunction<void(Result<void>)> done) {
+  ending_ = true;
   WhenOpen([this, done = std::move(done)]() mutable {
     if (purgatory_ != nullptr) purgatory_->DrainAll();
     // From here on the log takes nothing, and calls may still come that were on their way.
@@ -350,6 +367,7 @@ void Partition::Close(UniqueFunction<void(Result<void>)> done) {
 }
 
 void Partition::Remove(UniqueFunction<void(Result<void>)> done) {
+  ending_ = true;
   WhenOpen([this, done = std::move(done)]() mutable {
     state_ = State::kRemoved;
     life_->removed = true;
@@ -364,9 +382,7 @@ void Partition::Remove(UniqueFunction<void(Result<void>)> done) {
     }
     if (directory_ == nullptr) return done({});
     // What could not be opened goes as a whole.
-    directory_->disk().Submit(
-        Lane::kBackground, "partition.remove", loop_,
-        [directory = directory_, id = id_] { return directory->Discard(id); }, std::move(done));
+    directory_->Discard(id_, loop_, std::move(done));
   });
 }
 

@@ -71,7 +71,7 @@ class Partition {
   ~Partition();
 
   // Opens the log in `directory`; calls made meanwhile wait. A failure stays: every call then fails
-  // with it. Once.
+  // with it. Where only space or open files are missing it is tried again every second. Once.
   void Open(LogDirectory& directory);
   // The partition cannot be served, for a reason outside of its log (no such directory). Instead of
   // Open().
@@ -150,6 +150,8 @@ class Partition {
   // What this replica holds at this moment of a batch that ends at `end`.
   Receipt ReceiptNow(Offset end) const;
 
+  void OpenLog();
+  void OnNotOpened(Error error);
   void OnProgress();
   void ForgetDone();
   // Answers all that wait. Gives back what their writes still hold.
@@ -179,6 +181,7 @@ class Partition {
   Metadata metadata_;
   const std::shared_ptr<TopicCounts> traffic_;  // nullptr: not counted
   State state_ = State::kNew;
+  bool ending_ = false;                // it is being closed or removed
   LogDirectory* directory_ = nullptr;  // null where it was set offline without one
   std::unique_ptr<Log> log_;
   std::optional<Error> offline_;

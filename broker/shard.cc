@@ -64,7 +64,6 @@ void Shard::RefreshLeaders() {
 void Shard::Drop(const TopicImage& topic) {
   settings_.erase(topic.id);
   if (closing_) return;
-  std::map<DirectoryId, std::vector<TopicIdPartition>> unopened;
   topic.partitions.VisitAll(
       [&](PartitionIndex index, const std::shared_ptr<const PartitionImage>& image) {
         const TopicIdPartition id{topic.id, index};
@@ -73,7 +72,7 @@ void Shard::Drop(const TopicImage& topic) {
         if (found == partitions_.end()) {
           // Its turn to be opened has not come, or it was never used.
           LogDirectory* const directory = DirectoryOf(*image);
-          if (directory != nullptr) unopened[directory->id()].push_back(id);
+          if (directory != nullptr) DropUnopened(*directory, id);
           return;
         }
         // It goes once its files are gone; until then it answers that the topic was deleted.
@@ -89,25 +88,15 @@ void Shard::Drop(const TopicImage& topic) {
           });
         });
       });
-  DropUnopened(std::move(unopened));
 }
 
-void Shard::DropUnopened(std::map<DirectoryId, std::vector<TopicIdPartition>> partitions) {
-  for (auto& [directory_id, ids] : partitions) {
-    LogDirectory* const directory = options_.directories.at(directory_id);
-    ++removals_running_;
-    directory->disk().Submit(
-        Lane::kBackground, "shard.drop_unopened", loop_,
-        [directory, ids = std::move(ids)] {
-          for (const TopicIdPartition& id : ids) {
-            const auto removed = directory->Discard(id);
-            LOG_IF(ERROR, !removed.ok()) << "Files of deleted partition " << id
-                                         << " could not be removed: " << removed.error();
-          }
-          return true;
-        },
-        [this](bool) { EndRemoval(); });
-  }
+void Shard::DropUnopened(LogDirectory& directory, const TopicIdPartition& id) {
+  ++removals_running_;
+  directory.Discard(id, loop_, [this, id](Result<void> removed) {
+    LOG_IF(ERROR, !removed.ok()) << "Files of deleted partition " << id
+                                 << " could not be removed: " << removed.error();
+    EndRemoval();
+  });
 }
 
 void Shard::EndRemoval() {
@@ -243,8 +232,9 @@ void Shard::Close(UniqueFunction<void(int64_t)> done) {
     when_removed_.push_back([failures, done = std::move(done)]() mutable { done(failures); });
   };
   const auto closed = [rest](Result<void> result) {
-    // A log that waits for space has nothing that was acknowledged and is not on the disk.
-    const bool is_full = !result.ok() && result.error().reason == Reason::kDiskFull;
+    // What a log that waits for space has in memory was not acknowledged. With
+    // durability=replicated what it has written may not be synced.
+    const bool is_full = !result.ok() && IsShortage(result.error());
     LOG_IF(WARNING, is_full) << "Stopped while writes waited for space: " << result.error();
     if (!result.ok() && !is_full) ++rest->failures;
     if (--rest->left == 0) rest->done(rest->failures);

@@ -89,7 +89,7 @@ class Shard {
   void OpenNext();
   LogDirectory* DirectoryOf(const PartitionImage& image) const;
   void Drop(const TopicImage& topic);
-  void DropUnopened(std::map<DirectoryId, std::vector<TopicIdPartition>> partitions);
+  void DropUnopened(LogDirectory& directory, const TopicIdPartition& id);
   void EndRemoval();
 
   EventLoop& loop_;
@@ -97,7 +97,7 @@ class Shard {
   ImagePtr image_;
   bool closing_ = false;
   std::unordered_set<TopicIdPartition> removing_;  // of `partitions_`: their topic was deleted
-  int removals_running_ = 0;                       // those, and jobs for partitions not in use
+  int removals_running_ = 0;                       // those, and of partitions not in use
   std::vector<Task> when_removed_;
   std::unordered_map<TopicIdPartition, std::unique_ptr<Partition>> partitions_;
   // Settings of the topics of `partitions_`, shared by their partitions.

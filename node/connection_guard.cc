@@ -1,6 +1,7 @@
 #include "node/connection_guard.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -21,6 +22,7 @@ namespace gregor {
 namespace {
 
 constexpr Duration kInterval = std::chrono::milliseconds(100);
+constexpr uint64_t kKeptShare = 4;  // of the files that may be open
 
 std::vector<int> OpenFiles() {
   std::vector<int> files;
@@ -44,6 +46,14 @@ uint16_t LocalPort(int socket) {
   if (address.ss_family == AF_INET6)
     return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
   return 0;
+}
+
+// A new file gets the lowest number that is free; files may have been closed below the others.
+bool MayHaveMoreFilesThan(uint64_t count) {
+  const int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return true;
+  close(file);
+  return static_cast<uint64_t>(file) >= count;
 }
 
 template <typename T>
@@ -86,6 +96,36 @@ int ConnectionGuard::Look() {
   return cut;
 }
 
+int ConnectionGuard::CutExcess() {
+  // Counting takes time where there are many.
+  if (options_.files_max == 0 || !MayHaveMoreFilesThan(options_.files_max / 2)) return 0;
+  const std::vector<int> files = OpenFiles();
+  if (files.size() <= options_.files_max) return 0;
+  std::vector<std::pair<uint64_t, int>> connections;  // what each has sent
+  for (const int file : files) {
+    const bool listens = Option<int>(file, SOL_SOCKET, SO_ACCEPTCONN).value_or(1) != 0;
+    if (listens || LocalPort(file) != options_.port) continue;
+    if (const auto info = Option<tcp_info>(file, IPPROTO_TCP, TCP_INFO); info.has_value())
+      connections.emplace_back(info->tcpi_bytes_received, file);
+  }
+  std::sort(connections.begin(), connections.end());
+  // Those that are served go on where it is others that have so many files.
+  const size_t kept = std::min<size_t>(connections.size(), options_.files_max / kKeptShare);
+  connections.resize(std::min(connections.size() - kept, files.size() - options_.files_max));
+  if (connections.empty()) return 0;
+  int cut = 0;
+  for (const auto& [received, file] : connections) {
+    const int own = dup(file);  // as above
+    if (own < 0) continue;
+    if (LocalPort(own) == options_.port && shutdown(own, SHUT_RDWR) == 0) ++cut;
+    close(own);
+  }
+  LOG_EVERY_T(WARNING, 1) << "Few open files are left, and " << connections.size()
+                          << " connections that have sent least are cut off: raise the limit "
+                             "(ulimit -n, LimitNOFILE of systemd)";
+  return cut;
+}
+
 bool ConnectionGuard::IsFlood(int socket) {
   const auto cookie = Option<uint64_t>(socket, SOL_SOCKET, SO_COOKIE);
   const auto info = Option<tcp_info>(socket, IPPROTO_TCP, TCP_INFO);
@@ -108,13 +148,13 @@ struct Watching : std::enable_shared_from_this<Watching> {
       : loop(its_loop),
         guard(options),
         cut(metrics.AddCounter("gregor_grpc_connections_cut_total",
-                               "Connections that were cut off because they sent headers without "
-                               "an end.")) {}
+                               "Connections that were cut off: they sent headers without an end, "
+                               "or few open files were left.")) {}
   void Next() {
     loop.After(kInterval, "connection_guard.look", [weak = weak_from_this()] {
       const auto self = weak.lock();
       if (self == nullptr) return;
-      self->cut.Add(static_cast<uint64_t>(self->guard.LookIfGrown()));
+      self->cut.Add(static_cast<uint64_t>(self->guard.CutExcess() + self->guard.LookIfGrown()));
       self->Next();
     });
   }

@@ -16,6 +16,8 @@ namespace gregor {
 // another server). While such a block is open nothing else may be sent on its connection, so the
 // server has nothing to answer; a connection that is served is answered all the time, if only by
 // windows that open.
+// Also cuts connections where few open files are left: gRPC listens no more once it could not
+// accept one for want of them, and the log needs some, too. Those go that have sent least.
 // Thread: the loop's.
 class ConnectionGuard {
  public:
@@ -25,16 +27,21 @@ class ConnectionGuard {
     // Looks at connections only where the process has grown by so much since it last did: that
     // costs a system call for each open file.
     uint64_t growth_bytes = 16u << 20;
+    // More files than this are not to be open in this process; 0: no bound.
+    uint64_t files_max = 0;
   };
+  // Of so many that may be open: an eighth stays free.
+  static uint64_t FilesMaxOf(uint64_t limit) { return limit - limit / 8; }
 
   explicit ConnectionGuard(Options options) : options_(options) {}
 
   // Returns how many connections were cut.
   int LookIfGrown();
   int Look();
+  int CutExcess();
 
-  // Calls LookIfGrown() ten times a second until the result goes, which happens on another thread.
-  // REQUIRES: `loop` and `metrics` outlive it.
+  // Calls LookIfGrown() and CutExcess() ten times a second until the result goes, which happens on
+  // another thread. REQUIRES: `loop` and `metrics` outlive it.
   static std::shared_ptr<void> Start(EventLoop& loop, Options options, Metrics& metrics);
 
  private:

@@ -59,6 +59,10 @@ Endpoint Advertised(const std::optional<HostPort>& advertise, const HostPort& bo
   std::_Exit(1);
 }
 
+ConnectionGuard::Options GuardOptions(uint16_t port) {
+  return {.port = port, .files_max = ConnectionGuard::FilesMaxOf(OpenFileLimit())};
+}
+
 class RunningNode final : public Node {
  public:
   RunningNode(Settings settings, std::function<bool()> is_stopping)
@@ -179,8 +183,8 @@ class RunningNode final : public Node {
     if (settings_.IsCluster()) {
       ASSIGN_OR_RETURN(links_, QuorumLinks::Start(*controller_loop_, settings_, identity_,
                                                   incarnation_, *metrics_));
-      internal_guard_ =
-          ConnectionGuard::Start(*controller_loop_, {.port = links_->listens().port}, *metrics_);
+      internal_guard_ = ConnectionGuard::Start(*controller_loop_,
+                                               GuardOptions(links_->listens().port), *metrics_);
       options.raft = QuorumOptions(settings_);
       options.transport = &links_->transport();
       options.snapshots = &links_->snapshots();
@@ -294,7 +298,7 @@ class RunningNode final : public Node {
     ExportNode(*metrics_, *broker_, *controller_, directories_, failed_directories_);
     ExportBrokers(*metrics_, *broker_, session_.get());
     broker_->Start([this] { status_.Set(NodeStatus::State::kReady); });
-    guard_ = ConnectionGuard::Start(*controller_loop_, {.port = grpc_->port()}, *metrics_);
+    guard_ = ConnectionGuard::Start(*controller_loop_, GuardOptions(grpc_->port()), *metrics_);
     grpc_->Serve();
     return {};
   }
@@ -401,7 +405,7 @@ class RunningNode final : public Node {
                    "log directory " + directory->options().path + " could not be closed in time"));
       if (!closed.has_value() || closed->ok()) continue;
       // The next start recovers what the marks do not say.
-      const bool is_full = closed->error().reason == Reason::kDiskFull;
+      const bool is_full = IsShortage(closed->error());
       LOG_IF(WARNING, is_full) << "Stopped on a full disk: " << closed->error();
       if (!is_full) fail(closed->error());
     }

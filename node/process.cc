@@ -35,6 +35,12 @@ uint64_t RaiseOpenFileLimit() {
   return limit.rlim_cur;
 }
 
+uint64_t OpenFileLimit() {
+  rlimit limit{};
+  PCHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  return limit.rlim_cur;
+}
+
 uint64_t ResidentBytes() {
   std::ifstream file("/proc/self/statm");
   uint64_t size = 0, resident = 0;

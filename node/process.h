@@ -10,6 +10,9 @@ namespace gregor {
 // Raises the soft limit of open files to the hard one; returns what it is then.
 uint64_t RaiseOpenFileLimit();
 
+// The soft limit of open files. Thread: any.
+uint64_t OpenFileLimit();
+
 // Bytes of memory that the process has now; 0: not known. Thread: any.
 uint64_t ResidentBytes();
 

@@ -33,9 +33,14 @@ int RunServer(const SettingFlags& flags) {
   const uint64_t open_files = RaiseOpenFileLimit();
   const auto wanted =
       static_cast<uint64_t>(settings->open_files_max) * settings->LogDirs().size() + 256;
-  LOG_IF(WARNING, open_files < wanted)
-      << "At most " << open_files << " open files are allowed, " << wanted
-      << " wanted by open_files_max: raise the limit (ulimit -n)";
+  if (open_files < wanted) {
+    // Half of them for logs, the rest for connections.
+    settings->open_files_max =
+        std::max<int64_t>(16, static_cast<int64_t>(open_files / 2 / settings->LogDirs().size()));
+    LOG(WARNING) << "At most " << open_files << " open files are allowed, " << wanted
+                 << " wanted by open_files_max, which is " << settings->open_files_max
+                 << " now: raise the limit (ulimit -n, LimitNOFILE of systemd)";
+  }
   const Duration timeout = settings->shutdown_timeout;
   const NodeId node_id = settings->node_id;
   auto node = Node::Start(std::move(*settings), IsStopSignalPending);

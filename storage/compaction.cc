@@ -139,6 +139,15 @@ Result<CompactionStep> Compaction::Step() {
 void Compaction::Discard() {
   if (output_ != nullptr) output_->Discard();
   output_ = nullptr;
+  if (!finished_.has_value()) return;
+  FileSystem& files = directory_.disk().files();
+  const std::string path = SegmentPath(directory_, job_.id, *finished_);
+  for (const std::string& left : {path + std::string(kUnfinishedSuffix),
+                                  SegmentPath(directory_, job_.id, *finished_, kIndexSuffix)}) {
+    const auto removed = files.Remove(left);
+    LOG_IF(WARNING, !removed.ok()) << "Left behind: " << removed.error();
+  }
+  finished_.reset();
 }
 
 Result<void> Compaction::OpenSource(size_t number, uint64_t position, Offset next_offset) {
@@ -156,14 +165,23 @@ Result<void> Compaction::OpenSource(size_t number, uint64_t position, Offset nex
 // The next batch of the segment; nullopt at its end. Damage is an error here: what lies behind it
 // must not be lost.
 Result<std::optional<SegmentCursor::Batch>> Compaction::NextBatch() {
+  const Offset follows = cursor_->next_offset();
   ASSIGN_OR_RETURN(const auto batch, cursor_->Next());
-  if (batch.has_value()) {
-    step_bytes_ += batch->header.size();
-  } else if (!cursor_->what().empty()) {
-    return Error(Reason::kStorageError,
-                 SegmentPath(directory_, job_.id, job_.segments[source_].name) + " at " +
-                     std::to_string(cursor_->position()) + ": " + cursor_->what());
+  const Segment& segment = job_.segments[source_];
+  std::string what = cursor_->what();
+  // Base offsets are outside of the checksum.
+  const bool is_in_place =
+      !batch.has_value() || ((segment.has_gaps || batch->header.base_offset == follows) &&
+                             batch->header.next_offset() <= EndOf(source_));
+  if (!is_in_place) {
+    what = "a batch has the offset " + std::to_string(batch->header.base_offset.value) + " where " +
+           std::to_string(follows.value) + " follows";
   }
+  if (!what.empty()) {
+    return Error(Reason::kStorageError, SegmentPath(directory_, job_.id, segment.name) + " at " +
+                                            std::to_string(cursor_->position()) + ": " + what);
+  }
+  if (batch.has_value()) step_bytes_ += batch->header.size();
   return batch;
 }
 
@@ -328,6 +346,7 @@ Result<void> Compaction::EndGroup(CompactionStep& step) {
       compacted.segment.appended_at = std::max(compacted.segment.appended_at, source.appended_at);
     }
     compacted.segment.index = nullptr;  // read back when it is needed
+    finished_ = compacted.segment.name;
     step.group = std::move(compacted);
   }
   output_ = nullptr;

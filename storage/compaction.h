@@ -63,7 +63,9 @@ class Compaction {
   // Fails with kStorageError where a segment cannot be read or is damaged, or what it writes cannot
   // be written (also kDiskFull): the round is over then.
   Result<CompactionStep> Step();
-  // Removes what it has written of a segment that is not finished. REQUIRES: no step is running.
+  // The group that the last step gave is in its sources' place. REQUIRES: no step is running.
+  void NoteAdopted() { finished_.reset(); }
+  // Removes what it has written and nobody adopted. REQUIRES: no step is running.
   void Discard();
 
  private:
@@ -98,6 +100,7 @@ class Compaction {
   std::vector<Group> groups_;  // from the next one on, last one first
   std::unique_ptr<BatchFilter> filter_;
   std::unique_ptr<Output> output_;
+  std::optional<SegmentName> finished_;  // a group that waits to be adopted
 };
 
 }  // namespace gregor

@@ -24,11 +24,18 @@ FilePtr FileCache::Find(const std::string& path) {
   return found->second->file;
 }
 
-Result<FilePtr> FileCache::Get(const std::string& path, bool create) {
-  if (FilePtr file = Find(path)) return file;
+Result<FilePtr> FileCache::Open(const std::string& path, bool create) {
   auto open = files_.Open(path, create ? OpenMode::kCreate : OpenMode::kReadWrite);
   // A disk that takes no writes any more can still be read.
-  if (!open.ok() && !create && IsReadOnly(open.error())) open = files_.Open(path, OpenMode::kRead);
+  if (!open.ok() && !create && IsReadOnly(open.error())) return files_.Open(path, OpenMode::kRead);
+  return open;
+}
+
+Result<FilePtr> FileCache::Get(const std::string& path, bool create) {
+  if (FilePtr file = Find(path)) return file;
+  auto open = Open(path, create);
+  const bool has_no_files = !open.ok() && open.error().reason == Reason::kQuotaExceeded;
+  if (has_no_files && CloseUnused()) open = Open(path, create);
   ASSIGN_OR_RETURN(FilePtr opened, std::move(open));
   FilePtr closed;  // outside of the lock
   const MutexLock lock(mutex_);
@@ -51,6 +58,21 @@ void FileCache::Forget(const std::string& path) {
   closed = std::move(found->second->file);
   entries_.erase(found->second);
   by_path_.erase(found);
+}
+
+bool FileCache::CloseUnused() {
+  std::vector<FilePtr> closed;  // outside of the lock
+  const MutexLock lock(mutex_);
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const auto next = std::next(entry);
+    if (entry->file.use_count() == 1) {
+      closed.push_back(std::move(entry->file));
+      by_path_.erase(entry->path);
+      entries_.erase(entry);
+    }
+    entry = next;
+  }
+  return !closed.empty();
 }
 
 void FileCache::CloseIdle() {

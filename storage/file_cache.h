@@ -17,7 +17,8 @@ class FileCache {
  public:
   FileCache(FileSystem& files, size_t files_max) : files_(files), files_max_(files_max) {}
 
-  // The open file; opened if it is not. With `create` made if missing. Fails as FileSystem::Open().
+  // The open file; opened if it is not. With `create` made if missing. Where no more files can be
+  // open those go that nobody is using. Fails as FileSystem::Open().
   // Thread: disk.
   Result<FilePtr> Get(const std::string& path, bool create);
   // The file if it is open, else nullptr.
@@ -26,6 +27,8 @@ class FileCache {
   void Forget(const std::string& path);
   // Closes what was not asked for since the last call.
   void CloseIdle();
+  // Closes what nobody holds; whether that was anything.
+  bool CloseUnused();
   size_t size() const;
 
  private:
@@ -35,6 +38,7 @@ class FileCache {
     bool used = true;  // since the last CloseIdle()
   };
 
+  Result<FilePtr> Open(const std::string& path, bool create);
   FileSystem& files_;
   const size_t files_max_;
   mutable Mutex mutex_;

@@ -38,7 +38,7 @@ Result<void> ReplaceFile(FileSystem& files, const std::string& path, std::string
   auto written = WriteAnew(files, temporary, content);
   if (!written.ok()) {
     // What there is of it takes space, and that may be what is missing.
-    if (written.error().reason == Reason::kDiskFull) (void)files.Remove(temporary);
+    if (IsShortage(written.error())) (void)files.Remove(temporary);
     return written;
   }
   RETURN_IF_ERROR(files.Rename(temporary, path));

@@ -20,8 +20,16 @@ namespace gregor {
 // Durability: written bytes survive a power loss once Sync() of their file has returned; a new,
 // renamed or removed name once SyncDirectory() of its folder has. Before that any part of them may
 // survive, in any order, torn at 512 bytes. All calls fail with kStorageError (details "errno": the
-// symbol, "path"), and with kDiskFull where there is no space. Paths are absolute or relative to
-// the working directory, '/' separated.
+// symbol, "path"), with kDiskFull where there is no space, and with kQuotaExceeded where the
+// process or the machine has no open files left. Paths are absolute or relative to the working
+// directory,
+// '/' separated.
+
+// Whether what failed lacked something that may be there again later (space, open files): nothing
+// is broken.
+inline bool IsShortage(const Error& error) {
+  return error.reason == Reason::kDiskFull || error.reason == Reason::kQuotaExceeded;
+}
 
 // An open file. Thread: any disk thread; calls on one file may run at the same time.
 class File {

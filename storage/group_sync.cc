@@ -2,9 +2,19 @@
 #include <unordered_set>
 #include <utility>
 
+#include "storage/file_cache.h"
 #include "storage/group_sync_impl.h"
 
 namespace gregor {
+namespace {
+
+constexpr Duration kLackRetry = std::chrono::milliseconds(100);
+
+bool LacksFiles(const Result<void>& synced) {
+  return !synced.ok() && synced.error().reason == Reason::kQuotaExceeded;
+}
+
+}  // namespace
 
 void JournaledGroupSync::Start() {
   directory_.disk().Submit(Lane::kSync, "group_sync", [this, open = open_] {
@@ -118,7 +128,11 @@ void JournaledGroupSync::RunGroup() {
     const MutexLock lock(mutex_);
     group = TakeGroup();
   }
-  const GroupResult result = SyncGroup(group);
+  GroupResult result = SyncGroup(group);
+  if (LacksFiles(result.files)) {
+    result.files = SyncAndClose(group);
+    if (result.files.ok()) return RunAgain(std::move(group));
+  }
   {
     const MutexLock lock(mutex_);
     if (!result.journal.ok()) {
@@ -141,6 +155,38 @@ void JournaledGroupSync::RunGroup() {
   if (again) Start();
 }
 
+// Makes room for a folder that could not be opened: all open files may be the group's.
+Result<void> JournaledGroupSync::SyncAndClose(Group& group) {
+  std::vector<FilePtr> files;
+  for (Part& part : group.parts) {
+    for (FilePtr& file : part.files) {
+      if (std::find(files.begin(), files.end(), file) == files.end())
+        files.push_back(std::move(file));
+    }
+    part.files.clear();
+  }
+  Result<void> synced = files.empty() ? Result<void>() : SyncTimed(files, {});
+  if (!synced.ok()) directory_.Fail(synced.error());
+  files.clear();
+  directory_.file_cache().CloseUnused();
+  return synced;
+}
+
+// The group once more, a little later, for the names that it lacks.
+void JournaledGroupSync::RunAgain(Group group) {
+  {
+    const MutexLock lock(mutex_);
+    parts_.insert(parts_.begin(), std::make_move_iterator(group.parts.begin()),
+                  std::make_move_iterator(group.parts.end()));
+    unwritten_.insert(unwritten_.begin(), group.changes.begin(), group.changes.end());
+    lowered_ = lowered_ || group.must_rewrite;
+  }
+  LOG_EVERY_T(WARNING, 1) << "Syncs in " << directory_.options().path << " wait for open files";
+  loop_.After(kLackRetry, "group_sync.again", [this, open = open_] {
+    if (*open) Start();
+  });
+}
+
 void JournaledGroupSync::NoteUnwrittenMarks() {
   if (!directory_.options().notes_marks || directory_.failure().has_value()) return;
   MarkJournal::Changes marks;
@@ -149,7 +195,7 @@ void JournaledGroupSync::NoteUnwrittenMarks() {
     marks = unwritten_;
   }
   const auto noted = journal_.Note(LastOfEach(std::move(marks)));
-  if (!noted.ok() && noted.error().reason != Reason::kDiskFull) directory_.Fail(noted.error());
+  if (!noted.ok() && !IsShortage(noted.error())) directory_.Fail(noted.error());
 }
 
 // One task for all parts of a loop.
@@ -212,7 +258,7 @@ Result<void> JournaledGroupSync::SyncTimed(const std::vector<FilePtr>& files,
 Result<void> JournaledGroupSync::WriteJournal(const Group& group) {
   if (!group.rewrite.has_value()) return journal_.Append(group.changes);
   Result<void> written = journal_.Rewrite(*group.rewrite);
-  const bool is_full = !written.ok() && written.error().reason == Reason::kDiskFull;
+  const bool is_full = !written.ok() && IsShortage(written.error());
   // A longer one does as well until there is space.
   return is_full && !group.must_rewrite ? journal_.Append(group.changes) : std::move(written);
 }
@@ -233,8 +279,7 @@ JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const Group& group
     result.journal = WriteJournal(group);
     if (result.journal.ok()) files.push_back(journal_.file());
   }
-  const bool journal_broken =
-      !result.journal.ok() && result.journal.error().reason != Reason::kDiskFull;
+  const bool journal_broken = !result.journal.ok() && !IsShortage(result.journal.error());
   if (journal_broken) result.files = result.journal;
   // In the order in which they came: not in that of addresses, which no run has like another.
   std::unordered_set<const File*> known;
@@ -244,7 +289,7 @@ JournaledGroupSync::GroupResult JournaledGroupSync::SyncGroup(const Group& group
   const bool has_some = !files.empty() || !folders.empty();
   if (!journal_broken && has_some) result.files = SyncTimed(files, folders);
   // Sticky: what a failed sync left behind nobody knows, so it is not tried again (D3, A9).
-  if (!result.files.ok()) directory_.Fail(result.files.error());
+  if (!result.files.ok() && !LacksFiles(result.files)) directory_.Fail(result.files.error());
   return result;
 }
 

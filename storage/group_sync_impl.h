@@ -19,12 +19,14 @@ namespace gregor {
 class JournaledGroupSync final : public GroupSync {
  public:
   // REQUIRES: all outlive it; its jobs have run when it goes.
-  JournaledGroupSync(LogDirectory& directory, const Clock& clock, MarkJournal journal,
+  JournaledGroupSync(LogDirectory& directory, EventLoop& loop, MarkJournal journal,
                      MarkJournal::Marks marks)
       : directory_(directory),
-        clock_(clock),
+        loop_(loop),
+        clock_(loop.clock()),
         journal_(std::move(journal)),
         marks_(std::move(marks)) {}
+  ~JournaledGroupSync() override { *open_ = false; }
 
   void Add(Part part) override;
   bool TryWrite(UniqueFunction<std::optional<Part>()> write) override;
@@ -70,9 +72,12 @@ class JournaledGroupSync final : public GroupSync {
   Result<void> WriteJournal(const Group& group);
   Result<void> SyncTimed(const std::vector<FilePtr>& files,
                          const std::vector<std::string>& folders);
+  Result<void> SyncAndClose(Group& group);
+  void RunAgain(Group group);
   static void Answer(std::vector<Part>& parts, const GroupResult& result);
 
   LogDirectory& directory_;
+  EventLoop& loop_;
   const Clock& clock_;
   MarkJournal journal_;  // sync lane
   // False once closed: jobs that are still in the lane may come when this has gone.

@@ -194,14 +194,17 @@ void LogImpl::Roll(Offset base) {
   active_since_ = kNoTimestamp;
 }
 
+// Room that nobody asked for yet does not come out of the disk's reserve.
 uint64_t LogImpl::AllocationFor(uint64_t end) const {
   if (end <= active_allocated_) return active_allocated_;
-  if (options_.config.preallocate)
-    return std::max(end, static_cast<uint64_t>(options_.config.segment_bytes));
+  const auto full = static_cast<uint64_t>(options_.config.segment_bytes);
   const uint64_t step = std::clamp(
       end, kAllocationMin, std::max(kAllocationMin, directory_.options().file_step_bytes_max));
-  return std::max<uint64_t>(
-      end, std::min<uint64_t>(end + step, static_cast<uint64_t>(options_.config.segment_bytes)));
+  const uint64_t wanted = options_.config.preallocate ? full : std::min(end + step, full);
+  const uint64_t free = directory_.space().free_bytes;
+  const uint64_t reserve = directory_.options().reserve_bytes;
+  const uint64_t left = free > reserve ? free - reserve : 0;
+  return std::max(end, std::min(wanted, active_allocated_ + left));
 }
 
 SyncedMark LogImpl::MarkNow() const {

@@ -56,7 +56,7 @@ void LogImpl::WriteCheckpoint() {
                  [this, &directory = directory_, alive = alive_, end = pending->end,
                   named_start = is_awaited ? pending->log_start : checkpoint_start_,
                   replaced = std::move(pending->replaced)](Result<void> saved) mutable {
-                   const bool broken = !saved.ok() && saved.error().reason != Reason::kDiskFull;
+                   const bool broken = !saved.ok() && !IsShortage(saved.error());
                    if (broken) directory.Fail(saved.error());
                    if (!*alive) return;
                    checkpoint_running_ = false;

@@ -119,7 +119,7 @@ void LogImpl::OnCompactionStep(Result<CompactionStep> step) {
   CompactionTurn& turn = compaction_->work->turn;
   if (!step.ok()) {
     if (compaction_->is_outrun) return EndCompaction(std::nullopt);
-    const bool is_full = step.error().reason == Reason::kDiskFull;
+    const bool is_full = IsShortage(step.error());
     LOG_IF(ERROR, !is_full) << "Compaction of " << Folder() << " failed: " << step.error()
                             << "; it is not compacted again before the next start";
     const bool is_known = is_full && std::exchange(compaction_lacks_space_, true);
@@ -177,8 +177,11 @@ void LogImpl::SwapIn(CompactedGroup group) {
         if (!*alive) return;
         compaction_->is_swapping = false;
         const bool is_ending = compaction_->is_ending;
-        if (named.ok()) AdoptCompacted(group);
-        if (!named.ok() && named.error().reason != Reason::kDiskFull) {
+        if (named.ok()) {
+          compaction_->work->compaction.NoteAdopted();
+          AdoptCompacted(group);
+        }
+        if (!named.ok() && !IsShortage(named.error())) {
           Fail(named.error());
         } else if (is_ending || !named.ok()) {
           EndCompaction(std::nullopt);

@@ -290,18 +290,9 @@ void LogImpl::Close(Done done) {
 void LogImpl::Remove(Done done) {
   closing_ = true;
   WhenQuiet([this, done = std::move(done)]() mutable {
-    std::vector<std::string> paths;
     for (const Segment& segment : segments_)
-      paths.push_back(SegmentPath(directory_, options_.id, segment.name));
-    directory_.disk().Submit(
-        Lane::kBackground, "log.remove", loop_,
-        [&directory = directory_, id = options_.id, paths]() -> Result<void> {
-          for (const std::string& path : paths) directory.file_cache().Forget(path);
-          RETURN_IF_ERROR(directory.RemoveFolder(id));
-          directory.group_sync().Forget(id);
-          return {};
-        },
-        [done = std::move(done)](Result<void> removed) mutable { done(std::move(removed)); });
+      directory_.file_cache().Forget(SegmentPath(directory_, options_.id, segment.name));
+    directory_.Discard(options_.id, loop_, std::move(done));
   });
 }
 

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "base/thread_annotations.h"
 #include "storage/file_cache.h"
+#include "storage/folder_removal.h"
 #include "storage/group_sync_impl.h"
 #include "storage/mark_journal.h"
 #include "storage/meta_properties.h"
@@ -20,7 +21,6 @@ constexpr char kCleanFile[] = "clean-shutdown";
 constexpr char kJournalFile[] = "synced-marks";
 constexpr char kDiskDetail[] = "disk";  // of errors that are the disk's fault
 constexpr char kStraySuffix[] = ".stray";
-constexpr std::string_view kRemovedSuffix = ".removed";
 constexpr int kFormat = 1;
 constexpr uint64_t kMetaBytesMax = 64u << 10;
 constexpr uint64_t kCheckpointBytesMin = 1u << 20;
@@ -34,7 +34,10 @@ class Directory final : public LogDirectory {
         loop_(loop),
         options_(std::move(options)),
         cache_(std::make_shared<FileCache>(disk.files(), options_.open_files_max)),
-        compactor_(options_.compaction) {}
+        compactor_(options_.compaction),
+        removal_(disk, options_.path, [this](const TopicIdPartition& partition) {
+          if (sync_->MarkOf(partition).has_value()) sync_->Forget(partition);
+        }) {}
   ~Directory() override { *alive_ = false; }
 
   Result<void> Load() {
@@ -47,8 +50,8 @@ class Directory final : public LogDirectory {
     ASSIGN_OR_RETURN(MarkJournal journal,
                      MarkJournal::Open(files, JoinPath(options_.path, kJournalFile),
                                        options_.journal_bytes_min, marks, found_));
-    sync_ = std::make_unique<JournaledGroupSync>(*this, loop_.clock(), std::move(journal),
-                                                 std::move(marks));
+    sync_ =
+        std::make_unique<JournaledGroupSync>(*this, loop_, std::move(journal), std::move(marks));
     const std::string clean = JoinPath(options_.path, kCleanFile);
     ASSIGN_OR_RETURN(was_clean_, files.Exists(clean));
     if (was_clean_) {
@@ -156,6 +159,10 @@ class Directory final : public LogDirectory {
     const int64_t before = unsynced_bytes_.fetch_add(change, std::memory_order_relaxed);
     return static_cast<uint64_t>(before + change);
   }
+  bool CountUnsyncedLog(int change) override {
+    const int before = unsynced_logs_.fetch_add(change, std::memory_order_relaxed);
+    return before + change >= static_cast<int>(options_.open_files_max);
+  }
 
   GroupSync& group_sync() override { return *sync_; }
   FileCache& file_cache() override { return *cache_; }
@@ -174,24 +181,11 @@ class Directory final : public LogDirectory {
     return disk_.files().SyncDirectory(options_.path);
   }
 
-  Result<void> RemoveFolder(const TopicIdPartition& partition) override {
-    FileSystem& files = disk_.files();
-    const std::string path = PathOf(partition);
-    ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
-    if (!exists) return {};
-    const std::string doomed = path + std::string(kRemovedSuffix);
-    RETURN_IF_ERROR(RemoveTree(files, doomed));
-    RETURN_IF_ERROR(files.Rename(path, doomed));
-    RETURN_IF_ERROR(files.SyncDirectory(options_.path));
-    if (hurries_.load(std::memory_order_relaxed)) return {};
-    return RemoveTree(files, doomed);
+  void Discard(const TopicIdPartition& partition, EventLoop& reply,
+               UniqueFunction<void(Result<void>)> done) override {
+    removal_.Remove(partition, reply, std::move(done));
   }
-  Result<void> Discard(const TopicIdPartition& partition) override {
-    RETURN_IF_ERROR(RemoveFolder(partition));
-    if (sync_->MarkOf(partition).has_value()) sync_->Forget(partition);
-    return {};
-  }
-  void HurryRemovals() override { hurries_.store(true, std::memory_order_relaxed); }
+  void HurryRemovals() override { removal_.Hurry(); }
 
   Result<void> CloseCleanly() override {
     *alive_ = false;
@@ -290,7 +284,7 @@ class Directory final : public LogDirectory {
   Result<void> FindFolders() {
     ASSIGN_OR_RETURN(const auto entries, disk_.files().List(options_.path));
     for (const DirectoryEntry& entry : entries) {
-      if (entry.is_directory && entry.name.ends_with(kRemovedSuffix)) {
+      if (entry.is_directory && entry.name.ends_with(FolderRemoval::kSuffix)) {
         RemoveLater(JoinPath(options_.path, entry.name));
         continue;
       }
@@ -311,7 +305,7 @@ class Directory final : public LogDirectory {
   }
 
   void RemoveLater(std::string path) {
-    disk_.Submit(Lane::kBackground, "log_directory.remove", [&files = disk_.files(), path] {
+    disk_.Submit(Lane::kBackground, "log_directory.remove_left", [&files = disk_.files(), path] {
       const auto removed = RemoveTree(files, path);
       LOG_IF(WARNING, !removed.ok()) << "Left behind: " << removed.error();
     });
@@ -346,13 +340,13 @@ class Directory final : public LogDirectory {
   const Options options_;
   const std::shared_ptr<FileCache> cache_;
   Compactor compactor_;
+  FolderRemoval removal_;
   const std::shared_ptr<Space> space_ = std::make_shared<Space>();
   std::unique_ptr<DirectoryLock> lock_;
   DirectoryId id_;
   bool was_clean_ = false;
   std::vector<TopicIdPartition> found_;
   std::vector<TopicIdPartition> found_strays_;
-  std::atomic<bool> hurries_{false};
   std::atomic<int64_t> stray_folders_{0};
   std::unique_ptr<JournaledGroupSync> sync_;
   int ticks_ = 0;
@@ -360,6 +354,7 @@ class Directory final : public LogDirectory {
 
   std::atomic<int> unread_logs_{0};
   std::atomic<int64_t> unsynced_bytes_{0};
+  std::atomic<int> unsynced_logs_{0};
   mutable std::atomic<bool> is_full_{false};  // for the log: writes were refused
   mutable std::atomic<bool> looked_at_{false};
   std::atomic<bool> failed_{false};

@@ -22,7 +22,8 @@ class GroupSync;
 // synced, and lies in front of `position` in the segment with base offset `segment_base`; `chain`
 // is the running CRC-32C of that segment's batches (base offset, length, leader epoch, crc of each)
 // up to there. Also carries the log start offset, so that deleted records stay deleted. Kept in the
-// directory's journal of synced marks; trails what was acknowledged by one group sync at most.
+// directory's journal of synced marks; trails what was acknowledged by what was synced less than
+// Options::marks_trail before the last group began, and by up to a second where no group followed.
 struct SyncedMark {
   Offset log_start{0};
   Offset end_offset{0};
@@ -126,6 +127,9 @@ class LogDirectory {
   virtual void CountUnreadLog(int change) = 0;
   // So many bytes more, or fewer, are written and their sync has not begun. Returns all of them.
   virtual uint64_t CountUnsynced(int64_t change) = 0;
+  // A log has such bytes now (1), or has none any more (-1): it holds a file open that long.
+  // Whether those are as many as may be open.
+  virtual bool CountUnsyncedLog(int change) = 0;
 
   virtual GroupSync& group_sync() = 0;
   virtual FileCache& file_cache() = 0;
@@ -134,12 +138,11 @@ class LogDirectory {
   // Sets a stray partition's folder aside as "<name>.stray" (never deleted by itself). Thread:
   // disk.
   virtual Result<void> SetAside(const TopicIdPartition& partition) = 0;
-  // Removes a partition's folder, if it is there: first by giving it another name, so that no part
-  // of it is ever taken for a partition. What a crash leaves of it is removed by the next Open().
-  // Thread: disk.
-  virtual Result<void> RemoveFolder(const TopicIdPartition& partition) = 0;
-  // Removes folder and mark of a partition that has no open log. Thread: disk.
-  virtual Result<void> Discard(const TopicIdPartition& partition) = 0;
+  // Removes folder and mark of a partition that has no open log; what a crash leaves of them is
+  // removed by the next Open(). Several are removed together. `done` is called on `reply`. Thread:
+  // any.
+  virtual void Discard(const TopicIdPartition& partition, EventLoop& reply,
+                       UniqueFunction<void(Result<void>)> done) = 0;
   // The directory is about to be closed: from now on folders to remove get their other name only,
   // so that no stop waits for large files to go. Thread: any.
   virtual void HurryRemovals() = 0;

@@ -91,6 +91,17 @@ Result<void> WriteAgain(File& file, uint64_t begin, uint64_t end) {
   return {};
 }
 
+namespace {
+
+// A longer name may need space. Where there is none the file goes at once: it is what takes it.
+Result<void> MarkDeletedFile(FileSystem& files, const std::string& path) {
+  Result<void> renamed = files.Rename(path, path + std::string(kDeletedSuffix));
+  const bool is_full = !renamed.ok() && renamed.error().reason == Reason::kDiskFull;
+  return is_full ? files.Remove(path) : std::move(renamed);
+}
+
+}  // namespace
+
 Result<void> MarkDeleted(LogDirectory& directory, const TopicIdPartition& id,
                          const DeletedSegments& segments) {
   FileSystem& files = directory.disk().files();
@@ -106,7 +117,7 @@ Result<void> MarkDeleted(LogDirectory& directory, const TopicIdPartition& id,
     const std::string path = SegmentPath(directory, id, segment);
     directory.file_cache().Forget(path);
     ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
-    if (exists) RETURN_IF_ERROR(files.Rename(path, path + std::string(kDeletedSuffix)));
+    if (exists) RETURN_IF_ERROR(MarkDeletedFile(files, path));
     RETURN_IF_ERROR(files.Remove(SegmentPath(directory, id, segment, kIndexSuffix)));
   }
   for (const Offset base : segments.former_bases)

@@ -176,6 +176,8 @@ class LogImpl final : public Log {
   void DropSegments();
   // Takes the files away: at once from the log, after file.delete.delay.ms from the disk.
   void DeleteFiles(std::vector<SegmentName> names);
+  void DeleteFilesLater(std::vector<SegmentName> names, const Error& error);
+  void RemoveFilesAfter(Duration delay, std::vector<SegmentName> names);
   DeletedSegments Deleted(std::vector<SegmentName> names) const;
 
   // Submits a job that reads; Close() and Remove() wait until it has ended.

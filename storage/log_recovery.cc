@@ -252,13 +252,15 @@ Result<void> LogRecovery::LoadProducersAt(Offset begin) {
 Result<void> LogRecovery::WriteProducers() {
   if (log_.producers.id_count() == 0) return {};
   const std::string name = SegmentName{log_.log_end}.FileName(kProducersSuffix);
-  ASSIGN_OR_RETURN(FilePtr file, files_.Open(JoinPath(folder_, name), OpenMode::kCreate));
-  RETURN_IF_ERROR(file->Truncate(0));
-  const auto written = file->Write(0, Slice::Own(log_.producers.Encode(log_.log_end)));
+  auto file = files_.Open(JoinPath(folder_, name), OpenMode::kCreate);
+  Result<void> written;
+  if (!file.ok()) written = file.error();
+  if (written.ok()) written = (*file)->Truncate(0);
+  if (written.ok()) written = (*file)->Write(0, Slice::Own(log_.producers.Encode(log_.log_end)));
   // A full disk is no reason not to serve the log.
-  if (!written.ok() && written.error().reason != Reason::kDiskFull) return written.error();
+  if (!written.ok() && !IsShortage(written.error())) return written.error();
   LOG_IF(WARNING, !written.ok()) << written.error();
-  dirty_.push_back(std::move(file));
+  if (file.ok()) dirty_.push_back(*std::move(file));
   return {};
 }
 

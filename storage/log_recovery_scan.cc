@@ -109,7 +109,7 @@ Result<bool> LogRecovery::ScanFile(const Found& found) {
   if (whole && !is_last) {
     // It is built again when it is needed.
     const auto written = WriteIndexFile(files_, folder_, segment);
-    if (!written.ok() && written.error().reason != Reason::kDiskFull) return written.error();
+    if (!written.ok() && !IsShortage(written.error())) return written.error();
   }
   log_.segments.push_back(std::move(segment));
   return whole;

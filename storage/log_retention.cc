@@ -6,6 +6,11 @@
 #include "storage/log_impl.h"
 
 namespace gregor {
+namespace {
+
+constexpr Duration kDeleteRetry = std::chrono::seconds(1);
+
+}  // namespace
 
 void LogImpl::DeleteBefore(Offset start, Done done) {
   CHECK_LE(start.value, ends_.log_end.value);
@@ -51,6 +56,9 @@ void LogImpl::RunDeletions() {
                 for (Deletion& each : ready) each.done(result);
                 if (!*alive) return;
                 if (result.ok()) RunDeletions();
+                if (const auto failed = failure(); failed.has_value()) {
+                  for (Deletion& each : std::exchange(deletions_, {})) each.done(*failed);
+                }
                 RunQuietWork();
               });
   if (options_.on_progress) options_.on_progress();
@@ -112,7 +120,6 @@ void LogImpl::DeleteFiles(std::vector<SegmentName> names) {
   // On a disk that is full the space is wanted now.
   const bool is_full = disk_full_ != nullptr || !directory_.CheckWritable().ok();
   const int64_t delay_ms = is_full ? 0 : options_.config.file_delete_delay_ms;
-  const auto fail = [&directory = directory_](const Error& error) { directory.Fail(error); };
   directory_.disk().Submit(
       Lane::kBackground, "log.mark_deleted", loop_,
       [&directory = directory_, id = options_.id, deleted = Deleted(names),
@@ -121,21 +128,34 @@ void LogImpl::DeleteFiles(std::vector<SegmentName> names) {
         if (delay_ms > 0) return {};
         return RemoveDeleted(directory, id, deleted.names);
       },
-      [this, alive = alive_, names, delay_ms, fail](Result<void> marked) {
-        if (!marked.ok()) fail(marked.error());
+      [this, &directory = directory_, alive = alive_, names, delay_ms](Result<void> marked) {
+        if (!marked.ok() && !IsShortage(marked.error())) directory.Fail(marked.error());
         if (!*alive) return;  // the next start removes them
         EndFileJob();
-        if (!marked.ok() || delay_ms == 0) return;
-        loop_.After(
-            std::chrono::milliseconds(delay_ms), "log.remove_deleted", [this, alive, names, fail] {
-              if (!*alive || closing_) return;
-              directory_.disk().Submit(Lane::kBackground, "log.remove_deleted",
-                                       [&directory = directory_, id = options_.id, names, fail] {
-                                         const auto removed = RemoveDeleted(directory, id, names);
-                                         if (!removed.ok()) fail(removed.error());
-                                       });
-            });
+        if (!marked.ok()) return DeleteFilesLater(names, marked.error());
+        if (delay_ms > 0) RemoveFilesAfter(DurationOfMs(delay_ms), names);
       });
+}
+
+// What they lacked may be there again soon.
+void LogImpl::DeleteFilesLater(std::vector<SegmentName> names, const Error& error) {
+  if (failure_ != nullptr || !IsShortage(error)) return;
+  LOG(WARNING) << Folder() << ": " << error << "; the files of deleted records go later";
+  loop_.After(kDeleteRetry, "log.delete_again",
+              [this, alive = alive_, names = std::move(names)]() mutable {
+                if (*alive && !closing_) DeleteFiles(std::move(names));
+              });
+}
+
+void LogImpl::RemoveFilesAfter(Duration delay, std::vector<SegmentName> names) {
+  loop_.After(delay, "log.remove_deleted", [this, alive = alive_, names = std::move(names)] {
+    if (!*alive || closing_) return;
+    directory_.disk().Submit(Lane::kBackground, "log.remove_deleted",
+                             [&directory = directory_, id = options_.id, names] {
+                               const auto removed = RemoveDeleted(directory, id, names);
+                               if (!removed.ok()) directory.Fail(removed.error());
+                             });
+  });
 }
 
 // A new active segment without a batch to put into it; it has no file until there is one.

@@ -18,7 +18,7 @@ constexpr size_t kOneJobBytesMax = 256u << 10;
 
 // What only saves time may be missing where the disk is full: the batches may still fit.
 Result<void> UnlessFull(Result<void> result) {
-  if (!result.ok() && result.error().reason != Reason::kDiskFull) return result;
+  if (!result.ok() && !IsShortage(result.error())) return result;
   return {};
 }
 
@@ -55,7 +55,7 @@ bool LogImpl::WriteAndSync(const std::shared_ptr<const Chunks>& chunks, const Sy
     sync_wanted_ = true;
     dirty_ = std::move(*touched);
     // What was written before does not wait for it.
-    if (error.reason == Reason::kDiskFull && SyncIsDue()) StartSync();
+    if (IsShortage(error) && SyncIsDue()) StartSync();
     OnNotWritten(chunks, mark, error);
   };
   const bool begun = directory_.group_sync().TryWrite(
@@ -102,7 +102,7 @@ void LogImpl::SubmitWrite(std::shared_ptr<const Chunks> chunks, SyncedMark mark)
 
 void LogImpl::OnNotWritten(std::shared_ptr<const Chunks> chunks, SyncedMark mark,
                            const Error& error) {
-  if (error.reason == Reason::kDiskFull) return OnDiskFull(std::move(chunks), mark, error);
+  if (IsShortage(error)) return OnDiskFull(std::move(chunks), mark, error);
   writing_ = false;
   Fail(error);
 }
@@ -111,7 +111,8 @@ void LogImpl::OnNotWritten(std::shared_ptr<const Chunks> chunks, SyncedMark mark
 // given up.
 void LogImpl::OnDiskFull(std::shared_ptr<const Chunks> chunks, SyncedMark mark,
                          const Error& error) {
-  LOG_IF(WARNING, disk_full_ == nullptr) << Folder() << ": " << error << "; writes wait for space";
+  LOG_IF(WARNING, disk_full_ == nullptr)
+      << Folder() << ": " << error << "; writes wait for it to pass";
   disk_full_ = std::make_unique<Error>(error);
   if (closing_) {
     // Nobody was promised these batches, and a stop does not wait for space.
@@ -204,7 +205,8 @@ void LogImpl::OnWritten(const SyncedMark& mark, Touched touched) {
 
 void LogImpl::SetUnsynced(uint64_t bytes) {
   directory_.CountUnsynced(static_cast<int64_t>(bytes) - static_cast<int64_t>(unsynced_bytes_));
-  unsynced_bytes_ = bytes;
+  const bool had_some = std::exchange(unsynced_bytes_, bytes) > 0;
+  if (had_some != (bytes > 0)) directory_.CountUnsyncedLog(bytes > 0 ? 1 : -1);
 }
 
 bool LogImpl::SyncIsDue() const {
@@ -216,7 +218,8 @@ bool LogImpl::SyncIsDue() const {
     return true;
   return ends_.written_end - ends_.synced_end >= config.flush_messages ||
          (unsynced_bytes_ > 0 &&
-          directory_.CountUnsynced(0) >= directory_.options().flush_bytes_max);
+          (directory_.CountUnsynced(0) >= directory_.options().flush_bytes_max ||
+           directory_.CountUnsyncedLog(0)));
 }
 
 // With durability=replicated: what was written does not stay unsynced for longer than this.
@@ -224,7 +227,7 @@ void LogImpl::SetFlushTimer() {
   if (flush_timer_set_ || ends_.written_end == ends_.synced_end) return;
   Duration wait = directory_.options().flush_interval;
   if (options_.config.flush_ms != LogConfig::kNever)
-    wait = std::min<Duration>(wait, std::chrono::milliseconds(options_.config.flush_ms));
+    wait = std::min(wait, DurationOfMs(options_.config.flush_ms));
   flush_timer_set_ = true;
   loop_.After(wait, "log.flush", [this, alive = alive_] {
     if (!*alive) return;

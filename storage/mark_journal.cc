@@ -13,9 +13,7 @@ constexpr uint64_t kRoomBytes = 32u << 10;
 constexpr uint64_t kReadBytesMax = uint64_t{1} << 32;
 constexpr uint8_t kMark = 1, kForgotten = 2, kCut = 3, kDoubtful = 4, kHead = 5;
 
-bool IsDiskFull(const Result<void>& result) {
-  return !result.ok() && result.error().reason == Reason::kDiskFull;
-}
+bool IsShort(const Result<void>& result) { return !result.ok() && IsShortage(result.error()); }
 
 // Where the file ends that has its records' end at `end`.
 uint64_t WithRoom(uint64_t end) { return (end / kRoomBytes + 1) * kRoomBytes; }
@@ -171,7 +169,7 @@ Result<MarkJournal> MarkJournal::Open(FileSystem& files, const std::string& path
   // What was read may be in the page cache only: nothing is built on it before it is durable.
   Result<void> begun = journal.Rewrite(marks);
   // The old one does as well until there is space.
-  if (IsDiskFull(begun) && exists) {
+  if (IsShort(begun) && exists) {
     if (!aside.empty()) RETURN_IF_ERROR(files.Rename(aside, path));
     begun = journal.Continue(content.count * kRecordBytes, content.behind);
   }
@@ -196,7 +194,7 @@ Result<void> MarkJournal::Rewrite(const Marks& marks) {
   const size_t size = text.size();
   text.resize(WithRoom(size), '\0');
   Result<void> replaced = ReplaceFile(*files_, path_, text);
-  if (IsDiskFull(replaced)) {
+  if (IsShort(replaced)) {
     text.resize(size);
     replaced = ReplaceFile(*files_, path_, text);
   }
@@ -229,7 +227,7 @@ Result<void> MarkJournal::Note(const Changes& changes) {
     with_room.resize(WithRoom(end) - size_, '\0');
     Result<void> written = file_->Write(size_, Slice::Own(std::move(with_room)));
     if (written.ok()) room_end_ = WithRoom(end);
-    if (!IsDiskFull(written)) return written;
+    if (!IsShort(written)) return written;
   }
   RETURN_IF_ERROR(file_->Write(size_, Slice::Own(std::move(text))));
   room_end_ = std::max(room_end_, end);

@@ -32,11 +32,15 @@ size_t Gather(const std::vector<Slice>& slices, size_t first, size_t skip, iovec
 
 Error ErrnoError(int number, std::string_view doing, const std::string& path) {
   const bool full = number == ENOSPC || number == EDQUOT;
+  const bool has_no_files = IsOutOfFiles(number);
   const char* symbol = strerrorname_np(number);
   const char* text = strerrordesc_np(number);
-  return Error(full ? Reason::kDiskFull : Reason::kStorageError,
+  return Error(full           ? Reason::kDiskFull
+               : has_no_files ? Reason::kQuotaExceeded
+                              : Reason::kStorageError,
                "Cannot " + std::string(doing) + " " + path + ": " +
-                   (text != nullptr ? text : "unknown error"))
+                   (text != nullptr ? text : "unknown error") +
+                   (has_no_files ? " (raise the limit: ulimit -n, LimitNOFILE of systemd)" : ""))
       .With("errno", symbol != nullptr ? symbol : std::to_string(number))
       .With("path", path);
 }

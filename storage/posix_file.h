@@ -13,7 +13,10 @@
 
 namespace gregor {
 
-// kDiskFull or kStorageError, of errno's value `number`.
+// Whether errno's value says that the process or the machine has no open files left.
+inline bool IsOutOfFiles(int number) { return number == EMFILE || number == ENFILE; }
+
+// kDiskFull, kQuotaExceeded (open files) or kStorageError, of errno's value `number`.
 Error ErrnoError(int number, std::string_view doing, const std::string& path);
 
 // Calls `call` again for as long as a signal interrupts it.

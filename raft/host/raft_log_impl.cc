@@ -71,7 +71,7 @@ void RaftLog::OnSaved(Result<void> saved) {
   // The log has the term, too, and nobody else votes or follows: a full disk is no reason to stay
   // away.
   const bool is_alone = options_.transport == nullptr;
-  const bool is_full = !saved.ok() && saved.error().reason == Reason::kDiskFull && is_alone;
+  const bool is_full = !saved.ok() && IsShortage(saved.error()) && is_alone;
   LOG_IF(WARNING, is_full) << "The vote of this term is not saved: " << saved.error();
   if (!saved.ok() && !is_full) return Fail(saved.error());
   Step([this](MonotonicTime now) { core_->OnSaved(now); });

@@ -6,7 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "base/check.h"
 
@@ -114,6 +117,35 @@ TEST_F(ConnectionGuardTest, LooksOnlyWhereTheProcessHasGrown) {
   flood.Ask(30'000);
   EXPECT_EQ(guard.LookIfGrown(), 0);
   EXPECT_EQ(guard.Look(), 1);
+}
+
+TEST_F(ConnectionGuardTest, WhereFewOpenFilesAreLeftThoseGoThatHaveSentLeast) {
+  std::vector<std::unique_ptr<Connection>> connections;
+  for (size_t i = 0; i < 40; ++i) {
+    connections.push_back(std::make_unique<Connection>());
+    Connect(*connections.back());
+    connections.back()->Ask(1000 + i);
+  }
+  const auto cut = [&] {
+    return std::count_if(connections.begin(), connections.end(),
+                         [](const auto& connection) { return connection->is_cut(); });
+  };
+  const int next = dup(0);  // a new file gets the lowest number that is free
+  close(next);
+  ConnectionGuard::Options options = Limit(1 << 20);
+  options.files_max = static_cast<uint64_t>(next) + 100;
+  EXPECT_EQ(ConnectionGuard(options).CutExcess(), 0);
+  options.files_max = static_cast<uint64_t>(next) - 10;
+  const int excess = ConnectionGuard(options).CutExcess();
+  EXPECT_GE(excess, 10);
+  EXPECT_LE(excess, 14);
+  ASSERT_EQ(cut(), excess);
+  for (int i = 0; i < excess; ++i) EXPECT_TRUE(connections[static_cast<size_t>(i)]->is_cut()) << i;
+  // Where others have the files some connections stay.
+  options.files_max = 40;
+  EXPECT_GT(ConnectionGuard(options).CutExcess(), 0);
+  EXPECT_GT(cut(), excess);
+  EXPECT_LT(cut(), 32);
 }
 
 }  // namespace

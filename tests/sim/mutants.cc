@@ -228,17 +228,16 @@ class MutantDirectory final : public LogDirectory {
   uint64_t CheckpointBytes() const override { return inner_->CheckpointBytes(); }
   void CountUnreadLog(int change) override { inner_->CountUnreadLog(change); }
   uint64_t CountUnsynced(int64_t change) override { return inner_->CountUnsynced(change); }
+  bool CountUnsyncedLog(int change) override { return inner_->CountUnsyncedLog(change); }
   GroupSync& group_sync() override { return sync_; }
   FileCache& file_cache() override { return inner_->file_cache(); }
   Compactor& compactor() override { return inner_->compactor(); }
   Result<void> SetAside(const TopicIdPartition& partition) override {
     return inner_->SetAside(partition);
   }
-  Result<void> RemoveFolder(const TopicIdPartition& partition) override {
-    return inner_->RemoveFolder(partition);
-  }
-  Result<void> Discard(const TopicIdPartition& partition) override {
-    return inner_->Discard(partition);
+  void Discard(const TopicIdPartition& partition, EventLoop& reply,
+               UniqueFunction<void(Result<void>)> done) override {
+    inner_->Discard(partition, reply, std::move(done));
   }
   void HurryRemovals() override { inner_->HurryRemovals(); }
   Result<void> CloseCleanly() override { return inner_->CloseCleanly(); }
@@ -277,7 +276,7 @@ bool MutantFileSystem::SkipsSync(const std::string& path) const {
 }
 
 Result<void> MutantFileSystem::Remove(const std::string& path) {
-  if (mutant_ == Mutant::kFilesReused && job_ == "log.remove") return {};
+  if (mutant_ == Mutant::kFilesReused && job_ == "log_directory.remove") return {};
   return inner_.Remove(path);
 }
 

@@ -12,7 +12,9 @@ namespace {
 constexpr char kOwnProcessId[] = "1";
 
 Error SimError(std::string_view symbol, const std::string& path) {
-  return Error(symbol == "ENOSPC" ? Reason::kDiskFull : Reason::kStorageError,
+  return Error(symbol == "ENOSPC"   ? Reason::kDiskFull
+               : symbol == "EMFILE" ? Reason::kQuotaExceeded
+                                    : Reason::kStorageError,
                "Simulated disk: " + std::string(symbol) + " " + path)
       .With("errno", std::string(symbol))
       .With("path", path);
@@ -47,7 +49,10 @@ class SimFile final : public File {
         inode_(std::move(inode)),
         path_(std::move(path)),
         writable_(writable),
-        generation_(files.generation_) {}
+        generation_(files.generation_) {
+    ++files_.open_files_;
+  }
+  ~SimFile() override { --files_.open_files_; }
 
   Result<void> Write(uint64_t position, const Bytes& data) override {
     if (!writable_) return SimError("EBADF", path_);
@@ -268,6 +273,13 @@ uint64_t SimFileSystem::RoomBytes() const {
   return has_end ? FreeBytes() : faults_.capacity_bytes;
 }
 
+// A folder whose last block is full needs another one.
+Result<void> SimFileSystem::CheckNameFits(const std::string& path) {
+  if (RoomBytes() > 0) return {};
+  ++counts_.full;
+  return SimError("ENOSPC", path);
+}
+
 uint64_t SimFileSystem::FreeBytes() const {
   const uint64_t used = tree_.UsedBytes();
   return used >= faults_.capacity_bytes ? 0 : faults_.capacity_bytes - used;
@@ -275,11 +287,13 @@ uint64_t SimFileSystem::FreeBytes() const {
 
 Result<FilePtr> SimFileSystem::Open(const std::string& path, OpenMode mode) {
   if (Draw(SimOperation::kOpen, path, generation_, 0) != Fate::kDone) return SimError("EIO", path);
+  if (open_files_ >= faults_.open_files_max) return SimError("EMFILE", path);
   SimTree::Found found = tree_.Find(path);
   if (found.inode == nullptr) {
     if (mode != OpenMode::kCreate || found.parent == nullptr) {
       return SimError(found.problem, path);
     }
+    RETURN_IF_ERROR(CheckNameFits(path));
     return Do(SimOperation::kName, path, [&]() -> Result<FilePtr> {
       auto inode = std::make_shared<SimInode>();
       tree_.Change({{found.parent, found.name, inode}});
@@ -332,6 +346,7 @@ Result<void> SimFileSystem::AddDirectory(const std::string& path) {
   if (found.inode != nullptr && found.inode->is_directory) return {};
   if (found.inode != nullptr) return SimError("ENOTDIR", path);
   if (found.parent == nullptr) return SimError(found.problem, path);
+  RETURN_IF_ERROR(CheckNameFits(path));
   return Do(SimOperation::kName, path, [&]() -> Result<void> {
     auto inode = std::make_shared<SimInode>();
     inode->is_directory = true;
@@ -357,6 +372,7 @@ Result<void> SimFileSystem::Rename(const std::string& from, const std::string& t
     if (!source.inode->is_directory && target.inode->is_directory) return SimError("EISDIR", to);
     if (!target.inode->seen.empty()) return SimError("ENOTEMPTY", to);
   }
+  if (to.size() > from.size()) RETURN_IF_ERROR(CheckNameFits(to));
   return Do(SimOperation::kName, from, [&]() -> Result<void> {
     tree_.Change(
         {{source.parent, source.name, nullptr}, {target.parent, target.name, source.inode}});
@@ -378,6 +394,7 @@ Result<void> SimFileSystem::Remove(const std::string& path) {
 }
 
 Result<void> SimFileSystem::SyncDirectory(const std::string& path) {
+  if (open_files_ >= faults_.open_files_max) return SimError("EMFILE", path);
   const SimTree::Found found = tree_.Find(path);
   if (found.inode == nullptr) return SimError(found.problem, path);
   if (!found.inode->is_directory) return SimError("ENOTDIR", path);

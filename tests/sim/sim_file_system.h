@@ -27,6 +27,7 @@ struct SimFaults {
   double misdirect = 0;    // a write lands on another page of its file
   double cached = 0.7;     // ReadCached() finds the bytes
   uint64_t capacity_bytes = uint64_t{1} << 40;
+  size_t open_files_max = SIZE_MAX;
 };
 
 // What went wrong so far: a run that was to test a fault has to show that it happened.
@@ -100,6 +101,8 @@ class SimFileSystem final : public FileSystem {
                           std::string bytes);
   Result<void> Resize(SimInode& inode, const std::string& path, uint64_t size);
   uint64_t RoomBytes() const;
+  // Fails where the disk is full to the last byte.
+  Result<void> CheckNameFits(const std::string& path);
   uint64_t FreeBytes() const;
   bool IsArmed(SimOperation operation, const std::string& path);
   double ErrorRate(SimOperation operation) const;
@@ -107,6 +110,7 @@ class SimFileSystem final : public FileSystem {
   Trace* const trace_;
   Random random_;
   SimTree tree_;
+  size_t open_files_ = 0;
   SimFaults faults_;
   SimFaultCounts counts_;
   std::vector<std::string> damaged_;

@@ -7,7 +7,9 @@
 #include <set>
 
 #include "base/crc32c.h"
+#include "storage/log_files.h"
 #include "storage/producer_state.h"
+#include "storage/segment_cursor.h"
 #include "tests/storage/log_harness.h"
 
 namespace gregor {
@@ -125,6 +127,15 @@ class CompactedLog : public LogHarness {
       if (name.has_value()) base = std::max(base, name->base);
     }
     return base;
+  }
+  // What was written anew and never took a place.
+  std::vector<std::string> Unfinished() {
+    std::vector<std::string> names;
+    const auto entries = files().List("/data/" + id().ToString());
+    for (const DirectoryEntry& entry : *entries) {
+      if (entry.name.ends_with(kUnfinishedSuffix)) names.push_back(entry.name);
+    }
+    return names;
   }
   uint64_t Rounds() { return directory().compactor().stats().rounds; }
   const std::vector<Record>& all() const { return all_; }
@@ -494,6 +505,7 @@ TEST(Compaction, GivesWayToTruncationAtAnyTime) {
     ASSERT_TRUE(log.PutSome(20, 4));
     ASSERT_TRUE(log.Sync());
     log.Settle();
+    EXPECT_THAT(log.Unfinished(), testing::IsEmpty());
     ASSERT_NO_FATAL_FAILURE(log.Check());
     // Also into what was compacted.
     const Offset deep{log.log().ends().log_end.value / 2};
@@ -525,6 +537,7 @@ TEST(Compaction, GivesWayToDeletionAndToAChangeOfPolicy) {
         log.Await<void>([&](auto done) { log.log().DeleteBefore(start, std::move(done)); }).ok());
     log.Settle();
     EXPECT_EQ(log.log().ends().log_start, start);
+    EXPECT_THAT(log.Unfinished(), testing::IsEmpty());
     ASSERT_NO_FATAL_FAILURE(log.CheckFrom(start, 500));
     const uint64_t rounds = log.Rounds();
     config.cleanup_compact = false;
@@ -582,6 +595,39 @@ TEST(Compaction, StopsAtDamageAndLeavesIt) {
   EXPECT_FALSE(log.log().failure().has_value());  // the log itself goes on
   ASSERT_TRUE(log.files().FlipBit(log.Path(0), 300, 2));
   log.Check();
+}
+
+// A base offset is outside of the checksum. Whatever it says, no round passes it on.
+TEST(Compaction, StopsAtAnOffsetThatDoesNotFit) {
+  for (uint64_t batch = 0; batch < 6; ++batch) {
+    SCOPED_TRACE(batch);
+    CompactedLog log(40 + batch);
+    ASSERT_TRUE(log.Start());
+    log.disk().Hang();
+    ASSERT_TRUE(log.PutSome(50, 4));
+    log.disk().Resume();
+    ASSERT_TRUE(log.Sync());
+    // The last byte of the base offset of one of the first segment's batches.
+    uint64_t position = 0;
+    const auto file = log.files().Open(log.Path(0), OpenMode::kRead);
+    ASSERT_TRUE(file.ok());
+    std::vector<uint64_t> positions;
+    SegmentCursor cursor(**file, {.end = 1000});
+    while (true) {
+      position = cursor.position();
+      const auto next = cursor.Next();
+      if (!next.ok() || !next->has_value()) break;
+      positions.push_back(position);
+    }
+    ASSERT_GE(positions.size(), 2u);
+    position = positions[positions.size() - 1 - batch % positions.size()] + 7;
+    ASSERT_TRUE(log.files().FlipBit(log.Path(0), position, 6));
+    log.Settle();
+    EXPECT_EQ(log.Rounds(), 0u);
+    EXPECT_EQ(log.directory().compactor().stats().failures, 1u);
+    ASSERT_TRUE(log.files().FlipBit(log.Path(0), position, 6));
+    ASSERT_NO_FATAL_FAILURE(log.Check());
+  }
 }
 
 TEST(Compaction, KeepsToItsRate) {

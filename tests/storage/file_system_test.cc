@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 
@@ -66,6 +69,25 @@ TEST(PosixFileSystem, AFullDiskHasAReasonOfItsOwn) {
   Result<void> written = (*file)->Write(0, Slice::Static("x"));
   ASSERT_FALSE(written.ok());
   EXPECT_EQ(written.error().reason, Reason::kDiskFull);
+}
+
+TEST(PosixFileSystem, TooManyOpenFilesHaveAReasonOfTheirOwn) {
+  PosixFixture fixture;
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = dup(0);  // the lowest number that is free
+  ASSERT_GE(next, 0);
+  close(next);
+  const rlimit none{static_cast<rlim_t>(next), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto file = fixture.files().Open(JoinPath(fixture.root(), "file"), OpenMode::kCreate);
+  const auto synced = fixture.files().SyncDirectory(fixture.root());
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().reason, Reason::kQuotaExceeded);
+  EXPECT_THAT(file.error().message, testing::HasSubstr("ulimit"));
+  ASSERT_FALSE(synced.ok());
+  EXPECT_EQ(synced.error().reason, Reason::kQuotaExceeded);
 }
 
 TEST(PosixFileSystem, RemoveTreeDoesNotFollowLinks) {

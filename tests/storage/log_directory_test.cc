@@ -193,7 +193,8 @@ TEST_F(LogDirectoryTest, ARemovedFolderGoesAsAWholeWhateverHappens) {
       }
       ASSERT_TRUE(files.SyncDirectory(path).ok());
       files.FailPowerAt(files.mutation_count() + step);
-      (void)(*directory)->RemoveFolder(Id(0));
+      (*directory)->Discard(Id(0), loop_, [](Result<void>) {});
+      scheduler_.RunFor(seconds(1));
     }
     files.LosePower();
     auto directory = LogDirectory::Open(disk, loop_, options_);
@@ -206,6 +207,25 @@ TEST_F(LogDirectoryTest, ARemovedFolderGoesAsAWholeWhateverHappens) {
     EXPECT_FALSE(*files.Exists(path + ".removed")) << step;
     disk.Kill();
   }
+}
+
+TEST_F(LogDirectoryTest, ManyFoldersGoInTurnsWithOtherWork) {
+  const auto directory = MustOpen();
+  constexpr int kFolders = 1000;
+  for (int i = 0; i < kFolders; ++i) MakeFolder(Id(i).ToString());
+  int gone = 0, gone_before = kFolders;
+  for (int i = 0; i < kFolders; ++i) {
+    directory->Discard(Id(i), loop_, [&](Result<void> removed) {
+      EXPECT_TRUE(removed.ok()) << removed.error();
+      ++gone;
+    });
+  }
+  disk_.Submit(
+      Lane::kBackground, "other", loop_, [] { return true; }, [&](bool) { gone_before = gone; });
+  scheduler_.RunFor(std::chrono::minutes(5));
+  EXPECT_EQ(gone, kFolders);
+  EXPECT_LT(gone_before, kFolders / 4);
+  for (int i = 0; i < kFolders; ++i) EXPECT_FALSE(Exists(directory->PathOf(Id(i)))) << i;
 }
 
 TEST_F(LogDirectoryTest, OnlyACleanStopLeavesItsSign) {

@@ -162,6 +162,46 @@ TEST(LogRetention, FilesGoAfterTheirDelay) {
   EXPECT_EQ(Names(harness, ".log").size(), before - deleted);
 }
 
+TEST(LogRetention, TheLongestDelayIsLong) {
+  LogConfig config;
+  config.segment_bytes = 1000;
+  config.file_delete_delay_ms = INT64_MAX;
+  config.retention_ms = INT64_MAX;
+  LogHarness harness(12, config);
+  ASSERT_TRUE(harness.Start());
+  // Also of records of whatever time.
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(harness.Append(1, 400, Timestamp{INT64_MIN / 2}));
+  ASSERT_TRUE(harness.Sync());
+  ApplyRetention(harness, Offset{20});
+  EXPECT_EQ(harness.log().ends().log_start, Offset{0});
+  ASSERT_TRUE(
+      harness
+          .Await<void>([&](auto done) { harness.log().DeleteBefore(Offset{11}, std::move(done)); })
+          .ok());
+  harness.scheduler().RunFor(std::chrono::hours(1));
+  EXPECT_GE(Names(harness, ".deleted").size(), 4u);
+}
+
+// Two deletions, the second of which waits for the first, and a disk that fails.
+TEST(LogRetention, DeletionsThatWaitAreAnsweredWhereTheDiskFails) {
+  LogConfig config;
+  config.segment_bytes = 1000;
+  LogHarness harness(13, config);
+  ASSERT_TRUE(harness.Start());
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(harness.Append(1, 400));
+  ASSERT_TRUE(harness.Sync());
+  harness.files().faults().sync_error = 1;
+  std::vector<bool> answers;
+  harness.loop().Run([&] {
+    for (const int64_t start : {5, 9}) {
+      harness.log().DeleteBefore(Offset{start},
+                                 [&](Result<void> deleted) { answers.push_back(deleted.ok()); });
+    }
+  });
+  harness.scheduler().RunFor(seconds(5));
+  EXPECT_EQ(answers, (std::vector<bool>{false, false}));
+}
+
 TEST(LogRetention, AStartRemovesWhatWaitedForItsDelay) {
   LogConfig config;
   config.segment_bytes = 1000;

@@ -257,5 +257,97 @@ TEST(LogWrite, KeepsToTheNumberOfOpenFiles) {
   EXPECT_LE(harness.directory().file_cache().size(), 3u);
 }
 
+TEST(LogWrite, RoomInFilesIsNotTakenFromTheReserve) {
+  constexpr uint64_t kReserve = 50'000;
+  for (const bool preallocates : {false, true}) {
+    LogConfig config;
+    config.segment_bytes = 400'000;
+    config.preallocate = preallocates;
+    LogHarness harness(16, config);
+    harness.directory_options().file_step_bytes_max = 200'000;
+    harness.SetReserve(kReserve);
+    harness.files().faults().capacity_bytes = 250'000;
+    ASSERT_TRUE(harness.Start());
+    int appended = 0;
+    while (appended < 1000 && harness.Append(1, 500)) {
+      ASSERT_TRUE(harness.Sync());
+      if (++appended % 10 == 0) harness.scheduler().RunFor(seconds(2));  // it looks at the space
+    }
+    EXPECT_GT(appended, 100);
+    EXPECT_LT(appended, 1000);
+    EXPECT_GE(harness.files().Space("/data")->free_bytes, kReserve - 20 * 600);
+  }
+}
+
+TEST(LogWrite, WhereNoMoreFilesCanBeOpenUnusedOnesGo) {
+  LogConfig config;
+  config.segment_bytes = 1000;
+  LogHarness harness(13, config);
+  ASSERT_TRUE(harness.Start());
+  harness.files().faults().open_files_max = 6;
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(harness.Append(1, 400));
+    ASSERT_TRUE(harness.Sync());
+  }
+  EXPECT_GT(harness.log().segment_count(), 15u);
+  EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(40));
+  EXPECT_FALSE(harness.log().failure().has_value());
+}
+
+TEST(LogWrite, WritesWaitForFilesThatCanBeOpen) {
+  LogConfig config;
+  config.segment_bytes = 1000;
+  LogHarness harness(14, config);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(harness.Append(1, 400));
+  ASSERT_TRUE(harness.Sync());
+  harness.files().faults().open_files_max = 0;
+  while (harness.log().segment_count() < 3) ASSERT_TRUE(harness.Append(1, 400));
+  const Offset end = harness.log().ends().log_end;
+  harness.scheduler().RunFor(seconds(3));
+  EXPECT_LT(harness.log().ends().synced_end, end);
+  EXPECT_FALSE(harness.Append());  // refused, and nothing is broken
+  EXPECT_FALSE(harness.log().failure().has_value());
+  harness.files().faults().open_files_max = SIZE_MAX;
+  harness.scheduler().RunFor(seconds(3));
+  EXPECT_EQ(harness.log().ends().synced_end, end);
+  EXPECT_TRUE(harness.Append());
+  harness.LosePower(SimSurvival::kNothing);
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(static_cast<size_t>(end.value)));
+}
+
+// The sync of a folder's name needs an open folder.
+TEST(LogWrite, SyncsWaitForFilesThatCanBeOpen) {
+  LogConfig config;
+  config.durability = Durability::kReplicated;
+  LogHarness harness(17, config);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(harness.Append(1, 400));
+  ASSERT_TRUE(Written(harness));
+  harness.files().faults().open_files_max = 0;
+  harness.scheduler().RunFor(seconds(3));  // longer than the background flush waits
+  EXPECT_EQ(harness.log().ends().synced_end, Offset{0});
+  EXPECT_FALSE(harness.directory().failure().has_value());
+  harness.files().faults().open_files_max = SIZE_MAX;
+  ASSERT_TRUE(harness.Sync());
+  harness.LosePower(SimSurvival::kNothing);
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(1));
+}
+
+// Each holds its file until it is synced, and only so many can be open.
+TEST(LogWrite, AsManyUnsyncedLogsAsMayHaveOpenFilesAreSynced) {
+  LogConfig config;
+  config.durability = Durability::kReplicated;
+  LogHarness harness(15, config);
+  harness.directory_options().open_files_max = 1;
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(harness.Append(1, 100));
+  ASSERT_TRUE(Written(harness));
+  harness.scheduler().RunFor(milliseconds(500));  // before the background flush
+  EXPECT_EQ(harness.log().ends().synced_end, Offset{1});
+}
+
 }  // namespace
 }  // namespace gregor
