@@ -102,10 +102,10 @@ Result<void> LoadMapping(const std::string& file, const std::string& prefix,
       return At(file, mark, UnknownKey(key).message);
     if (entry.second.IsNull()) continue;
     ASSIGN_OR_RETURN(const std::string text, TextOf(file, key, entry.second));
-    const auto applied = is_config
-                             ? ApplySetting(settings, "configs", entry.first.Scalar() + "=" + text)
-                             : ApplySetting(settings, key, text);
-    if (!applied.ok()) return At(file, mark, applied.error().message);
+    const auto applied = is_config ? ApplyConfig(settings, entry.first.Scalar(), text)
+                                   : ApplySetting(settings, key, text);
+    if (!applied.ok())
+      return At(file, mark, (is_config ? "key \"configs\": " : "") + applied.error().message);
   }
   return {};
 }

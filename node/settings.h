@@ -140,6 +140,9 @@ std::string_view CanonicalConfigName(std::string_view name);
 // Sets one setting from text. Fails with kInvalidConfig, naming the setting, the value and what is
 // valid.
 Result<void> ApplySetting(Settings& settings, std::string_view name, std::string_view value);
+// Sets one of `configs`; a list has commas between its elements. Fails with kInvalidConfig, naming
+// the config, the value and what is valid.
+Result<void> ApplyConfig(Settings& settings, std::string_view name, std::string_view value);
 // Reads a settings file into `settings`. Fails with kInvalidConfig; the message begins "FILE:LINE:
 // " and names the key.
 Result<void> LoadSettingsFile(const std::string& path, Settings& settings);

@@ -154,29 +154,30 @@ Result<std::string> ConvertUnit(const ConfigUnit& unit, std::string_view value) 
   return std::to_string(*number < 0 ? *number : *number * unit.milliseconds);
 }
 
-// "name=value,name=value"; from the file one entry at a time.
+// Where the first "name=value" of several ends: at the comma before the next piece with "=".
+size_t EndOfFirst(std::string_view configs) {
+  size_t comma = configs.find(',');
+  while (comma != std::string_view::npos) {
+    const size_t next = configs.find(',', comma + 1);
+    if (configs.substr(comma, next - comma).find('=') != std::string_view::npos) return comma;
+    comma = next;
+  }
+  return configs.size();
+}
+
+// "name=value,name=value". A piece without "=" goes on with the list before it, as in
+// "log.cleanup.policy=compact,delete".
 Result<void> SetConfigs(Settings& settings, std::string_view value) {
   while (!value.empty()) {
-    const size_t comma = std::min(value.find(','), value.size());
-    const std::string_view entry = value.substr(0, comma);
+    const size_t end = EndOfFirst(value);
+    const std::string_view entry = value.substr(0, end);
     const size_t equals = entry.find('=');
-    if (equals == std::string_view::npos) {
-      return Error(Reason::kInvalidConfig,
-                   "\"" + std::string(entry) + "\" is not of the form name=value");
+    if (equals > entry.find(',') || equals == std::string_view::npos) {
+      return Error(Reason::kInvalidConfig, "\"" + std::string(entry.substr(0, entry.find(','))) +
+                                               "\" is not of the form name=value");
     }
-    const std::string name(CanonicalConfigName(entry.substr(0, equals)));
-    std::string config_value(entry.substr(equals + 1));
-    const ConfigSpec* const spec = FindBrokerConfig(name);
-    if (spec == nullptr) {
-      return Error(Reason::kInvalidConfig,
-                   "\"" + name + "\" is no broker config (`gregor settings --configs` lists them)");
-    }
-    if (const ConfigUnit* const unit = FindConfigUnit(entry.substr(0, equals))) {
-      ASSIGN_OR_RETURN(config_value, ConvertUnit(*unit, config_value));
-    }
-    RETURN_IF_ERROR(CheckConfigValue(*spec, config_value));
-    settings.configs[name] = std::move(config_value);
-    value.remove_prefix(std::min(comma + 1, value.size()));
+    RETURN_IF_ERROR(ApplyConfig(settings, entry.substr(0, equals), entry.substr(equals + 1)));
+    value.remove_prefix(std::min(end + 1, value.size()));
   }
   return {};
 }
@@ -332,8 +333,9 @@ const SettingSpec kSettings[] = {
     {"shutdown_timeout", "", "time", "100ms to 10m", "5s", "How long a clean stop may take.",
      SetDuration<&Settings::shutdown_timeout, 100, 600000>},
     {"configs", "", "name=value", "any broker config", "",
-     "Defaults of topic configs and broker configs, by Kafka's broker config names (a mapping in "
-     "the file).",
+     "Defaults of topic configs and broker configs, by Kafka's broker config names: a mapping in "
+     "the file, name=value,name=value as a flag. A list has commas between its elements, "
+     "log.cleanup.policy=compact,delete, or is one in the file, [compact, delete].",
      SetConfigs},
 };
 
@@ -344,6 +346,23 @@ std::span<const SettingSpec> SettingSpecs() { return kSettings; }
 std::string_view CanonicalConfigName(std::string_view name) {
   const ConfigUnit* const unit = FindConfigUnit(name);
   return unit == nullptr ? name : unit->canonical;
+}
+
+Result<void> ApplyConfig(Settings& settings, std::string_view name, std::string_view value) {
+  const std::string canonical(CanonicalConfigName(name));
+  const ConfigSpec* const spec = FindBrokerConfig(canonical);
+  if (spec == nullptr) {
+    return Error(
+        Reason::kInvalidConfig,
+        "\"" + canonical + "\" is no broker config (`gregor settings --configs` lists them)");
+  }
+  std::string config_value(value);
+  if (const ConfigUnit* const unit = FindConfigUnit(name)) {
+    ASSIGN_OR_RETURN(config_value, ConvertUnit(*unit, value));
+  }
+  RETURN_IF_ERROR(CheckConfigValue(*spec, config_value));
+  settings.configs[canonical] = std::move(config_value);
+  return {};
 }
 
 const SettingSpec* FindSetting(std::string_view name) {

@@ -121,6 +121,42 @@ TEST(Settings, ConfigsMayBeGivenInTheUnitsThatKafkaTakes) {
               HasSubstr("is no broker config (`gregor settings --configs` lists them)"));
 }
 
+TEST(Settings, ConfigsMayBeLists) {
+  for (const std::string list : {"[compact, delete]", "\"compact,delete\"", "compact,delete"}) {
+    Settings settings;
+    const auto parsed =
+        ParseSettings("node.yaml", "configs:\n  log.cleanup.policy: " + list + "\n", settings);
+    ASSERT_TRUE(parsed.ok()) << parsed.error();
+    EXPECT_THAT(settings.configs, ElementsAre(Pair("log.cleanup.policy", "compact,delete")));
+  }
+  // As a flag: what has no name goes on with the list before it.
+  for (const std::string value : {"log.cleanup.policy=compact,delete,log.roll.ms=5",
+                                  "log.roll.ms=5,"
+                                  "log.cleanup.policy=compact,delete"}) {
+    Settings settings;
+    const auto set = ApplySetting(settings, "configs", value);
+    ASSERT_TRUE(set.ok()) << set.error();
+    EXPECT_THAT(settings.configs, ElementsAre(Pair("log.cleanup.policy", "compact,delete"),
+                                              Pair("log.roll.ms", "5")));
+  }
+  Settings settings;
+  for (const auto& [value, message] : std::vector<std::pair<std::string, std::string>>{
+           {"compact,delete", "\"compact\" is not of the form name=value"},
+           {"x,log.roll.ms=5", "\"x\" is not of the form name=value"},
+           {"log.roll.ms=5,x", "log.roll.ms cannot be \"5,x\""},
+           {"log.cleanup.policy=compact,,log.roll.ms=5", "log.cleanup.policy cannot be"},
+           {"log.roll.ms=5=6,log.roll.ms=5", "log.roll.ms cannot be \"5=6\""}}) {
+    const auto set = ApplySetting(settings, "configs", value);
+    ASSERT_FALSE(set.ok()) << value;
+    EXPECT_THAT(set.error().message, HasSubstr(message)) << value;
+  }
+  // In the file a value is one value, whatever it looks like.
+  EXPECT_THAT(ErrorOf("configs:\n  log.cleanup.policy: compact,log.roll.ms=5\n"),
+              HasSubstr("node.yaml:2: key \"configs\": log.cleanup.policy cannot be"));
+  EXPECT_THAT(ErrorOf("configs:\n  log.cleanup.policy: [compact, x]\n"),
+              HasSubstr("log.cleanup.policy cannot be \"compact,x\""));
+}
+
 TEST(Settings, OfACommandLineNameTheCommandThatFormatsTheSame) {
   const std::string path = testing::TempDir() + "/settings test.yaml";
   std::ofstream(path) << "node_id: 4\n";
