@@ -33,7 +33,7 @@ void AddHelpCommand(CLI::App& app, GlobalOptions& global) {
   const auto names = std::make_shared<std::vector<std::string>>();
   help->add_option("COMMAND", *names, "Names of the command; none: what commands there are");
   AddExamples(*help, {"gregor help", "gregor help topic create"});
-  OnCommand(*help, global, [&app, names] { return PrintHelp(app, *names); });
+  OnLocalCommand(*help, global, [&app, names] { return PrintHelp(app, *names); });
 }
 
 }  // namespace
@@ -42,11 +42,11 @@ void AddClientCommands(CLI::App& app, GlobalOptions& global) {
   SetUpHelp(app);
   app.add_option("--server", global.server,
                  "Address of the gRPC API of a server of the cluster, or of several with commas "
-                 "between: others are tried where one does not answer; a host alone: port 9094")
-      ->envname("GREGOR_SERVER")
+                 "between: others are tried where one does not answer; a host alone: port 9094. "
+                 "Without it $GREGOR_SERVER, if that is set")
       ->transform(Rewriting(ParseServerAddresses))
       ->type_name("HOST:PORT[,HOST:PORT...]")
-      ->capture_default_str();
+      ->default_str(kDefaultServer);
   app.add_option("--output", global.output, "How results are printed: table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->type_name("FORMAT")

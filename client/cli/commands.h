@@ -8,7 +8,7 @@ namespace gregor {
 
 // What may stand before any subcommand.
 struct GlobalOptions {
-  std::string server = "127.0.0.1:9094";
+  std::string server;            // as --server has it; while OnCommand() runs one, never empty
   std::string output = "table";  // or "json"
   int exit_code = 0;             // of the command that ran
 };
@@ -17,6 +17,8 @@ struct GlobalOptions {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;  // refused, not found, or no server answered
 inline constexpr int kExitUsage = 2;   // bad arguments
+// Whoever read stdout is gone; what a shell says of a program that SIGPIPE ended.
+inline constexpr int kExitUnread = 141;
 
 // Adds the commands that talk to a server. They run when the command line is parsed. Thread: main.
 void AddClientCommands(CLI::App& app, GlobalOptions& global);

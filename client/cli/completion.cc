@@ -8,6 +8,7 @@
 
 #include "client/admin.h"
 #include "client/cli/commands.h"
+#include "client/cli/server_address.h"
 
 namespace gregor {
 namespace {
@@ -226,7 +227,8 @@ Result<void> PrintConfigNames(const Admin& admin, v1::ConfigResource::Type type,
 // Silent on errors: there is nobody to tell.
 Result<void> PrintWords(const GlobalOptions& global, const std::string& kind,
                         const std::string& prefix) {
-  const Admin admin(global.server, kAnswerTimeout);
+  ASSIGN_OR_RETURN(const std::string server, ChooseServer(global.server));
+  const Admin admin(server, kAnswerTimeout);
   if (kind == "topics") {
     ASSIGN_OR_RETURN(const auto topics, admin.ListTopics(prefix));
     for (const auto& topic : topics) std::cout << topic.topic() << "\n";

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "client/channel.h"
+#include "client/cli/server_address.h"
 
 namespace gregor {
 namespace {
@@ -116,13 +117,20 @@ void AddExamples(CLI::App& command, const std::vector<std::string>& examples,
   command.footer(text);
 }
 
-void OnCommand(CLI::App& app, GlobalOptions& global, std::function<Result<void>()> command) {
+void OnLocalCommand(CLI::App& app, GlobalOptions& global, std::function<Result<void>()> command) {
   app.callback([&global, command = std::move(command)] {
     const auto result = command();
     std::cout.flush();
     if (result.ok()) return;
     PrintError(result.error());
     global.exit_code = ExitCodeOf(result.error());
+  });
+}
+
+void OnCommand(CLI::App& app, GlobalOptions& global, std::function<Result<void>()> command) {
+  OnLocalCommand(app, global, [&global, command = std::move(command)]() -> Result<void> {
+    ASSIGN_OR_RETURN(global.server, ChooseServer(global.server));
+    return command();
   });
 }
 

@@ -28,6 +28,8 @@ void PrintObject(const GlobalOptions& global, const Json& object);
 std::string Dump(const Json& json, int indent = -1);
 
 // Runs `command` when `app` was given, and turns its error into a line on stderr and the exit code.
+void OnLocalCommand(CLI::App& app, GlobalOptions& global, std::function<Result<void>()> command);
+// The same of one that talks to a server: global.server is then its address.
 void OnCommand(CLI::App& app, GlobalOptions& global, std::function<Result<void>()> command);
 // What to exit with after `error`.
 int ExitCodeOf(const Error& error);

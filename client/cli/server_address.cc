@@ -1,6 +1,7 @@
 #include "client/cli/server_address.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <string_view>
 
 #include "client/cli/record_format.h"
@@ -54,6 +55,16 @@ Result<std::string> ParseServerAddresses(const std::string& text) {
     begin = end + 1;
   }
   return addresses;
+}
+
+Result<std::string> ChooseServer(const std::string& given) {
+  if (!given.empty()) return given;
+  const char* const variable = std::getenv("GREGOR_SERVER");
+  if (variable == nullptr || *variable == 0) return std::string(kDefaultServer);
+  auto addresses = ParseServerAddresses(variable);
+  if (addresses.ok()) return addresses;
+  return Error(Reason::kInvalidArgument,
+               "GREGOR_SERVER in the environment: " + addresses.error().message);
 }
 
 }  // namespace gregor
