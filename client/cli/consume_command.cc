@@ -1,7 +1,9 @@
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <iostream>
 #include <map>
@@ -86,12 +88,20 @@ class Printer {
         records_max_(arguments.records_max),
         skip_corrupt_(arguments.skip_corrupt) {}
 
-  bool is_full() const { return records_max_ >= 0 && printed_ >= records_max_; }
+  // Whether all is printed that was wanted, or nobody reads it any more.
+  bool is_done() const { return is_unread_ || is_full(); }
+  bool is_unread() const { return is_unread_; }
+
+  // Looks whether somebody reads stdout: who only waits does not learn it by writing.
+  void LookForReader() {
+    pollfd out = {.fd = STDOUT_FILENO, .events = 0, .revents = 0};
+    is_unread_ = is_unread_ || (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP)) != 0);
+  }
 
   // Records at `end` and behind are left out; -1: none.
   Result<void> Print(const Consumed& consumed, int64_t end) {
     RecordCursor cursor(consumed);
-    while (!is_full()) {
+    while (!is_done()) {
       auto next = cursor.Next();
       if (!next.ok()) {
         RETURN_IF_ERROR(Skip(next.error()));
@@ -119,9 +129,12 @@ class Printer {
       const ssize_t written = write(STDOUT_FILENO, out_.data() + done, out_.size() - done);
       if (written < 0 && errno == EINTR) continue;
       if (written < 0) {
+        const int failed = errno;
         out_.clear();
+        is_unread_ = failed == EPIPE;
+        if (is_unread_) return {};
         return Error(Reason::kUnspecified,
-                     std::string("stdout cannot be written: ") + std::strerror(errno));
+                     std::string("stdout cannot be written: ") + std::strerror(failed));
       }
       done += static_cast<size_t>(written);
     }
@@ -133,8 +146,11 @@ class Printer {
   const RecordFormat format_;
   const int64_t records_max_;
   const bool skip_corrupt_;
+  bool is_full() const { return records_max_ >= 0 && printed_ >= records_max_; }
+
   std::string out_;
   int64_t printed_ = 0;
+  bool is_unread_ = false;
 };
 
 // What comes next, within `timeout`. A batch that the server cannot read is left out where that is
@@ -155,16 +171,27 @@ Result<std::optional<Consumed>> PollOrSkip(Consumer& consumer, Printer& printer,
   }
 }
 
+// What comes next, however long that takes; none: nobody reads what is printed any more.
+Result<std::optional<Consumed>> WaitForNext(Consumer& consumer, Printer& printer) {
+  constexpr Duration kLookInterval = std::chrono::milliseconds(200);
+  RETURN_IF_ERROR(printer.Flush());  // what is printed is seen before anything is waited for
+  std::optional<Consumed> consumed;
+  while (!consumed.has_value() && !printer.is_done()) {
+    ASSIGN_OR_RETURN(consumed, PollOrSkip(consumer, printer, kLookInterval));
+    if (!consumed.has_value()) printer.LookForReader();
+  }
+  return consumed;
+}
+
 // Follows the partitions; those of `unfinished` up to the offset there.
 Result<void> Follow(Consumer& consumer, Printer& printer, bool exit_at_end,
                     std::map<int32_t, int64_t>& unfinished) {
-  while (!printer.is_full() && (!exit_at_end || !unfinished.empty())) {
+  while (!printer.is_done() && (!exit_at_end || !unfinished.empty())) {
     ASSIGN_OR_RETURN(auto consumed, PollOrSkip(consumer, printer, Duration(0)));
     if (!consumed.has_value()) {
-      RETURN_IF_ERROR(printer.Flush());  // what is printed is seen before anything is waited for
-      ASSIGN_OR_RETURN(consumed, PollOrSkip(consumer, printer, std::chrono::seconds(10)));
+      ASSIGN_OR_RETURN(consumed, WaitForNext(consumer, printer));
     }
-    if (!consumed.has_value()) continue;
+    if (!consumed.has_value()) break;
     const auto end = unfinished.find(consumed->partition.value);
     const bool ends = end != unfinished.end();
     if (exit_at_end && !ends) continue;  // what came behind the end of one that is finished
@@ -218,6 +245,11 @@ Result<void> RunConsume(GlobalOptions& global, const ConsumeArguments& arguments
   Printer printer(std::move(format), arguments);
   auto followed = Follow(*consumer, printer, arguments.exit_at_end, unfinished);
   RETURN_IF_ERROR(printer.Flush());
+  if (printer.is_unread()) {
+    std::raise(SIGPIPE);  // ends as a write would have, unless the signal is ignored
+    global.exit_code = kExitUnread;
+    return {};
+  }
   if (!followed.ok() && followed.error().reason == Reason::kOffsetOutOfRange &&
       from.kind == FromArgument::Kind::kOffset && partitions.size() > 1) {
     Error error = std::move(followed).error();
@@ -267,7 +299,8 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
        "gregor consume orders --from @2026-01-31T12:00:00Z --format json",
        "gregor consume users --exit-at-end --format '{key}={value}\\n' --null-value NULL"},
       "Only records go to stdout. In JSON, bytes that are no UTF-8 are {\"base64\": ...}, and "
-      "null is null.");
+      "null is null. Where nobody reads them any more, as behind `| head -1`, it ends "
+      "quietly, with 141 (SIGPIPE).");
   OnCommand(*command, global, [&global, arguments] { return RunConsume(global, *arguments); });
 }
 

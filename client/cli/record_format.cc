@@ -139,12 +139,13 @@ Result<std::vector<RecordFormat::Part>> RecordFormat::ParseTemplate(const std::s
       literal += escaped;
     } else if (text[i] == '{') {
       const size_t end = text.find('}', i);
-      const std::string name = text.substr(i + 1, end == std::string::npos ? end : end - i - 1);
-      const auto field = kFields.find(name);
-      if (end == std::string::npos || field == kFields.end()) {
-        return Bad("\"{" + name +
-                   "\" is no field; there are {topic} {partition} {offset} {timestamp} {key} "
-                   "{value} {headers}, and {{ stands for a brace");
+      const bool is_closed = end != std::string::npos;
+      const std::string shown = text.substr(i, is_closed ? end + 1 - i : end);
+      const auto field = kFields.find(is_closed ? shown.substr(1, shown.size() - 2) : "");
+      if (field == kFields.end()) {
+        return Bad("\"" + shown + "\" " + (is_closed ? "is no field" : "lacks its }") +
+                   "; there are {topic} {partition} {offset} {timestamp} {key} {value} {headers}, "
+                   "and {{ stands for a brace");
       }
       if (!literal.empty()) parts.push_back(std::exchange(literal, {}));
       parts.push_back(field->second);
@@ -212,12 +213,18 @@ Result<FromArgument> ParseFrom(const std::string& text) {
   int64_t value = 0;
   if (text.starts_with("@")) {
     const std::string time = text.substr(1);
-    if (ParseWholeNumber(time, &value)) return FromArgument{FromArgument::Kind::kTime, value};
-    if (const auto parsed = ParseTime(time))
-      return FromArgument{FromArgument::Kind::kTime, parsed->value};
-  } else if (ParseWholeNumber(text, &value)) {
-    if (value >= 0) return FromArgument{FromArgument::Kind::kOffset, value};
-    if (value > INT64_MIN) return FromArgument{FromArgument::Kind::kTail, -value};
+    bool is_time = ParseWholeNumber(time, &value);
+    if (!is_time) {
+      const auto parsed = ParseTime(time);
+      is_time = parsed.has_value();
+      if (is_time) value = parsed->value;
+    }
+    if (is_time && value < 0) return Bad("\"" + text + "\" is a time before 1970");
+    if (is_time) return FromArgument{FromArgument::Kind::kTime, value};
+  } else if (ParseWholeNumber(text, &value) && value > INT64_MIN) {
+    // -0 is no offset: no record before the end.
+    return text.starts_with("-") ? FromArgument{FromArgument::Kind::kTail, -value}
+                                 : FromArgument{FromArgument::Kind::kOffset, value};
   }
   return Bad(
       "\"" + text +
