@@ -39,8 +39,10 @@ Result<std::optional<std::string_view>> LineReader::Next() {
       size = read(fd_, buffer_.data() + end_, buffer_.size() - end_);
     } while (size < 0 && errno == EINTR);
     if (size < 0)
-      return Error(Reason::kInvalidArgument,
-                   std::string("the input cannot be read: ") + std::strerror(errno));
+      return Error(Reason::kUnspecified,
+                   std::string("the input cannot be read") +
+                       (count_ == 0 ? "" : " behind line " + std::to_string(count_)) + ": " +
+                       std::strerror(errno));
     at_end_ = size == 0;
     end_ += static_cast<size_t>(size);
   }

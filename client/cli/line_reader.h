@@ -18,8 +18,8 @@ class LineReader {
   explicit LineReader(int fd) : fd_(fd) {}
 
   // The next line without its end, valid until the next call; nullopt after the last. What follows
-  // the last line end is a line, too, unless it is empty. Fails with kInvalidArgument where the
-  // descriptor cannot be read.
+  // the last line end is a line, too, unless it is empty. Fails with kUnspecified where the
+  // descriptor cannot be read: not bad usage, as lines before were given.
   Result<std::optional<std::string_view>> Next();
   // How many lines there were so far.
   int64_t count() const { return count_; }

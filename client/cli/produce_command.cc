@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -34,10 +35,18 @@ struct ProduceArguments {
 class Input {
  public:
   static Result<Input> Open(const std::string& file) {
-    if (file.empty() || file == "-") return Input(STDIN_FILENO);
-    const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return Error(Reason::kInvalidArgument, file + ": " + std::strerror(errno));
-    return Input(fd);
+    const bool is_stdin = file.empty() || file == "-";
+    const int fd = is_stdin ? STDIN_FILENO : open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    const auto failed = [&](int error) {
+      return Error(Reason::kInvalidArgument,
+                   (is_stdin ? "stdin" : file) + ": " + std::strerror(error));
+    };
+    if (fd < 0) return failed(errno);
+    Input input(fd);
+    struct stat status = {};
+    if (fstat(fd, &status) != 0) return failed(errno);
+    if (S_ISDIR(status.st_mode)) return failed(EISDIR);
+    return input;
   }
   Input(Input&& other) noexcept : fd_(std::exchange(other.fd_, STDIN_FILENO)) {}
   ~Input() {
@@ -111,10 +120,11 @@ struct Totals {
   std::optional<Error> first_error;  // of a delivery, with its lines
 };
 
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
 // Sends line after line, until the first that fails.
 Result<void> SendLines(LineReader& lines, Producer& producer, const ProduceArguments& arguments,
-                       const Totals& totals) {
-  ASSIGN_OR_RETURN(const auto headers, SplitPairs(arguments.headers));
+                       const Headers& headers, const Totals& totals) {
   NewRecord record;
   for (const auto& [key, value] : headers) record.headers.push_back({key, value});
   std::optional<PartitionIndex> partition;
@@ -149,6 +159,7 @@ void PrintTotals(const GlobalOptions& global, const ProduceArguments& arguments,
 }
 
 Result<void> RunProduce(GlobalOptions& global, const ProduceArguments& arguments) {
+  ASSIGN_OR_RETURN(const Headers headers, SplitPairs(arguments.headers));
   ASSIGN_OR_RETURN(const Input input, Input::Open(arguments.file));
   Totals totals;
   ASSIGN_OR_RETURN(auto producer, Producer::Create(arguments.producer.ToOptions(global.server),
@@ -161,7 +172,7 @@ Result<void> RunProduce(GlobalOptions& global, const ProduceArguments& arguments
   if (input.is_terminal() && !arguments.quiet)
     std::cerr << "One record a line; Ctrl-D ends." << std::endl;
   LineReader lines(input.fd());
-  auto result = SendLines(lines, *producer, arguments, totals);
+  auto result = SendLines(lines, *producer, arguments, headers, totals);
   producer->Flush();
   PrintTotals(global, arguments, totals, lines);
   const std::lock_guard lock(totals.mutex);
