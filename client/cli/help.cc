@@ -40,7 +40,6 @@ class HelpFormatter final : public CLI::Formatter {
   std::string make_option_desc(const CLI::Option* option) const override {
     std::string text = option->get_description();
     if (!option->get_default_str().empty()) text += " (default: " + option->get_default_str() + ")";
-    if (!option->get_envname().empty()) text += "; also by $" + option->get_envname();
     return Wrap(text, kColumns - kFirstColumn);
   }
   std::string make_footer(const CLI::App* app) const override {
@@ -94,13 +93,14 @@ std::string OnFailure(const CLI::App* root, const CLI::Error& error) {
   const auto commands = app->get_subcommands([](const CLI::App*) { return true; });
   const auto rest = root->remaining(true);
   const std::string what = error.what();
+  const bool is_option = !rest.empty() && rest.front().starts_with('-');
   std::string text = "gregor: " + what + "\n";
   if (what.starts_with(kNotConverted)) {
     text = "gregor: " + NotConverted(what.substr(kNotConverted.size())) + "\n";
-  } else if (!commands.empty() && !rest.empty()) {
+  } else if (!commands.empty() && !rest.empty() && !is_option) {
     text = "gregor: there is no command `" + path + " " + rest.front() + "`\n";
-  } else if (!rest.empty() &&
-             error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+  } else if (!rest.empty() && (is_option || error.get_exit_code() ==
+                                                static_cast<int>(CLI::ExitCodes::ExtrasError))) {
     // CLI11's own text has them from the last to the first.
     text = "gregor: `" + path + "` does not take:";
     for (const std::string& argument : rest) text += " " + argument;
@@ -110,7 +110,9 @@ std::string OnFailure(const CLI::App* root, const CLI::Error& error) {
   }
   if (!commands.empty()) {
     text += "Commands of `" + path + "`:";
-    for (const CLI::App* const command : commands) text += " " + command->get_name();
+    for (const CLI::App* const command : commands) {
+      if (!command->get_group().empty()) text += " " + command->get_name();  // else it is hidden
+    }
     text += "\n";
   }
   return text + "`" + path + " --help` tells more.\n";

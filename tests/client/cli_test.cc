@@ -473,6 +473,47 @@ TEST(Cli, TheServerMayBeGivenByTheEnvironment) {
   EXPECT_NE(ran.err.find("127.0.0.1:1 "), std::string::npos) << ran.err;
 }
 
+TEST_F(CliTest, ABadAddressInTheEnvironmentIsLookedAtOnlyWhereItIsNeeded) {
+  setenv("GREGOR_SERVER", "http://a:1", 1);
+  const Ran ran = RunCommand({"topic", "list"});
+  EXPECT_EQ(ran.code, kExitUsage);
+  EXPECT_NE(ran.err.find("GREGOR_SERVER in the environment: \"http://a:1\" is no HOST:PORT"),
+            std::string::npos)
+      << ran.err;
+  EXPECT_EQ(ran.err.find("--server"), std::string::npos) << ran.err;
+  EXPECT_EQ(Run({"topic", "list"}).code, kExitOk);  // --server wins
+  EXPECT_EQ(RunCommand({"help", "topic"}).code, kExitOk);
+  EXPECT_EQ(RunCommand({"completion", "bash"}).code, kExitOk);
+  unsetenv("GREGOR_SERVER");
+}
+
+TEST(Cli, AnOptionThatThereIsNotIsNoCommand) {
+  const Ran option = RunCommand({"--foo"});
+  EXPECT_EQ(option.code, kExitUsage);
+  EXPECT_NE(option.err.find("`gregor` does not take: --foo"), std::string::npos) << option.err;
+  EXPECT_EQ(option.err.find("no command"), std::string::npos) << option.err;
+  const Ran near = RunCommand({"topic", "--outptu"});
+  EXPECT_NE(near.err.find("`gregor topic` does not take: --outptu"), std::string::npos) << near.err;
+  EXPECT_NE(RunCommand({"foo", "--foo"}).err.find("no command `gregor foo`"), std::string::npos);
+}
+
+TEST(Cli, HiddenCommandsAreNotNamed) {
+  const std::string error = RunCommand({"completion", "tcsh"}).err;
+  EXPECT_NE(error.find("Commands of `gregor completion`: bash zsh fish\n"), std::string::npos)
+      << error;
+}
+
+TEST(Cli, BadArgumentsAreRefusedBeforeAServerIsAsked) {
+  for (const std::vector<std::string>& bad :
+       {std::vector<std::string>{"--header", "foo"}, std::vector<std::string>{"--file", "/"}}) {
+    std::vector<std::string> arguments = {"--server", "127.0.0.1:1", "produce", "orders"};
+    arguments.insert(arguments.end(), bad.begin(), bad.end());
+    const Ran ran = RunCommand(arguments);
+    EXPECT_EQ(ran.code, kExitUsage) << ran.err;
+    EXPECT_NE(ran.err.find(bad.back()), std::string::npos) << ran.err;
+  }
+}
+
 TEST(Cli, CompletionKnowsCommandsAndOptions) {
   const Ran bash = RunCommand({"completion", "bash"});
   EXPECT_EQ(bash.code, 0);

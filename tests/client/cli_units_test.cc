@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pty.h>
 #include <unistd.h>
 
 #include <thread>
@@ -93,6 +94,21 @@ TEST(LineReader, WhatCannotBeReadIsAnError) {
   LineReader of_folder(folder);
   EXPECT_FALSE(of_folder.Next().ok());
   close(folder);
+}
+
+TEST(LineReader, AnInputThatBreaksOffIsNoBadUsage) {
+  int terminal = -1, other_end = -1;
+  ASSERT_EQ(openpty(&terminal, &other_end, nullptr, nullptr, nullptr), 0);
+  ASSERT_EQ(write(other_end, "a\nb\n", 4), 4);
+  close(other_end);  // reading then fails, once all was read
+  LineReader reader(terminal);
+  EXPECT_EQ(**reader.Next(), "a\r");
+  EXPECT_EQ(**reader.Next(), "b\r");
+  const auto failed = reader.Next();
+  ASSERT_FALSE(failed.ok());
+  EXPECT_EQ(ExitCodeOf(failed.error()), kExitFailed);
+  EXPECT_NE(failed.error().message.find("cannot be read behind line 2"), std::string::npos);
+  close(terminal);
 }
 
 // --- formats ---
@@ -190,6 +206,8 @@ TEST_F(RecordFormatTest, AnUnknownFieldIsAnErrorThatSaysWhichThereAre) {
     EXPECT_EQ(format.error().reason, Reason::kInvalidArgument);
     EXPECT_NE(format.error().message.find("{timestamp}"), std::string::npos);
   }
+  EXPECT_EQ(RecordFormat::Parse("a{valeu}b").error().message.find("\"{valeu}\" is no field;"), 0u);
+  EXPECT_EQ(RecordFormat::Parse("a{value").error().message.find("\"{value\" lacks its };"), 0u);
 }
 
 TEST_F(RecordFormatTest, JsonTellsTextBytesAndNullApart) {
@@ -233,6 +251,7 @@ TEST(FromArgument, SaysWhereToBegin) {
   expect("0", Kind::kOffset, 0);
   expect("123", Kind::kOffset, 123);
   expect("-10", Kind::kTail, 10);
+  expect("-0", Kind::kTail, 0);
   expect("@1700000000000", Kind::kTime, 1700000000000);
   expect("@1970-01-02T00:00:00", Kind::kTime, 86400000);
   expect("@2026-01-31T12:00:00Z", Kind::kTime, 1769860800000);
@@ -242,6 +261,11 @@ TEST(FromArgument, SaysWhereToBegin) {
   for (const char* const text : {"", "-", "start", "1x", "@", "@yesterday", "@2026-01-31T12:00:00X",
                                  "-9223372036854775808", "99999999999999999999"}) {
     EXPECT_FALSE(ParseFrom(text).ok()) << text;
+  }
+  for (const std::string text : {"@-5", "@1969-12-31"}) {
+    const auto from = ParseFrom(text);
+    ASSERT_FALSE(from.ok()) << text;
+    EXPECT_EQ(from.error().message, "\"" + text + "\" is a time before 1970");
   }
 }
 
