@@ -43,13 +43,19 @@ Json Shown(const std::optional<std::string_view>& field) {
   return field.has_value() ? Json(Printable(*field)) : Json(nullptr);
 }
 
+// From the root, with neither "." nor "/" at its end.
+std::string FullPath(const std::string& directory) {
+  std::string path = std::filesystem::absolute(directory).lexically_normal().string();
+  if (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 // Whose log a folder is: {"topic": "orders", "partition": 0}, or nothing where nobody knows.
 class LogNames {
  public:
   // From the metadata of the data directory that `directory` is, or lies in, if they can be read.
   LogNames(FileSystem& files, const std::string& directory) {
-    std::string path = std::filesystem::absolute(directory).lexically_normal().string();
-    if (path.size() > 1 && path.back() == '/') path.pop_back();
+    std::string path = FullPath(directory);
     std::error_code error;
     for (int i = 0; i < 3 && !std::filesystem::is_directory(JoinPath(path, "metadata"), error); ++i)
       path = std::filesystem::path(path).parent_path().string();
@@ -60,7 +66,8 @@ class LogNames {
   }
 
   Json Of(const std::string& folder) const {
-    const auto id = TopicIdPartition::Parse(std::filesystem::path(folder).filename().string());
+    const std::filesystem::path path(FullPath(folder));
+    const auto id = TopicIdPartition::Parse(path.filename().string());
     if (image_ == nullptr || !id.has_value()) return Json::object();
     const TopicPtr topic = image_->Topic(id->topic_id);
     if (topic == nullptr) return Json::object();

@@ -99,15 +99,20 @@ void PrintConfigs(const std::string& output_format) {
       all.push_back({{"name", spec.name},
                      {"default", spec.default_value},
                      {"valid_values", spec.valid},
-                     {"documentation", spec.documentation}});
+                     {"documentation", spec.documentation},
+                     {"has_effect", spec.has_effect()}});
     }
     std::cout << all.dump(2) << std::endl;
     return;
   }
   for (const ConfigSpec& spec : BrokerConfigSpecs()) {
     std::cout << spec.name << "\n    " << spec.documentation
-              << "\n    default: " << (spec.default_value.empty() ? "none" : spec.default_value)
-              << "; valid: " << spec.valid << "\n";
+              << "\n    default: " << (spec.default_value.empty() ? "none" : spec.default_value);
+    if (spec.has_effect()) {
+      std::cout << "; valid: " << spec.valid << "\n";
+    } else {
+      std::cout << "; without effect in this version, which refuses other values\n";
+    }
   }
 }
 

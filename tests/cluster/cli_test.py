@@ -40,6 +40,43 @@ def documents(ran):
 
 # --- records ---
 
+def test_whoever_reads_records_may_stop_before_more_come(node, gregor):
+    gregor("topic", "create", "orders")
+    gregor("produce", "orders", input="a\nb\n")
+    consumer = subprocess.Popen([BINARY, "--server", node.grpc, "consume", "orders", "--from", "beginning"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert consumer.stdout.readline() == b"a\n"
+        consumer.stdout.close()
+        assert consumer.wait(timeout=20) == -signal.SIGPIPE
+        assert consumer.stderr.read() == b""
+    finally:
+        consumer.kill()
+        consumer.wait()
+        consumer.stderr.close()
+    ran = subprocess.run(["bash", "-c", f"{BINARY} --server {node.grpc} consume orders --from beginning | head -1; echo ${{PIPESTATUS[0]}}"],
+                         capture_output=True, text=True, timeout=20, check=True)
+    assert (ran.stdout, ran.stderr) == ("a\n141\n", "")
+
+
+def test_no_record_before_the_end_is_the_end(node, gregor):
+    gregor("topic", "create", "orders")
+    gregor("produce", "orders", input="a\nb\n")
+    assert gregor("consume", "orders", "--exit-at-end", "--from", "-0").stdout == ""
+    assert gregor("consume", "orders", "--exit-at-end", "--from", "-1").stdout == "b\n"
+
+
+def test_an_input_that_breaks_off_is_a_failure_behind_what_is_written(node, gregor):
+    gregor("topic", "create", "orders")
+    terminal, other_end = pty.openpty()
+    os.write(other_end, b"a\nb\n")
+    os.close(other_end)
+    ran = gregor("produce", "orders", stdin=terminal, code=1)
+    os.close(terminal)
+    assert "2 records written" in ran.stderr and "the input cannot be read behind line 2: " in ran.stderr
+    assert "there is no topic" not in gregor("produce", "none", "--file", "/", code=2).stderr
+
+
 def sample_text():
     """Some megabytes of what files have in them: long and empty lines, carriage returns, bytes that are no text, NUL."""
     chance = random.Random(4)
@@ -512,6 +549,24 @@ def test_the_server_may_be_given_by_the_environment(node):
     assert command("--server", "127.0.0.1:1", "topic", "list", env=environment).returncode == 1
 
 
+def test_a_bad_address_in_the_environment_is_nothing_to_commands_that_ask_no_server(tmp_path):
+    environment = dict(os.environ, GREGOR_SERVER="http://a:1")
+    assert command("settings", env=environment).returncode == 0
+    assert command("completion", "bash", env=environment).returncode == 0
+    assert "no segment files" in command("log", "verify", str(tmp_path), env=environment).stderr
+    assert "log_dirs" in command("server", "--log-dirs", "a,a", env=environment).stderr
+    ran = command("topic", "list", env=environment)
+    assert ran.returncode == 2 and ran.stderr.startswith("gregor: GREGOR_SERVER in the environment: "), ran.stderr
+
+
+def test_configs_that_are_without_effect_are_marked():
+    listed = {config["name"]: config["has_effect"] for config in json.loads(command("--output", "json", "settings", "--configs").stdout)}
+    assert listed["log.retention.ms"] and not listed["num.io.threads"]
+    text = command("settings", "--configs").stdout
+    assert re.search(r"^num.io.threads\n.*\n    default: 8; without effect in this version", text, re.MULTILINE)
+    assert re.search(r"^log.retention.ms\n.*\n    default: 604800000; valid: ", text, re.MULTILINE)
+
+
 def test_options_of_the_program_may_stand_before_and_behind(node, gregor):
     gregor("topic", "create", "orders")
     before = gregor("--output", "json", "offsets", "orders").stdout
@@ -538,6 +593,9 @@ def test_bad_command_lines_exit_with_2_and_say_why():
                                (["topic", "create", "a", "--partition", "2"], "does not take: --partition 2\nDid you mean --partitions?"),
                                (["consume", "a", "--form", "end"], "Did you mean --from?"),
                                (["topic", "list", "--zzz", "1"], "does not take: --zzz 1\n`gregor topic list --help`"),
+                               (["--foo"], "`gregor` does not take: --foo"),
+                               (["consume", "a", "--from", "@-5"], '"@-5" is a time before 1970'),
+                               (["produce", "a", "--header", "foo"], "foo"), (["produce", "a", "--file", "/"], "/: Is a directory"),
                                (["help", "topic", "nonsense"], "there is no command `gregor topic nonsense`"),
                                (["topic", "list", "--server", "localhost:abc"], "HOST:PORT"),
                                (["topic", "list", "--server", "localhost:99999"], "HOST:PORT"),
@@ -594,6 +652,9 @@ def test_the_logs_of_a_data_directory_are_verified_and_dumped(node, gregor):
     assert command("log", "verify", str(node.data)).stdout.splitlines()[-1] == "1 log, 1 record, no problems"
     assert "topic=orders  partition=1" in command("log", "dump", str(node.data / "topics")).stdout
     (log,) = (node.data / "topics").rglob("*.log")
+    for name in (str(log.parent), f"{log.parent}/", f"{log.parent}//", f"{log.parent}/."):
+        for look in ("dump", "verify"):
+            assert "topic=orders  partition=1" in command("log", look, name).stdout, (look, name)
     content = bytearray(log.read_bytes())
     content[65] ^= 1
     log.write_bytes(content)
