@@ -2,11 +2,13 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <list>
 #include <thread>
 #include <utility>
 
@@ -29,16 +31,20 @@ HttpServer::Reply NotFound(const std::map<std::string, HttpServer::Handler>& han
   return {404, "text/plain; charset=utf-8", body + "\n"};
 }
 
+class Connection;
+
 // Shared with the connections: what they need of the server.
 struct Shared {
   HttpServer::Options options;
-  int connections = 0;
+  std::list<Connection*> connections;  // those that are open; what has done nothing longest first
 };
 
+bool IsTaken(http::verb method) { return method == http::verb::get || method == http::verb::head; }
+
+HttpServer::Reply NotTaken() { return {405, "text/plain; charset=utf-8", "only GET and HEAD\n"}; }
+
 HttpServer::Reply Answer(const Shared& shared, const Request& request) {
-  if (request.method() != http::verb::get && request.method() != http::verb::head) {
-    return {405, "text/plain; charset=utf-8", "only GET and HEAD\n"};
-  }
+  if (!IsTaken(request.method())) return NotTaken();
   const std::string target(request.target());
   const auto handler = shared.options.handlers.find(target.substr(0, target.find('?')));
   return handler == shared.options.handlers.end() ? NotFound(shared.options.handlers)
@@ -50,11 +56,24 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(tcp::socket socket, std::shared_ptr<Shared> shared)
       : stream_(std::move(socket)), shared_(std::move(shared)), buffer_(2 * kHeaderBytesMax) {
-    ++shared_->connections;
+    place_ = shared_->connections.insert(shared_->connections.end(), this);
   }
-  ~Connection() { --shared_->connections; }
+  ~Connection() {
+    if (!is_closed_) shared_->connections.erase(place_);
+  }
+
+  // Whether it waits for a request, or for the rest of one.
+  bool is_waiting() const { return is_waiting_; }
+
+  // Makes room for another one. What is pending ends with an error.
+  void Close() {
+    shared_->connections.erase(place_);
+    is_closed_ = true;
+    stream_.close();
+  }
 
   void Read() {
+    SetWaiting(true);
     parser_.emplace();
     parser_->header_limit(kHeaderBytesMax);
     parser_->body_limit(0);
@@ -69,11 +88,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
  private:
   static constexpr uint32_t kHeaderBytesMax = 8192;
 
+  void SetWaiting(bool is_waiting) {
+    is_waiting_ = is_waiting;
+    auto& all = shared_->connections;
+    if (!is_closed_) all.splice(all.end(), all, place_);
+  }
+
   void OnRead(beast::error_code error) {
     if (error == http::error::end_of_stream || error == beast::error::timeout ||
         error == asio::error::operation_aborted || error == asio::error::connection_reset) {
       return Shutdown();
     }
+    // A body that is too large is no matter where its method is not taken anyway.
+    if (error == http::error::body_limit && !IsTaken(parser_->get().method()))
+      return Write(NotTaken(), 11, false, true);
     if (error) {
       const int status = error == http::error::header_limit ? 431
                          : error == http::error::body_limit ? 413
@@ -86,6 +114,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   void Write(HttpServer::Reply reply, unsigned version, bool head, bool close) {
+    SetWaiting(false);
     response_ = Response();
     response_.version(version);
     response_.result(static_cast<unsigned>(reply.status));
@@ -114,6 +143,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   beast::tcp_stream stream_;
   std::shared_ptr<Shared> shared_;
+  std::list<Connection*>::iterator place_;
+  bool is_waiting_ = true;
+  bool is_closed_ = false;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::empty_body>> parser_;
   Response response_;
@@ -165,11 +197,21 @@ class BeastServer : public HttpServer {
     acceptor_.async_accept([this](beast::error_code error, tcp::socket socket) {
       if (error == asio::error::operation_aborted) return;
       if (error) return AcceptLater();
-      if (shared_->connections < shared_->options.connections_max) {
-        std::make_shared<Connection>(std::move(socket), shared_)->Read();
-      }
+      if (shared_->connections.size() >= shared_->options.connections_max) MakeRoom();
+      std::make_shared<Connection>(std::move(socket), shared_)->Read();
       Accept();
     });
+  }
+
+  // Closes the connection that has waited longest for a request, else that whose answer has been
+  // under way longest.
+  void MakeRoom() {
+    const auto& all = shared_->connections;
+    const auto idle = std::find_if(all.begin(), all.end(), [](const Connection* connection) {
+      return connection->is_waiting();
+    });
+    Connection* const closed = idle != all.end() ? *idle : all.front();
+    closed->Close();
   }
 
   // Out of file descriptors, for instance: the next attempt comes a little later, not at once in a

@@ -2,6 +2,7 @@
 #define GREGOR_BROKER_HTTP_HTTP_SERVER_H_
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -14,8 +15,8 @@ namespace gregor {
 
 // A small HTTP/1.1 server for what operators and their tools read: metrics, liveness, readiness,
 // version. GET and HEAD only. One thread of its own ("http"), so that it answers while everything
-// else is busy. Bounded: connections, header size, and the time in which a request must have
-// arrived.
+// else is busy. Bounded: header size, the time in which a request must have arrived, and
+// connections; beyond their limit the one that has waited longest for a request makes room.
 class HttpServer {
  public:
   struct Reply {
@@ -30,7 +31,7 @@ class HttpServer {
     std::string host = "127.0.0.1";
     uint16_t port = 9095;                           // 0: a free one
     std::map<std::string, Handler> handlers;        // by path, such as "/metrics"
-    int connections_max = 256;                      // more are closed at once
+    size_t connections_max = 256;                   // at least 1
     std::chrono::milliseconds idle_timeout{30000};  // for a whole request, and between two
   };
 

@@ -90,6 +90,16 @@ TEST_F(HttpServerTest, RefusesWhatIsNotHttpOrTooLarge) {
               StartsWith("HTTP/1.1 413"));
 }
 
+TEST_F(HttpServerTest, WhatMethodsItTakesIsSaidBeforeTheBodyMatters) {
+  Start();
+  for (const std::string body : {"Content-Length: 5\r\n\r\nhello",
+                                 "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"}) {
+    const std::string answer = Exchange("POST /live HTTP/1.1\r\n" + body);
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 405")) << body;
+    EXPECT_THAT(answer, HasSubstr("Allow: GET, HEAD"));
+  }
+}
+
 TEST_F(HttpServerTest, ClosesAConnectionWhoseRequestNeverEnds) {
   HttpServer::Options options;
   options.idle_timeout = std::chrono::milliseconds(50);
@@ -100,16 +110,32 @@ TEST_F(HttpServerTest, ClosesAConnectionWhoseRequestNeverEnds) {
   EXPECT_THAT(Exchange("GET /live HTTP/1.1\r\nConnection: close\r\n\r\n"), HasSubstr("alive"));
 }
 
-TEST_F(HttpServerTest, ClosesConnectionsBeyondItsLimit) {
+TEST_F(HttpServerTest, BeyondItsLimitTheConnectionThatIsIdleLongestMakesRoom) {
   HttpServer::Options options;
-  options.connections_max = 1;
+  options.connections_max = 2;
   Start(std::move(options));
+  const std::string request = "GET /live HTTP/1.1\r\n\r\n";
+  const auto ask = [&](tcp::socket& socket) {
+    boost::system::error_code error;
+    std::string answer;
+    asio::write(socket, asio::buffer(request), error);
+    asio::read_until(socket, asio::dynamic_buffer(answer), "alive\n", error);
+    return answer;
+  };
   tcp::socket first = Connect();
-  asio::write(first, asio::buffer(std::string("GET /live HTTP/1.1\r\n\r\n")));
-  std::array<char, 8> some;
-  ASSERT_GT(first.read_some(asio::buffer(some)), 0u);
+  EXPECT_THAT(ask(first), HasSubstr("alive"));
   tcp::socket second = Connect();
+  EXPECT_THAT(ask(second), HasSubstr("alive"));
+  EXPECT_THAT(ask(first), HasSubstr("alive"));  // now the second one is idle longer
+  tcp::socket third = Connect();
+  EXPECT_THAT(ask(third), HasSubstr("alive"));
   EXPECT_EQ(ReadAll(second), "");
+  EXPECT_THAT(ask(first), HasSubstr("alive"));
+  // However many come and say nothing.
+  std::vector<tcp::socket> silent;
+  for (int i = 0; i < 10; ++i) silent.push_back(Connect());
+  EXPECT_THAT(Exchange("GET /live HTTP/1.1\r\nConnection: close\r\n\r\n"), HasSubstr("alive"));
+  EXPECT_EQ(ReadAll(silent.front()), "");
 }
 
 TEST_F(HttpServerTest, SaysThatAPortIsTaken) {
