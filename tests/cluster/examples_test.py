@@ -37,6 +37,13 @@ def test_produce_and_read(node):
     assert run("read.py", node.grpc, "orders", "--last", "2", "--partition", "2").splitlines() == ["y", "z"]
 
 
+@pytest.mark.parametrize("name", ["produce.py", "read.py"])
+def test_an_unknown_topic_is_said_in_one_line(node, name):
+    ran = subprocess.run([sys.executable, str(EXAMPLES / name), node.grpc, "none"], capture_output=True, text=True, timeout=60,
+                         env=dict(os.environ, PYTHONPATH=GENERATED), check=False)
+    assert ran.returncode == 1 and re.fullmatch(r'NOT_FOUND: .*"none".*\n', ran.stderr), ran.stderr
+
+
 def test_following_goes_on_over_a_restart(node):
     node.create_topic("orders")
     node.produce("orders", [b"a"])

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes two records, safely: python3 produce.py localhost:9094 orders"""
 import argparse
+import sys
 import time
 import uuid
 
@@ -37,4 +38,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except grpc.RpcError as failed:
+        sys.exit(f"{failed.code().name}: {failed.details()}")

@@ -55,4 +55,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except grpc.RpcError as failed:
+        sys.exit(f"{failed.code().name}: {failed.details()}")
