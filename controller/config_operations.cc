@@ -81,6 +81,37 @@ Result<std::string> EditList(const ConfigSpec& spec, const ConfigOp& op, std::st
   return JoinConfigList(elements);
 }
 
+// What Kafka has as a broker config, and what there is instead; empty: nothing.
+std::string InsteadOf(std::string_view name) {
+  struct Instead {
+    std::string_view name;
+    std::string_view advice;
+  };
+  constexpr Instead kInstead[] = {
+      {"default.replication.factor", "a topic has 1 replica where its creation says nothing else"},
+      {"log.retention.hours", "in the settings file it is one, here log.retention.ms is"},
+      {"log.retention.minutes", "in the settings file it is one, here log.retention.ms is"},
+      {"log.roll.hours", "in the settings file it is one, here log.roll.ms is"},
+      {"log.roll.jitter.hours", "in the settings file it is one, here log.roll.jitter.ms is"},
+      {"num.partitions", "a topic has 1 partition where its creation says nothing else"},
+  };
+  for (const Instead& instead : kInstead) {
+    if (instead.name == name) return std::string(instead.advice);
+  }
+  // A topic config goes by another name here.
+  const ConfigSpec* const topic = FindTopicConfig(name);
+  if (topic == nullptr || topic->broker_synonym.empty()) return "";
+  return "the default of all topics is " + std::string(topic->broker_synonym);
+}
+
+Error UnknownConfig(std::string_view name, bool is_topic) {
+  const std::string instead = is_topic ? "" : InsteadOf(name);
+  return Error(Reason::kInvalidConfig, ShowText(name) + " is no " +
+                                           (is_topic ? "topic" : "dynamic broker") + " config" +
+                                           (instead.empty() ? "" : ": " + instead) +
+                                           "; `gregor config describe` lists them");
+}
+
 Result<void> ApplyOp(const ConfigOp& op, const Resource& resource, ConfigMap& configs) {
   const bool is_topic = resource.topic.has_value();
   const ConfigSpec* const spec = is_topic ? FindTopicConfig(op.name) : FindBrokerConfig(op.name);
@@ -89,11 +120,7 @@ Result<void> ApplyOp(const ConfigOp& op, const Resource& resource, ConfigMap& co
     configs.erase(current);
     return {};
   }
-  if (spec == nullptr) {
-    return Error(Reason::kInvalidConfig, ShowText(op.name) + " is no " +
-                                             (is_topic ? "topic" : "dynamic broker") +
-                                             " config; `gregor config describe` lists them");
-  }
+  if (spec == nullptr) return UnknownConfig(op.name, is_topic);
   if (op.kind == ConfigOpKind::kDelete) return {};
   if (!is_topic && resource.broker.value >= 0 && spec->of_cluster) {
     return Error(Reason::kInvalidConfig,

@@ -215,7 +215,12 @@ TEST_F(OperationsTest, ConfigsOfBrokersAreChecked) {
   ExpectRefused(alter("x", "log.retention.ms", "1"), Reason::kInvalidArgument, "no broker id");
   ExpectRefused(alter("9", "log.retention.ms", "1"), Reason::kBrokerIdNotRegistered,
                 "no broker has the id 9");
-  ExpectRefused(alter("", "retention.ms", "1"), Reason::kInvalidConfig, "dynamic broker config");
+  ExpectRefused(alter("", "retention.ms", "1"), Reason::kInvalidConfig,
+                "dynamic broker config: the default of all topics is log.retention.ms;");
+  ExpectRefused(alter("", "num.partitions", "3"), Reason::kInvalidConfig,
+                "dynamic broker config: a topic has 1 partition where its creation says nothing");
+  ExpectRefused(alter("", "log.retention.hours", "3"), Reason::kInvalidConfig,
+                "in the settings file it is one, here log.retention.ms is");
   ExpectRefused(alter("", "num.io.threads", "4"), Reason::kInvalidConfig, "has no effect");
   ExpectRefused(alter("", "message.max.bytes", "2000001"), Reason::kInvalidConfig,
                 "at most 2000000");
