@@ -58,7 +58,8 @@ Result<Accumulator::Added> Accumulator::Add(const std::string& name,
     if (const auto lane = ChooseLane(*topic, partition, record); lane.ok()) {
       BatchBuilder& filling = (*lane)->filling;
       const size_t room = std::min(filling.capacity(), topic->batch_bytes);
-      if (filling.record_count() > 0 && filling.size() + bound <= room) {
+      const bool fits = filling.record_count() > 0 && filling.size() + bound <= room;
+      if (fits && !stopped_.has_value()) {
         filling.Add(record);
         (*lane)->last_number = ++record_count_;
         return Added::kYes;
@@ -382,12 +383,14 @@ std::vector<FilledBatch> Accumulator::TakeOlderThan(MonotonicTime oldest) {
   return batches;
 }
 
+void Accumulator::Refuse(const Error& error) {
+  const MutexLock lock(mutex_);
+  if (!stopped_.has_value()) stopped_ = error;
+  memory_freed_.notify_all();
+}
+
 std::vector<FilledBatch> Accumulator::Stop(const Error& error) {
-  {
-    const MutexLock lock(mutex_);
-    if (!stopped_.has_value()) stopped_ = error;
-    memory_freed_.notify_all();
-  }
+  Refuse(error);
   return TakeOlderThan(MonotonicTime::max());
 }
 

@@ -67,12 +67,14 @@ class Accumulator {
   // else the topic's sticky one, which changes with every batch. Waits while memory_bytes are in
   // use. kTopicUnknown: SetTopic() has to come first; also said, now and then, when what is known
   // is old, or stands in the record's way. Fails with kPartitionNotFound, with kBatchTooLarge, and
-  // with what Stop() was given.
+  // with what Refuse() was given.
   Result<Added> Add(const std::string& topic, std::optional<PartitionIndex> partition,
                     const NewRecord& record);
   // A topic as of now. Partitions do not become fewer.
   void SetTopic(const std::string& topic, const TopicInfo& info);
   bool KnowsTopic(const std::string& topic) const;
+  // No record can be added any more: Add() fails with that, or what was said first.
+  void Refuse(const Error& error);
   // Everything added so far is to be sent now; waits until it is released.
   void Flush();
 
@@ -95,7 +97,7 @@ class Accumulator {
   // When Take() will have something: now, later, or (max) after a wake. With `sending` false the
   // loop cannot take anything, and is not woken either.
   MonotonicTime Sleep(bool sending, bool idle);
-  // No record can be added any more. Gives all that is here.
+  // Refuse(), and gives all that is here.
   std::vector<FilledBatch> Stop(const Error& error);
 
  private:

@@ -3,8 +3,11 @@
 
 #include <cstddef>
 #include <optional>
+#include <string_view>
 
+#include "base/clock.h"
 #include "base/result.h"
+#include "client/refusals.h"
 
 namespace gregor {
 
@@ -15,8 +18,12 @@ bool IsSessionError(Reason reason);
 // Whether the topic, or what is known of it, may be another one.
 bool IsAboutTopic(Reason reason);
 
-// Of a batch that was not acknowledged in time; `trouble`: what came last.
-Error TimedOut(const std::optional<Error>& trouble, bool maybe_written);
+// Of a batch that was not `done` ("acknowledged") in time. `trouble`: what is known to be wrong at
+// present; `refusal`: nullptr, or the last one that may have to do with it.
+Error TimedOut(std::string_view done, const std::optional<Error>& trouble,
+               const Refusals::Refusal* refusal, MonotonicTime now, bool maybe_written);
+// Of what an aborted producer had not delivered, and of what it is given from then on.
+Error GivenUp();
 // Of a batch of so many bytes, for a topic that takes `limit`.
 Error TooLarge(size_t size, size_t limit);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <condition_variable>
 #include <utility>
 
@@ -10,11 +9,13 @@
 #include "client/accumulator.h"
 #include "client/admin.h"
 #include "client/io_loop.h"
+#include "client/produce_errors.h"
 #include "client/produce_link.h"
 #include "client/producer_core.h"
 #include "client/route_refresh.h"
 #include "client/router.h"
 #include "client/timing.h"
+#include "client/topic_lookup.h"
 #include "gregor/v1/produce.pb.h"
 
 namespace gregor {
@@ -32,8 +33,8 @@ constexpr ProducerCore::Link kNowhere = 0;
 constexpr Duration kSilenceMax = std::chrono::seconds(2);
 // How long a caller waits for news of a topic that is known well enough.
 constexpr Duration kRefreshMax = std::chrono::seconds(1);
-// A question has so long, however little of the time is left.
-constexpr Duration kCallMin = std::chrono::milliseconds(50);
+// How long an aborted producer waits for answers that are on their way.
+constexpr Duration kAbortWait = std::chrono::seconds(1);
 
 bool IsAboutLeader(Reason reason) {
   return reason == Reason::kNotLeader || reason == Reason::kLeaderNotAvailable ||
@@ -89,6 +90,12 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
 
   void Flush() override { accumulator_.Flush(); }
 
+  void Abort() override {
+    accumulator_.Refuse(GivenUp());
+    aborted_ = true;
+    loop_->Wake();
+  }
+
   std::optional<Error> first_error() const override {
     const MutexLock lock(mutex_);
     return first_error_;
@@ -110,7 +117,7 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
         SystemClock().Now() + std::min(patience, options_.delivery_timeout);
     Duration backoff = kBackoffMin;
     while (true) {
-      auto info = AskForTopic(name, deadline);
+      auto info = LookUpTopic(router_, name, deadline);
       if (info.ok()) {
         accumulator_.SetTopic(name, *info);
         return {};
@@ -125,33 +132,22 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
     }
   }
 
-  Result<Accumulator::TopicInfo> AskForTopic(const std::string& name, MonotonicTime deadline) {
-    const auto left = [&] {
-      return std::clamp<Duration>(deadline - SystemClock().Now(), kCallMin, kCallTimeout);
-    };
-    Accumulator::TopicInfo info;
-    ASSIGN_OR_RETURN(info.partition_count, Admin(router_, left()).PartitionCount(name));
-    if (info.partition_count <= 0)
-      return Error(Reason::kUnspecified, "the server gives topic \"" + name + "\" no partitions");
-    RETURN_IF_ERROR(router_->AskForTopic(name, left()));
-    info.batch_bytes_max = ProduceRules().batch_bytes_max;
-    const auto limit = Admin(router_, left()).TopicConfig(name, "max.message.bytes");
-    if (!limit.ok()) {
-      if (IsRetriable(limit.error())) return limit.error();
-      return info;  // the server decides
-    }
-    size_t bytes = 0;
-    std::from_chars(limit->data(), limit->data() + limit->size(), bytes);
-    if (bytes > 0) info.batch_bytes_max = bytes;
-    return info;
-  }
-
   // --- the loop ---
 
   std::optional<MonotonicTime> Turn(IoLoop& loop) {
     if (stopping_) return std::nullopt;
     const MonotonicTime now = SystemClock().Now();
     if (now >= next_expiry_) Expire(now);
+    if (aborted_) {
+      GiveUp(now);
+    } else {
+      Work(loop, now);
+    }
+    Report();
+    return NextTurn(now);
+  }
+
+  void Work(IoLoop& loop, MonotonicTime now) {
     if (core_.NeedsSession()) BeginSession(loop, now);
     refresh_.Turn(loop, now);
     for (const auto& link : links_) {
@@ -165,12 +161,11 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
       }
     }
     if (!core_.fatal().has_value()) SendAll(now);
-    Report();
-    return NextTurn(now);
   }
 
   MonotonicTime NextTurn(MonotonicTime now) {
-    const bool sending = IsTaking();
+    if (aborted_ && !core_.fatal().has_value()) return give_up_at_.value_or(now);
+    const bool sending = !core_.fatal().has_value() && IsTaking();
     MonotonicTime next = accumulator_.Sleep(sending, !core_.InFlight());
     if (next != MonotonicTime::min()) next -= kEarly;
     if (core_.fatal().has_value()) return next;
@@ -388,19 +383,25 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
   void Expire(MonotonicTime now) {
     next_expiry_ = now + kExpiryTick;
     core_.Expire(now, kNowhere);
+    bool is_stuck = false;
     for (const auto& link : links_) {
       if (link->IsSilentSince(now - kSilenceMax) && core_.InFlight(link->number())) Doubt(*link);
-      if (core_.Expire(now, link->number()))
-        link->Break(Error(Reason::kCommitTimedOut, "the server did not answer in time")
-                        .With("outcome", "UNKNOWN"));
+      if (!core_.Expire(now, link->number())) continue;
+      is_stuck = true;
+      link->Break(Error(Reason::kCommitTimedOut, "the server did not answer in time")
+                      .With("outcome", "UNKNOWN"));
     }
-    for (FilledBatch& batch : accumulator_.TakeOlderThan(now - options_.delivery_timeout)) {
-      std::string why = "not sent within the delivery timeout";
-      const auto& trouble = core_.trouble().has_value() ? core_.trouble() : route_trouble_;
-      if (trouble.has_value()) why += ": " + trouble->message;
-      core_.Fail(std::move(batch),
-                 Error(Reason::kCommitTimedOut, why).With("outcome", "NOT_APPLIED"));
-    }
+    // What is behind it fails after it, once its stream is gone: deliveries come in order.
+    if (is_stuck) return;
+    for (FilledBatch& batch : accumulator_.TakeOlderThan(now - options_.delivery_timeout))
+      core_.FailUnsent(std::move(batch), route_trouble_, now);
+  }
+
+  // Of an aborted producer: nothing is sent any more, and what is not answered soon fails.
+  void GiveUp(MonotonicTime now) {
+    if (core_.fatal().has_value()) return;
+    if (!give_up_at_.has_value()) give_up_at_ = now + kAbortWait;
+    if (!core_.InFlight() || now >= *give_up_at_) Stop(GivenUp());
   }
 
   // The producer as a whole is refused.
@@ -456,9 +457,11 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
   MonotonicTime ask_at_ = MonotonicTime::min();
   Duration ask_backoff_ = kBackoffMin;
   MonotonicTime next_expiry_ = MonotonicTime::min();
+  std::optional<MonotonicTime> give_up_at_;  // once it is aborted
 
   Accumulator accumulator_;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> aborted_{false};
   mutable Mutex mutex_;
   std::condition_variable never_;
   std::optional<Error> first_error_ TS_GUARDED_BY(mutex_);

@@ -54,7 +54,7 @@ struct Delivery {
 // Writes records: batches them by partition, keeps several batches in flight on a stream to each
 // broker that leads one, and sends them again when a connection or a broker fails or another broker
 // leads. Records of one partition keep their
-// order, and are delivered in it.
+// order, and are delivered in it, also where they fail.
 // Thread: Send() and Flush() from any; deliveries come on the producer's own ("producer"), without
 // a lock, and must not block: neither Send() nor Flush() may be called there.
 class Producer {
@@ -63,7 +63,7 @@ class Producer {
 
   // Connects. Fails as Channel::Call() does where no server answers.
   static Result<std::unique_ptr<Producer>> Create(ProducerOptions options, OnDelivery on_delivery);
-  // Flushes; that takes the delivery timeout at most.
+  // Flushes; that takes the delivery timeout at most, and a second after Abort().
   virtual ~Producer() = default;
 
   // Asks for the topic, so that the first record finds it known. Fails as Send() does.
@@ -76,6 +76,10 @@ class Producer {
                             const NewRecord& record) = 0;
   // Sends what is batched, and waits until everything so far is delivered or has failed.
   virtual void Flush() = 0;
+  // Gives up what is not delivered: Send() fails from now on, nothing more is sent, and what is on
+  // its way and not answered within a second fails (outcome=UNKNOWN, the rest NOT_APPLIED). Does
+  // not wait; Flush() does. Thread: any, also in a delivery.
+  virtual void Abort() = 0;
   // The first delivery that failed, if any.
   virtual std::optional<Error> first_error() const = 0;
   // Why nothing is written at present (no connection, for example); nullopt: no trouble is known.

@@ -296,6 +296,7 @@ const ProducerPartition* ProducerCore::OnError(int64_t frame_id, Error error, Mo
     for (size_t i = index; i < lane->sent; ++i) lane->batches[i].maybe_written = true;
   }
   TakeBack(*lane, index);
+  refusals_.Note(*lane->partition, link, error, now);
   ++lane->attempt;
   Batch& batch = lane->batches[index];
   if (IsAboutTopic(error.reason)) outdated_topics_.push_back(lane->partition->topic);
@@ -411,6 +412,9 @@ void ProducerCore::GiveUp(Lane& lane, size_t index, const Error& error) {
 void ProducerCore::Report(const Lane& lane, const Batch& batch, Offset base_offset,
                           const Error* error) {
   --batch_count_;
+  auto failure = error == nullptr ? std::nullopt : std::optional<Error>(*error);
+  if (failure.has_value() && DetailOf(*failure, "outcome").empty())
+    failure->With("outcome", batch.maybe_written ? "UNKNOWN" : "NOT_APPLIED");
   outcomes_.push_back(
       {.partition = lane.partition,
        .record_count = batch.record_count,
@@ -419,7 +423,7 @@ void ProducerCore::Report(const Lane& lane, const Batch& batch, Offset base_offs
        .first_number = batch.filled.first_number,
        .last_number = batch.filled.last_number,
        .base_offset = base_offset,
-       .error = error == nullptr ? std::nullopt : std::optional<Error>(*error),
+       .error = std::move(failure),
        .releases = batch.releases,
        .memory_bytes = batch.filled.memory_bytes,
        .generation = batch.filled.generation});
@@ -435,10 +439,27 @@ bool ProducerCore::Expire(MonotonicTime now, Link link) {
         stuck = true;
         break;
       }
-      GiveUp(*lane, 0, TimedOut(trouble_, lane->batches.front().maybe_written));
+      const bool maybe_written = lane->batches.front().maybe_written;
+      GiveUp(*lane, 0, NotInTime(*lane, "acknowledged", trouble_, now, maybe_written));
     }
   }
   return stuck;
+}
+
+Error ProducerCore::NotInTime(const Lane& lane, const char* done,
+                              const std::optional<Error>& trouble, MonotonicTime now,
+                              bool maybe_written) const {
+  // What came a moment before the batch may be what it waited for in vain.
+  const Duration lately = 2 * std::min<Duration>(options_.delivery_timeout, std::chrono::hours(1));
+  const auto* const refusal = refusals_.Find(*lane.partition, lane.link, now - lately);
+  return TimedOut(done, trouble, refusal, now, maybe_written);
+}
+
+void ProducerCore::FailUnsent(FilledBatch batch, const std::optional<Error>& trouble,
+                              MonotonicTime now) {
+  const auto& known = trouble_.has_value() ? trouble_ : trouble;
+  const Error error = NotInTime(LaneOf(*batch.partition), "sent", known, now, false);
+  Fail(std::move(batch), error);
 }
 
 void ProducerCore::Fail(FilledBatch batch, const Error& error) {

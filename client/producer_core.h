@@ -11,6 +11,7 @@
 
 #include "client/accumulator.h"
 #include "client/frame_window.h"
+#include "client/refusals.h"
 
 namespace gregor {
 
@@ -123,8 +124,10 @@ class ProducerCore {
   MonotonicTime RetryTime(Link link = 0) const;
   // Gives everything up.
   void FailAll(const Error& error);
-  // A batch that never got here is given up.
+  // A batch that never got here is given up: for that, or since it is too old (`trouble`: what may
+  // have kept it, if trouble() does not say). REQUIRES: Expire() of its link was false.
   void Fail(FilledBatch batch, const Error& error);
+  void FailUnsent(FilledBatch batch, const std::optional<Error>& trouble, MonotonicTime now);
 
   // --- results, to be fetched after every call ---
 
@@ -163,6 +166,9 @@ class ProducerCore {
   // The batch at `index`, which is not in flight, failed for good.
   void GiveUp(Lane& lane, size_t index, const Error& error);
   void Split(Lane& lane, size_t index);
+  // Why a partition's batch was not written in time.
+  Error NotInTime(const Lane& lane, const char* done, const std::optional<Error>& trouble,
+                  MonotonicTime now, bool maybe_written) const;
   void Report(const Lane& lane, const Batch& batch, Offset base_offset, const Error* error);
 
   const Options options_;
@@ -178,6 +184,7 @@ class ProducerCore {
   std::vector<std::string> outdated_topics_;
   std::optional<Error> fatal_;
   std::optional<Error> trouble_;
+  Refusals refusals_;
 };
 
 }  // namespace gregor

@@ -93,9 +93,17 @@ struct Totals {
     }
     {
       const std::lock_guard lock(mutex);
-      if (!first_error.has_value()) first_error = NameLines(delivery);
+      // The first lines of those that failed for the same reason: partitions take turns.
+      const bool is_first =
+          !first_error.has_value() ||
+          (first_error->reason == delivery.error->reason && delivery.first_number < first_number);
+      if (is_first) {
+        first_error = NameLines(delivery);
+        first_number = delivery.first_number;
+      }
     }
     failed += delivery.record_count;
+    if (producer != nullptr) producer->Abort();
   }
 
   // Every line is one record, so records have the numbers of lines.
@@ -118,6 +126,8 @@ struct Totals {
 
   std::mutex mutex;
   std::optional<Error> first_error;  // of a delivery, with its lines
+  int64_t first_number = 0;
+  Producer* producer = nullptr;  // stops at the first failure; set before anything is sent
 };
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -166,6 +176,7 @@ Result<void> RunProduce(GlobalOptions& global, const ProduceArguments& arguments
                                                    [&totals](const Delivery& delivery) {
                                                      totals.Count(delivery);
                                                    }));
+  totals.producer = producer.get();
   const TroubleWatch watch([&] { return producer->trouble(); });
   // Also where there is no line, and before somebody has typed one.
   RETURN_IF_ERROR(producer->Prepare(arguments.topic));

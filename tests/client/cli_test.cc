@@ -157,6 +157,22 @@ TEST_F(CliTest, ProduceGivesUpAfterTheDeliveryTimeout) {
       << ran.err;
 }
 
+TEST_F(CliTest, ProduceWaitsForNothingMoreOnceARecordHasFailed) {
+  server_.on_frame = [](const FrameSeen& frame) -> FrameAction {
+    if (frame.number > 1) return {FrameAction::Kind::kSwallow, {}};
+    return {FrameAction::Kind::kRefuse, MakeStatus(Reason::kInvalidRecord, "not this one",
+                                                   v1::WriteOutcome::OUTCOME_NOT_APPLIED)};
+  };
+  const MonotonicTime begin = SystemClock().Now();
+  const Ran ran = Run({"produce", "orders", "--batch-bytes", "80", "--delivery-timeout", "60",
+                       "--file", File("a\nb\nc\nd\ne\nf\ng\nh\n")});
+  EXPECT_LT(SystemClock().Now() - begin, std::chrono::seconds(30));
+  EXPECT_EQ(ran.code, kExitFailed);
+  EXPECT_NE(ran.err.find("0 records written to orders, "), std::string::npos) << ran.err;
+  EXPECT_TRUE(std::regex_search(ran.err, std::regex("lines? 1( to [2-8])?: not this one")))
+      << ran.err;
+}
+
 TEST_F(CliTest, ABatchThatCannotBeReadIsNamedOrLeftOut) {
   const auto append = [&](const std::string& value, bool damaged) {
     BatchBuilder builder({.codec = Codec::kGzip});

@@ -290,6 +290,47 @@ TEST_F(ProducerCoreTest, AnOldBatchIsGivenUpOnlyOnceItIsNotInFlight) {
   EXPECT_TRUE(core_->NeedsSession());
 }
 
+// A broker may refuse, take some after all, and say nothing from then on.
+TEST_F(ProducerCoreTest, WhatIsTooOldTellsOfTheLastRefusalIfThereWasOneLately) {
+  Add();
+  Add(1, 1);
+  const auto first = SendAll();
+  core_->OnError(first[0].frame_id, NotApplied(Reason::kNotEnoughReplicas), now_);
+  now_ = core_->RetryTime();
+  Ack(SendAll().at(0));
+  Ack(first[1]);
+  EXPECT_EQ(core_->trouble(), std::nullopt);
+  const auto error_of = [&](size_t partition) {
+    core_->TakeOutcomes();
+    Add(1, partition);
+    now_ += seconds(101);
+    EXPECT_FALSE(core_->Expire(now_));
+    return core_->TakeOutcomes().at(0).error->message;
+  };
+  EXPECT_NE(error_of(0).find("101 s ago, was: refused [NOT_ENOUGH_REPLICAS]"), std::string::npos);
+  EXPECT_EQ(error_of(0).find("refus"), std::string::npos);  // too long ago
+  EXPECT_EQ(error_of(1).find("refus"), std::string::npos);  // it was another partition's
+}
+
+TEST_F(ProducerCoreTest, AFullDiskIsToldOfForEveryPartitionOfItsBroker) {
+  for (size_t partition = 0; partition < 3; ++partition)
+    core_->SetLink(partitions_[partition], partition < 2 ? 1 : 2);
+  Add();
+  const auto first = SendAll(1);
+  core_->OnError(first[0].frame_id, NotApplied(Reason::kDiskFull), now_, 1);
+  now_ = core_->RetryTime(1);
+  ASSERT_TRUE(core_->OnAck(SendAll(1).at(0).frame_id, Offset{0}, 1).ok());
+  core_->TakeOutcomes();
+  now_ += seconds(101);
+  for (const size_t partition : {size_t{1}, size_t{2}})
+    core_->FailUnsent(NewBatch(1, partition), std::nullopt, now_);
+  const auto outcomes = core_->TakeOutcomes();
+  ASSERT_EQ(outcomes.size(), 2u);
+  EXPECT_NE(outcomes[0].error->message.find("was: refused [DISK_FULL]"), std::string::npos);
+  EXPECT_EQ(outcomes[1].error->message, "not sent within the delivery timeout");
+  EXPECT_TRUE(IsNotApplied(*outcomes[1].error));
+}
+
 TEST_F(ProducerCoreTest, AnOldBatchThatWasNeverSentBreaksNothing) {
   core_->OnWindow(0, 1);
   Add(1, 0);

@@ -23,6 +23,7 @@ struct Delivered {
   int32_t partition;
   int32_t record_count;
   int64_t base_offset;
+  int64_t first_number;
   std::optional<Error> error;
 };
 
@@ -39,7 +40,7 @@ class ProducerTest : public testing::Test {
       const std::lock_guard lock(mutex_);
       delivered_.push_back(
           {std::string(delivery.topic), delivery.partition.value, delivery.record_count,
-           delivery.base_offset.value,
+           delivery.base_offset.value, delivery.first_number,
            delivery.error == nullptr ? std::nullopt : std::optional<Error>(*delivery.error)});
     });
     CHECK(producer.ok()) << producer.error();
@@ -408,6 +409,108 @@ TEST_F(ProducerTest, WhatCouldNotBeSentAtAllWasCertainlyNotWritten) {
   ASSERT_TRUE(producer->first_error().has_value());
   EXPECT_TRUE(IsNotApplied(*producer->first_error()));
   EXPECT_NE(producer->first_error()->message.find(server_.address()), std::string::npos);
+}
+
+TEST_F(ProducerTest, RecordsOfAPartitionFailInTheirOrder) {
+  options_.delivery_timeout = std::chrono::milliseconds(300);
+  options_.batch_bytes = 100;
+  server_.on_frame = [](const FrameSeen&) -> FrameAction {
+    return {FrameAction::Kind::kSwallow, {}};
+  };
+  const auto producer = NewProducer();
+  for (const std::string& value : Numbers(0, 100))
+    ASSERT_TRUE(SendTo(*producer, "orders", value).ok());
+  producer->Flush();
+  // Some were on their way, and the others never left.
+  const auto all = delivered();
+  EXPECT_FALSE(IsNotApplied(*all.front().error));
+  EXPECT_TRUE(IsNotApplied(*all.back().error));
+  EXPECT_TRUE(std::is_sorted(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return a.first_number < b.first_number;
+  }));
+  EXPECT_EQ(delivered_count(true), 100);
+}
+
+TEST_F(ProducerTest, TheLastRefusalIsToldWhereNothingIsAnsweredAnyMore) {
+  options_.delivery_timeout = std::chrono::milliseconds(500);
+  options_.batch_bytes = 100;
+  server_.on_frame = [](const FrameSeen& frame) -> FrameAction {
+    if (frame.number == 1) {
+      return {FrameAction::Kind::kRefuse,
+              MakeStatus(Reason::kDiskFull, "no space is left", kNotApplied)};
+    }
+    return {frame.number == 2 ? FrameAction::Kind::kAppend : FrameAction::Kind::kSwallow, {}};
+  };
+  const auto producer = NewProducer();
+  ASSERT_TRUE(SendTo(*producer, "orders", "0").ok());
+  producer->Flush();
+  EXPECT_EQ(producer->trouble(), std::nullopt);  // it was written after all
+  for (const std::string& value : Numbers(1, 50))
+    ASSERT_TRUE(SendTo(*producer, "orders", value).ok());
+  producer->Flush();
+  EXPECT_EQ(delivered_count(true), 49);
+  for (const Delivered& one : delivered()) {
+    if (!one.error.has_value()) continue;
+    EXPECT_NE(one.error->message.find("s ago, was: no space is left [DISK_FULL]"),
+              std::string::npos)
+        << *one.error;
+  }
+}
+
+TEST_F(ProducerTest, WhatIsAbortedIsGivenUpAtOnceAndInOrder) {
+  options_.batch_bytes = 100;
+  options_.memory_bytes = 16 << 10;
+  server_.on_frame = [](const FrameSeen&) -> FrameAction {
+    return {FrameAction::Kind::kSwallow, {}};
+  };
+  const auto producer = NewProducer();
+  std::optional<Error> refused;
+  std::atomic<int> sent{0};
+  std::thread sender([&] {
+    while (!refused.has_value()) {
+      const auto taken = SendTo(*producer, "orders", "x");
+      if (taken.ok()) ++sent;
+      if (!taken.ok()) refused = taken.error();
+    }
+  });
+  while (server_.frames().size() < 5) std::this_thread::yield();
+  const MonotonicTime begin = SystemClock().Now();
+  producer->Abort();
+  sender.join();  // also if it waits for memory
+  producer->Flush();
+  EXPECT_LT(SystemClock().Now() - begin, std::chrono::seconds(30));
+  EXPECT_EQ(delivered_count(true), sent);
+  const auto all = delivered();
+  EXPECT_EQ(DetailOf(*all.front().error, "outcome"), "UNKNOWN");
+  EXPECT_EQ(DetailOf(*all.back().error, "outcome"), "NOT_APPLIED");
+  EXPECT_TRUE(std::is_sorted(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return a.first_number < b.first_number;
+  }));
+  EXPECT_NE(refused->message.find("aborted"), std::string::npos);
+}
+
+TEST_F(ProducerTest, AnAbortedProducerHearsOfWhatIsOnItsWay) {
+  std::mutex gate;
+  gate.lock();
+  server_.on_frame = [&](const FrameSeen&) -> FrameAction {
+    const std::lock_guard lock(gate);
+    return {};
+  };
+  std::atomic<int> written{0}, failed{0};
+  Producer* self = nullptr;
+  auto producer = *Producer::Create(options_, [&](const Delivery& delivery) {
+    (delivery.error == nullptr ? written : failed) += delivery.record_count;
+    self->Abort();  // once more, where that is allowed, too
+  });
+  self = producer.get();
+  ASSERT_TRUE(SendTo(*producer, "orders", "0").ok());
+  while (server_.frames().empty()) std::this_thread::yield();
+  producer->Abort();
+  gate.unlock();
+  producer->Flush();
+  EXPECT_EQ(written, 1);
+  EXPECT_EQ(failed, 0);
+  EXPECT_FALSE(SendTo(*producer, "orders", "1").ok());
 }
 
 TEST_F(ProducerTest, SendWaitsForMemoryAndGoesOnWhenItIsFree) {
