@@ -44,11 +44,18 @@ struct AckRule {
   bool receipt = false;
 };
 
-// Set by the caller when a write must not happen any more because one before it failed:
-// more: it fails with kPriorRequestFailed then. Looked at on the partition's thread right before
-// the append, where `done` of a refused write has run by then; so later writes never pass a failed
-// one. nullptr: always append.
-using AbandonFlag = std::shared_ptr<const std::atomic<bool>>;
+// Says when a write must not happen any more because one before it failed: it fails with
+// kPriorRequestFailed then. Looked at on the partition's thread right before the append, where
+// `done` of a refused write has run by then; so later writes never pass a failed one. One before
+// the failed one is appended: it may be on its way still, as some are refused on other threads.
+struct AbandonFlag {
+  std::shared_ptr<const std::atomic<uint64_t>> first_failed;  // its number; nullptr: always append
+  uint64_t number = 0;                                        // of this write
+
+  bool IsSet() const {
+    return first_failed != nullptr && first_failed->load(std::memory_order_acquire) < number;
+  }
+};
 
 // As of the moment in which the write is answered.
 struct Receipt {

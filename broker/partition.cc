@@ -239,7 +239,7 @@ Result<Produced> Partition::AppendToLog(RecordBatch batch) {
 
 Result<Partition::PendingAck> Partition::CheckAndAppend(Append& append) {
   RETURN_IF_ERROR(CheckServing(append.current_leader_epoch));
-  if (append.abandoned != nullptr && append.abandoned->load(std::memory_order_acquire)) {
+  if (append.abandoned.IsSet()) {
     return Error(Reason::kPriorRequestFailed,
                  "an earlier write of this stream to the partition failed: send again from that "
                  "one on");

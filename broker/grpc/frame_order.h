@@ -2,6 +2,7 @@
 #define GREGOR_BROKER_GRPC_FRAME_ORDER_H_
 
 #include <atomic>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -29,8 +30,10 @@ class FrameOrder {
 
     friend bool operator==(const Key&, const Key&) = default;
   };
-  // What a failed frame says to those of its attempt that are on their way already.
-  using Flag = std::shared_ptr<std::atomic<bool>>;
+  // The number of the first frame of an attempt that failed, for those behind it that are on their
+  // way already.
+  using FirstFailed = std::shared_ptr<std::atomic<uint64_t>>;
+  static constexpr uint64_t kNone = UINT64_MAX;
 
   class Lane;
   // A frame that waits for its answer.
@@ -38,11 +41,21 @@ class FrameOrder {
     Lane* lane = nullptr;
     uint64_t number = 0;
     int32_t attempt = 0;
-    Flag failed;
+    FirstFailed first_failed;
+
+    // It failed: those behind it must not be written. Those before it may: they come to an end on
+    // other threads, and so perhaps later. REQUIRES: first_failed. Thread: any.
+    void Fail() const {
+      uint64_t first = first_failed->load(std::memory_order_relaxed);
+      while (number < first &&
+             !first_failed->compare_exchange_weak(first, number, std::memory_order_release,
+                                                  std::memory_order_relaxed)) {
+      }
+    }
   };
 
-  // A frame has come. Its ticket says by `failed` being null that it must not be written, because
-  // one before it failed.
+  // A frame has come. Its ticket says by `first_failed` being null that it must not be written,
+  // because one before it failed.
   Ticket Admit(const Key& key, int32_t attempt) {
     Lane& lane = LaneOf(key);
     const Ticket ticket{&lane, lane.first + lane.answers.size(), attempt, nullptr};
@@ -50,12 +63,13 @@ class FrameOrder {
     if (lane.failed_attempt.has_value() && attempt <= *lane.failed_attempt) return ticket;
     if (lane.failed_attempt.has_value()) {
       lane.failed_attempt.reset();
-      lane.flag = nullptr;
+      lane.first_failed = nullptr;
       --failed_count_;
     }
-    if (lane.flag == nullptr) lane.flag = std::make_shared<std::atomic<bool>>(false);
+    if (lane.first_failed == nullptr)
+      lane.first_failed = std::make_shared<std::atomic<uint64_t>>(kNone);
     Ticket admitted = ticket;
-    admitted.failed = lane.flag;
+    admitted.first_failed = lane.first_failed;
     return admitted;
   }
 
@@ -66,7 +80,7 @@ class FrameOrder {
     Lane& lane = *ticket.lane;
     lane.answers[ticket.number - lane.first] = std::move(answer);
     // A failure of an attempt that was given up says nothing of the present one.
-    if (failed && ticket.failed == lane.flag && !lane.failed_attempt.has_value()) {
+    if (failed && ticket.first_failed == lane.first_failed && !lane.failed_attempt.has_value()) {
       lane.failed_attempt = ticket.attempt;
       ++failed_count_;
     }
@@ -91,7 +105,7 @@ class FrameOrder {
     std::deque<std::optional<Answer>> answers;  // of frames first, first + 1 ...
     uint64_t first = 0;
     std::optional<int32_t> failed_attempt;
-    Flag flag;  // of the present attempt
+    FirstFailed first_failed;  // of the present attempt
   };
 
  private:

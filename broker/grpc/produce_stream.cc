@@ -245,7 +245,7 @@ void ProduceStream::Handle(Parked parked) {
     ++in_flight_frames_;
     if (!frame->names_partition) alone_in_flight_ = true;
   }
-  if (frame->ticket.failed == nullptr) {
+  if (frame->ticket.first_failed == nullptr) {
     door().broker.CountRefused(Reason::kPriorRequestFailed);
     FailFrame(*frame, Error(Reason::kPriorRequestFailed,
                             "an earlier frame for this partition failed: send again from that one "
@@ -253,7 +253,8 @@ void ProduceStream::Handle(Parked parked) {
                           .With("outcome", "NOT_APPLIED"));
     return ReadIfRoom();
   }
-  auto work = WorkOf(std::move(request), rules_, parked.message, frame->ticket.failed);
+  auto work = WorkOf(std::move(request), rules_, parked.message,
+                     {frame->ticket.first_failed, frame->ticket.number});
   if (work.ok()) {
     Submit(std::move(*work), std::move(frame));
   } else {
@@ -281,7 +282,7 @@ void ProduceStream::Submit(ProduceWork work, FramePtr frame) {
 void ProduceStream::OnProduced(Frame& frame, const Result<Produced>& produced) {
   if (!produced.ok()) {
     // First of all: frames after this one may be next on this thread.
-    frame.ticket.failed->store(true, std::memory_order_release);
+    frame.ticket.Fail();
     return FailFrame(frame, WithOutcome(produced.error()));
   }
   Settle(frame, MakeMessage(EncodeAck(frame.id, *produced).bytes()), false);
@@ -289,7 +290,7 @@ void ProduceStream::OnProduced(Frame& frame, const Result<Produced>& produced) {
 
 void ProduceStream::OnProduced(Frame& frame, const Result<ProducedRecords>& produced) {
   const bool failed = !produced.ok() || produced->error.has_value();
-  if (failed) frame.ticket.failed->store(true, std::memory_order_release);
+  if (failed) frame.ticket.Fail();
   if (!produced.ok()) return FailFrame(frame, WithOutcome(produced.error()));
   if (failed) {
     const auto status = ToRpcStatus(PartialFailure(*produced), PartialOf(*produced));

@@ -625,11 +625,15 @@ TEST(Broker, AnAbandonedWriteIsNotAppended) {
   BrokerHarness harness;
   harness.Start();
   harness.CreateTopic("orders", 1);
-  const auto flag = std::make_shared<std::atomic<bool>>(true);
-  ProduceBatch request = harness.Request("orders", 0, BrokerHarness::Batch({"a"}));
-  request.abandoned = flag;
-  EXPECT_EQ(harness.Produce(std::move(request)).error().reason, Reason::kPriorRequestFailed);
-  EXPECT_THAT(harness.Values("orders", 0), IsEmpty());
+  const auto first_failed = std::make_shared<std::atomic<uint64_t>>(7);
+  const auto produce = [&](uint64_t number, const std::string& value) {
+    ProduceBatch request = harness.Request("orders", 0, BrokerHarness::Batch({value}));
+    request.abandoned = {first_failed, number};
+    return harness.Produce(std::move(request));
+  };
+  EXPECT_EQ(produce(8, "behind it").error().reason, Reason::kPriorRequestFailed);
+  EXPECT_TRUE(produce(6, "before it").ok());
+  EXPECT_THAT(harness.Values("orders", 0), ElementsAre("before it"));
 }
 
 TEST(Broker, OffsetsAreFoundByEveryKindOfPosition) {

@@ -51,7 +51,7 @@ TEST(ErrorCounts, RefusedWritesAreCountedByReason) {
   EXPECT_FALSE(harness.Produce("orders", 0, {std::string(2000, 'x')}).ok());
   EXPECT_EQ(errors.Of(Reason::kBatchTooLarge), 1u);
   ProduceBatch request = harness.Request("orders", 0, BrokerHarness::Batch({"a"}));
-  request.abandoned = std::make_shared<std::atomic<bool>>(true);
+  request.abandoned = {std::make_shared<std::atomic<uint64_t>>(0), 1};
   EXPECT_FALSE(harness.Produce(std::move(request)).ok());
   EXPECT_EQ(errors.Of(Reason::kPriorRequestFailed), 1u);
   EXPECT_FALSE(harness.Produce(ProduceRecords()).ok());

@@ -50,21 +50,34 @@ TEST_F(FrameOrderTest, LanesAreToldApartByEverythingThatNamesThem) {
 
 TEST_F(FrameOrderTest, AfterAFailureOnlyAHigherAttemptIsAdmitted) {
   const auto a = Admit("t", 0), b = Admit("t", 0);
-  a.failed->store(true);
+  a.Fail();
   EXPECT_THAT(Settle(a, "error", true), ElementsAre("error"));
-  EXPECT_TRUE(b.failed->load());  // the same flag: it may be on its way
+  EXPECT_LT(b.first_failed->load(), b.number);  // it may be on its way
   EXPECT_EQ(order_.failed_count(), 1u);
   const auto c = Admit("t", 0);
-  EXPECT_EQ(c.failed, nullptr);
+  EXPECT_EQ(c.first_failed, nullptr);
   EXPECT_THAT(Settle(c, "refused"), IsEmpty());  // after b
   EXPECT_THAT(Settle(b, "prior failed"), ElementsAre("prior failed", "refused"));
   EXPECT_EQ(order_.lane_count(), 1u);  // the failure is remembered
   const auto again = Admit("t", 0, 1);
-  ASSERT_NE(again.failed, nullptr);
-  EXPECT_FALSE(again.failed->load());
+  ASSERT_NE(again.first_failed, nullptr);
+  EXPECT_EQ(again.first_failed->load(), Order::kNone);
   EXPECT_THAT(Settle(again, "ok"), ElementsAre("ok"));
   EXPECT_EQ(order_.failed_count(), 0u);
   EXPECT_EQ(order_.lane_count(), 0u);
+}
+
+TEST_F(FrameOrderTest, AFailureTouchesNoFrameBeforeIt) {
+  const auto a = Admit("t", 0), b = Admit("t", 0), c = Admit("t", 0), d = Admit("t", 0);
+  c.Fail();
+  Settle(c, "error", true);
+  EXPECT_GE(b.first_failed->load(), b.number);  // it is on its way, and goes on
+  EXPECT_LT(d.first_failed->load(), d.number);
+  // One of those before it may fail later than it did: that is the first one then.
+  a.Fail();
+  EXPECT_LT(b.first_failed->load(), b.number);
+  c.Fail();
+  EXPECT_EQ(a.first_failed->load(), a.number);
 }
 
 TEST_F(FrameOrderTest, ALateFailureOfAnOldAttemptDoesNotStopTheNewOne) {
@@ -73,15 +86,15 @@ TEST_F(FrameOrderTest, ALateFailureOfAnOldAttemptDoesNotStopTheNewOne) {
   const auto again = Admit("t", 0, 1);
   EXPECT_THAT(Settle(b, "late error", true), ElementsAre("late error"));
   EXPECT_EQ(order_.failed_count(), 0u);
-  EXPECT_NE(Admit("t", 0, 1).failed, nullptr);
+  EXPECT_NE(Admit("t", 0, 1).first_failed, nullptr);
   EXPECT_THAT(Settle(again, "ok"), ElementsAre("ok"));
 }
 
 TEST_F(FrameOrderTest, FailuresOfOneLaneDoNotTouchAnother) {
   Settle(Admit("t", 0), "error", true);
-  EXPECT_EQ(Admit("t", 0).failed, nullptr);
-  EXPECT_NE(Admit("t", 1).failed, nullptr);
-  EXPECT_NE(Admit("u", 0).failed, nullptr);
+  EXPECT_EQ(Admit("t", 0).first_failed, nullptr);
+  EXPECT_NE(Admit("t", 1).first_failed, nullptr);
+  EXPECT_NE(Admit("u", 0).first_failed, nullptr);
 }
 
 }  // namespace

@@ -90,6 +90,10 @@ class MemoryBroker final : public BrokerApi {
   void SetLogAppendTime(Timestamp time) {
     Run([&] { log_append_time_ = time; });
   }
+  // Nothing is written before `until`.
+  void StandStill(std::shared_future<void> until) {
+    loop_->Post("stand_still", [until = std::move(until)] { until.wait(); });
+  }
   void DropEverything() {
     Run([&] { dropping_ = true; });
   }
@@ -133,10 +137,15 @@ class MemoryBroker final : public BrokerApi {
   }
 
   ErrorCounts refused;  // by the front end
+  // Refuses a batch on the thread that brings it. Set before one comes.
+  std::function<std::optional<Error>(const ProduceBatch&)> on_batch;
 
   // --- BrokerApi ---
 
   void Produce(ProduceBatch request, Done<Produced> done) override {
+    if (on_batch) {
+      if (auto error = on_batch(request); error.has_value()) return done(*std::move(error));
+    }
     loop_->Post("produce", [this, request = std::move(request), done = std::move(done)]() mutable {
       if (dropping_) return Keep(std::move(done));
       last_batch_ = request;
@@ -292,8 +301,7 @@ class MemoryBroker final : public BrokerApi {
                          const AbandonFlag& abandoned) {
     auto log = Find(topic, partition);
     if (!log.ok()) return log.error();
-    if (abandoned != nullptr && abandoned->load())
-      return Error(Reason::kPriorRequestFailed, "an earlier write failed");
+    if (abandoned.IsSet()) return Error(Reason::kPriorRequestFailed, "an earlier write failed");
     const auto failure = failures_.find({topic.name, partition.value});
     if (failure != failures_.end() && failure->second.first > 0) {
       --failure->second.first;

@@ -171,6 +171,27 @@ TEST_F(ProduceStreamTest, AfterAFailureLaterFramesOfThePartitionAreRefusedUntilS
   EXPECT_THAT(broker_.Values("orders", 1), ElementsAre("a", "b", "c"));
 }
 
+// Such as where the memory for writes is in use: that is said before the partition's turn comes.
+TEST_F(ProduceStreamTest, AFrameIsWrittenAlsoWhereALaterOneIsRefusedBefore) {
+  int count = 0;
+  broker_.on_batch = [&](const ProduceBatch&) -> std::optional<Error> {
+    if (++count != 2) return std::nullopt;
+    return Error(Reason::kQuotaExceeded, "more slowly").With("outcome", "NOT_APPLIED");
+  };
+  StartStream();
+  std::promise<void> go;
+  broker_.StandStill(go.get_future().share());
+  for (const char* value : {"a", "b", "c"}) ASSERT_TRUE(Send(NewFrame(value)));
+  while (broker_.refused.Of(Reason::kPriorRequestFailed) == 0) std::this_thread::yield();  // "c"
+  go.set_value();
+  EXPECT_TRUE(Read().has_ack());
+  EXPECT_EQ(ReasonOf(Read().error()), Reason::kQuotaExceeded);
+  EXPECT_EQ(ReasonOf(Read().error()), Reason::kPriorRequestFailed);
+  for (const char* value : {"b", "c"}) ASSERT_TRUE(Send(NewFrame(value, 1, 1)));
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(Read().has_ack());
+  EXPECT_THAT(broker_.Values("orders", 1), ElementsAre("a", "b", "c"));
+}
+
 TEST_F(ProduceStreamTest, AFrameThatCannotBeReadFailsThePartitionToo) {
   StartStream();
   auto frame = NewFrame("x");
