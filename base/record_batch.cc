@@ -78,6 +78,12 @@ Result<void> CheckProducedHeader(const BatchHeader& header) {
     return Invalid(
         "transactional batches need a transaction, which this broker does not support yet");
   if (header.has_delete_horizon()) return Invalid("a delete horizon is set by compaction only");
+  // No client has such an id: as "none" it would lose what is meant by the sequence beside it.
+  if (header.producer_id.value < -1) {
+    return Error(Reason::kInvalidArgument,
+                 "producer id " + std::to_string(header.producer_id.value) +
+                     " was not given by InitProducer: a batch without a producer has -1");
+  }
   if (header.has_producer() &&
       (header.producer_epoch.value < 0 || header.base_sequence.value < 0)) {
     return Invalid(

@@ -104,8 +104,8 @@ struct ProduceRules {
 // deltas, keys, times), and decompressed for it, so that what is stored can be read; the bytes are
 // stored as they came (docs/adr/0009-records-are-read-on-produce.md). The header's largest time is
 // put right.
-// Fails with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidTimestamp,
-// kUnsupportedCompression or kQuotaExceeded (no memory to decompress it now).
+// Fails with kCorruptBatch, kBatchTooLarge, kInvalidRecord, kInvalidArgument (the producer id),
+// kInvalidTimestamp, kUnsupportedCompression or kQuotaExceeded (no memory to decompress it now).
 Result<RecordBatch> CheckProducedBatch(Bytes bytes, const ProduceRules& rules);
 
 // Gives a checked batch its place: base offset and leader epoch, which lie outside the CRC; with

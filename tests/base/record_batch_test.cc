@@ -136,6 +136,20 @@ TEST(RecordBatch, MalformedBatchesAreRefusedWithTheirReason) {
             Reason::kInvalidRecord);
   EXPECT_EQ(check([](BatchHeader& h) { h.attributes |= 7; }), Reason::kUnsupportedCompression);
   EXPECT_EQ(check([](BatchHeader& h) { h.producer_id = ProducerId{1}; }), Reason::kInvalidRecord);
+  const auto producer = [&](int64_t id, int16_t epoch, int32_t sequence) {
+    return check([&](BatchHeader& h) {
+      h.producer_id = ProducerId{id};
+      h.producer_epoch = ProducerEpoch{epoch};
+      h.base_sequence = Sequence{sequence};
+    });
+  };
+  EXPECT_EQ(producer(-2, 0, 0), Reason::kInvalidArgument);
+  EXPECT_EQ(producer(INT64_MIN, -1, -1), Reason::kInvalidArgument);
+  EXPECT_EQ(producer(1, -1, 0), Reason::kInvalidRecord);
+  EXPECT_EQ(producer(1, 0, -1), Reason::kInvalidRecord);
+  EXPECT_TRUE(CheckProducedBatch(
+                  Changed(good, [](BatchHeader& h) { h.base_sequence = Sequence{0}; }), Rules())
+                  .ok());
   EXPECT_EQ(check([](BatchHeader& h) { h.base_timestamp = Timestamp{INT64_MAX}; }),
             Reason::kInvalidTimestamp);
   ProduceRules rules = Rules();
