@@ -96,6 +96,7 @@ Result<Broker::Route> Broker::Find(const TopicRef& ref, PartitionIndex partition
                                                  ": it has 0 to " +
                                                  std::to_string(topic->partition_count() - 1))
         .With("topic", topic->name)
+        .With("partition", std::to_string(partition.value))
         .With("partition_count", std::to_string(topic->partition_count()));
   }
   const TopicIdPartition id{topic->id, partition};

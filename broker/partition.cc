@@ -113,7 +113,9 @@ Result<void> Partition::CheckServing(std::optional<LeaderEpoch> current_leader_e
   if (state_ == State::kClosing) return Ended(*life_);
   if (state_ == State::kRemoved) {
     return Error(Reason::kUnknownTopicId,
-                 "topic \"" + metadata_.topic + "\" (" + id_.topic_id.ToString() + ") was deleted");
+                 "topic \"" + metadata_.topic + "\" (" + id_.topic_id.ToString() + ") was deleted")
+        .With("topic", metadata_.topic)
+        .With("topic_id", id_.topic_id.ToString());
   }
   if (offline_.has_value()) return *offline_;
   if (metadata_.leader != context_.node_id) {

@@ -1,6 +1,7 @@
 #include "broker/resolve.h"
 
 #include <string>
+#include <utility>
 
 #include "base/utf8.h"
 
@@ -34,14 +35,17 @@ Result<TopicPtr> ResolveTopic(const MetadataImage& image, const TopicRef& ref) {
     }
   }
   if (topic == nullptr) {
-    return Error(Reason::kUnknownTopicId,
-                 "no topic has the id " + ref.id->ToString() + ": it may have been deleted")
-        .With("topic_id", ref.id->ToString());
+    Error error = Error(Reason::kUnknownTopicId,
+                        "no topic has the id " + ref.id->ToString() + ": it may have been deleted")
+                      .With("topic_id", ref.id->ToString());
+    return ref.name.empty() ? error : std::move(error).With("topic", ref.name);
   }
   if (!ref.name.empty() && topic->name != ref.name) {
     return Error(Reason::kInconsistentTopicId, "id " + ref.id->ToString() + " is topic \"" +
                                                    topic->name + "\", not " +
-                                                   ShowQuoted(ref.name, kShownBytesMax));
+                                                   ShowQuoted(ref.name, kShownBytesMax))
+        .With("topic", topic->name)
+        .With("topic_id", ref.id->ToString());
   }
   return topic;
 }

@@ -20,7 +20,9 @@ bool IsAllowed(char letter) {
 }
 
 Error Invalid(const std::string& message, std::string_view name) {
-  return Error(Reason::kInvalidTopic, message).With("topic", std::string(name.substr(0, 249)));
+  // For programs, but it must not carry what terminals act on either: without the quotes only.
+  const std::string shown = ShowQuoted(name, kNameBytesMax);
+  return Error(Reason::kInvalidTopic, message).With("topic", shown.substr(1, shown.size() - 2));
 }
 
 // Whether the two are the same but for '.' and '_'.
@@ -59,17 +61,16 @@ TopicPtr FindColliding(const std::string& name, const MetadataImage& image) {
 std::string ShowText(std::string_view text) { return ShowQuoted(text, kShownBytesMax); }
 
 Result<void> CheckTopicName(std::string_view name) {
-  // Details are for programs, but must not carry what terminals act on either.
   if (name.empty()) return Invalid("a topic needs a name", "");
   if (name.size() > kNameBytesMax) {
-    return Error(Reason::kInvalidTopic, "topic name " + ShowText(name) + " has " +
-                                            std::to_string(name.size()) + " characters; at most " +
-                                            std::to_string(kNameBytesMax) + " are allowed");
+    return Invalid("topic name " + ShowText(name) + " has " + std::to_string(name.size()) +
+                       " characters; at most " + std::to_string(kNameBytesMax) + " are allowed",
+                   name);
   }
   if (!std::all_of(name.begin(), name.end(), IsAllowed)) {
-    return Error(Reason::kInvalidTopic,
-                 "topic name " + ShowText(name) +
-                     " has other characters than a-z, A-Z, 0-9, '.', '_' and '-'");
+    return Invalid("topic name " + ShowText(name) +
+                       " has other characters than a-z, A-Z, 0-9, '.', '_' and '-'",
+                   name);
   }
   if (name == "." || name == "..")
     return Invalid("a topic cannot be called \"" + std::string(name) + "\"", name);

@@ -61,21 +61,24 @@ Result<TopicPtr> FindRepeated(const RequestHashes& hashes, const MetadataImage& 
                    "\" in another way: use a new id for each new request");
 }
 
-Error BadPartitions(const std::string& message) {
-  return Error(Reason::kInvalidPartitions, message);
+Error BadPartitions(const std::string& topic, const std::string& message) {
+  return Error(Reason::kInvalidPartitions, message).With("topic", topic);
 }
 
-Result<void> CheckCount(int64_t added, int64_t limit_of_step, const MetadataImage& image,
-                        const ControllerOptions& options) {
+Result<void> CheckCount(const std::string& topic, int64_t added, int64_t limit_of_step,
+                        const MetadataImage& image, const ControllerOptions& options) {
   if (added > limit_of_step) {
-    return BadPartitions(std::to_string(added) + " partitions are more than the " +
-                         std::to_string(limit_of_step) +
-                         " that one operation may make: add the rest in further steps");
+    return BadPartitions(topic, std::to_string(added) + " partitions are more than the " +
+                                    std::to_string(limit_of_step) +
+                                    " that one operation may make: add the rest in further steps")
+        .With("limit_partitions", std::to_string(limit_of_step));
   }
   if (image.partition_count + added <= options.partitions_max) return {};
-  return BadPartitions("the cluster has " + std::to_string(image.partition_count) +
-                       " partitions; with " + std::to_string(added) + " more it would exceed its " +
-                       "limit of " + std::to_string(options.partitions_max));
+  return BadPartitions(topic, "the cluster has " + std::to_string(image.partition_count) +
+                                  " partitions; with " + std::to_string(added) +
+                                  " more it would exceed its limit of " +
+                                  std::to_string(options.partitions_max))
+      .With("limit_partitions", std::to_string(options.partitions_max));
 }
 
 // The replicas of each partition of a new topic.
@@ -88,7 +91,7 @@ Result<std::vector<std::vector<NodeId>>> AssignNew(const CreateTopic& operation,
       return Error(Reason::kInvalidArgument,
                    "give either an assignment, or partitions and replication factor");
     }
-    RETURN_IF_ERROR(CheckCount(static_cast<int64_t>(operation.assignment.size()),
+    RETURN_IF_ERROR(CheckCount(operation.name, static_cast<int64_t>(operation.assignment.size()),
                                options.partitions_per_operation_max, image, options));
     RETURN_IF_ERROR(CheckAssignment(image, operation.assignment, 0));
     return operation.assignment;
@@ -99,12 +102,14 @@ Result<std::vector<std::vector<NodeId>>> AssignNew(const CreateTopic& operation,
                                          ? options.default_replication_factor
                                          : operation.replication_factor;
   if (partitions < 1)
-    return BadPartitions("a topic needs at least one partition, not " + std::to_string(partitions));
+    return BadPartitions(operation.name,
+                         "a topic needs at least one partition, not " + std::to_string(partitions));
   if (replication_factor < 1) {
     return Error(Reason::kInvalidReplicationFactor, "a partition needs at least one replica, not " +
                                                         std::to_string(replication_factor));
   }
-  RETURN_IF_ERROR(CheckCount(partitions, options.partitions_per_operation_max, image, options));
+  RETURN_IF_ERROR(
+      CheckCount(operation.name, partitions, options.partitions_per_operation_max, image, options));
   return ChooseReplicas(image, partitions, replication_factor, random);
 }
 
@@ -127,7 +132,8 @@ TopicId NewTopicId(const MetadataImage& image, Random& random) {
 
 Result<TopicPtr> FindTopic(const std::string& name, const MetadataImage& image) {
   if (TopicPtr topic = image.Topic(name)) return topic;
-  return Error(Reason::kTopicNotFound, "topic " + ShowText(name) + " does not exist");
+  return Error(Reason::kTopicNotFound, "topic " + ShowText(name) + " does not exist")
+      .With("topic", name);
 }
 
 // A topic that was only validated.
@@ -156,7 +162,9 @@ Result<Planned> Plan(const CreateTopic& operation, const PlanContext& context) {
   const ControllerOptions& options = context.options;
   if (operation.request_id.size() > kRequestIdBytesMax) {
     return Error(Reason::kInvalidArgument,
-                 "request_id is longer than " + std::to_string(kRequestIdBytesMax) + " bytes");
+                 "request_id is longer than " + std::to_string(kRequestIdBytesMax) + " bytes")
+        .With("field", "request_id")
+        .With("limit_bytes", std::to_string(kRequestIdBytesMax));
   }
   const RequestHashes hashes = HashRequest(operation, image);
   ASSIGN_OR_RETURN(TopicPtr repeated, FindRepeated(hashes, image));
@@ -210,8 +218,9 @@ Result<Planned> Plan(const DeleteTopic& operation, const PlanContext& context) {
     return Error(Reason::kInvalidArgument, "name the topic by its name or by its id");
   TopicPtr topic = key.id.has_value() ? image.Topic(*key.id) : image.Topic(key.name);
   if (topic == nullptr && key.id.has_value()) {
-    return Error(Reason::kUnknownTopicId, "no topic has the id " + key.id->ToString() +
-                                              ": it may have been deleted already");
+    return Error(Reason::kUnknownTopicId,
+                 "no topic has the id " + key.id->ToString() + ": it may have been deleted already")
+        .With("topic_id", key.id->ToString());
   }
   if (topic == nullptr) return FindTopic(key.name, image).error();
   Planned planned;
@@ -227,12 +236,14 @@ Result<Planned> Plan(const AddPartitions& operation, const PlanContext& context)
   const int32_t before = topic->partition_count();
   const int64_t added = int64_t{operation.total_partitions} - before;
   if (added < 1) {
-    return BadPartitions("topic \"" + topic->name + "\" has " + std::to_string(before) +
-                         " partitions; a new total of " +
-                         std::to_string(operation.total_partitions) +
-                         " adds none (partitions cannot be taken away)");
+    return BadPartitions(topic->name, "topic \"" + topic->name + "\" has " +
+                                          std::to_string(before) + " partitions; a new total of " +
+                                          std::to_string(operation.total_partitions) +
+                                          " adds none (partitions cannot be taken away)")
+        .With("partition_count", std::to_string(before));
   }
-  RETURN_IF_ERROR(CheckCount(added, options.partitions_per_operation_max, image, options));
+  RETURN_IF_ERROR(
+      CheckCount(topic->name, added, options.partitions_per_operation_max, image, options));
   // Without what is there only until a reassignment is completed.
   const PartitionImage* const first = topic->Partition(PartitionIndex{0});
   const size_t replication_factor =

@@ -16,9 +16,7 @@ namespace {
 // The wanted brokers; empty: all. Fails with kInvalidArgument, kBrokerIdNotRegistered.
 Result<std::set<NodeId>> WantedBrokers(const v1::DescribeClusterRequest& request,
                                        const MetadataImage& image) {
-  if (request.broker_ids_size() > kItemsMax)
-    return Error(Reason::kInvalidArgument,
-                 "a call takes at most " + std::to_string(kItemsMax) + " brokers");
+  if (request.broker_ids_size() > kItemsMax) return TooManyItems("brokers");
   std::set<NodeId> wanted;
   for (const int32_t id : request.broker_ids()) {
     if (image.Broker(NodeId{id}) == nullptr) {

@@ -302,9 +302,7 @@ void ClusterService::LogDirs(const v1::DescribeLogDirsRequest& request,
   auto image = ImageOf(broker_);
   if (!image.ok()) return reply(std::move(image).error());
   if (request.topics_size() > kItemsMax || request.broker_ids_size() > kItemsMax) {
-    return reply(
-        Error(Reason::kInvalidArgument,
-              "a call takes at most " + std::to_string(kItemsMax) + " topics and as many brokers"));
+    return reply(TooManyItems("topics and as many brokers"));
   }
   auto pages = std::make_shared<const Pages>(
       (*image)->request_id_key,

@@ -188,8 +188,7 @@ Result<void> FillEntries(DescribedConfigs configs, const v1::DescribeConfigsRequ
 Result<v1::DescribeConfigsResponse> ConfigService::Describe(
     const v1::DescribeConfigsRequest& request) const {
   if (request.resources_size() > kItemsMax || request.keys_size() > kItemsMax) {
-    return Error(Reason::kInvalidArgument, "a call takes at most " + std::to_string(kItemsMax) +
-                                               " resources and as many keys");
+    return TooManyItems("resources and as many keys");
   }
   v1::DescribeConfigsResponse response;
   size_t bytes = 0;
@@ -214,8 +213,7 @@ Result<v1::DescribeConfigsResponse> ConfigService::Describe(
 void ConfigService::Alter(const v1::AlterConfigsRequest& request,
                           Reply<v1::AlterConfigsResponse> reply) {
   if (request.alterations_size() > kItemsMax) {
-    return reply(Error(Reason::kInvalidArgument,
-                       "a call takes at most " + std::to_string(kItemsMax) + " alterations"));
+    return reply(TooManyItems("alterations"));
   }
   // Those that can be understood go on; their results come back in the same order.
   std::vector<AlterConfig> alterations;

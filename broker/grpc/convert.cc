@@ -25,6 +25,12 @@ Result<ImagePtr> ImageOf(const BrokerApi& broker) {
   return image;
 }
 
+Error TooManyItems(const std::string& items) {
+  const std::string most = std::to_string(kItemsMax);
+  return Error(Reason::kInvalidArgument, "a call takes at most " + most + " " + items)
+      .With("limit_items", most);
+}
+
 Result<TopicId> ParseTopicId(std::string_view bytes) {
   TopicId id;
   if (bytes.size() != id.bytes.size()) {

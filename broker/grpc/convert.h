@@ -26,6 +26,8 @@ inline constexpr int32_t kListedPartitionsMax = 1000;
 inline constexpr size_t kPageBytesMax = 1u << 20;
 // The most items that one call may have where each has a result of its own.
 inline constexpr int kItemsMax = 1000;
+// For more: kInvalidArgument. `items`: what a call takes at most so many of.
+Error TooManyItems(const std::string& items);
 
 // The node's image. Fails with kLeaderNotAvailable where there is none yet.
 Result<ImagePtr> ImageOf(const BrokerApi& broker);

@@ -42,7 +42,8 @@ Result<Queries> QueriesOf(const v1::ListOffsetsRequest& request) {
   if (request.queries_size() > kOffsetQueriesMax) {
     return Error(Reason::kInvalidArgument, std::to_string(request.queries_size()) +
                                                " queries in one call: at most " +
-                                               std::to_string(kOffsetQueriesMax));
+                                               std::to_string(kOffsetQueriesMax))
+        .With("limit_items", std::to_string(kOffsetQueriesMax));
   }
   Queries asked;
   for (int i = 0; i < request.queries_size(); ++i) {

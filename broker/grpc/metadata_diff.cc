@@ -52,7 +52,8 @@ bool IsSame(const TopicImage& before, const std::shared_ptr<const PartitionImage
 Result<std::unique_ptr<TopicFilter>> TopicFilter::Parse(const v1::WatchMetadataRequest& request) {
   if (request.topics_size() > kItemsMax) {
     return Error(Reason::kInvalidArgument,
-                 "a watch takes at most " + std::to_string(kItemsMax) + " names: use topic_regex");
+                 "a watch takes at most " + std::to_string(kItemsMax) + " names: use topic_regex")
+        .With("limit_items", std::to_string(kItemsMax));
   }
   auto filter = std::make_unique<ParsedFilter>();
   filter->wanted.insert(request.topics().begin(), request.topics().end());

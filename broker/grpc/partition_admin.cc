@@ -35,8 +35,7 @@ PartitionKey ToKey(const v1::TopicPartition& partition) {
 
 Result<void> CheckCount(int count, const char* what) {
   if (count <= kItemsMax) return {};
-  return Error(Reason::kInvalidArgument,
-               "a call takes at most " + std::to_string(kItemsMax) + " " + what);
+  return TooManyItems(what);
 }
 
 Result<ElectLeaders> ToElection(const v1::ElectLeadersRequest& request) {

@@ -80,8 +80,7 @@ std::string FilterText(const v1::DescribeQuotasRequest& request) {
 void ChangeQuotas(BrokerApi& broker, const v1::AlterQuotasRequest& request,
                   Reply<v1::AlterQuotasResponse> reply) {
   if (request.alterations_size() > kItemsMax) {
-    return reply(Error(Reason::kInvalidArgument,
-                       "a call takes at most " + std::to_string(kItemsMax) + " alterations"));
+    return reply(TooManyItems("alterations"));
   }
   gregor::AlterQuotas operation;
   operation.validate_only = request.validate_only();

@@ -155,8 +155,7 @@ void TopicService::Add(const v1::AddPartitionsRequest& request,
 void TopicService::Trim(const v1::DeleteRecordsRequest& request,
                         Reply<v1::DeleteRecordsResponse> reply) {
   if (request.items_size() > kItemsMax) {
-    return reply(Error(Reason::kInvalidArgument,
-                       "a call takes at most " + std::to_string(kItemsMax) + " items"));
+    return reply(TooManyItems("items"));
   }
   // Those that can be understood go on; their results come back in the same order.
   std::vector<gregor::DeleteRecords> items;

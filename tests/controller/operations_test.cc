@@ -52,6 +52,9 @@ TEST_F(OperationsTest, TopicNamesAreThoseOfKafka) {
     ASSERT_FALSE(refused.ok()) << name.substr(0, 20);
     EXPECT_EQ(refused.error().reason, Reason::kInvalidTopic);
     EXPECT_LT(refused.error().message.size(), 300u);
+    ASSERT_EQ(refused.error().details.at(0).first, "topic");
+    EXPECT_LT(refused.error().details.at(0).second.size(), 300u);
+    if (name == "a/b") EXPECT_EQ(refused.error().details.at(0).second, name);
     for (const char letter : refused.error().ToString())
       EXPECT_GE(static_cast<unsigned char>(letter), ' ');
   }
@@ -139,7 +142,11 @@ TEST_F(OperationsTest, AssignmentsAreChecked) {
 
 TEST_F(OperationsTest, PartitionsAreOnlyAdded) {
   ASSERT_TRUE(node_.Create("orders", 2).ok());
-  ExpectRefused(node_.Add({"orders", 2, {}, false}), Reason::kInvalidPartitions, "adds none");
+  const auto fewer = node_.Add({"orders", 2, {}, false});
+  ExpectRefused(fewer, Reason::kInvalidPartitions, "adds none");
+  EXPECT_EQ(fewer.error().details.at(0),
+            std::make_pair(std::string("topic"), std::string("orders")));
+  EXPECT_EQ(fewer.error().details.at(1).first, "partition_count");
   ExpectRefused(node_.Add({"orders", -5, {}, false}), Reason::kInvalidPartitions, "adds none");
   ExpectRefused(node_.Add({"other", 3, {}, false}), Reason::kTopicNotFound, "does not exist");
   ExpectRefused(node_.Add({"orders", INT32_MAX, {}, false}), Reason::kInvalidPartitions,
