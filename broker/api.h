@@ -159,7 +159,11 @@ struct EpochEnd {
 };
 
 struct Fetched {
-  Bytes batches;          // whole batches; the first may begin before `from`
+  Bytes batches;  // whole batches; the first may begin before `from`
+  // What they hold of the node's memory for answers, until their last byte is let go. Whoever makes
+  // the answer of other bytes splits off what those take; nobody else touches it meanwhile.
+  // nullptr: it is not accounted for.
+  std::shared_ptr<Budget::Share> memory;
   Offset from{0};         // the position as an offset: records before it are not asked for
   Offset next_offset{0};  // where to go on
   Offset high_watermark{0};

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <utility>
 
+#include "broker/fetch_memory.h"
 #include "broker/partition.h"
 #include "storage/epoch_cache.h"
 
@@ -12,19 +13,6 @@ namespace {
 // How often a fetch or a search that waits for memory looks whether there is some: those who give
 // it back know of no partition.
 constexpr Duration kMemoryRetryDelay = std::chrono::milliseconds(50);
-
-// `bytes` that also hold a share of a budget until they are let go.
-Bytes Holding(const Bytes& bytes, Budget::Share share) {
-  struct Held {
-    Bytes bytes;
-    Budget::Share share;
-  };
-  auto held = std::make_shared<Held>(Held{bytes, std::move(share)});
-  Bytes result;
-  for (const Slice& slice : held->bytes.slices())
-    result.Append(Slice(held, slice.data(), slice.size()));
-  return result;
-}
 
 // Of the first batch, where a read failed because it is larger than what was allowed; else 0.
 size_t NeededBytes(const Error& error) {
@@ -44,7 +32,10 @@ Error OutOfRange(const std::string& topic, PartitionIndex partition, Offset from
                    std::to_string(ends.log_start.value) + ", " +
                    std::to_string(high_watermark.value) + ")")
       .With("log_start_offset", std::to_string(ends.log_start.value))
-      .With("high_watermark", std::to_string(high_watermark.value));
+      .With("high_watermark", std::to_string(high_watermark.value))
+      .With("topic", topic)
+      .With("partition", std::to_string(partition.value))
+      .With("offset", std::to_string(from.value));
 }
 
 }  // namespace
@@ -149,6 +140,11 @@ void Partition::ReadAt(WaitingFetch fetch, bool may_wait) {
 // What went wrong is of no interest where the topic was deleted, or the broker stops.
 void Partition::FailRead(WaitingFetch fetch, Error error) {
   const auto serving = CheckServing({});
+  if (error.reason == Reason::kFetchTooSmall) {
+    error.With("topic", metadata_.topic)
+        .With("partition", std::to_string(id_.partition.value))
+        .With("offset", std::to_string(fetch.from.value));
+  }
   fetch.done(serving.ok() ? error : serving.error());
 }
 
@@ -188,7 +184,7 @@ void Partition::OnRead(WaitingFetch fetch, bool may_wait, Budget::Share memory, 
   }
   if (!read->batches.empty()) {
     memory.ShrinkTo(read->memory_bytes);
-    fetched.batches = Holding(read->batches, std::move(memory));
+    SetBatches(fetched, read->batches, std::move(memory));
   }
   fetch.done(std::move(fetched));
 }

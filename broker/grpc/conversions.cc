@@ -8,6 +8,9 @@
 namespace gregor {
 namespace {
 
+// What all clients take, unless they were told to take less.
+constexpr size_t kAnswerBytesMaxLeast = 3u << 20;
+
 Error UnknownValue(const char* field, int64_t value) {
   return Error(Reason::kInvalidArgument, std::string(field) + " " + std::to_string(value) +
                                              " is not known to this version of the server")
@@ -161,6 +164,26 @@ Result<FetchFormat> FetchFormatOf(int32_t format) {
 std::optional<LeaderEpoch> EpochOf(std::optional<int32_t> epoch) {
   if (!epoch.has_value()) return std::nullopt;
   return LeaderEpoch{*epoch};
+}
+
+size_t AnswerBytesLimit(const BrokerApi& broker) {
+  return std::max(kAnswerBytesMaxLeast, broker.message_bytes_limit());
+}
+
+Error AtPartition(Error error, const std::string& topic, PartitionIndex partition) {
+  error.message = "partition " + std::to_string(partition.value) + " of topic \"" + topic +
+                  "\": " + error.message;
+  return std::move(error).With("topic", topic).With("partition", std::to_string(partition.value));
+}
+
+Error AtPartition(Error error, const BrokerApi& broker, const TopicRef& topic,
+                  PartitionIndex partition) {
+  if (!topic.name.empty() || !topic.id.has_value())
+    return AtPartition(std::move(error), topic.name, partition);
+  const ImagePtr image = broker.image();
+  const TopicPtr found = image == nullptr ? nullptr : image->Topic(*topic.id);
+  return AtPartition(std::move(error), found == nullptr ? topic.id->ToString() : found->name,
+                     partition);
 }
 
 }  // namespace gregor

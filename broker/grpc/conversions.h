@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -28,6 +29,13 @@ enum class FetchFormat : uint8_t { kRecords, kBatches };
 Result<FetchFormat> FetchFormatOf(int32_t format);
 
 std::optional<LeaderEpoch> EpochOf(std::optional<int32_t> epoch);
+
+// The most bytes that a client may ask for in one answer or message.
+size_t AnswerBytesLimit(const BrokerApi& broker);
+// The error, with the place where it was met.
+Error AtPartition(Error error, const std::string& topic, PartitionIndex partition);
+Error AtPartition(Error error, const BrokerApi& broker, const TopicRef& topic,
+                  PartitionIndex partition);
 
 }  // namespace gregor
 

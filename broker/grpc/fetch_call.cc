@@ -88,8 +88,9 @@ Result<void> FetchCall::Take(const Bytes& message) {
   request_.current_leader_epoch = EpochOf(wire.current_leader_epoch);
   request_.last_fetched_epoch = EpochOf(wire.last_fetched_epoch);
   request_.cancelled = cancelled_;
-  const size_t bytes_limit = std::max(3 * kBytesDefault, door().broker.message_bytes_limit());
-  if (wire.max_bytes > 0) bytes_max_ = std::min(static_cast<size_t>(wire.max_bytes), bytes_limit);
+  if (wire.max_bytes > 0) {
+    bytes_max_ = std::min(static_cast<size_t>(wire.max_bytes), AnswerBytesLimit(door().broker));
+  }
   request_.bytes_max = bytes_max_;
   // Records are cut to what fits, so a batch may be larger than all of them.
   request_.first_batch_may_exceed = format_ == FetchFormat::kRecords;
@@ -160,8 +161,12 @@ void FetchCall::OnFinished() {
 }
 
 void FetchCall::Encode(const Fetched& fetched) {
-  const EncodeLimits limits{
-      .from = fetched.from, .bytes_max = bytes_max_, .memory = &door().broker.decode_memory()};
+  if (cancelled_->load()) return Drop();
+  const EncodeLimits limits{.from = fetched.from,
+                            .bytes_max = bytes_max_,
+                            .bytes_limit = AnswerBytesLimit(door().broker),
+                            .memory = &door().broker.decode_memory(),
+                            .answer = fetched.memory.get()};
   const auto records =
       EncodeRecords(fetched.batches, fetched.next_offset, limits, kFetchResponseRecords);
   if (!records.ok() && records.error().reason == Reason::kQuotaExceeded && !cancelled_->load() &&
@@ -171,7 +176,7 @@ void FetchCall::Encode(const Fetched& fetched) {
     return door().queue.After(kMemoryRetryDelay, [self = Self()] { self->Read(); });
   }
   if (!records.ok())
-    return Fail(AtPartition(records.error(), request_.topic.name, request_.partition));
+    return Fail(AtPartition(records.error(), door().broker, request_.topic, request_.partition));
   Reply(EncodeFetchResponse(fetched, *records));
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "broker/grpc/conversions.h"
+
 namespace gregor {
 namespace {
 
@@ -231,10 +233,13 @@ bool FetchPump::ReserveFor(State& state, size_t bytes) {
 void FetchPump::Deliver(const StatePtr& state, Fetched fetched) {
   const size_t size = fetched.batches.size();
   if (!options_.splits_batches && size > options_.message_bytes_max) {
-    return Fail(state, Error(Reason::kFetchTooSmall,
-                             "the next batch has " + std::to_string(size) +
-                                 " bytes, more than max_batch_bytes: open a stream with more")
-                           .With("needed_bytes", std::to_string(size)));
+    Error error = Error(Reason::kFetchTooSmall,
+                        "the next batch has " + std::to_string(size) +
+                            " bytes, more than max_batch_bytes: open a stream with more")
+                      .With("needed_bytes", std::to_string(size))
+                      .With("offset", std::to_string(fetched.from.value));
+    return Fail(state, AtPartition(std::move(error), door_->broker, state->slot.topic,
+                                   state->slot.partition));
   }
   const auto sink = sink_.lock();
   bool gone;
@@ -280,6 +285,13 @@ void FetchPump::Charge(const Ticket& ticket, size_t bytes) {
     if (charged > reserved) connection_->TakeAnyway(charged - reserved);
   }
   if (reserved > charged) connection_->Give(reserved - charged);
+}
+
+const FetchPump::Slot& FetchPump::SlotOf(const Ticket& ticket) { return ticket->slot; }
+
+bool FetchPump::IsWanted(const Ticket& ticket) const {
+  const MutexLock lock(mutex_);
+  return !IsGone(*ticket);
 }
 
 void FetchPump::Queued(const Ticket& ticket, const Fetched& fetched, Offset next_offset) {

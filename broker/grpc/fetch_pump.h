@@ -74,6 +74,10 @@ class FetchPump : public std::enable_shared_from_this<FetchPump> {
   void Charge(const Ticket& ticket, size_t bytes);
   // It is queued, charged or not, up to `next_offset`, where reading goes on.
   void Queued(const Ticket& ticket, const Fetched& fetched, Offset next_offset);
+  // REQUIRES: nothing of it was queued yet.
+  static const Slot& SlotOf(const Ticket& ticket);
+  // Whether anybody still waits for what was read; if not, Queued() is all that is left to do.
+  bool IsWanted(const Ticket& ticket) const;
   // What was read cannot be sent.
   void FailRead(const Ticket& ticket, const Error& error) { Fail(ticket, error); }
   // So many of the charged bytes have left.

@@ -140,10 +140,10 @@ Result<void> FetchStream::Open(const WireFetchOpen& open) {
                  "max_batch_bytes, min_bytes and max_wait_ms cannot be negative: 0 is the default");
   }
   options_.splits_batches = format_ == FetchFormat::kRecords;
-  const size_t bytes_limit = std::max(3 * kBytesDefault, door().broker.message_bytes_limit());
   options_.message_bytes_max =
-      open.max_batch_bytes == 0 ? kBytesDefault
-                                : std::min(static_cast<size_t>(open.max_batch_bytes), bytes_limit);
+      open.max_batch_bytes == 0
+          ? kBytesDefault
+          : std::min(static_cast<size_t>(open.max_batch_bytes), AnswerBytesLimit(door().broker));
   options_.bytes_min =
       std::clamp<int32_t>(open.min_bytes, 1, static_cast<int32_t>(options_.message_bytes_max));
   options_.wait_max = std::chrono::milliseconds(open.max_wait_ms);
@@ -197,12 +197,19 @@ void FetchStream::OnFetched(const FetchPump::Ticket& ticket, const FetchPump::Sl
 
 void FetchStream::DeliverRecords(const FetchPump::Ticket& ticket, int32_t slot,
                                  const Fetched& fetched) {
+  if (!pump_->IsWanted(ticket)) return pump_->Queued(ticket, fetched, fetched.next_offset);
   const EncodeLimits limits{.from = fetched.from,
                             .bytes_max = options_.message_bytes_max,
-                            .memory = &door().broker.decode_memory()};
+                            .bytes_limit = AnswerBytesLimit(door().broker),
+                            .memory = &door().broker.decode_memory(),
+                            .answer = fetched.memory.get()};
   const auto records =
       EncodeRecords(fetched.batches, fetched.next_offset, limits, kFetchDataRecords);
-  if (!records.ok()) return pump_->FailRead(ticket, records.error());
+  if (!records.ok()) {
+    const FetchPump::Slot& at = FetchPump::SlotOf(ticket);
+    return pump_->FailRead(ticket,
+                           AtPartition(records.error(), door().broker, at.topic, at.partition));
+  }
   pump_->Charge(ticket, records->bytes.size());
   Queue(EncodeFetchData(slot, fetched, *records), records->bytes.size());
   pump_->Queued(ticket, fetched, records->next_offset);

@@ -113,7 +113,10 @@ Result<std::vector<PartitionIndex>> ReadStream::PartitionsOf(const v1::ReadReque
     return Error(Reason::kPartitionNotFound, "topic \"" + topic.name + "\" has no partition " +
                                                  std::to_string(partition.value) +
                                                  ": it has 0 to " +
-                                                 std::to_string(topic.partition_count() - 1));
+                                                 std::to_string(topic.partition_count() - 1))
+        .With("topic", topic.name)
+        .With("partition", std::to_string(partition.value))
+        .With("partition_count", std::to_string(topic.partition_count()));
   }
   return partitions;
 }
@@ -126,11 +129,11 @@ Result<void> ReadStream::Take(const Bytes& message) {
     return Error(Reason::kInvalidArgument,
                  "max_records, heartbeat_ms and max_bytes cannot be negative: 0 is the default");
   }
-  const size_t bytes_limit = std::max(kRecordBytesDefault, door().broker.message_bytes_limit());
   if (request.max_bytes() == 0) {
     record_bytes_max_ = kRecordBytesDefault;
   } else {
-    bytes_max_ = std::clamp(static_cast<size_t>(request.max_bytes()), kBytesMin, bytes_limit);
+    bytes_max_ = std::clamp(static_cast<size_t>(request.max_bytes()), kBytesMin,
+                            AnswerBytesLimit(door().broker));
   }
   ASSIGN_OR_RETURN(start_, PositionOf(request.start()));
   ASSIGN_OR_RETURN(isolation_, IsolationOf(request.isolation()));
@@ -207,20 +210,25 @@ void ReadStream::OnFetched(const FetchPump::Ticket& ticket, const FetchPump::Slo
 
 void ReadStream::Deliver(const FetchPump::Ticket& ticket, int32_t partition,
                          const Fetched& fetched) {
-  EncodeLimits limits{.from = fetched.from, .memory = &door().broker.decode_memory()};
+  if (!pump_->IsWanted(ticket)) return pump_->Queued(ticket, fetched, fetched.next_offset);
+  EncodeLimits limits{.from = fetched.from,
+                      .bytes_limit = AnswerBytesLimit(door().broker),
+                      .memory = &door().broker.decode_memory(),
+                      .answer = fetched.memory.get()};
   if (!BeginDelivery(partition, limits)) {
     pump_->Remove(partition);
     return pump_->Queued(ticket, fetched, fetched.next_offset);
   }
   Result<EncodedRecords> records = EncodedRecords();
   do {
+    records = EncodedRecords();  // lets go of its memory before
     records = Encode(fetched, limits);
     // Again with less where another partition has meanwhile taken of what max_records leaves.
   } while (records.ok() && !TakeRecords(records->count, limits));
   if (!records.ok()) {
     if (EndDelivery()) return End();
-    return pump_->FailRead(ticket,
-                           AtPartition(records.error(), topic_.name, PartitionIndex{partition}));
+    return pump_->FailRead(
+        ticket, AtPartition(records.error(), door().broker, topic_, PartitionIndex{partition}));
   }
   if (records->count > 0) {
     pump_->Charge(ticket, records->bytes.size());

@@ -7,11 +7,14 @@
 #include <vector>
 
 #include "base/record_batch.h"
+#include "broker/fetch_memory.h"
 
 namespace gregor {
 namespace {
 
 constexpr size_t kSlowBytes = 64u << 10;
+// The memory for an answer is taken so much at a time, as records are often small.
+constexpr size_t kGrowBytes = 64u << 10;
 
 constexpr size_t VarintBytes(uint64_t value) {
   return (static_cast<size_t>(63 - __builtin_clzll(value | 1)) * 37 >> 8) + 1;  // (bits + 6) / 7
@@ -110,7 +113,9 @@ class Encoder {
   }
 
   EncodedRecords Take(Offset next_offset) {
-    return {Slice::Own(std::move(out_)), count_, next_offset};
+    if (!IsCharged() || out_.empty()) return {Slice::Own(std::move(out_)), count_, next_offset};
+    Budget::Share share = limits_.answer->Split(std::min(out_.size(), limits_.answer->bytes()));
+    return {Holding(std::move(out_), std::move(share)), count_, next_offset};
   }
   Offset stopped_at() const { return stopped_at_; }
 
@@ -142,16 +147,47 @@ class Encoder {
     if (record.offset >= limits_.before || count_ == limits_.records_max) return false;
     if (out_.size() + message.size() > limits_.bytes_max) {
       if (count_ > 0) return false;
-      return Error(Reason::kFetchTooSmall,
-                   "the record at offset " + std::to_string(record.offset.value) + " needs " +
-                       std::to_string(message.size()) + " bytes: ask for more at a time")
-          .With("needed_bytes", std::to_string(message.size()))
-          .With("offset", std::to_string(record.offset.value));
+      return TooLarge(record.offset, message.size());
+    }
+    if (!HasMemory(out_.size() + message.size())) {
+      if (count_ > 0) return false;
+      return Error(Reason::kQuotaExceeded,
+                   "the memory for answers to fetches (" +
+                       std::to_string(limits_.answer->budget_max()) +
+                       " bytes) is in use: retry, or ask for less at a time");
     }
     message.AppendTo(out_, field_);
     ++count_;
     stopped_at_ = record.offset + 1;
     return true;
+  }
+
+  Error TooLarge(Offset offset, size_t size) const {
+    const std::string text = "the record at offset " + std::to_string(offset.value) + " needs " +
+                             std::to_string(size) + " bytes";
+    Error error(Reason::kFetchTooSmall, text + ": ask for more at a time");
+    const std::string next = std::to_string(offset.value + 1);
+    const std::string limit = std::to_string(limits_.bytes_limit);
+    if (size > limits_.bytes_limit) {
+      error.message = text + ", and no answer has more than " + limit +
+                      " (by the setting message_limit): go on at offset " + next +
+                      ", or fetch its batch as it was written with RECORD_FORMAT_BATCHES";
+      error.With("limit_bytes", limit).With("next_offset", next);
+    }
+    return std::move(error)
+        .With("needed_bytes", std::to_string(size))
+        .With("offset", std::to_string(offset.value));
+  }
+  bool IsCharged() const { return limits_.answer != nullptr && *limits_.answer; }
+  // Whether the answer may take so many bytes; one that exceeds the whole budget has it to itself.
+  bool HasMemory(size_t bytes) const {
+    if (!IsCharged()) return true;
+    Budget::Share& share = *limits_.answer;
+    const size_t needed = std::min(bytes, share.budget_max());
+    if (needed <= share.bytes()) return true;
+    const size_t missing = needed - share.bytes();
+    const size_t step = std::min(std::max(missing, kGrowBytes), share.budget_max() - share.bytes());
+    return share.TryGrow(step) || share.TryGrow(missing);
   }
 
   const EncodeLimits& limits_;
@@ -176,12 +212,6 @@ Result<EncodedRecords> EncodeRecords(const Bytes& batches, Offset end, const Enc
     if (!goes_on) return encoder.Take(encoder.stopped_at());
   }
   return encoder.Take(std::min(end, limits.before));
-}
-
-Error AtPartition(Error error, const std::string& topic, PartitionIndex partition) {
-  error.message = "partition " + std::to_string(partition.value) + " of topic \"" + topic +
-                  "\": " + error.message;
-  return std::move(error).With("topic", topic).With("partition", std::to_string(partition.value));
 }
 
 bool IsSlowToEncode(const Bytes& batches) {

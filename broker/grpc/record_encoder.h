@@ -24,22 +24,25 @@ struct EncodeLimits {
   Offset before{INT64_MAX};  // those from here on are left out
   size_t bytes_max = 1 << 20;
   int64_t records_max = INT64_MAX;
+  // The most that can be asked for as bytes_max.
+  size_t bytes_limit = SIZE_MAX;
   Budget* memory = nullptr;  // to decompress in; nullptr: without a bound for all
+  // What the answer is charged to: it is made larger as needed, and what the records take is split
+  // off it, to be theirs until their bytes are let go. nullptr: they are not accounted for.
+  Budget::Share* answer = nullptr;
 };
 
 // Decodes whole batches to messages v1::Record, each under the field number `field`; control
 // batches are skipped. Stops before a record that would exceed a limit; where nothing stopped it,
 // `next_offset` is what `end` says, which is past the last batch. Costs time by the bytes, more
-// where they are compressed. Fails with kFetchTooSmall (details needed_bytes) where the first
-// record alone exceeds the limit, and where the first batch cannot be decoded, or not up to the
-// first record, with kCorruptBatch or kBatchTooLarge (details offset, next_offset: where to go on),
-// and with kQuotaExceeded where there is no memory to decompress it in at the moment; what lies
-// before such a batch comes first. Thread: any.
+// where they are compressed. Fails with kFetchTooSmall (details needed_bytes, offset; and where
+// nobody may ask for as much limit_bytes, next_offset: where to go on) where the first record alone
+// exceeds the limit, and where the first batch cannot be decoded, or not up to the first record,
+// with kCorruptBatch or kBatchTooLarge (details offset, next_offset), and with kQuotaExceeded where
+// there is no memory for the first record, or to decompress its batch in, at the moment; what lies
+// before such a batch or record comes first. Thread: any.
 Result<EncodedRecords> EncodeRecords(const Bytes& batches, Offset end, const EncodeLimits& limits,
                                      uint32_t field);
-
-// The error, with the place where it was met.
-Error AtPartition(Error error, const std::string& topic, PartitionIndex partition);
 
 // Whether that takes long enough to be done elsewhere than on a partition's thread.
 bool IsSlowToEncode(const Bytes& batches);

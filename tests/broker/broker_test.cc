@@ -71,6 +71,9 @@ TEST(Broker, UnknownTopicsPartitionsAndIdsAreNamedInTheError) {
   Fetch fetch = harness.FetchFrom("other", 0, 0);
   fetch.topic.id = id;
   EXPECT_EQ(harness.Read(fetch).error().reason, Reason::kInconsistentTopicId);
+  fetch.topic = {"other", TopicId{}};
+  EXPECT_EQ(harness.Read(fetch).error().reason, Reason::kUnknownTopicId);
+  EXPECT_TRUE(HasDetail(harness.Read(fetch).error(), "topic", "other"));
   fetch.topic = {"", TopicId{}};
   EXPECT_EQ(harness.Read(fetch).error().reason, Reason::kUnknownTopicId);
 }
@@ -372,6 +375,9 @@ TEST(Broker, ABatchAboveTheLimitIsNotSplitUnlessItMayExceed) {
   fetch.bytes_max = 1000;
   const auto refused = harness.Read(fetch);
   EXPECT_EQ(refused.error().reason, Reason::kFetchTooSmall);
+  EXPECT_TRUE(HasDetail(refused.error(), "topic", "orders"));
+  EXPECT_TRUE(HasDetail(refused.error(), "partition", "0"));
+  EXPECT_TRUE(HasDetail(refused.error(), "offset", "0"));
   fetch.first_batch_may_exceed = true;
   EXPECT_GT(harness.Read(fetch)->batches.size(), 5000u);
 }

@@ -141,6 +141,24 @@ TEST_F(FetchCallTest, ABatchThatDoesNotFitSaysWhatItNeeds) {
   EXPECT_TRUE(Fetch(request).ok());
 }
 
+TEST_F(FetchCallTest, ARecordThatIsNeverSentNamesItsPlaceAndWhereToGoOn) {
+  broker_.message_bytes_limit_ = 4 << 20;
+  Start();
+  Append({std::string(6'000'000, 'b'), "behind"}, Codec::kZstd);
+  auto request = RequestAt(0);
+  request.set_max_bytes(INT32_MAX);
+  const grpc::Status status = Fetch(request);
+  EXPECT_EQ(ReasonOf(status), Reason::kFetchTooSmall);
+  EXPECT_EQ(DetailOf(status, "topic"), "orders");
+  EXPECT_EQ(DetailOf(status, "partition"), "1");
+  EXPECT_EQ(DetailOf(status, "next_offset"), "1");
+  ASSERT_TRUE(Fetch(RequestAt(1)).ok());
+  EXPECT_THAT(Values(), ElementsAre("behind"));
+  request.set_format(v1::RECORD_FORMAT_BATCHES);
+  ASSERT_TRUE(Fetch(request).ok());
+  EXPECT_EQ(response_.next_offset(), 2);
+}
+
 TEST_F(FetchCallTest, AnswersStayBelowTheDefaultLimitOfClientsUnlessMoreIsAsked) {
   Start();
   for (int i = 0; i < 6; ++i) Append({std::string(900'000, 'v')});

@@ -247,10 +247,31 @@ TEST_F(FetchStreamTest, ABatchAboveWhatTheClientTakesClosesItsSlotOnly) {
     const Error error = ErrorOfStatus(event.error());
     EXPECT_EQ(error.reason, Reason::kFetchTooSmall);
     EXPECT_GT(std::stoi(DetailOf(error, "needed_bytes")), 100'000);
+    if (credit == 10) {
+      EXPECT_EQ(DetailOf(error, "topic"), "orders");
+      EXPECT_EQ(DetailOf(error, "partition"), "1");
+      EXPECT_EQ(DetailOf(error, "offset"), "0");
+    }
     Add(2, 2);
     EXPECT_EQ(Next().data().slot(), 2);
     context_->TryCancel();
   }
+}
+
+TEST_F(FetchStreamTest, ARecordThatIsNeverSentClosesItsSlotAndSaysWhereToGoOn) {
+  broker_.message_bytes_limit_ = 4 << 20;
+  broker_.Append("orders", 1, BatchOf({std::string(6'000'000, 'b'), "behind"}, Codec::kZstd));
+  v1::FetchOpen open;
+  open.set_max_batch_bytes(INT32_MAX);
+  Start({}, open);
+  Credit(1 << 30);
+  Add(1, 1);
+  const Error error = ErrorOfStatus(Next().event().error());
+  EXPECT_EQ(error.reason, Reason::kFetchTooSmall);
+  EXPECT_EQ(DetailOf(error, "topic"), "orders");
+  EXPECT_EQ(DetailOf(error, "partition"), "1");
+  Add(2, 1, std::stoi(DetailOf(error, "next_offset")));
+  EXPECT_EQ(Next().data().records(0).value(), "behind");
 }
 
 TEST_F(FetchStreamTest, RemovedSlotsAreSilent) {

@@ -13,6 +13,7 @@
 #include "base/event_loop.h"
 #include "broker/api.h"
 #include "broker/error_counts.h"
+#include "broker/fetch_memory.h"
 
 namespace gregor {
 
@@ -94,6 +95,11 @@ class MemoryBroker final : public BrokerApi {
   void StandStill(std::shared_future<void> until) {
     loop_->Post("stand_still", [until = std::move(until)] { until.wait(); });
   }
+  // What was read and what is made of it draw on a budget of so many bytes from now on.
+  void SetFetchMemory(size_t bytes) {
+    Run([&] { fetch_memory_ = std::make_unique<Budget>(bytes); });
+  }
+  Budget& fetch_memory() { return *fetch_memory_; }
   void DropEverything() {
     Run([&] { dropping_ = true; });
   }
@@ -277,7 +283,7 @@ class MemoryBroker final : public BrokerApi {
     return Error(Reason::kPartitionNotFound, "no such partition");
   }
 
-  static Offset AppendNow(Log& log, RecordBatch batch) {
+  Offset AppendNow(Log& log, RecordBatch batch) {
     const Offset base = log.end;
     StampBatch(batch, base, LeaderEpoch{3}, TimestampType::kCreateTime, Timestamp{0});
     log.end = batch.header.next_offset();
@@ -287,7 +293,7 @@ class MemoryBroker final : public BrokerApi {
     }
     return base;
   }
-  static void ResumeRead(Log& log, WaitingRead waiting) {
+  void ResumeRead(Log& log, WaitingRead waiting) {
     const size_t have =
         Collect(log, Offset{waiting.request.position.value}, waiting.request).size();
     if (have < static_cast<size_t>(std::max(1, waiting.request.bytes_min))) {
@@ -406,7 +412,7 @@ class MemoryBroker final : public BrokerApi {
     return bytes;
   }
 
-  static void ReadWithoutWait(const Log& log, const Fetch& request, Done<Fetched> done) {
+  void ReadWithoutWait(const Log& log, const Fetch& request, Done<Fetched> done) {
     const auto from = Locate(log, request.position);
     if (!from.ok()) return done(from.error());
     Fetched fetched;
@@ -422,6 +428,12 @@ class MemoryBroker final : public BrokerApi {
       return done(Error(Reason::kFetchTooSmall, "the next batch does not fit")
                       .With("needed_bytes", std::to_string(needed)));
     }
+    if (fetch_memory_ != nullptr && !fetched.batches.empty()) {
+      auto share =
+          fetch_memory_->TryAcquire(std::min(fetched.batches.size(), fetch_memory_->max()));
+      if (!share) return done(Error(Reason::kQuotaExceeded, "the memory is in use"));
+      SetBatches(fetched, Bytes(fetched.batches), std::move(share));
+    }
     done(std::move(fetched));
   }
 
@@ -434,7 +446,7 @@ class MemoryBroker final : public BrokerApi {
       return ReadWithoutWait(log, request, std::move(done));
     request.position = {Position::Kind::kOffset, from->value};
     const uint64_t number = ++last_wait_;
-    const TimerId timer = loop_->After(request.wait_max, "expire", [&log, number] {
+    const TimerId timer = loop_->After(request.wait_max, "expire", [this, &log, number] {
       for (size_t i = 0; i < log.waiting.size(); ++i) {
         if (log.waiting[i].number != number) continue;
         WaitingRead waiting = std::move(log.waiting[i]);
@@ -445,6 +457,7 @@ class MemoryBroker final : public BrokerApi {
     log.waiting.push_back({std::move(request), std::move(done), timer, number});
   }
 
+  std::unique_ptr<Budget> fetch_memory_;  // outlives what the loop has
   ImagePtr image_;
   int topics_made_ = 0;
   Budget decode_memory_{256u << 20};

@@ -209,6 +209,39 @@ TEST_F(ReadStreamTest, LargeRecordsComeWhereTheClientTakesThem) {
   EXPECT_EQ(ReasonOf(status_), Reason::kFetchTooSmall);
 }
 
+TEST_F(ReadStreamTest, ARecordThatIsNeverSentIsSkippedWithWhatTheErrorSays) {
+  broker_.message_bytes_limit_ = 4 << 20;
+  Start();
+  Append(1, {"before", std::string(6'000'000, 'b'), "behind"}, Codec::kZstd);
+  auto request = RequestOf({1});
+  request.set_stop_at_end(true);
+  request.set_max_bytes(INT32_MAX);
+  Open(request);
+  EXPECT_THAT(ReadAll(), ElementsAre("before"));
+  EXPECT_EQ(ReasonOf(status_), Reason::kFetchTooSmall);
+  EXPECT_NE(status_.error_message().find("message_limit"), std::string::npos);
+  EXPECT_EQ(DetailOf(status_, "topic"), "orders");
+  EXPECT_EQ(DetailOf(status_, "partition"), "1");
+  EXPECT_EQ(DetailOf(status_, "offset"), "1");
+  EXPECT_EQ(DetailOf(status_, "limit_bytes"), std::to_string(4 << 20));
+  EXPECT_GT(std::stoi(DetailOf(status_, "needed_bytes")), 6'000'000);
+  request.mutable_start()->set_offset(std::stoi(DetailOf(status_, "next_offset")));
+  Open(request);
+  EXPECT_THAT(ReadAll(), ElementsAre("behind"));
+  EXPECT_TRUE(status_.ok());
+}
+
+TEST_F(ReadStreamTest, LessThanTheLeastThatIsSentCountsAsThat) {
+  Start();
+  Append(1, {std::string(3000, 'a'), std::string(5000, 'b')});
+  auto request = RequestOf({1});
+  request.set_stop_at_end(true);
+  request.set_max_bytes(5);
+  Open(request);
+  EXPECT_EQ(ReadAll().size(), 1u);
+  EXPECT_EQ(ReasonOf(status_), Reason::kFetchTooSmall);
+}
+
 TEST_F(ReadStreamTest, AClientThatDoesNotReadHoldsLittle) {
   Start();
   for (int i = 0; i < 100; ++i) Append(1, {std::string(900'000, 'v')});
@@ -249,6 +282,9 @@ TEST_F(ReadStreamTest, BadRequestsAreRefused) {
   request.set_topic("");
   requests.emplace_back(request, grpc::INVALID_ARGUMENT);
   requests.emplace_back(RequestOf({1, 5}), grpc::NOT_FOUND);
+  Open(RequestOf({1, 5}));
+  EXPECT_TRUE(ReadAll().empty());
+  EXPECT_EQ(DetailOf(status_, "partition"), "5");
   request = RequestOf({});
   request.set_max_records(-1);
   requests.emplace_back(request, grpc::INVALID_ARGUMENT);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/record_batch.h"
+#include "broker/grpc/conversions.h"
 #include "gregor/v1/fetch.pb.h"
 
 namespace gregor {
@@ -43,6 +44,13 @@ std::vector<int64_t> Offsets(const v1::FetchResponse& response) {
   std::vector<int64_t> offsets;
   for (const auto& record : response.records()) offsets.push_back(record.offset());
   return offsets;
+}
+
+std::string FactOf(const Error& error, const std::string& key) {
+  for (const auto& [name, value] : error.details) {
+    if (name == key) return value;
+  }
+  return "";
 }
 
 class RecordEncoderTest : public testing::TestWithParam<Codec> {
@@ -135,6 +143,67 @@ TEST_P(RecordEncoderTest, ARecordThatDoesNotFitAtAllSaysWhatItNeeds) {
   const size_t needed = std::stoul(small.error().details[0].second);
   EXPECT_TRUE(EncodeRecords(batch.bytes, Offset{6}, {.bytes_max = needed}, kField).ok());
   EXPECT_FALSE(EncodeRecords(batch.bytes, Offset{6}, {.bytes_max = needed - 1}, kField).ok());
+}
+
+TEST(RecordEncoder, ARecordThatNobodyMayAskForSaysWhereToGoOn) {
+  Bytes batches =
+      MakeBatch(Offset{5}, {MakeRecord("k", std::string(9000, 'v'), 1)}, Codec::kZstd).bytes;
+  EncodeLimits limits{.bytes_max = 100, .bytes_limit = 9100};
+  const auto small = EncodeRecords(batches, Offset{6}, limits, kField);
+  ASSERT_FALSE(small.ok());
+  EXPECT_NE(small.error().message.find("ask for more"), std::string::npos);
+  EXPECT_EQ(FactOf(small.error(), "next_offset"), "");
+  limits.bytes_limit = 8000;
+  const auto never = EncodeRecords(batches, Offset{6}, limits, kField);
+  ASSERT_FALSE(never.ok());
+  const Error& error = never.error();
+  EXPECT_EQ(error.reason, Reason::kFetchTooSmall);
+  EXPECT_EQ(error.message.find("ask for more"), std::string::npos);
+  for (const char* const part :
+       {"8000", "message_limit", "go on at offset 6", "RECORD_FORMAT_BATCHES"})
+    EXPECT_NE(error.message.find(part), std::string::npos) << error.message;
+  EXPECT_EQ(FactOf(error, "limit_bytes"), "8000");
+  EXPECT_EQ(FactOf(error, "offset"), "5");
+  EXPECT_EQ(FactOf(error, "next_offset"), "6");
+  EXPECT_GT(std::stoi(FactOf(error, "needed_bytes")), 9000);
+}
+
+TEST(RecordEncoder, RecordsHoldTheirShareOfTheMemoryForAnswersUntilTheyAreLetGo) {
+  std::vector<NewRecord> records(10, MakeRecord("k", std::string(100'000, 'v'), 1));
+  const Bytes batches = MakeBatch(Offset{0}, records, Codec::kZstd).bytes;
+  Budget budget(1 << 20);
+  Budget::Share answer = budget.TryAcquire(batches.size());
+  const size_t before = budget.used();
+  EncodeLimits limits{.bytes_max = 450'000, .answer = &answer};
+  {
+    auto encoded = EncodeRecords(batches, Offset{10}, limits, kField);
+    ASSERT_TRUE(encoded.ok()) << encoded.error();
+    EXPECT_EQ(encoded->count, 4);
+    answer.Release();
+    EXPECT_EQ(budget.used(), encoded->bytes.size());
+    // It is cut to the memory that is left.
+    answer = budget.TryAcquire(before);
+    limits = {.from = encoded->next_offset, .bytes_max = 2 << 20, .answer = &answer};
+    const auto others = budget.TryAcquire(400'000);
+    const auto rest = EncodeRecords(batches, Offset{10}, limits, kField);
+    ASSERT_TRUE(rest.ok()) << rest.error();
+    EXPECT_EQ(rest->count, 2);
+    EXPECT_EQ(rest->next_offset, Offset{6});
+    const auto more = budget.TryAcquire(budget.max() - budget.used());
+    limits.from = rest->next_offset;
+    const auto none = EncodeRecords(batches, Offset{10}, limits, kField);
+    EXPECT_EQ(none.error().reason, Reason::kQuotaExceeded);
+  }
+  answer.Release();
+  EXPECT_EQ(budget.used(), 0u);
+  // What exceeds the whole budget has it to itself.
+  Budget small(50'000);
+  answer = small.TryAcquire(1);
+  limits = {.bytes_max = 150'000, .answer = &answer};
+  const auto alone = EncodeRecords(batches, Offset{10}, limits, kField);
+  ASSERT_TRUE(alone.ok()) << alone.error();
+  EXPECT_EQ(alone->count, 1);
+  EXPECT_EQ(small.used(), small.max());
 }
 
 TEST(RecordEncoder, ControlBatchesArePassedOver) {

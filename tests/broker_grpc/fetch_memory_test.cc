@@ -1,0 +1,168 @@
+#include <gmock/gmock.h>
+
+#include <charconv>
+
+#include "gregor/v1/fetch.grpc.pb.h"
+#include "tests/broker_grpc/door_harness.h"
+
+namespace gregor {
+namespace {
+
+constexpr size_t kRecordBytes = 900'000;
+constexpr int kRecords = 12;
+
+// Answers to fetches, of which all clients of a node together may hold so much.
+class FetchMemoryTest : public DoorTest {
+ protected:
+  using Stub = v1::FetchService::Stub;
+  using ReadCall = grpc::ClientReader<v1::ReadResponse>;
+  using StreamCall = grpc::ClientReaderWriter<v1::FetchStreamRequest, v1::FetchStreamResponse>;
+
+  // A client with a connection of its own.
+  struct Client {
+    std::shared_ptr<grpc::Channel> channel;
+    std::unique_ptr<Stub> stub;
+    std::unique_ptr<grpc::ClientContext> context;
+    std::unique_ptr<ReadCall> read;
+    std::unique_ptr<StreamCall> stream;
+  };
+
+  FetchMemoryTest() { broker_.AddTopic("orders", 1); }
+
+  void Start(size_t memory_bytes, Codec codec = Codec::kNone) {
+    StartServer();
+    broker_.SetFetchMemory(memory_bytes);
+    for (int i = 0; i < kRecords; ++i)
+      broker_.Append("orders", 0, BatchOf({std::string(kRecordBytes, 'v')}, codec));
+  }
+  std::unique_ptr<Client> Connect() const {
+    auto client = std::make_unique<Client>();
+    client->channel = NewChannel();
+    client->stub = v1::FetchService::NewStub(client->channel);
+    client->context = NewContext(std::chrono::seconds(60));
+    return client;
+  }
+  std::unique_ptr<Client> OpenRead(bool stop_at_end) const {
+    auto client = Connect();
+    v1::ReadRequest request;
+    request.set_topic("orders");
+    request.set_stop_at_end(stop_at_end);
+    client->read = client->stub->Read(client->context.get(), request);
+    return client;
+  }
+  std::unique_ptr<Client> OpenStream(v1::RecordFormat format) const {
+    auto client = Connect();
+    client->stream = client->stub->FetchStream(client->context.get());
+    v1::FetchStreamRequest request;
+    request.mutable_open()->set_format(format);
+    client->stream->Write(request);
+    request.set_credit_bytes(1 << 30);
+    client->stream->Write(request);
+    request.mutable_add()->mutable_partition()->set_topic("orders");
+    client->stream->Write(request);
+    return client;
+  }
+  // Records that `client` gets to the end of the topic.
+  static int Count(Client& client) {
+    int count = 0;
+    v1::ReadResponse response;
+    while (client.read->Read(&response)) count += response.records_size();
+    EXPECT_TRUE(client.read->Finish().ok());
+    return count;
+  }
+  static void Leave(Client& client) {
+    client.context->TryCancel();
+    if (client.read != nullptr) client.read->Finish();
+    if (client.stream != nullptr) client.stream->Finish();
+  }
+  size_t SentBytes(const std::string& method) const {
+    const std::string name =
+        "gregor_grpc_sent_bytes_total{method=\"gregor.v1.FetchService/" + method + "\"} ";
+    const std::string text = metrics_->Render();
+    const size_t at = text.find(name);
+    double value = 0;
+    if (at != std::string::npos)
+      std::from_chars(text.data() + at + name.size(), text.data() + text.size(), value);
+    return static_cast<size_t>(value);
+  }
+  void WaitForSomeReads() {
+    const int64_t reads = broker_.reads();
+    while (broker_.reads() < reads + 100) std::this_thread::yield();
+  }
+  void WaitUntilAllIsGivenBack() {
+    while (broker_.fetch_memory().used() > 0) std::this_thread::yield();
+  }
+};
+
+class FetchMemoryCodecTest : public FetchMemoryTest, public testing::WithParamInterface<Codec> {};
+
+INSTANTIATE_TEST_SUITE_P(Codecs, FetchMemoryCodecTest, testing::Values(Codec::kNone, Codec::kZstd),
+                         [](const auto& codec) {
+                           return codec.param == Codec::kNone ? "None" : "Zstd";
+                         });
+
+TEST_P(FetchMemoryCodecTest, ReadersThatTakeNothingHoldNoMoreThanTheNodeAllows) {
+  Start(4 << 20, GetParam());
+  Budget& memory = broker_.fetch_memory();
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 10; ++i) {
+    clients.push_back(OpenRead(false));
+    clients.push_back(OpenStream(v1::RECORD_FORMAT_RECORDS));
+  }
+  while (memory.used() < 4 * kRecordBytes) std::this_thread::yield();
+  WaitForSomeReads();
+  EXPECT_GE(memory.used(), 4 * kRecordBytes);
+  // What gRPC was given it still has, but for heads of messages, and what was sent before the
+  // clients' windows were full.
+  EXPECT_LE(SentBytes("Read") + SentBytes("FetchStream"),
+            memory.max() + clients.size() * (64u << 10));
+  for (const auto& client : clients) Leave(*client);
+  WaitUntilAllIsGivenBack();
+  EXPECT_EQ(Count(*OpenRead(true)), kRecords);
+  WaitUntilAllIsGivenBack();
+}
+
+// Each of them waits for memory that others have.
+TEST_P(FetchMemoryCodecTest, ReadersGoOnWhereThereIsMemoryForOneAnswerOnly) {
+  Start(1 << 20, GetParam());
+  std::vector<std::thread> readers;
+  std::atomic<int> count = 0;
+  for (int i = 0; i < 3; ++i) readers.emplace_back([&] { count += Count(*OpenRead(true)); });
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(count, 3 * kRecords);
+  WaitUntilAllIsGivenBack();
+}
+
+TEST_F(FetchMemoryTest, AnAnswerThatExceedsAllOfTheMemoryHasItToItself) {
+  Start(kRecordBytes / 2, Codec::kZstd);
+  EXPECT_EQ(Count(*OpenRead(true)), kRecords);
+  WaitUntilAllIsGivenBack();
+}
+
+TEST_F(FetchMemoryTest, AFetchWaitsForTheMemoryThatItsRecordsTake) {
+  Start(2 << 20, Codec::kZstd);
+  Budget& memory = broker_.fetch_memory();
+  auto others = memory.TryAcquire(memory.max() - kRecordBytes / 2);
+  auto client = Connect();
+  v1::FetchRequest request;
+  request.set_topic("orders");
+  v1::FetchResponse response;
+  auto status = client->stub->Fetch(client->context.get(), request, &response);
+  EXPECT_EQ(ReasonOf(status), Reason::kQuotaExceeded);
+  EXPECT_EQ(DetailOf(status, "topic"), "orders");
+  request.set_max_wait_ms(15'000);
+  client->context = NewContext();
+  std::promise<grpc::Status> ended;
+  client->stub->async()->Fetch(client->context.get(), &request, &response,
+                               [&](grpc::Status status) { ended.set_value(status); });
+  const int64_t reads = broker_.reads();
+  while (broker_.reads() < reads + 2) std::this_thread::yield();
+  others.Release();
+  status = ended.get_future().get();
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.records_size(), 1);
+  WaitUntilAllIsGivenBack();
+}
+
+}  // namespace
+}  // namespace gregor
