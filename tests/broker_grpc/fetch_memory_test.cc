@@ -85,12 +85,19 @@ class FetchMemoryTest : public DoorTest {
       std::from_chars(text.data() + at + name.size(), text.data() + text.size(), value);
     return static_cast<size_t>(value);
   }
+  template <typename Condition>
+  static bool WaitFor(Condition condition) {
+    const MonotonicTime give_up = SystemClock().Now() + std::chrono::seconds(20);
+    while (!condition() && SystemClock().Now() < give_up) std::this_thread::yield();
+    return condition();
+  }
+  // Those that wait for memory read again and again.
   void WaitForSomeReads() {
     const int64_t reads = broker_.reads();
-    while (broker_.reads() < reads + 100) std::this_thread::yield();
+    EXPECT_TRUE(WaitFor([&] { return broker_.reads() > reads + 100; }));
   }
   void WaitUntilAllIsGivenBack() {
-    while (broker_.fetch_memory().used() > 0) std::this_thread::yield();
+    EXPECT_TRUE(WaitFor([&] { return broker_.fetch_memory().used() == 0; }));
   }
 };
 
@@ -109,7 +116,7 @@ TEST_P(FetchMemoryCodecTest, ReadersThatTakeNothingHoldNoMoreThanTheNodeAllows) 
     clients.push_back(OpenRead(false));
     clients.push_back(OpenStream(v1::RECORD_FORMAT_RECORDS));
   }
-  while (memory.used() < 4 * kRecordBytes) std::this_thread::yield();
+  EXPECT_TRUE(WaitFor([&] { return memory.used() >= 4 * kRecordBytes; }));
   WaitForSomeReads();
   EXPECT_GE(memory.used(), 4 * kRecordBytes);
   // What gRPC was given it still has, but for heads of messages, and what was sent before the
@@ -156,7 +163,7 @@ TEST_F(FetchMemoryTest, AFetchWaitsForTheMemoryThatItsRecordsTake) {
   client->stub->async()->Fetch(client->context.get(), &request, &response,
                                [&](grpc::Status status) { ended.set_value(status); });
   const int64_t reads = broker_.reads();
-  while (broker_.reads() < reads + 2) std::this_thread::yield();
+  EXPECT_TRUE(WaitFor([&] { return broker_.reads() >= reads + 2; }));
   others.Release();
   status = ended.get_future().get();
   ASSERT_TRUE(status.ok()) << status.error_message();
