@@ -5,6 +5,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,12 +49,17 @@ uint16_t LocalPort(int socket) {
   return 0;
 }
 
-// A new file gets the lowest number that is free; files may have been closed below the others.
-bool MayHaveMoreFilesThan(uint64_t count) {
+// How many files are open, or a number that is lower.
+uint64_t OpenFileFloor() {
+  struct stat status;
+  // Since Linux 6.2.
+  if (stat("/proc/self/fd", &status) == 0 && status.st_size > 0)
+    return static_cast<uint64_t>(status.st_size);
+  // A new file gets the lowest number that is free.
   const int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (file < 0) return true;
+  if (file < 0) return UINT64_MAX;
   close(file);
-  return static_cast<uint64_t>(file) >= count;
+  return static_cast<uint64_t>(file);
 }
 
 template <typename T>
@@ -97,16 +103,16 @@ int ConnectionGuard::Look() {
 }
 
 int ConnectionGuard::CutExcess() {
-  // Counting takes time where there are many.
-  if (options_.files_max == 0 || !MayHaveMoreFilesThan(options_.files_max / 2)) return 0;
+  // Listing them takes time where there are many.
+  if (options_.files_max == 0 || OpenFileFloor() <= options_.files_max) return 0;
   const std::vector<int> files = OpenFiles();
   if (files.size() <= options_.files_max) return 0;
-  std::vector<std::pair<uint64_t, int>> connections;  // what each has sent
+  std::vector<std::pair<uint64_t, int>> connections;  // what each has sent; the newest first
   for (const int file : files) {
     const bool listens = Option<int>(file, SOL_SOCKET, SO_ACCEPTCONN).value_or(1) != 0;
     if (listens || LocalPort(file) != options_.port) continue;
     if (const auto info = Option<tcp_info>(file, IPPROTO_TCP, TCP_INFO); info.has_value())
-      connections.emplace_back(info->tcpi_bytes_received, file);
+      connections.emplace_back(info->tcpi_bytes_received, -file);
   }
   std::sort(connections.begin(), connections.end());
   // Those that are served go on where it is others that have so many files.
@@ -115,7 +121,7 @@ int ConnectionGuard::CutExcess() {
   if (connections.empty()) return 0;
   int cut = 0;
   for (const auto& [received, file] : connections) {
-    const int own = dup(file);  // as above
+    const int own = dup(-file);  // as above
     if (own < 0) continue;
     if (LocalPort(own) == options_.port && shutdown(own, SHUT_RDWR) == 0) ++cut;
     close(own);
