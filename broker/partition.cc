@@ -43,6 +43,7 @@ void Partition::Open(LogDirectory& directory) {
 }
 
 void Partition::OpenLog() {
+  reopening_ = state_ == State::kOffline;
   Log::Options options;
   options.id = id_;
   options.config = metadata_.settings->log;
@@ -58,23 +59,38 @@ void Partition::OpenLog() {
   Log::Open(*directory_, loop_, std::move(options),
             [this, life = life_](Result<std::unique_ptr<Log>> log) {
               if (!life->alive) return;
+              reopening_ = false;
               if (!log.ok()) return OnNotOpened(std::move(log).error());
-              log_ = std::move(*log);
-              log_->SetConfig(metadata_.settings->log);  // what changed while it was opened
-              high_watermark_ = log_->ends().synced_end;
-              state_ = State::kOpen;
-              for (Task& task : std::exchange(when_open_, {})) task();
+              OnOpened(*std::move(log));
             });
 }
 
-// Where only space or open files were missing it is tried again.
+// Where only open files were missing it is tried again; until then calls get that error.
 void Partition::OnNotOpened(Error error) {
-  if (!IsShortage(error) || ending_) return SetOffline(std::move(error));
-  LOG_EVERY_T(WARNING, 1) << "Partition " << metadata_.topic << "-" << id_.partition
-                          << " cannot be opened yet: " << error;
+  const bool passes = error.reason == Reason::kQuotaExceeded && !ending_;
+  if (state_ == State::kOffline) {
+    offline_ = std::move(error);
+    for (Task& task : std::exchange(when_open_, {})) task();
+  } else {
+    SetOffline(std::move(error));
+  }
+  if (!passes) return;
   loop_.After(kOpenRetry, "partition.open_again", [this, life = life_] {
-    if (life->alive) OpenLog();
+    if (life->alive && state_ == State::kOffline && !ending_) OpenLog();
   });
+}
+
+void Partition::OnOpened(std::unique_ptr<Log> log) {
+  if (offline_.has_value()) {
+    LOG(INFO) << "Partition " << metadata_.topic << "-" << id_.partition << " is open now";
+    offline_.reset();
+    context_.refused.Remove(id_);
+  }
+  log_ = std::move(log);
+  log_->SetConfig(metadata_.settings->log);  // what changed while it was opened
+  high_watermark_ = log_->ends().synced_end;
+  state_ = State::kOpen;
+  for (Task& task : std::exchange(when_open_, {})) task();
 }
 
 void Partition::SetOffline(Error error) {
@@ -87,7 +103,8 @@ void Partition::SetOffline(Error error) {
 }
 
 void Partition::WhenOpen(Task task) {
-  if (state_ == State::kOpening || state_ == State::kNew) {
+  // Who ends it waits for a log that is being opened once more, too.
+  if (state_ == State::kOpening || state_ == State::kNew || (reopening_ && ending_)) {
     when_open_.push_back(std::move(task));
   } else {
     task();

@@ -71,7 +71,7 @@ class Partition {
   ~Partition();
 
   // Opens the log in `directory`; calls made meanwhile wait. A failure stays: every call then fails
-  // with it. Where only space or open files are missing it is tried again every second. Once.
+  // with it. Where only open files are missing it is tried again every second. Once.
   void Open(LogDirectory& directory);
   // The partition cannot be served, for a reason outside of its log (no such directory). Instead of
   // Open().
@@ -152,6 +152,7 @@ class Partition {
 
   void OpenLog();
   void OnNotOpened(Error error);
+  void OnOpened(std::unique_ptr<Log> log);
   void OnProgress();
   void ForgetDone();
   // Answers all that wait. Gives back what their writes still hold.
@@ -182,6 +183,7 @@ class Partition {
   const std::shared_ptr<TopicCounts> traffic_;  // nullptr: not counted
   State state_ = State::kNew;
   bool ending_ = false;                // it is being closed or removed
+  bool reopening_ = false;             // its log is being opened once more, while calls are refused
   LogDirectory* directory_ = nullptr;  // null where it was set offline without one
   std::unique_ptr<Log> log_;
   std::optional<Error> offline_;

@@ -44,6 +44,11 @@ Error TimedOut(std::string_view done, const std::optional<Error>& trouble,
       .With("outcome", maybe_written ? "UNKNOWN" : "NOT_APPLIED");
 }
 
+void SetOutcome(Error& error, bool maybe_written) {
+  std::erase_if(error.details, [](const auto& detail) { return detail.first == "outcome"; });
+  error.With("outcome", maybe_written ? "UNKNOWN" : "NOT_APPLIED");
+}
+
 Error GivenUp() { return Error(Reason::kUnspecified, "given up: the producer was aborted"); }
 
 Error TooLarge(size_t size, size_t limit) {

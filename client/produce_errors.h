@@ -22,6 +22,9 @@ bool IsAboutTopic(Reason reason);
 // present; `refusal`: nullptr, or the last one that may have to do with it.
 Error TimedOut(std::string_view done, const std::optional<Error>& trouble,
                const Refusals::Refusal* refusal, MonotonicTime now, bool maybe_written);
+// Says as outcome whether the batch may have been written, whatever an answer says: that speaks of
+// one attempt only.
+void SetOutcome(Error& error, bool maybe_written);
 // Of what an aborted producer had not delivered, and of what it is given from then on.
 Error GivenUp();
 // Of a batch of so many bytes, for a topic that takes `limit`.

@@ -413,8 +413,8 @@ void ProducerCore::Report(const Lane& lane, const Batch& batch, Offset base_offs
                           const Error* error) {
   --batch_count_;
   auto failure = error == nullptr ? std::nullopt : std::optional<Error>(*error);
-  if (failure.has_value() && DetailOf(*failure, "outcome").empty())
-    failure->With("outcome", batch.maybe_written ? "UNKNOWN" : "NOT_APPLIED");
+  if (failure.has_value() && (batch.maybe_written || DetailOf(*failure, "outcome").empty()))
+    SetOutcome(*failure, batch.maybe_written);
   outcomes_.push_back(
       {.partition = lane.partition,
        .record_count = batch.record_count,

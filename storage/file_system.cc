@@ -42,7 +42,11 @@ Result<void> ReplaceFile(FileSystem& files, const std::string& path, std::string
     return written;
   }
   RETURN_IF_ERROR(files.Rename(temporary, path));
-  return files.SyncDirectory(ParentPath(path));
+  // The old one is not there any more: this is not as if nothing had happened.
+  Result<void> named = files.SyncDirectory(ParentPath(path));
+  if (!named.ok() && IsShortage(named.error()))
+    return Error(Reason::kStorageError, named.error().message);
+  return named;
 }
 
 Result<void> RemoveTree(FileSystem& files, const std::string& path) {

@@ -129,7 +129,7 @@ void JournaledGroupSync::RunGroup() {
     group = TakeGroup();
   }
   GroupResult result = SyncGroup(group);
-  if (LacksFiles(result.files)) {
+  if (LacksFiles(result.files) && !directory_.failure().has_value()) {
     result.files = SyncAndClose(group);
     if (result.files.ok()) return RunAgain(std::move(group));
   }

@@ -116,6 +116,7 @@ Result<void> LogRecovery::LoadCheckpoint() {
   log_.checkpoint_end = Offset{INT64_MAX};  // not known
   const std::string path = JoinPath(folder_, kCheckpointFile);
   const auto text = ReadWholeFile(files_, path, kCheckpointBytesMax);
+  if (!text.ok() && IsShortage(text.error())) return text.error();  // it is a good one, perhaps
   Result<LogCheckpoint> checkpoint =
       text.ok() ? LogCheckpoint::Decode(*text, options_.producers) : text.error();
   if (checkpoint.ok()) {

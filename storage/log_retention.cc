@@ -142,8 +142,11 @@ void LogImpl::DeleteFilesLater(std::vector<SegmentName> names, const Error& erro
   if (failure_ != nullptr || !IsShortage(error)) return;
   LOG(WARNING) << Folder() << ": " << error << "; the files of deleted records go later";
   loop_.After(kDeleteRetry, "log.delete_again",
-              [this, alive = alive_, names = std::move(names)]() mutable {
-                if (*alive && !closing_) DeleteFiles(std::move(names));
+              [this, alive = alive_, names = std::move(names), error]() mutable {
+                if (!*alive || closing_) return;
+                // Not while files are being cut.
+                if (quiet_running_) return DeleteFilesLater(std::move(names), error);
+                DeleteFiles(std::move(names));
               });
 }
 

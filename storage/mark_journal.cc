@@ -199,7 +199,10 @@ Result<void> MarkJournal::Rewrite(const Marks& marks) {
     replaced = ReplaceFile(*files_, path_, text);
   }
   RETURN_IF_ERROR(std::move(replaced));
-  ASSIGN_OR_RETURN(file_, files_->Open(path_, OpenMode::kReadWrite));
+  auto opened = files_->Open(path_, OpenMode::kReadWrite);
+  // The one that is open is not the journal any more.
+  if (!opened.ok()) return Error(Reason::kStorageError, opened.error().message);
+  file_ = *std::move(opened);
   size_ = size;
   room_end_ = text.size();
   has_appended_ = false;

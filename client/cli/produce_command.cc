@@ -96,7 +96,9 @@ struct Totals {
       // The first lines of those that failed for the same reason: partitions take turns.
       const bool is_first =
           !first_error.has_value() ||
-          (first_error->reason == delivery.error->reason && delivery.first_number < first_number);
+          (first_error->reason == delivery.error->reason &&
+           first_error->reason != Reason::kUnspecified &&  // as of what is given up after it
+           delivery.first_number < first_number);
       if (is_first) {
         first_error = NameLines(delivery);
         first_number = delivery.first_number;
