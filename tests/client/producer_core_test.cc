@@ -258,6 +258,20 @@ TEST_F(ProducerCoreTest, WhatIsBehindABatchWhoseFateIsOpenIsOpenToo) {
   EXPECT_TRUE(core_->NeedsSession());
 }
 
+// The answer to the second attempt says nothing of the first one.
+TEST_F(ProducerCoreTest, WhatMayBeWrittenStaysSoWhateverALaterAttemptIsTold) {
+  Add();
+  ASSERT_EQ(SendAll().size(), 1u);
+  const Error lost(Reason::kUnspecified, "lost");
+  core_->OnBroken(&lost);
+  const auto again = SendAll();
+  ASSERT_EQ(again.size(), 1u);
+  core_->OnError(again[0].frame_id, NotApplied(Reason::kInvalidRecord), now_);
+  const auto outcomes = core_->TakeOutcomes();
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_EQ(DetailOf(*outcomes[0].error, "outcome"), "UNKNOWN");
+}
+
 TEST_F(ProducerCoreTest, NothingThatMayBeWrittenIsRepeatedWhereThatIsNotWanted) {
   options_.idempotent = false;
   options_.retry_unknown = false;
