@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "tests/client/fake_server.h"
 #include "tests/client/run_command.h"

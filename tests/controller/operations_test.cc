@@ -54,7 +54,9 @@ TEST_F(OperationsTest, TopicNamesAreThoseOfKafka) {
     EXPECT_LT(refused.error().message.size(), 300u);
     ASSERT_EQ(refused.error().details.at(0).first, "topic");
     EXPECT_LT(refused.error().details.at(0).second.size(), 300u);
-    if (name == "a/b") EXPECT_EQ(refused.error().details.at(0).second, name);
+    if (name == "a/b") {
+      EXPECT_EQ(refused.error().details.at(0).second, name);
+    }
     for (const char letter : refused.error().ToString())
       EXPECT_GE(static_cast<unsigned char>(letter), ' ');
   }
