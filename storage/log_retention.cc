@@ -140,7 +140,7 @@ void LogImpl::DeleteFiles(std::vector<SegmentName> names) {
 // What they lacked may be there again soon.
 void LogImpl::DeleteFilesLater(std::vector<SegmentName> names, const Error& error) {
   if (failure_ != nullptr || !IsShortage(error)) return;
-  LOG(WARNING) << Folder() << ": " << error << "; the files of deleted records go later";
+  LOG_EVERY_T(WARNING, 1) << Folder() << ": " << error << "; the files of deleted records go later";
   loop_.After(kDeleteRetry, "log.delete_again",
               [this, alive = alive_, names = std::move(names), error]() mutable {
                 if (!*alive || closing_) return;

@@ -32,7 +32,7 @@ size_t Gather(const std::vector<Slice>& slices, size_t first, size_t skip, iovec
 
 Error ErrnoError(int number, std::string_view doing, const std::string& path) {
   const bool full = number == ENOSPC || number == EDQUOT;
-  const bool has_no_files = IsOutOfFiles(number);
+  const bool has_no_files = number == EMFILE || number == ENFILE;
   const char* symbol = strerrorname_np(number);
   const char* text = strerrordesc_np(number);
   return Error(full           ? Reason::kDiskFull

@@ -13,9 +13,6 @@
 
 namespace gregor {
 
-// Whether errno's value says that the process or the machine has no open files left.
-inline bool IsOutOfFiles(int number) { return number == EMFILE || number == ENFILE; }
-
 // kDiskFull, kQuotaExceeded (open files) or kStorageError, of errno's value `number`.
 Error ErrnoError(int number, std::string_view doing, const std::string& path);
 
