@@ -169,7 +169,8 @@ TEST(RecordEncoder, ARecordThatNobodyMayAskForSaysWhereToGoOn) {
 }
 
 TEST(RecordEncoder, RecordsHoldTheirShareOfTheMemoryForAnswersUntilTheyAreLetGo) {
-  std::vector<NewRecord> records(10, MakeRecord("k", std::string(100'000, 'v'), 1));
+  const std::string value(100'000, 'v');
+  const std::vector<NewRecord> records(10, MakeRecord("k", value, 1));
   const Bytes batches = MakeBatch(Offset{0}, records, Codec::kZstd).bytes;
   Budget budget(1 << 20);
   Budget::Share answer = budget.TryAcquire(batches.size());
