@@ -197,11 +197,16 @@ TEST(RecordEncoder, RecordsHoldTheirShareOfTheMemoryForAnswersUntilTheyAreLetGo)
   }
   answer.Release();
   EXPECT_EQ(budget.used(), 0u);
-  // What exceeds the whole budget has it to itself.
+}
+
+TEST(RecordEncoder, ARecordThatExceedsTheMemoryForAnswersHasItToItself) {
+  const std::string value(100'000, 'v');
+  const std::vector<NewRecord> records(2, MakeRecord("k", value, 1));
+  const Bytes batches = MakeBatch(Offset{0}, records, Codec::kZstd).bytes;
   Budget small(50'000);
-  answer = small.TryAcquire(1);
-  limits = {.bytes_max = 150'000, .answer = &answer};
-  const auto alone = EncodeRecords(batches, Offset{10}, limits, kField);
+  Budget::Share answer = small.TryAcquire(1);
+  const EncodeLimits limits{.bytes_max = 150'000, .answer = &answer};
+  const auto alone = EncodeRecords(batches, Offset{2}, limits, kField);
   ASSERT_TRUE(alone.ok()) << alone.error();
   EXPECT_EQ(alone->count, 1);
   EXPECT_EQ(small.used(), small.max());
