@@ -275,6 +275,8 @@ class BrokerApi {
   // What front ends that read batches decompress them in: that of the writes, so that what could be
   // written can be read (ADR 0009). Lives as long as the broker.
   virtual Budget& decode_memory() = 0;
+  // What answers to fetches hold until they have left. Lives as long as the broker. Thread: any.
+  virtual const Budget& fetch_memory() const = 0;
 };
 
 }  // namespace gregor

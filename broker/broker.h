@@ -66,7 +66,7 @@ class Broker : public BrokerApi {
   // Folders of no topic in its log directories.
   int64_t stray_folders() const { return log_dirs_.stray_folders(); }
   const Budget& produce_memory() const { return produce_memory_; }
-  const Budget& fetch_memory() const { return fetch_memory_; }
+  const Budget& fetch_memory() const override { return fetch_memory_; }
   const ProducerBudget& producer_budget() const { return producer_budget_; }
   // Writes that were refused or failed, one per batch (or per request, where it came to none),
   // those with Acks::kNone among them; and reads.

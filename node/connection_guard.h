@@ -16,8 +16,8 @@ namespace gregor {
 // another server). While such a block is open nothing else may be sent on its connection, so the
 // server has nothing to answer; a connection that is served is answered all the time, if only by
 // windows that open.
-// Also cuts connections where few open files are left: gRPC listens no more once it could not
-// accept one for want of them, and the log needs some, too. Those go that have sent least.
+// Also cuts connections where few open files are left, as the log needs some, too, and who connects
+// next shall be heard. Those go that have sent least.
 // Thread: the loop's.
 class ConnectionGuard {
  public:
@@ -32,6 +32,8 @@ class ConnectionGuard {
   };
   // Of so many that may be open: an eighth stays free.
   static uint64_t FilesMaxOf(uint64_t limit) { return limit - limit / 8; }
+  // ... half of which is for connections that come between two looks.
+  static uint64_t AcceptedFilesMaxOf(uint64_t limit) { return limit - limit / 16; }
 
   explicit ConnectionGuard(Options options) : options_(options) {}
 

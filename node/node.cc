@@ -283,6 +283,7 @@ class RunningNode final : public Node {
     GrpcServer::Options options;
     options.host = settings_.listen_grpc.host;
     options.port = settings_.listen_grpc.port;
+    options.files_max = ConnectionGuard::AcceptedFilesMaxOf(OpenFileLimit());
     options.memory_bytes_max = settings_.grpc_memory_bytes;
     // Streams wait before the broker would refuse; the rest is for single calls.
     options.produce_bytes_max = settings_.produce_memory_bytes / 2;

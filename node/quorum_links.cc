@@ -7,7 +7,9 @@
 
 #include "controller/image/feature_level.h"
 #include "controller/operation_server.h"
+#include "node/connection_guard.h"
 #include "node/link_security.h"
+#include "node/process.h"
 #include "node/waiting.h"
 #include "rpc/controller_client.h"
 #include "rpc/controller_service.h"
@@ -58,6 +60,7 @@ class RunningLinks final : public QuorumLinks {
     InternalServer::Options server;
     server.host = settings.listen_internal.host;
     server.port = settings.listen_internal.port;
+    server.files_max = ConnectionGuard::AcceptedFilesMaxOf(OpenFileLimit());
     server.credentials = credentials->ForServer();
     client_ = std::make_unique<ControllerClient>(credentials, server_.queue());
     client_->SetAddresses(addresses);

@@ -15,6 +15,7 @@ constexpr size_t kMemoryBytesMax = 512u << 20;
 constexpr int kConcurrentStreamsMax = 1000;  // per connection
 // Who has not shown in this time who he is goes.
 constexpr int kHandshakeMs = 10'000;
+constexpr Duration kKeepaliveTimeout = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -29,8 +30,10 @@ Result<void> InternalServer::Start(const Options& options) {
                               "--internal-listen",
                               "the setting listen.internal; where `controllers` names this node, "
                               "change it there on every node"};
-  int port = 0;
-  builder_.AddListeningPort(address.ToString(), options.credentials, &port);
+  ASSIGN_OR_RETURN(acceptor_, Acceptor::Listen({.address = address,
+                                                .files_max = options.files_max,
+                                                .unconfirmed_max = kKeepaliveTimeout}));
+  acceptor_->AddTo(builder_, options.credentials);
   for (InternalService* const each : options.services) builder_.RegisterService(&each->service());
   builder_.SetMaxReceiveMessageSize(kInternalMessageBytesMax);
   builder_.SetMaxSendMessageSize(-1);
@@ -39,25 +42,22 @@ Result<void> InternalServer::Start(const Options& options) {
   builder_.SetResourceQuota(quota);
   builder_.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kConcurrentStreamsMax);
   builder_.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
-  // Two nodes on one port would each get some of the connections.
-  builder_.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Nodes of a cluster find a lost one by its silence; this is for connections of half a network.
   builder_.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
-  builder_.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  builder_.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                              kKeepaliveTimeout / std::chrono::milliseconds(1));
   builder_.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder_.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
-  {
-    const GrpcLogCapture log;
-    server_ = builder_.BuildAndStart();
-    if (server_ == nullptr || port == 0) return CannotListen(address, log.text());
-  }
-  port_ = static_cast<uint16_t>(port);
+  server_ = builder_.BuildAndStart();
+  CHECK(server_ != nullptr);  // it listens by itself to nothing
   for (InternalService* const each : options.services) each->Listen(*queue_);
+  acceptor_->Serve();
   return {};
 }
 
 void InternalServer::Shutdown() {
   if (server_ == nullptr || std::exchange(is_shut_down_, true)) return;
+  acceptor_->Stop();
   server_->Shutdown(gpr_now(GPR_CLOCK_MONOTONIC));
   server_->Wait();
 }

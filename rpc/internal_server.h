@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "rpc/queue/acceptor.h"
 #include "rpc/queue/call_queue.h"
 
 namespace gregor {
@@ -34,6 +35,8 @@ class InternalServer {
   struct Options {
     std::string host = "127.0.0.1";
     uint16_t port = 9093;  // 0: a free one
+    // Connections that come while so many files are open are closed; 0: no bound.
+    uint64_t files_max = 0;
     std::shared_ptr<grpc::ServerCredentials> credentials;
     std::vector<InternalService*> services;
   };
@@ -45,7 +48,8 @@ class InternalServer {
   CallQueue& queue() { return *queue_; }
   // Listens and serves. Once. Fails with kInvalidConfig where the address cannot be listened on.
   Result<void> Start(const Options& options);
-  uint16_t port() const { return port_; }
+  // REQUIRES: it has started.
+  uint16_t port() const { return acceptor_->port(); }
   // Breaks calls to this node off; returns when the last one has. What the queue's thread has not
   // handled of them yet it still does.
   void Shutdown();
@@ -57,10 +61,10 @@ class InternalServer {
  private:
   grpc::ServerBuilder builder_;
   const std::shared_ptr<CallQueue> queue_;
+  std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;  // until no call of it begins anything any more
   bool is_shut_down_ = false;
   bool is_queue_closed_ = false;
-  uint16_t port_ = 0;
 };
 
 }  // namespace gregor

@@ -7,6 +7,12 @@
 #include "broker/grpc/hot_stream.h"
 
 namespace gregor {
+namespace {
+
+// Fetches of others may wait for what is held.
+bool IsShort(const Budget& memory) { return memory.max() - memory.used() < memory.max() / 4; }
+
+}  // namespace
 
 Door::Door(BrokerApi& broker, GrpcServer::Options options, std::shared_ptr<DrainSignal> drain,
            std::unique_ptr<grpc::ServerCompletionQueue> queue)
@@ -45,18 +51,25 @@ void Door::Tick() {
     if (oldest->arrived() + options.call_timeout > now) break;
     oldest->Expire();
   }
-  for (const auto& stream : LivingStreams()) stream->OnTick(now);
+  const bool is_short = IsShort(broker.fetch_memory());
+  for (const auto& stream : LivingStreams()) stream->OnTick(now, is_short);
+  if (!is_short) return;
+  for (const auto& call : LivingCalls()) call->CutIfUntaken(now - options.fetch_stalled_after);
 }
 
 void Door::BreakOff() {
-  std::vector<std::shared_ptr<HotUnary>> open;
+  for (const auto& call : LivingCalls()) call->BreakOff();
+  for (const auto& stream : LivingStreams()) stream->BreakOff();
+}
+
+std::vector<std::shared_ptr<HotUnary>> Door::LivingCalls() {
+  std::vector<std::shared_ptr<HotUnary>> living;
   for (const auto* const list : {&endless, &bounded}) {
     for (const auto& each : *list) {
-      if (auto call = each.lock()) open.push_back(std::move(call));
+      if (auto call = each.lock()) living.push_back(std::move(call));
     }
   }
-  for (const auto& call : open) call->BreakOff();
-  for (const auto& stream : LivingStreams()) stream->BreakOff();
+  return living;
 }
 
 std::vector<std::shared_ptr<HotStream>> Door::LivingStreams() {

@@ -83,6 +83,7 @@ struct Door {
 
  private:
   void Tick();
+  std::vector<std::shared_ptr<HotUnary>> LivingCalls();
   // Some may have gone without an end: the broker dropped what they waited for.
   std::vector<std::shared_ptr<HotStream>> LivingStreams();
 

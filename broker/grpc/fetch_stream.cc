@@ -21,7 +21,9 @@ constexpr size_t kUnsentMax = 1024;
 class FetchStream final : public HotBidiStream, public FetchPump::Sink {
  public:
   FetchStream(std::shared_ptr<Door> door, FetchService& service, StreamMetrics& metrics)
-      : HotBidiStream(std::move(door), metrics), service_(service) {}
+      : HotBidiStream(std::move(door), metrics), service_(service) {
+    SetHoldsFetchMemory();
+  }
 
  private:
   void Ask(void* tag) override {

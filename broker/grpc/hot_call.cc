@@ -67,6 +67,14 @@ void HotUnary::Expire() {
   FailUnanswered(Reason::kCommitTimedOut, "the broker has not answered in time");
 }
 
+void HotUnary::CutIfUntaken(MonotonicTime time) {
+  const MonotonicTime replied = replied_.load(std::memory_order_relaxed);
+  if (MayHaveWritten() || replied == MonotonicTime{} || replied > time) return;
+  LOG_EVERY_T(INFO, 1) << "A client at " << context_.peer() << " does not take the answer of "
+                       << metrics_.calls.method() << ": its call is cut off";
+  context_.TryCancel();
+}
+
 void HotUnary::BreakOff() {
   FailUnanswered(Reason::kServerDraining,
                  MayHaveWritten() ? "the broker stops before it has answered; whether it was done "
@@ -86,6 +94,7 @@ void HotUnary::LeaveList() {
 void HotUnary::Reply(const grpc::ByteBuffer& answer) {
   if (answered_.exchange(true)) return;
   metrics_.sent_bytes.Add(answer.Length());
+  replied_.store(SystemClock().Now(), std::memory_order_relaxed);
   door_->queue.Begin(
       [&] { responder_.Finish(answer, grpc::Status::OK, finish_.Begin(shared_from_this())); });
 }

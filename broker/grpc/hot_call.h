@@ -36,6 +36,9 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
   void Listen();
   // The broker has not answered in time.
   void Expire();
+  // Cuts the caller off if the call only reads, was answered before `time`, and its caller has not
+  // taken the answer yet.
+  void CutIfUntaken(MonotonicTime time);
   // The broker stops, and will not answer any more.
   void BreakOff();
   MonotonicTime arrived() const { return arrived_; }
@@ -102,6 +105,7 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
   std::list<std::weak_ptr<HotUnary>>* list_ = nullptr;  // of the door
   std::list<std::weak_ptr<HotUnary>>::iterator place_;
   std::atomic<bool> answered_{false};
+  std::atomic<MonotonicTime> replied_{};
   grpc::StatusCode code_ = grpc::OK;
   Operation<HotUnary> accept_{&HotUnary::OnAccepted};
   Operation<HotUnary> done_{&HotUnary::OnDone};

@@ -42,10 +42,13 @@ void HotStream::OnAccepted(bool ok) {
   OnBegin();
 }
 
-void HotStream::OnTick(MonotonicTime now) {
+void HotStream::OnTick(MonotonicTime now, bool fetch_memory_is_short) {
   const Duration silent = now - last_sent_.load(std::memory_order_relaxed);
   if (unsent_count() > 0) {
-    if (stalled_after_ == Duration(0) || silent < stalled_after_) return;
+    const Duration limit = holds_fetch_memory_ && fetch_memory_is_short
+                               ? door_->options.fetch_stalled_after
+                               : stalled_after_;
+    if (limit == Duration(0) || silent < limit) return;
     LOG_EVERY_T(INFO, 1) << "A client at " << context_.peer() << " takes no messages of "
                          << metrics_.calls.method() << ": its stream is cut off";
     return context_.TryCancel();

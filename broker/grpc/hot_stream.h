@@ -37,7 +37,7 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   void Listen();
   // Called every so often: sends a sign of life where nothing was sent for long, and cuts off a
   // peer that takes nothing.
-  void OnTick(MonotonicTime now);
+  void OnTick(MonotonicTime now, bool fetch_memory_is_short);
   // The broker stops, and will not answer any more.
   void BreakOff();
 
@@ -92,6 +92,8 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   // A peer that has not taken a message for so long is cut off. Without it never: it may have
   // reasons.
   void SetStalledAfter(Duration limit) { stalled_after_ = limit; }
+  // Its messages hold memory for answers: a peer that takes none is cut off where that is short.
+  void SetHoldsFetchMemory() { holds_fetch_memory_ = true; }
 
   Door& door() { return *door_; }
   const std::shared_ptr<Door>& shared_door() const { return door_; }
@@ -119,6 +121,7 @@ class HotStream : public std::enable_shared_from_this<HotStream> {
   bool notify_gone_ = false;
   Duration sign_of_life_interval_{0};  // 0: none
   Duration stalled_after_{0};          // 0: never
+  bool holds_fetch_memory_ = false;
   std::shared_ptr<void> drain_watch_;
   std::atomic<MonotonicTime> last_sent_{};
 

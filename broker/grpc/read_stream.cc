@@ -27,7 +27,9 @@ constexpr Duration kHeartbeatMin = std::chrono::seconds(1);
 class ReadStream final : public HotServerStream, public FetchPump::Sink {
  public:
   ReadStream(std::shared_ptr<Door> door, FetchService& service, StreamMetrics& metrics)
-      : HotServerStream(std::move(door), metrics), service_(service) {}
+      : HotServerStream(std::move(door), metrics), service_(service) {
+    SetHoldsFetchMemory();
+  }
 
  private:
   void Ask(void* tag) override {

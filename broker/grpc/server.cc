@@ -22,17 +22,21 @@
 #include "gregor/v1/config.grpc.pb.h"
 #include "gregor/v1/security.grpc.pb.h"
 #include "gregor/v1/topic.grpc.pb.h"
+#include "rpc/queue/acceptor.h"
 #include "rpc/queue/grpc_log.h"
 
 namespace gregor {
 namespace {
+
+using std::chrono::milliseconds;
 
 constexpr size_t kReceiveBytesMin = 8u << 20;
 // What may stand in a request beside the largest batch.
 constexpr size_t kEnvelopeBytes = 64u << 10;
 constexpr int kConcurrentStreamsMax = 1000;  // per connection
 // Streams end by themselves before the node breaks them off.
-constexpr Duration kCloseIn = std::chrono::milliseconds(300);
+constexpr Duration kCloseIn = milliseconds(300);
+constexpr Duration kKeepaliveTimeout = std::chrono::seconds(20);
 
 void SetLimits(grpc::ServerBuilder& builder, const BrokerApi& broker,
                const GrpcServer::Options& options) {
@@ -43,11 +47,9 @@ void SetLimits(grpc::ServerBuilder& builder, const BrokerApi& broker,
   grpc::ResourceQuota quota("gregor");
   quota.Resize(options.memory_bytes_max);
   builder.SetResourceQuota(quota);
-  // Two nodes on one port would each get some of the connections.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kConcurrentStreamsMax);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeout / milliseconds(1));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   // gRPC's five minutes would take the keepalives of ordinary clients for an attack.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
@@ -77,27 +79,23 @@ class RunningServer final : public GrpcServer {
     SendGrpcLogToGlog();
     const ListenAddress address{options_.host, options_.port, "gRPC", "--grpc-listen"};
     AddSyncServices();
+    ASSIGN_OR_RETURN(acceptor_, Acceptor::Listen({.address = address,
+                                                  .files_max = options_.files_max,
+                                                  .unconfirmed_max = kKeepaliveTimeout}));
     grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort(address.ToString(), grpc::InsecureServerCredentials(), &port);
+    acceptor_->AddTo(builder, grpc::InsecureServerCredentials());
     SetLimits(builder, broker_, options_);
     door_ = std::make_shared<Door>(broker_, options_, drain_, builder.AddCompletionQueue());
     AddServices();
     for (const auto& service : door_->services) builder.RegisterService(service->service());
     builder.RegisterAsyncGenericService(unknown_methods_.service());
-    {
-      const GrpcLogCapture log;
-      server_ = builder.BuildAndStart();
-      if (server_ == nullptr || port == 0) {
-        door_->queue.Close();
-        return CannotListen(address, log.text());
-      }
-    }
-    port_ = static_cast<uint16_t>(port);
+    server_ = builder.BuildAndStart();
+    CHECK(server_ != nullptr);  // it listens by itself to nothing
+    acceptor_->Serve();
     return {};
   }
 
-  uint16_t port() const override { return port_; }
+  uint16_t port() const override { return acceptor_->port(); }
 
   void Serve() override {
     for (const auto& service : door_->services) service->Serve(door_);
@@ -112,7 +110,8 @@ class RunningServer final : public GrpcServer {
   }
 
   void Shutdown(Duration grace) override {
-    if (port_ == 0 || std::exchange(shut_down_, true)) return;
+    if (server_ == nullptr || std::exchange(shut_down_, true)) return;
+    acceptor_->Stop();
     health_->Shutdown();
     // Early enough for the clients to hear of it.
     door_->queue.After(3 * grace / 4, [door = door_.get()] { door->BreakOff(); });
@@ -148,8 +147,8 @@ class RunningServer final : public GrpcServer {
   std::shared_ptr<Door> door_;
   HealthService* health_ = nullptr;  // of the door
   UnknownMethods unknown_methods_;
+  std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
-  uint16_t port_ = 0;
   bool shut_down_ = false;
 };
 

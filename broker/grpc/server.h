@@ -22,6 +22,8 @@ class GrpcServer {
   struct Options {
     std::string host = "127.0.0.1";
     uint16_t port = 9094;  // 0: a free one
+    // Connections that come while so many files are open are closed; 0: no bound.
+    uint64_t files_max = 0;
     // What gRPC may hold of messages that are read or written (its resource quota).
     size_t memory_bytes_max = 512u << 20;
     // Frames of produce streams from their arrival to their acknowledgement, over all streams; what
@@ -30,6 +32,9 @@ class GrpcServer {
     // Answers to fetches of one connection that its client has not read yet; beyond it the
     // connection's fetches wait.
     size_t connection_unsent_bytes_max = 64u << 20;
+    // Where little of the broker's memory for answers is left: fetches whose client has taken
+    // nothing for so long are cut off, and what they hold of it is free.
+    Duration fetch_stalled_after = std::chrono::seconds(30);
     // Streams that were silent for so long get a sign of life.
     Duration heartbeat_interval = std::chrono::seconds(10);
     // A call without deadline is answered after this time at the latest.

@@ -232,6 +232,7 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   }
   size_t message_bytes_limit() const override { return 64u << 20; }
   Budget& decode_memory() override { return decode_memory_; }
+  const Budget& fetch_memory() const override { return decode_memory_; }
 
  private:
   using Observer = UniqueFunction<void(const MetadataDelta&)>;

@@ -29,9 +29,9 @@ class FetchMemoryTest : public DoorTest {
 
   FetchMemoryTest() { broker_.AddTopic("orders", 1); }
 
-  void Start(size_t memory_bytes, Codec codec = Codec::kNone) {
-    StartServer();
+  void Start(size_t memory_bytes, Codec codec = Codec::kNone, GrpcServer::Options options = {}) {
     broker_.SetFetchMemory(memory_bytes);
+    StartServer(std::move(options));
     for (int i = 0; i < kRecords; ++i)
       broker_.Append("orders", 0, BatchOf({std::string(kRecordBytes, 'v')}, codec));
   }
@@ -127,6 +127,63 @@ TEST_P(FetchMemoryCodecTest, ReadersThatTakeNothingHoldNoMoreThanTheNodeAllows) 
   WaitUntilAllIsGivenBack();
   EXPECT_EQ(Count(*OpenRead(true)), kRecords);
   WaitUntilAllIsGivenBack();
+}
+
+GrpcServer::Options Impatient() {
+  GrpcServer::Options options;
+  options.heartbeat_interval = std::chrono::milliseconds(200);
+  options.fetch_stalled_after = std::chrono::milliseconds(400);
+  return options;
+}
+
+TEST_F(FetchMemoryTest, StreamsThatTakeNothingAreCutOffWhereOthersNeedTheMemory) {
+  Start(6 << 20, Codec::kNone, Impatient());
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(OpenRead(false));
+    clients.push_back(OpenStream(v1::RECORD_FORMAT_BATCHES));
+  }
+  EXPECT_TRUE(WaitFor([&] { return broker_.fetch_memory().used() >= 5 * kRecordBytes; }));
+  EXPECT_EQ(Count(*OpenRead(true)), kRecords);
+  for (const auto& client : clients) Leave(*client);
+  WaitUntilAllIsGivenBack();
+}
+
+TEST_F(FetchMemoryTest, AnswersThatAreNotTakenAreCutOffWhereOthersNeedTheMemory) {
+  Start(4 << 20, Codec::kNone, Impatient());
+  v1::FetchRequest request;
+  request.set_topic("orders");
+  request.set_max_bytes(kRecordBytes * 3 / 2);
+  grpc::CompletionQueue queue;
+  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<std::unique_ptr<grpc::ClientAsyncResponseReader<v1::FetchResponse>>> calls;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(Connect());
+    Client& client = *clients.back();
+    // Not more than a window of it is sent to who does not ask for it.
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65'536);
+    client.channel = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server_->port()),
+                                               grpc::InsecureChannelCredentials(), arguments);
+    client.stub = v1::FetchService::NewStub(client.channel);
+    calls.push_back(client.stub->AsyncFetch(client.context.get(), request, &queue));
+    // Sends the request, and does not ask for the answer.
+    calls.back()->ReadInitialMetadata(nullptr);
+  }
+  EXPECT_TRUE(WaitFor([&] { return broker_.fetch_memory().used() >= 4 * kRecordBytes; }));
+  WaitUntilAllIsGivenBack();
+  for (auto& call : calls) {
+    v1::FetchResponse response;
+    grpc::Status status;
+    void* tag = nullptr;
+    bool ok = false;
+    call->Finish(&response, &status, &call);
+    while (tag != &call) ASSERT_TRUE(queue.Next(&tag, &ok));
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+  }
+  queue.Shutdown();
 }
 
 // Each of them waits for memory that others have.

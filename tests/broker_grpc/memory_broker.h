@@ -95,11 +95,15 @@ class MemoryBroker final : public BrokerApi {
   void StandStill(std::shared_future<void> until) {
     loop_->Post("stand_still", [until = std::move(until)] { until.wait(); });
   }
-  // What was read and what is made of it draw on a budget of so many bytes from now on.
+  // What was read and what is made of it draw on a budget of so many bytes. REQUIRES: nobody asks
+  // it yet.
   void SetFetchMemory(size_t bytes) {
     Run([&] { fetch_memory_ = std::make_unique<Budget>(bytes); });
   }
   Budget& fetch_memory() { return *fetch_memory_; }
+  const Budget& fetch_memory() const override {
+    return fetch_memory_ != nullptr ? *fetch_memory_ : decode_memory_;
+  }
   void DropEverything() {
     Run([&] { dropping_ = true; });
   }

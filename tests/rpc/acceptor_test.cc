@@ -1,0 +1,155 @@
+#include "rpc/queue/acceptor.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
+
+namespace gregor {
+namespace {
+
+ListenAddress AddressOf(const std::string& host, uint16_t port) {
+  return {host, port, "gRPC", "--grpc-listen"};
+}
+
+// A server without methods, and what connects to it.
+class AcceptorTest : public testing::Test {
+ protected:
+  ~AcceptorTest() override {
+    for (const int each : sockets_) close(each);
+    if (server_ != nullptr) {
+      acceptor_->Stop();
+      server_->Shutdown(std::chrono::system_clock::now());
+      queue_->Shutdown();
+      poller_.join();
+    }
+  }
+  void Start(Acceptor::Options options) {
+    auto acceptor = Acceptor::Listen(std::move(options));
+    ASSERT_TRUE(acceptor.ok()) << acceptor.error();
+    acceptor_ = std::move(*acceptor);
+    grpc::ServerBuilder builder;
+    queue_ = builder.AddCompletionQueue();
+    acceptor_->AddTo(builder, grpc::InsecureServerCredentials());
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+    // By it connections are read and written.
+    poller_ = std::thread([this] {
+      void* tag = nullptr;
+      bool ok = false;
+      while (queue_->Next(&tag, &ok)) {
+      }
+    });
+    acceptor_->Serve();
+  }
+  int Connect() {
+    const int number = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_GE(number, 0);
+    sockets_.push_back(number);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(acceptor_->port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(connect(number, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    return number;
+  }
+  // What the server sends first (its HTTP/2 settings): some bytes, or 0 where it closes.
+  static ssize_t ReadFirst(int connection) {
+    char bytes[256];
+    return recv(connection, bytes, sizeof bytes, 0);
+  }
+  static bool IsSilent(int connection, int timeout_ms) {
+    pollfd file{connection, POLLIN, 0};
+    return poll(&file, 1, timeout_ms) == 0;
+  }
+
+  std::unique_ptr<Acceptor> acceptor_;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<grpc::Server> server_;
+  std::vector<int> sockets_;
+  std::thread poller_;
+};
+
+TEST_F(AcceptorTest, WhatConnectsIsServed) {
+  Start({.address = AddressOf("localhost", 0)});
+  EXPECT_NE(acceptor_->port(), 0);
+  EXPECT_GT(ReadFirst(Connect()), 0);
+  const auto channel = grpc::CreateChannel("127.0.0.1:" + std::to_string(acceptor_->port()),
+                                           grpc::InsecureChannelCredentials());
+  EXPECT_TRUE(
+      channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20)));
+}
+
+TEST_F(AcceptorTest, WithoutOpenFilesItWaitsForSome) {
+  Start({.address = AddressOf("127.0.0.1", 0)});
+  EXPECT_GT(ReadFirst(Connect()), 0);
+  const int before = Connect();
+  EXPECT_GT(ReadFirst(before), 0);
+  // The client's own is the last that there is.
+  const int last = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  close(last);
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit few{static_cast<rlim_t>(last) + 1, limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  const int waiting = Connect();
+  EXPECT_TRUE(IsSilent(waiting, 300));
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_GT(ReadFirst(waiting), 0);
+  EXPECT_GT(ReadFirst(Connect()), 0);
+}
+
+TEST_F(AcceptorTest, WhatExceedsTheBoundIsClosedAtOnce) {
+  const int lowest = dup(0);
+  close(lowest);
+  Start({.address = AddressOf("127.0.0.1", 0), .files_max = static_cast<uint64_t>(lowest) + 40});
+  std::vector<int> served;
+  int refused = -1;
+  while (refused < 0 && served.size() < 40) {
+    const int connection = Connect();
+    if (ReadFirst(connection) > 0)
+      served.push_back(connection);
+    else
+      refused = connection;
+  }
+  EXPECT_GE(refused, 0);
+  ASSERT_FALSE(served.empty());
+  EXPECT_TRUE(IsSilent(served.front(), 0));  // it stays open
+  for (const int each : sockets_) close(each);
+  sockets_.clear();
+  // gRPC closes its own ends once it sees that.
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (ReadFirst(Connect()) <= 0 && std::chrono::steady_clock::now() < give_up) {
+    close(sockets_.back());
+    sockets_.pop_back();
+  }
+  EXPECT_FALSE(sockets_.empty());
+}
+
+TEST_F(AcceptorTest, APortThatIsTakenIsRefused) {
+  Start({.address = AddressOf("127.0.0.1", 0)});
+  const auto other = Acceptor::Listen({.address = AddressOf("127.0.0.1", acceptor_->port())});
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().reason, Reason::kInvalidConfig);
+  EXPECT_NE(other.error().message.find("another process listens there"), std::string::npos)
+      << other.error().message;
+}
+
+TEST_F(AcceptorTest, ANameWithoutAnAddressIsNamed) {
+  const auto unknown = Acceptor::Listen({.address = AddressOf("nosuch.invalid", 0)});
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_NE(unknown.error().message.find("is not known"), std::string::npos)
+      << unknown.error().message;
+  const auto foreign = Acceptor::Listen({.address = AddressOf("192.0.2.1", 0)});
+  ASSERT_FALSE(foreign.ok());
+  EXPECT_NE(foreign.error().message.find("not an address of this machine"), std::string::npos)
+      << foreign.error().message;
+}
+
+}  // namespace
+}  // namespace gregor
