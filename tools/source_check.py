@@ -93,7 +93,7 @@ LIBRARIES = [
      r"fstream|filesystem|fcntl\.h|dirent\.h|sys/(stat|statvfs|mman|uio|file)\.h",
      r"storage/posix[^/]*\.cc|node/[^/]*\.cc|client/cli/[^/]*\.cc|base/memory_file\.cc|bench/"),
     ("sockets", r"sys/(socket|epoll|poll|eventfd)\.h|netinet/.*|arpa/.*|netdb\.h",
-     r"node/[^/]*\.cc|base/(event_loop|ip_address)\.cc"),
+     r"node/[^/]*\.cc|base/(event_loop|ip_address)\.cc|rpc/queue/acceptor\.cc"),
     ("<ranges> (clang 14 rejects it)", r"ranges", r"$^"),
 ]
 
