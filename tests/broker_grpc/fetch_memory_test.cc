@@ -172,17 +172,21 @@ TEST_F(FetchMemoryTest, AnswersThatAreNotTakenAreCutOffWhereOthersNeedTheMemory)
     // Sends the request, and does not ask for the answer.
     calls.back()->ReadInitialMetadata(nullptr);
   }
-  EXPECT_TRUE(WaitFor([&] { return broker_.fetch_memory().used() >= 4 * kRecordBytes; }));
-  WaitUntilAllIsGivenBack();
+  void* tag = nullptr;
+  bool ok = false;
+  // All begin to be answered; the fourth is what makes the memory short.
+  for (size_t i = 0; i < calls.size(); ++i) ASSERT_TRUE(queue.Next(&tag, &ok) && ok);
+  // Those that have waited long enough at that moment go; the rest is not in anybody's way.
+  EXPECT_TRUE(WaitFor([&] { return broker_.fetch_memory().used() <= 3 * (kRecordBytes + 1000); }));
+  int cut_off = 0;
   for (auto& call : calls) {
     v1::FetchResponse response;
     grpc::Status status;
-    void* tag = nullptr;
-    bool ok = false;
-    call->Finish(&response, &status, &call);
-    while (tag != &call) ASSERT_TRUE(queue.Next(&tag, &ok));
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+    call->Finish(&response, &status, nullptr);
+    ASSERT_TRUE(queue.Next(&tag, &ok));
+    if (status.error_code() == grpc::StatusCode::CANCELLED) ++cut_off;
   }
+  EXPECT_GE(cut_off, 1);
   queue.Shutdown();
 }
 
