@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <string>
 
 #include "base/check.h"
@@ -37,11 +38,6 @@ uint16_t PortOf(int socket) {
   return ntohs(address.ss_family == AF_INET6
                    ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
                    : reinterpret_cast<const sockaddr_in&>(address).sin_port);
-}
-
-// What accept() says where the process or the system has run out of something.
-bool IsOfAll(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 using Addresses = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
@@ -74,7 +70,11 @@ Result<std::unique_ptr<Acceptor>> Acceptor::Listen(Options options) {
 Result<void> Acceptor::Open() {
   ASSIGN_OR_RETURN(const Addresses found, AddressesOf(options_.address));
   int error = 0;
+  std::set<std::string> seen;
   for (addrinfo* each = found.get(); each != nullptr; each = each->ai_next) {
+    // A name may have an address twice.
+    if (!seen.emplace(reinterpret_cast<const char*>(each->ai_addr), each->ai_addrlen).second)
+      continue;
     File listener(socket(each->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     const int number = listener.number();
     if (number >= 0) {
@@ -147,7 +147,7 @@ void Acceptor::Run() {
   }
 }
 
-// Until none is waiting: true. False where there are no files for more.
+// Until none is waiting: true. False where none can be accepted now.
 bool Acceptor::AcceptAll(int listener) {
   while (true) {
     const int connection = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -155,12 +155,12 @@ bool Acceptor::AcceptAll(int listener) {
       HandOver(connection);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return true;
-    } else if (IsOfAll(errno)) {
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      // Without files or memory, above all.
       LOG_EVERY_T(WARNING, 1) << "Connections to " << JoinHostPort(options_.address.host, port_)
                               << " wait, as none can be accepted: " << std::strerror(errno);
       return false;
     }
-    // All else is of that connection: its peer was gone before it was accepted.
   }
 }
 
