@@ -32,8 +32,10 @@ class ConnectionGuard {
   };
   // Of so many that may be open: an eighth stays free.
   static uint64_t FilesMaxOf(uint64_t limit) { return limit - limit / 8; }
-  // ... half of which is for connections that come between two looks.
+  // ... half of which is for connections that come between two looks; those of the cluster's own
+  // nodes may have a half of the rest, which clients have not.
   static uint64_t AcceptedFilesMaxOf(uint64_t limit) { return limit - limit / 16; }
+  static uint64_t AcceptedFromNodesFilesMaxOf(uint64_t limit) { return limit - limit / 32; }
 
   explicit ConnectionGuard(Options options) : options_(options) {}
 

@@ -60,7 +60,7 @@ class RunningLinks final : public QuorumLinks {
     InternalServer::Options server;
     server.host = settings.listen_internal.host;
     server.port = settings.listen_internal.port;
-    server.files_max = ConnectionGuard::AcceptedFilesMaxOf(OpenFileLimit());
+    server.files_max = ConnectionGuard::AcceptedFromNodesFilesMaxOf(OpenFileLimit());
     server.credentials = credentials->ForServer();
     client_ = std::make_unique<ControllerClient>(credentials, server_.queue());
     client_->SetAddresses(addresses);

@@ -49,7 +49,7 @@ Result<void> InternalServer::Start(const Options& options) {
   builder_.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder_.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   server_ = builder_.BuildAndStart();
-  CHECK(server_ != nullptr);  // it listens by itself to nothing
+  CHECK(server_ != nullptr);  // what can fail is to listen, which was done
   for (InternalService* const each : options.services) each->Listen(*queue_);
   acceptor_->Serve();
   return {};

@@ -9,8 +9,12 @@
 namespace gregor {
 namespace {
 
-// Fetches of others may wait for what is held.
-bool IsShort(const Budget& memory) { return memory.max() - memory.used() < memory.max() / 4; }
+// Fetches of others may wait for what is held: little is left, or the largest batch does not fit.
+bool IsFetchMemoryShort(const BrokerApi& broker) {
+  const Budget& memory = broker.fetch_memory();
+  const size_t largest = std::min(broker.message_bytes_limit() + kEnvelopeBytes, memory.max());
+  return memory.max() - memory.used() < std::max(memory.max() / 4, largest);
+}
 
 }  // namespace
 
@@ -51,7 +55,7 @@ void Door::Tick() {
     if (oldest->arrived() + options.call_timeout > now) break;
     oldest->Expire();
   }
-  const bool is_short = IsShort(broker.fetch_memory());
+  const bool is_short = IsFetchMemoryShort(broker);
   for (const auto& stream : LivingStreams()) stream->OnTick(now, is_short);
   if (!is_short) return;
   for (const auto& call : LivingCalls()) call->CutIfUntaken(now - options.fetch_stalled_after);

@@ -24,6 +24,8 @@ class HotUnary;
 class HotStream;
 struct Door;
 
+// What may stand in a message beside the largest batch.
+inline constexpr size_t kEnvelopeBytes = 64u << 10;
 // How many calls of one method gRPC can hand over before the queue's thread comes round to ask for
 // more.
 inline constexpr int kUnaryCallsListening = 64;
@@ -76,7 +78,8 @@ struct Door {
   // Thread: main, after the queue was closed.
   void StopLoops();
 
-  // Of the queue's thread: open unary calls without a deadline and with one, oldest first; streams.
+  // Of the queue's thread: open unary calls without a deadline, oldest first; those with one, and
+  // those whose time is up; streams.
   std::list<std::weak_ptr<HotUnary>> endless;
   std::list<std::weak_ptr<HotUnary>> bounded;
   std::unordered_map<HotStream*, std::weak_ptr<HotStream>> streams;

@@ -26,6 +26,7 @@ class FetchCall final : public HotUnary {
   FetchCall(std::shared_ptr<Door> door, FetchService& service, UnaryMetrics& metrics)
       : HotUnary(std::move(door), metrics), service_(service), metrics_(metrics) {
     SetNotifyGone();
+    SetHoldsFetchMemory();
   }
 
  private:

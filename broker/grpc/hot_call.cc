@@ -63,13 +63,15 @@ bool HotUnary::IsOver() {
 }
 
 void HotUnary::Expire() {
-  LeaveList();
+  // Answered or not, somebody has to take the answer.
+  door_->bounded.splice(door_->bounded.end(), *list_, place_);
+  list_ = &door_->bounded;
   FailUnanswered(Reason::kCommitTimedOut, "the broker has not answered in time");
 }
 
 void HotUnary::CutIfUntaken(MonotonicTime time) {
   const MonotonicTime replied = replied_.load(std::memory_order_relaxed);
-  if (MayHaveWritten() || replied == MonotonicTime{} || replied > time) return;
+  if (!holds_fetch_memory_ || replied == MonotonicTime{} || replied > time) return;
   LOG_EVERY_T(INFO, 1) << "A client at " << context_.peer() << " does not take the answer of "
                        << metrics_.calls.method() << ": its call is cut off";
   context_.TryCancel();

@@ -34,10 +34,11 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
   virtual ~HotUnary() = default;
   // Takes the next call of the method when it comes. Once. Thread: any.
   void Listen();
-  // The broker has not answered in time.
+  // The broker had its time to answer. REQUIRES: it is one of the door's `endless`; it is not
+  // after.
   void Expire();
-  // Cuts the caller off if the call only reads, was answered before `time`, and its caller has not
-  // taken the answer yet.
+  // Cuts the caller off if the call's answer holds memory for fetches, was given before `time`, and
+  // has not left yet.
   void CutIfUntaken(MonotonicTime time);
   // The broker stops, and will not answer any more.
   void BreakOff();
@@ -58,6 +59,9 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
   // Whether something may have been done where no answer comes.
   virtual bool MayHaveWritten() const { return true; }
 
+  // Its answer holds memory for fetches: who does not take it is cut off where that is short.
+  // REQUIRES: called by the constructor.
+  void SetHoldsFetchMemory() { holds_fetch_memory_ = true; }
   // `notify_gone` costs an event per call. REQUIRES: called by the constructor.
   void SetNotifyGone() { notify_gone_ = true; }
   // The call after this one is taken by ListenAgain(), not when this one comes: as many calls wait
@@ -99,6 +103,7 @@ class HotUnary : public std::enable_shared_from_this<HotUnary> {
   grpc::ByteBuffer request_;
   Responder responder_;
   bool notify_gone_ = false;
+  bool holds_fetch_memory_ = false;
   bool listens_later_ = false;
   MonotonicTime arrived_;
   MonotonicTime deadline_;

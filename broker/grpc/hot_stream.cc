@@ -43,8 +43,10 @@ void HotStream::OnAccepted(bool ok) {
 }
 
 void HotStream::OnTick(MonotonicTime now, bool fetch_memory_is_short) {
+  // In this order: what was queued meanwhile has set the time before it is counted.
+  const bool is_sending = unsent_count() > 0;
   const Duration silent = now - last_sent_.load(std::memory_order_relaxed);
-  if (unsent_count() > 0) {
+  if (is_sending) {
     const Duration limit = holds_fetch_memory_ && fetch_memory_is_short
                                ? door_->options.fetch_stalled_after
                                : stalled_after_;
@@ -64,7 +66,10 @@ void HotStream::BreakOff() {
 
 void HotStream::Queue(grpc::ByteBuffer message, size_t charge) {
   const MutexLock lock(mutex_);
-  if (!broken_ && !end_.has_value()) unsent_.push_back({std::move(message), charge});
+  if (broken_ || end_.has_value()) return;
+  if (unsent_.empty() && !writing_)
+    last_sent_.store(SystemClock().Now(), std::memory_order_relaxed);
+  unsent_.push_back({std::move(message), charge});
 }
 
 void HotStream::Flush() {

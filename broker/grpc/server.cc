@@ -31,8 +31,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr size_t kReceiveBytesMin = 8u << 20;
-// What may stand in a request beside the largest batch.
-constexpr size_t kEnvelopeBytes = 64u << 10;
 constexpr int kConcurrentStreamsMax = 1000;  // per connection
 // Streams end by themselves before the node breaks them off.
 constexpr Duration kCloseIn = milliseconds(300);
@@ -90,7 +88,7 @@ class RunningServer final : public GrpcServer {
     for (const auto& service : door_->services) builder.RegisterService(service->service());
     builder.RegisterAsyncGenericService(unknown_methods_.service());
     server_ = builder.BuildAndStart();
-    CHECK(server_ != nullptr);  // it listens by itself to nothing
+    CHECK(server_ != nullptr);  // what can fail is to listen, which was done
     acceptor_->Serve();
     return {};
   }

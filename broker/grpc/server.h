@@ -32,9 +32,10 @@ class GrpcServer {
     // Answers to fetches of one connection that its client has not read yet; beyond it the
     // connection's fetches wait.
     size_t connection_unsent_bytes_max = 64u << 20;
-    // Where little of the broker's memory for answers is left: fetches whose client has taken
-    // nothing for so long are cut off, and what they hold of it is free.
-    Duration fetch_stalled_after = std::chrono::seconds(30);
+    // Where little of the broker's memory for answers is left: fetches with an answer that has not
+    // left within this time are cut off, and what they hold of it is free. Long enough for a slow
+    // client to take all that its connection may hold.
+    Duration fetch_stalled_after = std::chrono::seconds(90);
     // Streams that were silent for so long get a sign of life.
     Duration heartbeat_interval = std::chrono::seconds(10);
     // A call without deadline is answered after this time at the latest.

@@ -22,6 +22,8 @@ namespace {
 
 constexpr int kBacklog = 4096;  // the system's net.core.somaxconn bounds it
 constexpr int kRetryMs = 100;
+constexpr int kPortsTried = 10;
+constexpr int kAcceptedMax = 64;  // of one address, before the others have their turn
 
 void SetOption(int socket, int level, int name, int value) {
   // Each is of use, and none is needed.
@@ -69,9 +71,29 @@ Result<std::unique_ptr<Acceptor>> Acceptor::Listen(Options options) {
 
 Result<void> Acceptor::Open() {
   ASSIGN_OR_RETURN(const Addresses found, AddressesOf(options_.address));
-  int error = 0;
+  int error = Bind(*found);
+  // The port that one address was given may be somebody's at another one.
+  for (int i = 0; i < kPortsTried && error == EADDRINUSE && options_.address.port == 0; ++i)
+    error = Bind(*found);
+  if (error != 0) return CannotListen(options_.address, std::strerror(error));
+  stop_.emplace_back(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (stop_.front().number() < 0) return CannotListen(options_.address, std::strerror(errno));
+  return {};
+}
+
+// Listens on all of `addresses` that this machine has, or on none: 0, or the error's number. Half
+// of a name would be somebody else's.
+int Acceptor::Bind(const addrinfo& addresses) {
   std::set<std::string> seen;
-  for (addrinfo* each = found.get(); each != nullptr; each = each->ai_next) {
+  int unknown = EADDRNOTAVAIL;
+  port_ = options_.address.port;
+  for (const addrinfo* each = &addresses; each != nullptr; each = each->ai_next) {
+    sockaddr_storage address{};
+    std::memcpy(&address, each->ai_addr, each->ai_addrlen);
+    const bool is_ipv6 = each->ai_family == AF_INET6;
+    // All of them get the port that the first one got.
+    (is_ipv6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
+             : reinterpret_cast<sockaddr_in&>(address).sin_port) = htons(port_);
     // A name may have an address twice.
     if (!seen.emplace(reinterpret_cast<const char*>(each->ai_addr), each->ai_addrlen).second)
       continue;
@@ -79,28 +101,22 @@ Result<void> Acceptor::Open() {
     const int number = listener.number();
     if (number >= 0) {
       SetOption(number, SOL_SOCKET, SO_REUSEADDR, 1);
-      // [::] is for both, as long as nothing else is asked for.
-      if (each->ai_family == AF_INET6) SetOption(number, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-      // All of them get the port that the first one got.
-      auto& port = each->ai_family == AF_INET6
-                       ? reinterpret_cast<sockaddr_in6*>(each->ai_addr)->sin6_port
-                       : reinterpret_cast<sockaddr_in*>(each->ai_addr)->sin_port;
-      if (port_ != 0) port = htons(port_);
-      if (bind(number, each->ai_addr, each->ai_addrlen) == 0 && listen(number, kBacklog) == 0) {
-        port_ = PortOf(number);
-        listeners_.push_back(std::move(listener));
-        continue;
-      }
+      // [::] is for both.
+      if (is_ipv6) SetOption(number, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     }
-    error = errno;
-    // Half of a name would be somebody else's.
-    if (error == EADDRINUSE && options_.address.port != 0) listeners_.clear();
-    if (error == EADDRINUSE) break;
+    if (number < 0 ||
+        bind(number, reinterpret_cast<const sockaddr*>(&address), each->ai_addrlen) != 0 ||
+        listen(number, kBacklog) != 0) {
+      const int error = errno;
+      unknown = error;
+      if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT) continue;
+      listeners_.clear();
+      return error;
+    }
+    port_ = PortOf(number);
+    listeners_.push_back(std::move(listener));
   }
-  if (listeners_.empty()) return CannotListen(options_.address, std::strerror(error));
-  stop_.emplace_back(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  if (stop_.front().number() < 0) return CannotListen(options_.address, std::strerror(errno));
-  return {};
+  return listeners_.empty() ? unknown : 0;
 }
 
 Acceptor::~Acceptor() { Stop(); }
@@ -142,14 +158,14 @@ void Acceptor::Run() {
     if (ready < 0) continue;
     const bool retry = std::exchange(waits, false);
     for (size_t i = 1; i < files.size(); ++i) {
-      if ((retry || files[i].revents != 0) && !AcceptAll(files[i].fd)) waits = true;
+      if ((retry || files[i].revents != 0) && !AcceptSome(files[i].fd)) waits = true;
     }
   }
 }
 
-// Until none is waiting: true. False where none can be accepted now.
-bool Acceptor::AcceptAll(int listener) {
-  while (true) {
+// False where none can be accepted now.
+bool Acceptor::AcceptSome(int listener) {
+  for (int i = 0; i < kAcceptedMax; ++i) {
     const int connection = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (connection >= 0) {
       HandOver(connection);
@@ -162,6 +178,7 @@ bool Acceptor::AcceptAll(int listener) {
       return false;
     }
   }
+  return true;  // poll() says of the rest
 }
 
 void Acceptor::HandOver(int connection) {
@@ -171,6 +188,13 @@ void Acceptor::HandOver(int connection) {
                             << JoinHostPort(options_.address.host, port_)
                             << " was closed as it came. Raise the limit (ulimit -n, LimitNOFILE of "
                                "systemd)";
+    return;
+  }
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  // It was reset already: of that gRPC would log a line each.
+  if (getpeername(connection, reinterpret_cast<sockaddr*>(&peer), &size) != 0) {
+    close(connection);
     return;
   }
   using std::chrono::milliseconds;

@@ -13,6 +13,8 @@
 #include "base/result.h"
 #include "base/time.h"
 
+struct addrinfo;  // of <netdb.h>
+
 namespace gregor {
 
 // Listens on an address and hands what connects there to a gRPC server. gRPC's own listener never
@@ -28,8 +30,8 @@ class Acceptor {
     // A peer that has not confirmed what was sent to it for so long is given up (TCP_USER_TIMEOUT).
     Duration unconfirmed_max = std::chrono::seconds(20);
   };
-  // Every address of the host is listened on, as far as this machine has it; connections wait until
-  // Serve(). Fails with kInvalidConfig where none can be.
+  // Every address of the host that this machine has is listened on; connections wait until Serve().
+  // Fails with kInvalidConfig where it has none, or one of them cannot be.
   static Result<std::unique_ptr<Acceptor>> Listen(Options options);
   // Stops as Stop() does.
   ~Acceptor();
@@ -60,7 +62,8 @@ class Acceptor {
   explicit Acceptor(Options options) : options_(std::move(options)) {}
   Result<void> Open();
   void Run();
-  bool AcceptAll(int listener);
+  int Bind(const addrinfo& addresses);
+  bool AcceptSome(int listener);
   void HandOver(int connection);
 
   const Options options_;

@@ -20,6 +20,8 @@ void OnLog(gpr_log_func_args* args) {
   if (message.find("No match found for server name") != std::string_view::npos) return;
   // A connection was given up before it stood: another attempt has taken its place.
   if (message.find("cancel_check_peer") != std::string_view::npos) return;
+  // Nor did a connection that was reset as it came.
+  if (message.find("Failed getpeername") != std::string_view::npos) return;
   // Whoever connects can cause these.
   if (message.find("Handshake failed") != std::string_view::npos) {
     LOG_EVERY_T(WARNING, 10) << "A TLS connection was refused, by this node or the other end ("
