@@ -50,6 +50,7 @@ def test_only_brokers_get_partitions_and_any_node_takes_admin_calls(cluster):
         create(cluster[1], "too-many", replication_factor=3)
     # Data: the brokers have it, a controller names who.
     topic = create(cluster[11], "data", partitions=2)
+    await_same_metadata(members)
     for partition in topic.partitions:
         leader = cluster[partition.leader_id]
         leader.produce("data", [b"one"], partition=partition.partition)
