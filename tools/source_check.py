@@ -79,7 +79,7 @@ LIBRARIES = [
     ("Boost.Asio and Beast", r"boost/(asio|beast)[./].*",
      r"base/event_loop\.cc|broker/kafka/|broker/http/"),
     ("Abseil", r"absl/.*", r"broker/grpc/.*\.cc|rpc/.*\.cc|client/[^/]*\.cc|node/main\.cc"),
-    ("RE2", r"re2/.*", r"broker/grpc/[^/]*\.cc"),
+    ("RE2", r"re2/.*", r"broker/grpc/[^/]*\.cc|client/cli/[^/]*\.cc"),
     ("yaml-cpp", r"yaml-cpp/.*", r"node/[^/]*\.cc"),
     ("CLI11", r"CLI/.*", r"client/cli/|node/|bench/|cmake/"),
     ("nlohmann-json", r"nlohmann/.*",

@@ -1,7 +1,8 @@
+#include <re2/re2.h>
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <memory>
-#include <regex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,11 +22,11 @@ constexpr Duration kAnswerTimeout = std::chrono::milliseconds(700);
 // What may stand for the value of an option or an argument: words, or "@KIND" for what `gregor
 // completion words KIND` prints; empty: nobody knows.
 std::string ValuesOf(const CLI::Option& option, const std::string& path) {
-  static const std::regex kChoices(R"(\{([^{}]*)\}$)");
-  const std::string type = option.get_type_name();
-  std::smatch found;
-  if (std::regex_search(type, found, kChoices))
-    return std::regex_replace(found[1].str(), std::regex(","), " ");
+  std::string choices;
+  if (RE2::PartialMatch(option.get_type_name(), R"(\{([^{}]*)\}$)", &choices)) {
+    std::ranges::replace(choices, ',', ' ');
+    return choices;
+  }
   const std::string name = option.get_name();
   const bool of_topic = path.starts_with("gregor topic ");
   if (name == "--topic") return path == "gregor bench admin" ? "" : "@topics";
@@ -175,7 +176,8 @@ complete -c gregor -f -a '(__gregor_complete)'
 void PrintBashTable(const char* name, const Cases& cases) {
   std::cout << name << "() {\n  case $1 in\n";
   for (const auto& [pattern, words] : cases) {
-    const std::string quoted = std::regex_replace(pattern, std::regex(R"(\*)"), "\"*\"");
+    std::string quoted = pattern;
+    RE2::GlobalReplace(&quoted, R"(\*)", "\"*\"");
     std::cout << "    \"" << quoted << "\") echo \"" << words << "\" ;;\n";
   }
   std::cout << "    *) return 1 ;;\n  esac\n}\n";

@@ -1,10 +1,10 @@
 #include "client/cli/help.h"
 
+#include <re2/re2.h>
 #include <algorithm>
 #include <cstdlib>
 #include <iomanip>
 #include <memory>
-#include <regex>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -20,10 +20,9 @@ constexpr std::string_view kNotConverted = "Could not convert: ";
 constexpr size_t kFirstColumn = 30;
 
 // What CLI11 appends to a type's name for each check of its value: ":POSITIVE", ":INT in [1 - 5]".
-std::string WithoutChecks(const std::string& type) {
-  static const std::regex kChecks(
-      R"(:(POSITIVE|NONNEGATIVE|NUMBER|\{.*\}|U?INT in .*|FLOAT in .*)$)");
-  return std::regex_replace(type, kChecks, "");
+std::string WithoutChecks(std::string type) {
+  RE2::Replace(&type, R"(:(POSITIVE|NONNEGATIVE|NUMBER|\{.*\}|U?INT in .*|FLOAT in .*)$)", "");
+  return type;
 }
 
 class HelpFormatter final : public CLI::Formatter {

@@ -4,6 +4,8 @@
 
 #include <memory>
 #include <sstream>
+#include <string>
+#include <type_traits>
 
 namespace gregor {
 namespace {
@@ -64,6 +66,48 @@ TEST(Result, TellsAnErrorOfTheSameTypeAsItsValueApart) {
   const Result<std::string> text = std::string("value");
   EXPECT_TRUE(text.ok());
   EXPECT_EQ(text->size(), 5u);
+}
+
+TEST(Result, IsCopiedAndAssignedWhateverBothHold) {
+  const Result<std::string> value = std::string(100, 'v');
+  const Result<std::string> error = Refused();
+  for (const auto& from : {value, error}) {
+    for (const auto& to : {value, error}) {
+      Result<std::string> target = to;
+      target = from;
+      ASSERT_EQ(target.ok(), from.ok());
+      if (from.ok()) {
+        EXPECT_EQ(*target, *value);
+      } else {
+        EXPECT_EQ(target.error().details, error.error().details);
+      }
+    }
+  }
+  Result<std::string> self = value;
+  const Result<std::string>& same = self;
+  self = same;
+  EXPECT_EQ(*self, *value);
+}
+
+TEST(Result, EndsWhatItHoldsOnceAndNothingElse) {
+  const auto held = std::make_shared<int>(1);
+  {
+    Result<std::shared_ptr<int>> result = held;
+    EXPECT_EQ(held.use_count(), 2);
+    Result<std::shared_ptr<int>> moved = std::move(result);
+    EXPECT_EQ(held.use_count(), 2);
+    moved = Refused();
+    EXPECT_EQ(held.use_count(), 1);
+    moved = held;
+    EXPECT_EQ(held.use_count(), 2);
+  }
+  EXPECT_EQ(held.use_count(), 1);
+}
+
+TEST(Result, CanOnlyBeCopiedWhereItsValueCan) {
+  EXPECT_TRUE(std::is_copy_constructible_v<Result<std::string>>);
+  EXPECT_FALSE(std::is_copy_constructible_v<Result<std::unique_ptr<int>>>);
+  EXPECT_TRUE(std::is_nothrow_move_constructible_v<Result<std::unique_ptr<int>>>);
 }
 
 TEST(Error, IsPrintedWithItsReason) {

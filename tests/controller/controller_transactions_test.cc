@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <regex>
 #include <set>
 #include <sstream>
 
@@ -38,10 +37,9 @@ std::vector<Offset> OffsetsOf(const std::string& text, const std::string& dump) 
   std::vector<Offset> offsets;
   std::istringstream lines(dump);
   for (std::string line; std::getline(lines, line);) {
-    std::smatch offset;
-    if (line.find(text) == std::string::npos) continue;
-    if (std::regex_search(line, offset, std::regex("^offset=([0-9]+)")))
-      offsets.push_back(Offset{std::stoll(offset[1])});
+    constexpr std::string_view kName = "offset=";
+    if (line.find(text) == std::string::npos || !line.starts_with(kName)) continue;
+    offsets.push_back(Offset{std::stoll(line.substr(kName.size()))});
   }
   return offsets;
 }
