@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a bare generated Python stub writes a second: python_produce.py HOST:PORT TOPIC [--record-size N] [--calls N]
+"""What a bare generated Python stub writes a second: python_produce.py HOST:PORT TOPIC [--record-size N] [--calls N] [--alone]
 
 One thread, one call at a time, 1000 plain records a call, made anew for every call; calls are acknowledged when they are durable.
 Needs the generated stubs in PYTHONPATH (build/release/gen/python, or the package in clients/python). Prints one JSON document.
@@ -20,6 +20,7 @@ def main():
     parser.add_argument("topic")
     parser.add_argument("--record-size", type=int, default=100)
     parser.add_argument("--calls", type=int, default=1000)
+    parser.add_argument("--alone", action="store_true", help="only make the requests and their bytes: what Python could send at most")
     options = parser.parse_args()
     value = b"x" * options.record_size
     with grpc.insecure_channel(options.server) as channel:
@@ -27,7 +28,11 @@ def main():
 
         def call():
             records = [types_pb2.Record(value=value) for _ in range(RECORDS)]
-            stub.Produce(produce_pb2.ProduceRequest(topic=options.topic, partition=0, records=records), timeout=30)
+            request = produce_pb2.ProduceRequest(topic=options.topic, partition=0, records=records)
+            if options.alone:
+                request.SerializeToString()
+            else:
+                stub.Produce(request, timeout=30)
 
         for _ in range(options.calls // 10):
             call()
