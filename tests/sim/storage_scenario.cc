@@ -130,6 +130,10 @@ bool StorageScenario::MayFail(uint64_t io_errors_before) const {
   return files_.counts().io_errors > io_errors_before || files_.is_powerless();
 }
 
+bool StorageScenario::MayFailWith(const Error& error, uint64_t io_errors_before) const {
+  return MayFail(io_errors_before) || (full_seen_ && error.reason == Reason::kDiskFull);
+}
+
 LogConfig StorageScenario::DrawConfig() {
   LogConfig config;
   config.segment_bytes = Pick<int64_t>(random_, {300, 1000, 4000, 20'000, 100'000});
@@ -195,9 +199,8 @@ void StorageScenario::Start() {
   Note("start", life_, 0);
   if (const Result<void> started = node_.Start(); !started.ok()) {
     Note("no start", 0, 0, started.error().ToString());
-    const bool excused =
-        MayFail(life_errors_) || (full_seen_ && started.error().reason == Reason::kDiskFull);
-    if (!excused) verdict_.Fail("the node does not start: ", started.error());
+    if (!MayFailWith(started.error(), life_errors_))
+      verdict_.Fail("the node does not start: ", started.error());
     Crash(files_.is_powerless() ? StopKind::kPowerLoss : StopKind::kKill);
     return;
   }
@@ -213,7 +216,7 @@ void StorageScenario::OpenAll() {
       if (known) continue;
       Count("set aside");
       const Result<void> aside = node_.directory(i).SetAside(id);
-      if (!aside.ok() && !MayFail(life_errors_))
+      if (!aside.ok() && !MayFailWith(aside.error(), life_errors_))
         verdict_.Fail("a stray folder cannot be set aside: ", aside.error());
     }
   }
@@ -269,8 +272,7 @@ void StorageScenario::OnOpened(SimLog& log, uint64_t io_errors,
 void StorageScenario::OnRefused(SimLog& log, uint64_t io_errors, const Error& error) {
   Note("refused", log.number, 0, error.ToString());
   NoteDamage();
-  const bool full = full_seen_ && error.reason == Reason::kDiskFull;
-  if (MayFail(io_errors) || full || node_.directory(log.directory).failure().has_value()) {
+  if (MayFailWith(error, io_errors) || node_.directory(log.directory).failure().has_value()) {
     log.state = State::kDown;
     scheduler_.After(About(random_, milliseconds(10)), "open again", [this, &log, life = life_] {
       if (life == life_ && node_.is_running() && log.state == State::kDown && !stopping_) Open(log);

@@ -143,6 +143,7 @@ class StorageScenario {
   void CheckCleanRestart();
   uint64_t HashOfLogFiles(const SimLog& log) const;
   bool MayFail(uint64_t io_errors_before) const;
+  bool MayFailWith(const Error& error, uint64_t io_errors_before) const;
   void Note(const char* what, uint64_t a, uint64_t b, const std::string& detail = {});
   void Count(const char* what) { ++report_.counts[what]; }
 
