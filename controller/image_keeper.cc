@@ -266,6 +266,8 @@ void ImageKeeper::WriteStore(Task done) {
 
 bool ImageKeeper::SnapshotIsDue() const {
   if (snapshotting_ || closing_ || suspended_ || durable_ == nullptr) return false;
+  // One that was fetched is ahead until its image is here.
+  if (!snapshots_.empty() && snapshots_.back().end_offset > durable_->version) return false;
   if (bytes_since_snapshot_ >= options_.snapshot_record_bytes) return true;
   const Duration since = options_.loop->clock().Now() - snapshot_tried_at_;
   if (since >= options_.snapshot_interval && durable_->version > snapshot_tried_) return true;
@@ -313,11 +315,13 @@ void ImageKeeper::WriteSnapshotNow() {
         if (!read.ok()) SetAsideSnapshot(*files, older, read.error().message);
         return outcome;
       },
-      [this, alive = alive_, file, image](const Outcome& outcome) mutable {
+      [this, alive = alive_, file, older, image](const Outcome& outcome) mutable {
         if (!*alive) return;
         snapshotting_ = false;
         file.size_bytes = outcome.size_bytes;
-        if (outcome.written.ok()) OnSnapshot(file, outcome.older_is_whole);
+        if (outcome.written.ok() && !outcome.older_is_whole)
+          std::erase_if(snapshots_, [&](const auto& each) { return PathOf(each) == older; });
+        if (outcome.written.ok()) OnSnapshot(file);
         LOG_IF(ERROR, !outcome.written.ok())
             << "The metadata snapshot could not be written, so the log is kept: "
             << outcome.written.error();
@@ -326,12 +330,15 @@ void ImageKeeper::WriteSnapshotNow() {
       });
 }
 
-void ImageKeeper::OnSnapshot(const SnapshotFile& written, bool older_is_whole) {
-  if (!older_is_whole && !snapshots_.empty()) snapshots_.pop_back();
-  if (!snapshots_.empty() && snapshots_.back().name == written.name) snapshots_.pop_back();
-  snapshots_.push_back(written);
+void ImageKeeper::OnSnapshot(const SnapshotFile& written) {
   if (checked_ == written.name) checked_.clear();
-  options_.on_snapshot(written);
+  std::erase_if(snapshots_, [&](const SnapshotFile& each) { return each.name == written.name; });
+  // A newer one may have been fetched while this one was written.
+  const auto place =
+      std::upper_bound(snapshots_.begin(), snapshots_.end(), written.end_offset,
+                       [](Offset end, const SnapshotFile& each) { return end < each.end_offset; });
+  snapshots_.insert(place, written);
+  options_.on_snapshot(snapshots_.back());
   Trim();
   ScheduleStore();
   while (snapshots_.size() > kSnapshotsKept) {

@@ -100,7 +100,7 @@ class ImageKeeper {
   void Trim();
   bool SnapshotIsDue() const;
   void WriteSnapshotNow();
-  void OnSnapshot(const SnapshotFile& written, bool older_is_whole);
+  void OnSnapshot(const SnapshotFile& written);
   std::string PathOf(const SnapshotFile& file) const;
 
   Options options_;

@@ -377,6 +377,29 @@ TEST_F(OpenSnapshotTest, AnOlderOneThatIsDamagedIsMissedByNobody) {
   ExpectSnapshotOf(*image, Open(PositionOf(*older)));
 }
 
+TEST_F(OpenSnapshotTest, OneThatIsFetchedStaysTheNewestWhateverIsWrittenMeanwhile) {
+  Next();
+  Next();
+  const ImagePtr older = maker_.Step(), later = maker_.Step(), fetched = maker_.Step();
+  std::optional<Result<void>> kept;
+  keeper_->Keep({EncodeSnapshot(*fetched), fetched}, [&](Result<void> result) { kept = result; });
+  keeper_->OnImage(older, 10);  // what is written behind the other one
+  scheduler_.RunFor(std::chrono::seconds(1));
+  ASSERT_TRUE(kept.has_value() && kept->ok());
+  keeper_->OnImage(later, 10);
+  scheduler_.RunFor(std::chrono::seconds(1));
+  EXPECT_EQ(ListSnapshots(files_, kSnapshots)->back().end_offset, fetched->version);
+  ExpectSnapshotOf(*fetched, Open());
+  EXPECT_LE(trimmable_, fetched->version);
+  // It counts from then on.
+  keeper_->OnImage(fetched, 10);
+  scheduler_.RunFor(std::chrono::seconds(1));
+  const ImagePtr next = Next();
+  ExpectSnapshotOf(*next, Open());
+  ExpectSnapshotOf(*fetched, Open(PositionOf(*fetched)));
+  EXPECT_EQ(trimmable_, fetched->version);
+}
+
 // ... and a store, which is written later than two snapshots are.
 class WaitingTrimTest : public OpenSnapshotTest {
  protected:
