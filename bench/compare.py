@@ -69,9 +69,9 @@ class Node:
                        if re.match(rf"{name}[{{ ]", line))
 
     def await_recovery(self):
-        """Until every log that was found at the start is open: what has no leader's work to do is read behind what has."""
+        """Seconds until every log that was found at the start was opened, or refused."""
         began = time.monotonic()
-        while self.metric("gregor_recovery_logs_done") < self.metric("gregor_recovery_logs"):
+        while self.metric("gregor_recovery_logs_done") + self.metric("gregor_recovery_logs_failed") < self.metric("gregor_recovery_logs"):
             time.sleep(0.1)
         return time.monotonic() - began
 

@@ -337,8 +337,9 @@ void ImageKeeper::OnSnapshot(const SnapshotFile& written) {
   const auto place =
       std::upper_bound(snapshots_.begin(), snapshots_.end(), written.end_offset,
                        [](Offset end, const SnapshotFile& each) { return end < each.end_offset; });
+  const bool is_newest = place == snapshots_.end();
   snapshots_.insert(place, written);
-  options_.on_snapshot(snapshots_.back());
+  if (is_newest) options_.on_snapshot(written);
   Trim();
   ScheduleStore();
   while (snapshots_.size() > kSnapshotsKept) {
