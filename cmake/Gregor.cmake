@@ -212,7 +212,7 @@ endfunction()
 
 # gregor_link_grpc_in(NAME): gRPC, Protobuf, RE2 and what they need become part of the program NAME: it starts in half the time and
 # takes 4 MB less (docs/adr/0025-grpc-in-the-program.md). mold takes archives in any order, and of an archive and a shared library
-# the one that comes first; with another linker they stay shared.
+# the one that comes first; those that the targets name behind are not needed any more. With another linker they stay shared.
 function(gregor_link_grpc_in name)
   if(NOT MOLD)
     return()
@@ -224,7 +224,7 @@ function(gregor_link_grpc_in name)
   endforeach()
   get_filename_component(folder ${GREGOR_ARCHIVE_grpc} DIRECTORY)
   file(GLOB abseil ${folder}/libabsl_*.a)
-  target_link_options(${name} PRIVATE ${archives} ${abseil})
+  target_link_options(${name} PRIVATE -Wl,--as-needed ${archives} ${abseil})
   target_link_libraries(${name} PRIVATE ssl)
 endfunction()
 
