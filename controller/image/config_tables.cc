@@ -98,8 +98,9 @@ constexpr ConfigSpec kTopicConfigs[] = {
                "With cleanup.policy=delete: old segments go while a partition is larger (bytes)."),
     LongConfig("retention.ms", "604800000", "at least -1; -1: no limit", -1, "log.retention.ms",
                "With cleanup.policy=delete: segments go when their last record is so old (ms)."),
-    IntConfig("segment.bytes", "1073741824", "at least 1048576", 1048576, "log.segment.bytes",
-              "A segment's file ends before it is larger (bytes)."),
+    IntConfig(
+        "segment.bytes", "1073741824", "at least 1048576", 1048576, "log.segment.bytes",
+        "A segment's file ends before it is larger (bytes). A batch above it has one of its own."),
     IntConfig("segment.index.bytes", "10485760", "at least 4", 4, "log.index.size.max.bytes",
               "A segment ends once its index is so large (bytes)."),
     LongConfig("segment.jitter.ms", "0", "at least 0", 0, "log.roll.jitter.ms",
