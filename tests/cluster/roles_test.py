@@ -1,5 +1,6 @@
 """Controllers that are no brokers, and brokers that are no controllers."""
 import json
+import time
 
 import pytest
 from node import command, eventually, fails
@@ -128,9 +129,9 @@ def test_a_broker_that_is_too_far_behind_gets_a_snapshot(cluster):
     await_same_metadata(cluster.running())
     late.kill()
     # Two snapshots before the log is trimmed.
-    number = 0
+    number, began = 0, time.monotonic()
     while not trimmed(leader):
-        assert number < 150, "the metadata log is never trimmed"
+        assert time.monotonic() < began + 60, "the metadata log is never trimmed"
         create(leader, f"large-{number}", partitions=1000)
         leader.topics.DeleteTopic(topic_pb2.DeleteTopicRequest(topic=f"large-{number}"), timeout=20)
         number += 1
