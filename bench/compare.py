@@ -5,7 +5,7 @@ Every figure is measured on the real binary, client and server sharing the machi
 work, alternating within one run, after a warm-up; the median of the repetitions counts. Bad figures are printed like good ones.
 
 Usage: compare.py [--only NAME,...] [--scale N] [--repeat N]   (./dev bench compare builds what it needs first)
-Prints a line for each figure, and one JSON document at the end.
+Prints a line for each figure, and one JSON document at the end. Ends with exit code 1 where a goal was missed.
 """
 import argparse
 import contextlib
@@ -133,6 +133,7 @@ def plain(options, total, sync):
 class Report:
     def __init__(self):
         self.figures = {}
+        self.missed = []
 
     def add(self, name, value, unit, goal=None, at_most=False):
         self.figures[name] = {"value": value, "unit": unit, "goal": goal}
@@ -140,6 +141,8 @@ class Report:
         if goal is not None:
             met = value <= goal if at_most else value >= goal
             verdict = f"   goal {'<=' if at_most else '>='} {goal:g} {'met' if met else 'MISSED'}"
+            if not met:
+                self.missed.append(name)
         print(f"{name:<44} {value:>12.4g} {unit}{verdict}", flush=True)
 
 
@@ -408,7 +411,8 @@ def main():
     for name in options.only.split(",") if options.only else PARTS:
         PARTS[name](options, report)
     print(json.dumps(report.figures))
+    return 1 if report.missed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
