@@ -32,14 +32,20 @@ Result<FilePtr> FileCache::Open(const std::string& path, bool create) {
 }
 
 Result<FilePtr> FileCache::Get(const std::string& path, bool create) {
-  if (FilePtr file = Find(path)) return file;
+  // A new file is opened itself: a reader may have put in what had the name before.
+  if (!create) {
+    if (FilePtr file = Find(path)) return file;
+  }
   auto open = Open(path, create);
   const bool has_no_files = !open.ok() && open.error().reason == Reason::kQuotaExceeded;
   if (has_no_files && CloseUnused()) open = Open(path, create);
   ASSIGN_OR_RETURN(FilePtr opened, std::move(open));
   FilePtr closed;  // outside of the lock
   const MutexLock lock(mutex_);
-  if (const auto found = by_path_.find(path); found != by_path_.end()) return found->second->file;
+  if (const auto found = by_path_.find(path); found != by_path_.end()) {
+    if (create) closed = std::exchange(found->second->file, opened);
+    return found->second->file;
+  }
   entries_.push_front({path, opened, true});
   by_path_[path] = entries_.begin();
   if (entries_.size() > files_max_) {

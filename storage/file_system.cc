@@ -5,6 +5,11 @@
 
 namespace gregor {
 
+Error Lasting(Error error) {
+  if (IsShortage(error)) error.reason = Reason::kStorageError;
+  return error;
+}
+
 Result<std::string> ReadWholeFile(FileSystem& files, const std::string& path, uint64_t bytes_max) {
   ASSIGN_OR_RETURN(FilePtr file, files.Open(path, OpenMode::kRead));
   ASSIGN_OR_RETURN(const uint64_t size, file->Size());
@@ -43,10 +48,9 @@ Result<void> ReplaceFile(FileSystem& files, const std::string& path, std::string
   }
   RETURN_IF_ERROR(files.Rename(temporary, path));
   // The old one is not there any more: this is not as if nothing had happened.
-  Result<void> named = files.SyncDirectory(ParentPath(path));
-  if (!named.ok() && IsShortage(named.error()))
-    return Error(Reason::kStorageError, named.error().message);
-  return named;
+  const Result<void> named = files.SyncDirectory(ParentPath(path));
+  if (!named.ok()) return Lasting(named.error());
+  return {};
 }
 
 Result<void> RemoveTree(FileSystem& files, const std::string& path) {

@@ -31,6 +31,10 @@ inline bool IsShortage(const Error& error) {
   return error.reason == Reason::kDiskFull || error.reason == Reason::kQuotaExceeded;
 }
 
+// The error of what may not be tried again: a shortage becomes kStorageError, as waiting for it to
+// pass would be wrong; others stay as they are.
+Error Lasting(Error error);
+
 // An open file. Thread: any disk thread; calls on one file may run at the same time.
 class File {
  public:

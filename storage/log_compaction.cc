@@ -170,7 +170,7 @@ void LogImpl::SwapIn(CompactedGroup group) {
         RETURN_IF_ERROR(files.Rename(path + std::string(kUnfinishedSuffix), path));
         // Whether it has its name must be known from here on.
         auto synced = files.SyncDirectory(folder);
-        if (!synced.ok()) return Error(Reason::kStorageError, synced.error().message);
+        if (!synced.ok()) return Lasting(synced.error());
         return {};
       },
       [this, alive = alive_, group = std::move(group)](Result<void> named) {

@@ -10,6 +10,11 @@
 #include "storage/segment_cursor.h"
 
 namespace gregor {
+namespace {
+
+constexpr Duration kCutRetry = std::chrono::seconds(1);
+
+}  // namespace
 
 void LogImpl::WhenQuiet(Task work) {
   quiet_work_.push_back(std::move(work));
@@ -41,6 +46,17 @@ void LogImpl::FailQuietWork(Done& done, const Error& error) {
   Fail(error);
   EndQuietWork();
   done(error);
+}
+
+// A step of a cut that failed: once more where it lacked something that may be there again, unless
+// the log is to be closed: the next start ends the cut.
+void LogImpl::RetryCut(Done& done, const Error& error, UniqueFunction<void(Done)> step) {
+  if (!IsShortage(error) || closing_) return FailQuietWork(done, error);
+  LOG_EVERY_T(WARNING, 1) << Folder() << ": " << error << "; its end is cut off later";
+  loop_.After(kCutRetry, "log.cut_again",
+              [alive = alive_, done = std::move(done), step = std::move(step)]() mutable {
+                if (*alive) step(std::move(done));
+              });
 }
 
 void LogImpl::EndFileJob() {
@@ -173,24 +189,33 @@ void LogImpl::TruncateTo(Offset end, Done done) {
   if (end >= ends_.log_end) return done({});
   WhenQuiet([this, end, done = std::move(done)]() mutable {
     if (auto failed = failure(); failed.has_value()) return FailQuietWork(done, *failed);
-    CutSearch::Options search;
-    for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
-      if (segment->base() < end && segment->size > 0) search.segments.push_back(*segment);
-    }
-    search.log_start = ends_.log_start;
-    search.end = end;
-    search.has_checkpoint = checkpoint_end_ > Offset{0} && checkpoint_end_ <= end;
-    search.recovery = RecoveryOptionsNow();
-    directory_.disk().Submit(
-        Lane::kWrite, "log.find_cut", loop_,
-        [search = CutSearch(directory_, std::move(search))]() mutable { return search.Run(); },
-        [this, alive = alive_, done = std::move(done)](Result<SyncedMark> mark) mutable {
-          if (!*alive) return;
-          if (mark.ok()) return CutTo(*mark, std::nullopt, std::move(done));
-          EndQuietWork();
-          done(mark.error());
-        });
+    FindCut(end, std::move(done));
   });
+}
+
+void LogImpl::FindCut(Offset end, Done done) {
+  CutSearch::Options search;
+  for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
+    if (segment->base() < end && segment->size > 0) search.segments.push_back(*segment);
+  }
+  search.log_start = ends_.log_start;
+  search.end = end;
+  search.has_checkpoint = checkpoint_end_ > Offset{0} && checkpoint_end_ <= end;
+  search.recovery = RecoveryOptionsNow();
+  directory_.disk().Submit(
+      Lane::kWrite, "log.find_cut", loop_,
+      [search = CutSearch(directory_, std::move(search))]() mutable { return search.Run(); },
+      [this, alive = alive_, end, done = std::move(done)](Result<SyncedMark> mark) mutable {
+        if (!*alive) return;
+        if (mark.ok()) return CutTo(*mark, std::nullopt, std::move(done));
+        if (IsShortage(mark.error()) && !closing_) {
+          return RetryCut(done, mark.error(),
+                          [this, end](Done again) { FindCut(end, std::move(again)); });
+        }
+        // Nothing was changed yet.
+        EndQuietWork();
+        done(mark.error());
+      });
 }
 
 void LogImpl::ResetTo(Offset start, Done done) {
@@ -218,16 +243,24 @@ void LogImpl::CutTo(SyncedMark mark, std::optional<Offset> forget_producers, Don
         if (keep_checkpoint) return {};
         return RemoveCheckpoint(directory, id, forget_producers);
       },
-      [this, alive = alive_, mark, done = std::move(done)](Result<void> removed) mutable {
+      [this, alive = alive_, mark, forget_producers,
+       done = std::move(done)](Result<void> removed) mutable {
         if (!*alive) return;
-        if (!removed.ok()) return FailQuietWork(done, removed.error());
-        JournalMark(mark, true,
-                    [this, alive, mark, done = std::move(done)](Result<void> result) mutable {
-                      if (!*alive) return;
-                      if (!result.ok()) return FailQuietWork(done, result.error());
-                      CutFilesTo(mark, std::move(done));
-                    });
+        if (removed.ok()) return JournalCut(mark, std::move(done));
+        RetryCut(done, removed.error(), [this, mark, forget_producers](Done again) {
+          CutTo(mark, forget_producers, std::move(again));
+        });
       });
+}
+
+void LogImpl::JournalCut(const SyncedMark& mark, Done done) {
+  JournalMark(mark, true,
+              [this, alive = alive_, mark, done = std::move(done)](Result<void> result) mutable {
+                if (!*alive) return;
+                if (result.ok()) return CutFilesTo(mark, std::move(done));
+                RetryCut(done, result.error(),
+                         [this, mark](Done again) { JournalCut(mark, std::move(again)); });
+              });
 }
 
 void LogImpl::CutFilesTo(SyncedMark mark, Done done) {
@@ -239,19 +272,27 @@ void LogImpl::CutFilesTo(SyncedMark mark, Done done) {
   directory_.disk().Submit(
       Lane::kWrite, "log.cut", loop_,
       [&directory = directory_, recovery] { return RecoverLog(directory, recovery); },
-      [this, alive = alive_, done = std::move(done)](Result<RecoveredLog> rest) mutable {
+      [this, alive = alive_, mark, done = std::move(done)](Result<RecoveredLog> rest) mutable {
         if (!*alive) return;
-        if (!rest.ok()) return FailQuietWork(done, rest.error());
+        if (!rest.ok()) {
+          return RetryCut(done, rest.error(),
+                          [this, mark](Done again) { CutFilesTo(mark, std::move(again)); });
+        }
         Adopt(std::move(*rest));
         changed_ = true;
-        // Files that come from here on are the log's.
-        JournalMark(synced_mark_, true,
-                    [this, alive, done = std::move(done)](Result<void> result) mutable {
-                      if (!*alive) return;
-                      if (!result.ok()) return FailQuietWork(done, result.error());
-                      EndCut(std::move(done));
-                    });
+        JournalEndOfCut(std::move(done));
       });
+}
+
+// Files that come from here on are the log's.
+void LogImpl::JournalEndOfCut(Done done) {
+  JournalMark(synced_mark_, true,
+              [this, alive = alive_, done = std::move(done)](Result<void> result) mutable {
+                if (!*alive) return;
+                if (result.ok()) return EndCut(std::move(done));
+                RetryCut(done, result.error(),
+                         [this](Done again) { JournalEndOfCut(std::move(again)); });
+              });
 }
 
 void LogImpl::EndCut(Done done) {

@@ -84,7 +84,8 @@ class Directory final : public LogDirectory {
     const MutexLock lock(mutex_);
     return failure_;
   }
-  void Fail(const Error& error) override {
+  void Fail(const Error& why) override {
+    const Error error = Lasting(why);
     std::vector<Observer> observers;
     {
       const MutexLock lock(mutex_);

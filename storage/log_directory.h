@@ -107,7 +107,7 @@ class LogDirectory {
   virtual std::optional<SyncedMark> MarkOf(const TopicIdPartition& partition) const = 0;
   virtual std::string PathOf(const TopicIdPartition& partition) const = 0;
 
-  // Sticky failure.
+  // Sticky failure: kStorageError, also where space or files were missing.
   virtual std::optional<Error> failure() const = 0;
   // The first failure counts; logs it, and calls the observers (posted to their loops).
   virtual void Fail(const Error& error) = 0;

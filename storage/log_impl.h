@@ -162,10 +162,14 @@ class LogImpl final : public Log {
   void EndFileJob();
   // Makes `mark` durable in the journal before `done`; with `replaces` also where it is lower.
   void JournalMark(const SyncedMark& mark, bool replaces, Done done);
+  void FindCut(Offset end, Done done);
   void CutTo(SyncedMark mark, std::optional<Offset> forget_producers, Done done);
+  void JournalCut(const SyncedMark& mark, Done done);
   void CutFilesTo(SyncedMark mark, Done done);
+  void JournalEndOfCut(Done done);
   void EndCut(Done done);
   void FailQuietWork(Done& done, const Error& error);
+  void RetryCut(Done& done, const Error& error, UniqueFunction<void(Done)> step);
 
   void RollIdle();
   bool HasExpired(const Segment& segment, Timestamp now) const;
@@ -176,6 +180,7 @@ class LogImpl final : public Log {
   void DropSegments();
   // Takes the files away: at once from the log, after file.delete.delay.ms from the disk.
   void DeleteFiles(std::vector<SegmentName> names);
+  void DeleteNextFiles();
   void DeleteFilesLater(std::vector<SegmentName> names, const Error& error);
   void RemoveFilesAfter(Duration delay, std::vector<SegmentName> names);
   DeletedSegments Deleted(std::vector<SegmentName> names) const;
@@ -268,6 +273,8 @@ class LogImpl final : public Log {
   };
   std::vector<Deletion> deletions_;  // that wait for a sync, or for each other
   bool deleting_ = false;
+  std::vector<SegmentName> to_delete_;  // files, once the ones before them are
+  bool deleting_files_ = false;
   int reads_running_ = 0;  // jobs that read
   bool closing_ = false;
   bool changed_ = false;  // since the last checkpoint that Close() would write

@@ -115,6 +115,14 @@ DeletedSegments LogImpl::Deleted(std::vector<SegmentName> names) const {
 }
 
 void LogImpl::DeleteFiles(std::vector<SegmentName> names) {
+  to_delete_.insert(to_delete_.end(), names.begin(), names.end());
+  if (!deleting_files_) DeleteNextFiles();
+}
+
+// One job at a time: what one syncs another may remove.
+void LogImpl::DeleteNextFiles() {
+  std::vector<SegmentName> names = std::exchange(to_delete_, {});
+  deleting_files_ = !names.empty();
   if (names.empty()) return;
   BeginFileJob();
   // On a disk that is full the space is wanted now.
@@ -131,6 +139,7 @@ void LogImpl::DeleteFiles(std::vector<SegmentName> names) {
       [this, &directory = directory_, alive = alive_, names, delay_ms](Result<void> marked) {
         if (!marked.ok() && !IsShortage(marked.error())) directory.Fail(marked.error());
         if (!*alive) return;  // the next start removes them
+        DeleteNextFiles();
         EndFileJob();
         if (!marked.ok()) return DeleteFilesLater(names, marked.error());
         if (delay_ms > 0) RemoveFilesAfter(DurationOfMs(delay_ms), names);

@@ -119,6 +119,8 @@ void LogImpl::OnDiskFull(std::shared_ptr<const Chunks> chunks, SyncedMark mark,
     writing_ = false;
     writing_bytes_ = 0;
     failure_ = std::make_unique<Error>(error);
+    // What was written before may have been: it is synced first.
+    if (!syncing_ && SyncIsDue()) StartSync();
     return GiveUp();
   }
   loop_.After(kDiskFullRetry, "log.write_again", [this, alive = alive_, chunks, mark] {
@@ -281,7 +283,7 @@ void LogImpl::OnSynced(const SyncedMark& mark, Result<void> result) {
 
 void LogImpl::Fail(const Error& error) {
   if (failure_ != nullptr) return RunQuietWork();
-  failure_ = std::make_unique<Error>(error);
+  failure_ = std::make_unique<Error>(Lasting(error));
   directory_.Fail(error);
   GiveUp();
 }

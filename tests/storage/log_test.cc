@@ -296,6 +296,36 @@ TEST(Log, TruncationHoldsThroughAPowerLossAtEveryStep) {
   }
 }
 
+TEST(Log, ACutWaitsForFilesThatCanBeOpen) {
+  for (const bool resets : {false, true}) {
+    LogHarness harness(21, SmallSegments());
+    ASSERT_TRUE(harness.Start());
+    for (int i = 0; i < 12; ++i) ASSERT_TRUE(harness.Append(2, 60));
+    ASSERT_TRUE(harness.Sync());
+    harness.scheduler().RunFor(std::chrono::seconds(1));
+    std::optional<Result<void>> cut;
+    harness.files().faults().open_files_max = 0;
+    harness.loop().Run([&] {
+      auto done = [&](Result<void> result) { cut.emplace(std::move(result)); };
+      if (resets) {
+        harness.log().ResetTo(Offset{50}, done);
+      } else {
+        harness.log().TruncateTo(Offset{8}, done);
+      }
+    });
+    harness.scheduler().RunFor(std::chrono::seconds(5));
+    EXPECT_FALSE(cut.has_value());
+    harness.files().faults().open_files_max = SIZE_MAX;
+    harness.scheduler().RunFor(std::chrono::seconds(5));
+    ASSERT_TRUE(cut.has_value());
+    EXPECT_TRUE(cut->ok()) << cut->error();
+    EXPECT_FALSE(harness.directory().failure().has_value());
+    EXPECT_EQ(harness.log().ends().log_end, Offset{resets ? 50 : 8});
+    ASSERT_TRUE(harness.Append());
+    ASSERT_TRUE(harness.Sync());
+  }
+}
+
 TEST(Log, AResetLogBeginsWhereItIsTold) {
   LogHarness harness(9, SmallSegments());
   ASSERT_TRUE(harness.Start());

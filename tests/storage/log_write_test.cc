@@ -220,6 +220,57 @@ TEST(LogWrite, WhatWasWrittenBeforeTheDiskWasFullIsSyncedAllTheSame) {
   }
 }
 
+// What was written of a replicated log may have been acknowledged.
+TEST(LogWrite, AStopOnAFullDiskSyncsWhatWasWritten) {
+  LogConfig config;
+  config.durability = Durability::kReplicated;
+  LogHarness harness(18, config);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(harness.Append());
+  ASSERT_TRUE(Written(harness));
+  harness.files().faults().capacity_bytes = 1;
+  ASSERT_TRUE(harness.Append(1, 100'000));
+  harness.scheduler().RunFor(milliseconds(100));
+  ASSERT_EQ(harness.log().ends().written_end, Offset{1});
+  ASSERT_EQ(harness.log().ends().synced_end, Offset{0});
+  EXPECT_FALSE(harness.CloseCleanly());
+  harness.LosePower(SimSurvival::kNothing);
+  harness.files().faults().capacity_bytes = uint64_t{1} << 30;
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(1));
+}
+
+TEST(LogWrite, WhoWaitsForSpaceIsToldWhenTheDirectoryFails) {
+  LogHarness harness(19);
+  ASSERT_TRUE(harness.Start());
+  harness.files().faults().capacity_bytes = 1;
+  ASSERT_TRUE(harness.Append(1, 100'000));
+  harness.scheduler().RunFor(seconds(3));
+  EXPECT_FALSE(harness.log().failure().has_value());
+  // As by the sync of another log. It does not pass, whatever it was for.
+  harness.directory().Fail(Error(Reason::kDiskFull, "no space to sync"));
+  EXPECT_EQ(harness.directory().failure()->reason, Reason::kStorageError);
+  harness.scheduler().RunFor(seconds(3));
+  ASSERT_TRUE(harness.log().failure().has_value());
+  EXPECT_EQ(harness.log().failure()->reason, Reason::kStorageError);
+  const auto closed = harness.Await<void>([&](auto done) { harness.log().Close(std::move(done)); });
+  ASSERT_FALSE(closed.ok());
+  EXPECT_EQ(closed.error().reason, Reason::kStorageError);
+}
+
+TEST(LogWrite, ANewFileIsNotTakenForTheOneThatHadItsNameBefore) {
+  LogHarness harness(20);
+  ASSERT_TRUE(harness.Start());
+  FileCache& cache = harness.directory().file_cache();
+  const FilePtr before = *cache.Get("/data/file", true);
+  ASSERT_TRUE(harness.files().Remove("/data/file").ok());
+  const FilePtr after = *cache.Get("/data/file", true);
+  EXPECT_NE(after, before);
+  EXPECT_EQ(*cache.Get("/data/file", false), after);
+  ASSERT_TRUE(after->Write(0, Slice::Copy("new")).ok());
+  EXPECT_EQ(SizeOf(harness, "/data/file"), 3u);
+}
+
 TEST(LogWrite, AFullDiskKeepsNobodyFromReadingOrDeleting) {
   LogConfig config;
   config.segment_bytes = 2000;
