@@ -1,5 +1,6 @@
 // Broker: plain records, which it encodes, one batch per partition.
 #include <algorithm>
+#include <charconv>
 #include <numeric>
 #include <utility>
 
@@ -78,6 +79,20 @@ void AddRanges(const std::vector<uint32_t>& part_of,
     used[part] += count;
     index = end;
   }
+}
+
+// A partition knows a record by its place in the batch, the client by the one in its request.
+Error InRequest(Error error, const std::vector<int32_t>& indexes) {
+  for (auto& [name, value] : error.details) {
+    size_t index = 0;
+    const auto parsed = std::from_chars(value.data(), value.data() + value.size(), index);
+    if (name != "record_index" || parsed.ec != std::errc() || index >= indexes.size()) continue;
+    const std::string of_batch = "record " + value + " ";
+    value = std::to_string(indexes[index]);
+    if (error.message.starts_with(of_batch))
+      error.message.replace(0, of_batch.size(), "record " + value + " ");
+  }
+  return error;
 }
 
 // Details that the partition put in its error: whether what was asked may have happened.
@@ -244,7 +259,9 @@ void Broker::AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords>
         done(Combine(scatter->part_of, std::move(results)));
       });
   for (size_t i = 0; i < scatter->parts.size(); ++i) {
-    Done<Produced> part_done = [gather, i](Result<Produced> produced) {
+    Done<Produced> part_done = [gather, i, scatter](Result<Produced> produced) {
+      if (!produced.ok())
+        produced = InRequest(std::move(produced).error(), scatter->parts[i].indexes);
       gather->Set(i, std::move(produced));
     };
     const auto route =

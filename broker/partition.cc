@@ -69,7 +69,7 @@ void Partition::OpenLog() {
 void Partition::OnNotOpened(Error error) {
   const bool passes = error.reason == Reason::kQuotaExceeded && !ending_;
   if (state_ == State::kOffline) {
-    offline_ = std::move(error);
+    offline_ = WithName(std::move(error));
     for (Task& task : std::exchange(when_open_, {})) task();
   } else {
     SetOffline(std::move(error));
@@ -93,11 +93,18 @@ void Partition::OnOpened(std::unique_ptr<Log> log) {
   for (Task& task : std::exchange(when_open_, {})) task();
 }
 
+// For callers, to whom files' names say nothing.
+Error Partition::WithName(Error error) const {
+  error.message = "partition " + metadata_.topic + "-" + std::to_string(id_.partition.value) +
+                  " is offline: " + error.message;
+  return error;
+}
+
 void Partition::SetOffline(Error error) {
   LOG(ERROR) << "Partition " << metadata_.topic << "-" << id_.partition << " (" << id_
              << ") is offline: " << error;
   state_ = State::kOffline;
-  offline_ = std::move(error);
+  offline_ = WithName(std::move(error));
   context_.refused.Add(id_);
   for (Task& task : std::exchange(when_open_, {})) task();
 }

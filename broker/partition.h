@@ -75,6 +75,7 @@ class Partition {
   void Open(LogDirectory& directory);
   // The partition cannot be served, for a reason outside of its log (no such directory). Instead of
   // Open().
+  Error WithName(Error error) const;
   void SetOffline(Error error);
   // Runs `task` once the log is open or has failed to.
   void WhenOpen(Task task);

@@ -446,6 +446,7 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
     Slot slot = *slots_.Find(number);
     if (!router_->LearnFrom(error, slot.topic, slot.partition, from)) {
       refresh_.Doubt(slot.topic);
+      trouble_ = std::move(error);
       return Retry(number, SystemClock().Now());
     }
     link.trouble.reset();

@@ -3,6 +3,9 @@
 #include <glog/logging.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <iostream>
 
 #include "client/cli/commands.h"
@@ -17,6 +20,36 @@
 extern "C" {
 const char* malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4";
 }
+
+namespace {
+
+int Parse(CLI::App& app, int argc, char** argv, const int& exit_code) {
+  if (argc == 1) {
+    std::cout << app.help();
+    return gregor::kExitUsage;
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : gregor::kExitUsage;
+  }
+  return exit_code;
+}
+
+// What was done is of no use to a script that did not get the answer: `code`, or that of a failure
+// where stdout was not taken.
+int WithOutput(int code) {
+  errno = 0;
+  std::cout.flush();
+  const bool written = std::cout.good() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (written || code != 0) return code;
+  if (errno == EPIPE) return gregor::kExitUnread;
+  std::cerr << "gregor: stdout cannot be written"
+            << (errno != 0 ? std::string(": ") + std::strerror(errno) : "") << std::endl;
+  return gregor::kExitFailed;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   // Debian's Abseil looks for deadlocks at each lock of gRPC's: some percent of the CPU.
@@ -40,15 +73,5 @@ int main(int argc, char** argv) {
     std::cout << (global.output == "json" ? gregor::BuildInfoJson() : gregor::ShowBuildInfo())
               << "\n";
   });
-  if (argc == 1) {
-    std::cout << app.help();
-    return gregor::kExitUsage;
-  }
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? 0 : gregor::kExitUsage;
-  }
-  return global.exit_code;
+  return WithOutput(Parse(app, argc, argv, global.exit_code));
 }

@@ -132,9 +132,10 @@ class Log {
   virtual void RequestSync() = 0;
 
   // Reads whole batches. Fails with kOffsetOutOfRange unless log_start <= from <= log_end,
-  // kFetchTooSmall, kStorageError (I/O error, or a batch whose offset or epoch is wrong) or
-  // kCorruptBatch (a checksum is wrong; `next_offset` says where to go on): both reported once in
-  // the log. Calls `done` at once where the page cache has the bytes.
+  // kFetchTooSmall, kStorageError (I/O error) or kCorruptBatch (a batch whose checksum, length,
+  // offset or epoch is wrong; the detail `next_offset` says where to go on, unless nothing behind
+  // it can be found): both reported once in the log. Calls `done` at once where the page cache has
+  // the bytes.
   virtual void Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done) = 0;
   // The first record at or after `time`, in offset order, below `limit`; nullopt if there is none.
   // Fails with kQuotaExceeded where search_memory does not have enough, as the next one.

@@ -209,7 +209,13 @@ class LogImpl final : public Log {
   Result<std::optional<LogRead>> Parse(const ReadSpec& spec, ReadPlace& place, const Slice& bytes,
                                        size_t* wanted_bytes);
   Result<std::optional<BatchHeader>> HeaderAt(const ReadPlace& place, const Slice& bytes) const;
-  Error BadBatch(const ReadPlace& place, const BatchHeader& header) const;
+  Error BadBatch(const ReadPlace& place, const BatchHeader& header, const Slice& bytes) const;
+  Error BadHeader(const ReadPlace& place, const Error& error,
+                  const std::optional<ReadPlace>& behind) const;
+  bool LacksIndex(const ReadSpec& spec, const ReadPlace& place, const Error& error) const;
+  std::optional<ReadPlace> BehindDamage(const ReadPlace& place, const Slice& bytes) const;
+  std::optional<ReadPlace> BehindByLength(const ReadPlace& place, const Slice& bytes,
+                                          Offset end) const;
   Error DamagedAt(const ReadPlace& place, const std::string& what) const;
   void NoteDamage(const ReadPlace& place, const Error& error);
   void Search(std::optional<Timestamp> time, Offset limit,

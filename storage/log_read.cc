@@ -171,6 +171,7 @@ void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
   size_t wanted_bytes = 0;
   auto read = Parse(spec, place, bytes, &wanted_bytes);
   if (!read.ok()) {
+    if (LacksIndex(spec, place, read.error())) return LoadIndexThenRead(spec, std::move(done));
     NoteDamage(place, read.error());
     return done(std::move(read).error());
   }
@@ -187,30 +188,6 @@ void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
     return done(std::move(nothing));
   }
   ReadFrom(spec, PlaceAt(*next), std::max(spec.bytes_max, kBatchHeaderBytes), std::move(done));
-}
-
-// Said once, however often it is read.
-void LogImpl::NoteDamage(const ReadPlace& place, const Error& error) {
-  if (error.reason != Reason::kStorageError && error.reason != Reason::kCorruptBatch) return;
-  const std::pair damage(place.segment, place.position);
-  if (std::exchange(noted_damage_, damage) != damage) LOG(ERROR) << error;
-}
-
-Error LogImpl::DamagedAt(const ReadPlace& place, const std::string& what) const {
-  const std::string path = SegmentPath(directory_, options_.id, place.segment);
-  Error error(Reason::kStorageError, path + " at " + std::to_string(place.position) + ": " + what);
-  return error.With("path", path).With("position", std::to_string(place.position));
-}
-
-// Its header fits in, so it is known where the next one begins.
-Error LogImpl::BadBatch(const ReadPlace& place, const BatchHeader& header) const {
-  const std::string offset = std::to_string(header.base_offset.value);
-  const std::string next = std::to_string(header.next_offset().value);
-  const Error error = DamagedAt(place, "the checksum of the batch at offset " + offset +
-                                           " is wrong: go on at offset " + next);
-  return Error(Reason::kCorruptBatch, error.message)
-      .With("offset", offset)
-      .With("next_offset", next);
 }
 
 // The header at the front of `bytes`, which begin at `place`; nullopt where more bytes are needed
@@ -257,7 +234,15 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
     const Slice rest = bytes.Sub(at, bytes.size() - at);
     const auto checked = HeaderAt(place, rest);
     if (!checked.ok() && any) break;  // what is sound is served; the next read begins at the damage
-    if (!checked.ok()) return checked.error();
+    if (!checked.ok()) {
+      const auto behind = BehindDamage(place, rest);
+      const bool leads_on = behind.has_value() && behind->position > place.position &&
+                            behind->next_offset <= spec.from;
+      if (!leads_on) return BadHeader(place, checked.error(), behind);
+      at += behind->position - place.position;
+      place = *behind;
+      continue;
+    }
     const std::optional<BatchHeader>& header = *checked;
     const size_t size = header.has_value() ? header->size() : 0;
     const bool is_whole = header.has_value() && size <= rest.size();
@@ -275,7 +260,7 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
     // What is only passed on the way need not be sound: who goes on behind damage comes by it.
     if (is_wanted && is_whole && !IsSound(*header, rest)) {
       if (any) break;
-      return BadBatch(place, *header);
+      return BadBatch(place, *header, rest);
     }
     if (is_wanted && !std::exchange(any, true)) {
       first = at;

@@ -103,6 +103,21 @@ TEST(Broker, RecordsOfOneCallAreSpreadByKeyAndTheirOffsetsToldByIndex) {
   EXPECT_EQ(next, 6);
 }
 
+TEST(Broker, ARecordThatIsRefusedIsNamedByItsPlaceInTheRequest) {
+  BrokerHarness harness;
+  harness.Start();
+  harness.CreateTopic("users", 6, {{"cleanup.policy", "compact"}});
+  ProduceRecords request;
+  request.topic.name = "users";
+  for (const char* key : {"k1", "k2"}) request.records.push_back({key, "v", {}, kNoTimestamp});
+  request.records.push_back({std::nullopt, "keyless", {}, kNoTimestamp});
+  const auto produced = harness.Produce(request);
+  const Error error = produced.ok() ? produced->error.value() : produced.error();
+  EXPECT_EQ(error.reason, Reason::kInvalidRecord);
+  EXPECT_THAT(error.message, testing::StartsWith("record 2 has no key"));
+  EXPECT_THAT(error.details, testing::Contains(testing::Pair("record_index", "2")));
+}
+
 ProduceRecords WithRequestId(const std::string& id, std::string_view value) {
   ProduceRecords request;
   request.topic.name = "orders";
