@@ -110,24 +110,44 @@ Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
                                          " brokers are not shown: those do not answer");
 }
 
+// A row for each; of those whose log cannot be read none, and the error of one of them in `failed`.
+Result<Json> OffsetRows(const Admin& admin, const std::string& topic,
+                        const std::vector<int32_t>& partitions, std::optional<Error>& failed) {
+  Json rows = Json::array();
+  const auto starts = admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_EARLIEST));
+  const auto ends = admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_LATEST));
+  if (starts.ok() && ends.ok()) {
+    for (size_t i = 0; i < partitions.size(); ++i) {
+      rows.push_back({{"partition", partitions[i]},
+                      {"start", (*starts)[i]},
+                      {"end", (*ends)[i]},
+                      {"records", (*ends)[i] - (*starts)[i]}});
+    }
+    return rows;
+  }
+  const Error& error = starts.ok() ? ends.error() : starts.error();
+  if (error.reason != Reason::kStorageError) return error;
+  if (partitions.size() == 1) {
+    failed = error;
+    return rows;
+  }
+  for (const int32_t partition : partitions) {
+    ASSIGN_OR_RETURN(const Json row, OffsetRows(admin, topic, {partition}, failed));
+    rows.insert(rows.end(), row.begin(), row.end());
+  }
+  return rows;
+}
+
 Result<void> Offsets(GlobalOptions& global, const std::string& topic,
                      const std::vector<std::string>& lists) {
   ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(lists));
   const Admin admin(global.server);
   ASSIGN_OR_RETURN(const auto chosen, ChosenPartitions(admin, topic, wanted));
   ASSIGN_OR_RETURN(const auto partitions, admin.WithLeader(topic, chosen, kLeaderPatience));
-  ASSIGN_OR_RETURN(const auto starts,
-                   admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_EARLIEST)));
-  ASSIGN_OR_RETURN(const auto ends,
-                   admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_LATEST)));
-  Json list = Json::array();
-  for (size_t i = 0; i < partitions.size(); ++i) {
-    list.push_back({{"partition", partitions[i]},
-                    {"start", starts[i]},
-                    {"end", ends[i]},
-                    {"records", ends[i] - starts[i]}});
-  }
+  std::optional<Error> failed;
+  ASSIGN_OR_RETURN(const Json list, OffsetRows(admin, topic, partitions, failed));
   PrintList(global, list, {"partition", "start", "end", "records"});
+  if (failed.has_value()) return *failed;
   if (partitions.size() == chosen.size()) return {};
   return Error(Reason::kUnspecified,
                std::to_string(chosen.size() - partitions.size()) + " of " +

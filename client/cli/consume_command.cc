@@ -279,10 +279,11 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
   command->add_flag("--exit-at-end", arguments->exit_at_end,
                     "Stop where the topic ended when the command began");
   command
-      ->add_option("--format", arguments->format,
-                   "json (one document a line), raw (values with nothing between), or a template "
-                   "with {topic} {partition} {offset} {timestamp} {key} {value} {headers}, \\n \\t "
-                   "\\r \\0 \\\\, and {{ }} for braces. Default: {value}\\n")
+      ->add_option(
+          "--format", arguments->format,
+          "json (one document a line), raw (values with nothing between), or a template "
+          "with {topic} {partition} {offset} {timestamp} {key} {value} {headers}, \\n \\t "
+          "\\r \\0 \\\\, and {{ }} for braces. Default: {value}\\n, with --output json: json")
       ->check(NotEmpty())
       ->type_name("FORMAT");
   command
@@ -301,7 +302,11 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
       "Only records go to stdout. In JSON, bytes that are no UTF-8 are {\"base64\": ...}, and "
       "null is null. Where nobody reads them any more, as behind `| head -1`, it ends "
       "quietly, with 141 (SIGPIPE).");
-  OnCommand(*command, global, [&global, arguments] { return RunConsume(global, *arguments); });
+  OnCommand(*command, global, [&global, arguments, command] {
+    const bool in_json = global.output == "json" && command->count("--format") == 0;
+    if (in_json) arguments->format = "json";
+    return RunConsume(global, *arguments);
+  });
 }
 
 }  // namespace gregor

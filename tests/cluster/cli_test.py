@@ -181,6 +181,14 @@ def test_a_topic_that_is_deleted_meanwhile_is_told_as_that(node, gregor):
     assert "line 2: the topic was deleted while records were written to it [TOPIC_NOT_FOUND]" in told
 
 
+def test_consume_shows_json_where_output_is_json(gregor):
+    gregor("topic", "create", "orders")
+    gregor("produce", "orders", input="a\n")
+    (record,) = documents(gregor("--output", "json", "consume", "orders", "--exit-at-end"))
+    assert record["value"] == "a"
+    assert gregor("--output", "json", "consume", "orders", "--exit-at-end", "--format", "raw").stdout == "a"
+
+
 def test_consume_begins_where_it_is_told(gregor):
     gregor("topic", "create", "orders")
     gregor("produce", "orders", input="0\n1\n2\n")
@@ -664,6 +672,51 @@ def test_the_logs_of_a_data_directory_are_verified_and_dumped(node, gregor):
     assert damaged.stdout.splitlines()[-1] == "1 log, 0 records, 1 problem"
     log.write_bytes(bytes(content[:65]) + bytes([content[65] ^ 1]) + bytes(content[66:]))
     assert json.loads(command("--output", "json", "log", "dump", str(node.data)).stdout)["records"] == 1
+
+
+def segment(node, partition):
+    """The file of a partition's first segment, of the only topic."""
+    (path,) = (node.data / "topics").glob(f"*-{partition}/00000000000000000000.log")
+    return path
+
+
+def test_damage_to_a_batch_costs_that_batch_alone(node, gregor):
+    gregor("topic", "create", "orders")
+    for number in range(4):
+        gregor("produce", "orders", input=f"{number}\n")
+    node.stop()
+    path = segment(node, 0)
+    content = bytearray(path.read_bytes())
+    content[len(content.rstrip(b"\0")) // 4 * 2 + 7] ^= 1  # of the third one's offset, which no checksum covers
+    path.write_bytes(content)
+    node.start()
+    ran = gregor("consume", "orders", "--exit-at-end", code=1, timeout=30)
+    assert ran.stdout == "0\n1\n" and "--from 3" in ran.stderr and "CORRUPT_BATCH" in ran.stderr, ran
+    ran = gregor("consume", "orders", "--exit-at-end", "--skip-corrupt", timeout=30)
+    assert ran.stdout == "0\n1\n3\n" and "left out" in ran.stderr, ran
+    gregor("produce", "orders", input="4\n")
+    assert gregor("consume", "orders", "--exit-at-end", "--from", "-2", timeout=30).stdout == "3\n4\n"
+
+
+def test_a_partition_that_is_refused_is_named_and_hides_no_other(node, gregor):
+    gregor("topic", "create", "orders", "--partitions", "3")
+    for partition in range(3):
+        gregor("produce", "orders", "--partition", str(partition), input="a\nb\n")
+    node.stop()
+    os.truncate(segment(node, 1), 20)
+    node.start()
+    ran = gregor("offsets", "orders", code=1, timeout=30)
+    assert [(row["PARTITION"], row["END"]) for row in rows(ran)] == [("0", "2"), ("2", "2")], ran
+    assert "partition orders-1 is offline" in ran.stderr, ran
+    assert gregor("consume", "orders", "--exit-at-end", "--partition", "0,2", timeout=30).stdout.split() == ["a", "b"] * 2
+
+
+def test_what_cannot_be_printed_is_a_failure(node, gregor):
+    gregor("topic", "create", "orders")
+    for arguments in (["topic", "list"], ["offsets", "orders"], ["settings"], ["--version"], ["topic", "--help"]):
+        with open("/dev/full", "w") as full:
+            ran = subprocess.run([BINARY, "--server", node.grpc, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
+        assert ran.returncode == 1 and "stdout cannot be written" in ran.stderr, (arguments, ran)
 
 
 def test_looking_at_the_files_of_a_running_node_warns(node, gregor):
