@@ -442,14 +442,12 @@ class StreamConsumer final : public Consumer, private FetchLink::Host {
       return topics_.Doubt(slot.topic);
     }
     if (!IsRetriable(error)) return PushError(number, std::move(error));
-    link.trouble = error;
     Slot slot = *slots_.Find(number);
     if (!router_->LearnFrom(error, slot.topic, slot.partition, from)) {
       refresh_.Doubt(slot.topic);
       trouble_ = std::move(error);
       return Retry(number, SystemClock().Now());
     }
-    link.trouble.reset();
     // With another number: what still comes of the old one is old.
     slots_.Erase(number);
     slot.node = NodeId{-1};

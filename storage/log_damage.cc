@@ -50,6 +50,18 @@ Error LogImpl::BadHeader(const ReadPlace& place, const Error& error,
   return std::move(damaged).With("next_offset", next);
 }
 
+// Moves `place`, whose batch has a damaged header, to where the next one is; returns how far. Fails
+// with what `error` says of the header where reading is to begin before that.
+Result<size_t> LogImpl::PassDamage(Offset from, const Error& error, const Slice& bytes,
+                                   ReadPlace& place) const {
+  const auto behind = BehindDamage(place, bytes);
+  const bool leads_on = behind.has_value() && behind->position > place.position;
+  if (!leads_on || behind->next_offset > from) return BadHeader(place, error, behind);
+  const size_t passed = behind->position - place.position;
+  place = *behind;
+  return passed;
+}
+
 // Whether the index of the segment, which is not in memory, would say where to go on.
 bool LogImpl::LacksIndex(const ReadSpec& spec, const ReadPlace& place, const Error& error) const {
   const auto is_next = [](const auto& detail) { return detail.first == "next_offset"; };

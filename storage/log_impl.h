@@ -213,6 +213,8 @@ class LogImpl final : public Log {
   Error BadHeader(const ReadPlace& place, const Error& error,
                   const std::optional<ReadPlace>& behind) const;
   bool LacksIndex(const ReadSpec& spec, const ReadPlace& place, const Error& error) const;
+  Result<size_t> PassDamage(Offset from, const Error& error, const Slice& bytes,
+                            ReadPlace& place) const;
   std::optional<ReadPlace> BehindDamage(const ReadPlace& place, const Slice& bytes) const;
   std::optional<ReadPlace> BehindByLength(const ReadPlace& place, const Slice& bytes,
                                           Offset end) const;

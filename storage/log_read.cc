@@ -225,22 +225,13 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
   size_t at = 0, first = 0;
   bool any = false;
   std::optional<size_t> missing;  // size of a wanted batch that is not whole here; 0: not known
-  const auto pass = [&](const BatchHeader& header) {
-    at += header.size();
-    place.position += header.size();
-    place.next_offset = header.next_offset();
-  };
   while (at < bytes.size()) {
     const Slice rest = bytes.Sub(at, bytes.size() - at);
     const auto checked = HeaderAt(place, rest);
     if (!checked.ok() && any) break;  // what is sound is served; the next read begins at the damage
     if (!checked.ok()) {
-      const auto behind = BehindDamage(place, rest);
-      const bool leads_on = behind.has_value() && behind->position > place.position &&
-                            behind->next_offset <= spec.from;
-      if (!leads_on) return BadHeader(place, checked.error(), behind);
-      at += behind->position - place.position;
-      place = *behind;
+      ASSIGN_OR_RETURN(const size_t passed, PassDamage(spec.from, checked.error(), rest, place));
+      at += passed;
       continue;
     }
     const std::optional<BatchHeader>& header = *checked;
@@ -258,7 +249,7 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
       }
     }
     // What is only passed on the way need not be sound: who goes on behind damage comes by it.
-    if (is_wanted && is_whole && !IsSound(*header, rest)) {
+    if (is_wanted && !IsSound(*header, rest)) {
       if (any) break;
       return BadBatch(place, *header, rest);
     }
@@ -267,7 +258,9 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
       read.base_offset = header->base_offset;
     }
     if (is_wanted) read.record_count += header->record_count;
-    pass(*header);
+    at += size;
+    place.position += size;
+    place.next_offset = header->next_offset();
   }
   if (any) {
     read.next_offset = place.next_offset;
@@ -275,16 +268,13 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
     hints_[next_hint_++ % hints_.size()] = {read.next_offset, place.segment, place.position};
     return std::optional(std::move(read));
   }
-  const bool at_limit = at < bytes.size() && !missing.has_value();
-  if (at_limit) {
+  if (at < bytes.size() && !missing.has_value()) {  // at the limit
     read.base_offset = read.next_offset = spec.from;
     return std::optional(std::move(read));
   }
   // Not here: go on behind what was skipped, if the segment does.
-  const uint64_t in_file = place.end - place.position;
-  const size_t usual = std::max(spec.bytes_max, kBatchHeaderBytes);
-  *wanted_bytes =
-      static_cast<size_t>(std::min<uint64_t>(in_file, std::max(usual, missing.value_or(0))));
+  const size_t wanted = std::max({spec.bytes_max, kBatchHeaderBytes, missing.value_or(0)});
+  *wanted_bytes = static_cast<size_t>(std::min<uint64_t>(place.end - place.position, wanted));
   return std::optional<LogRead>();
 }
 
