@@ -119,7 +119,9 @@ class Broker : public BrokerApi {
   // same content.
   void CheckRequestId(std::shared_ptr<Scatter> scatter, Done<void> done);
   static Result<void> CheckKnown(const std::vector<KnownRequest>& known, Scatter& scatter);
+  void CheckParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords> done);
   void AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords> done);
+  Result<Route> RouteOf(const Scatter& scatter, size_t part) const;
   std::vector<std::vector<TopicIdPartition>> SortFolders(const MetadataImage& image);
   void SetAside(LogDirectory& directory, const TopicIdPartition& id);
   void AddStrays(const LogDirectory& directory, LogDirUsage& usage) const;

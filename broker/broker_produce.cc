@@ -18,6 +18,7 @@ struct Broker::Scatter {
     PartitionIndex partition;
     std::vector<int32_t> indexes;  // of the request's records, rising
     Budget::Share memory;          // for its batch, until that is written
+    std::optional<RecordBatch> checked;
   };
   ProduceRecords request;
   TopicPtr topic;
@@ -26,6 +27,10 @@ struct Broker::Scatter {
   RequestClaims::Claim claim;
   std::vector<Part> parts;
   std::vector<uint32_t> part_of;  // by record
+
+  bool is_request() const { return request_producer != kNoProducerId; }
+  // The batch of a part. Thread: of its partition's loop.
+  Bytes BatchOf(const Part& part, const Partition& partition, Timestamp now) const;
 };
 
 namespace {
@@ -158,7 +163,7 @@ Result<std::shared_ptr<Broker::Scatter>> Broker::MakeScatter(ProduceRecords requ
     }
     const auto next = static_cast<uint32_t>(scatter->parts.size());
     const auto [found, is_new] = part_by_partition.try_emplace(partition.value, next);
-    if (is_new) scatter->parts.push_back({partition, {}, {}});
+    if (is_new) scatter->parts.push_back({partition, {}, {}, {}});
     scatter->parts[found->second].indexes.push_back(static_cast<int32_t>(i));
     scatter->part_of.push_back(found->second);
   }
@@ -173,14 +178,18 @@ Result<std::shared_ptr<Broker::Scatter>> Broker::MakeScatter(ProduceRecords requ
   return scatter;
 }
 
-namespace {
-
-RecordBatch Encode(const ProduceRecords& request, const std::vector<int32_t>& indexes, Codec codec,
-                   Timestamp now, const BatchBuilder::Options& producer) {
-  BatchBuilder::Options options = producer;
-  options.codec = codec;
+Bytes Broker::Scatter::BatchOf(const Part& part, const Partition& partition, Timestamp now) const {
+  BatchBuilder::Options options{.producer_id = request.producer_id,
+                                .producer_epoch = request.producer_epoch,
+                                .base_sequence = request.base_sequence};
+  if (is_request()) {
+    options.producer_id = request_producer;
+    options.producer_epoch = ProducerEpoch{0};
+    options.base_sequence = content;
+  }
+  options.codec = partition.metadata().settings->compression.value_or(request.codec);
   BatchBuilder builder(options);
-  for (const int32_t index : indexes) {
+  for (const int32_t index : part.indexes) {
     const NewRecord& record = request.records[static_cast<size_t>(index)];
     if (record.timestamp != kNoTimestamp) {
       builder.Add(record);
@@ -190,10 +199,8 @@ RecordBatch Encode(const ProduceRecords& request, const std::vector<int32_t>& in
       builder.Add(stamped);
     }
   }
-  return builder.Build();
+  return builder.Build().bytes;
 }
-
-}  // namespace
 
 Result<void> Broker::CheckKnown(const std::vector<KnownRequest>& known, Scatter& scatter) {
   const auto is_part = [&](PartitionIndex partition) {
@@ -240,15 +247,53 @@ void Broker::Produce(ProduceRecords request, Done<ProducedRecords> done) {
   auto made = MakeScatter(std::move(request));
   if (!made.ok()) return done(Refused(std::move(made).error()));
   std::shared_ptr<Scatter> scatter = std::move(*made);
-  const bool is_request = scatter->request_producer != kNoProducerId;
   // The only partition of a topic sees by itself what the id was used for.
-  if (!is_request || scatter->topic->partition_count() == 1)
-    return AppendParts(std::move(scatter), std::move(done));
+  if (!scatter->is_request() || scatter->topic->partition_count() == 1)
+    return CheckParts(std::move(scatter), std::move(done));
   CheckRequestId(scatter, [this, scatter, done = std::move(done)](Result<void> usable) mutable {
-    if (usable.ok()) return AppendParts(std::move(scatter), std::move(done));
+    if (usable.ok()) return CheckParts(std::move(scatter), std::move(done));
     scatter->claim.Release();
     done(Refused(std::move(usable).error()));
   });
+}
+
+// Where there are several parts: none is appended if one of them may not be, whatever is repeated.
+void Broker::CheckParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords> done) {
+  if (scatter->parts.size() == 1) return AppendParts(std::move(scatter), std::move(done));
+  auto gather = Gather<void>::Make(
+      scatter->parts.size(),
+      [this, scatter, done = std::move(done)](std::vector<Result<void>> results) mutable {
+        for (Result<void>& each : results) {
+          if (each.ok() || !IsRequestBad(each.error())) continue;
+          scatter->claim.Release();
+          return done(Refused(std::move(each).error()));
+        }
+        AppendParts(std::move(scatter), std::move(done));
+      });
+  for (size_t i = 0; i < scatter->parts.size(); ++i) {
+    Done<void> part_done = [gather, i](Result<void> fine) { gather->Set(i, std::move(fine)); };
+    const auto route = RouteOf(*scatter, i);
+    if (!route.ok()) {
+      part_done({});  // AppendParts() tells
+      continue;
+    }
+    EventLoop& loop = route->shard->loop();
+    OnPartition<void>(
+        *route->shard, route->id, "partition.check_records",
+        [scatter, i, &loop](Partition& partition, Done<void> done) {
+          Scatter::Part& part = scatter->parts[i];
+          auto checked = partition.Check(scatter->BatchOf(part, partition, loop.clock().WallNow()));
+          if (!checked.ok()) return done(InRequest(std::move(checked).error(), part.indexes));
+          part.checked = *std::move(checked);
+          done({});
+        },
+        std::move(part_done));
+  }
+}
+
+Result<Broker::Route> Broker::RouteOf(const Scatter& scatter, size_t part) const {
+  return Find({.name = scatter.topic->name, .id = scatter.topic->id},
+              scatter.parts[part].partition);
 }
 
 void Broker::AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords> done) {
@@ -264,8 +309,7 @@ void Broker::AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords>
         produced = InRequest(std::move(produced).error(), scatter->parts[i].indexes);
       gather->Set(i, std::move(produced));
     };
-    const auto route =
-        Find({.name = scatter->topic->name, .id = scatter->topic->id}, scatter->parts[i].partition);
+    const auto route = RouteOf(*scatter, i);
     if (!route.ok()) {
       part_done(Refused(route.error()));
       continue;
@@ -274,25 +318,15 @@ void Broker::AppendParts(std::shared_ptr<Scatter> scatter, Done<ProducedRecords>
     OnPartition<Produced>(
         *route->shard, route->id, "partition.produce_records",
         [scatter, i, &loop](Partition& partition, Done<Produced> done) {
-          const ProduceRecords& request = scatter->request;
           Scatter::Part& part = scatter->parts[i];
-          BatchBuilder::Options producer{.producer_id = request.producer_id,
-                                         .producer_epoch = request.producer_epoch,
-                                         .base_sequence = request.base_sequence};
-          const bool is_request = scatter->request_producer != kNoProducerId;
-          if (is_request) {
-            producer.producer_id = scatter->request_producer;
-            producer.producer_epoch = ProducerEpoch{0};
-            producer.base_sequence = scatter->content;
-          }
-          const Codec codec = partition.metadata().settings->compression.value_or(request.codec);
           Partition::Append append;
-          append.batch =
-              Encode(request, part.indexes, codec, loop.clock().WallNow(), producer).bytes;
-          append.ack = request.ack;
+          append.checked = std::move(part.checked);
+          if (!append.checked.has_value())
+            append.batch = scatter->BatchOf(part, partition, loop.clock().WallNow());
+          append.ack = scatter->request.ack;
           append.memory = std::move(part.memory);
-          append.is_request = is_request;
-          append.abandoned = request.abandoned;
+          append.is_request = scatter->is_request();
+          append.abandoned = scatter->request.abandoned;
           partition.Produce(std::move(append), std::move(done));
         },
         std::move(part_done), &produce_errors_);

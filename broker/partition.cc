@@ -206,6 +206,10 @@ ProduceRules Partition::RulesNow() const {
           .memory = &context_.produce_memory};
 }
 
+Result<RecordBatch> Partition::Check(Bytes batch) const {
+  return CheckProducedBatch(std::move(batch), RulesNow());
+}
+
 Produced Partition::Describe(Offset base, int32_t record_count) const {
   Produced produced;
   produced.partition = id_.partition;
@@ -271,7 +275,10 @@ Result<Partition::PendingAck> Partition::CheckAndAppend(Append& append) {
                  "one on");
   }
   RETURN_IF_ERROR(CheckAcks(append.ack));
-  ASSIGN_OR_RETURN(RecordBatch batch, CheckProducedBatch(std::move(append.batch), RulesNow()));
+  if (!append.checked.has_value()) {
+    ASSIGN_OR_RETURN(append.checked, Check(std::move(append.batch)));
+  }
+  RecordBatch batch = *std::move(append.checked);
   ASSIGN_OR_RETURN(auto duplicate, FindDuplicate(append, batch.header));
   PendingAck pending;
   if (duplicate.has_value()) {

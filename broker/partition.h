@@ -64,6 +64,7 @@ class Partition {
     Budget::Share memory;     // held until the bytes are written
     bool is_request = false;  // the producer id stands for a request_id (broker/request_id.h)
     AbandonFlag abandoned;
+    std::optional<RecordBatch> checked;  // instead of `batch`: what Check() gave
   };
 
   Partition(EventLoop& loop, const PartitionContext& context, TopicIdPartition id,
@@ -84,6 +85,8 @@ class Partition {
   const Metadata& metadata() const { return metadata_; }
   const TopicIdPartition& id() const { return id_; }
 
+  // Whether such a batch may be appended; fails as CheckProducedBatch().
+  Result<RecordBatch> Check(Bytes batch) const;
   void Produce(Append append, BrokerApi::Done<Produced> done);
   void Read(Fetch request, BrokerApi::Done<Fetched> done);
   void FindOffset(OffsetQuery query, BrokerApi::Done<FoundOffset> done);

@@ -103,6 +103,31 @@ TEST(Broker, RecordsOfOneCallAreSpreadByKeyAndTheirOffsetsToldByIndex) {
   EXPECT_EQ(next, 6);
 }
 
+// Neither where it has no key, nor where it is too large.
+TEST(Broker, NothingOfARequestIsStoredWhereOneRecordMayNotBe) {
+  BrokerHarness harness;
+  harness.Start();
+  harness.CreateTopic("users", 6, {{"cleanup.policy", "compact"}});
+  harness.CreateTopic("orders", 6);
+  const std::string large(1'100'000, 'x');
+  for (const std::string topic : {"users", "orders"}) {
+    ProduceRecords request;
+    request.topic.name = topic;
+    for (const char* key : {"k1", "k2", "k3", "k4"})
+      request.records.push_back({key, "v", {}, kNoTimestamp});
+    if (topic == "users") request.records.push_back({std::nullopt, "keyless", {}, kNoTimestamp});
+    if (topic == "orders") request.records.push_back({"k5", large, {}, kNoTimestamp});
+    const auto refused = harness.Produce(request);
+    ASSERT_FALSE(refused.ok()) << topic;
+    EXPECT_EQ(refused.error().reason,
+              topic == "users" ? Reason::kInvalidRecord : Reason::kBatchTooLarge);
+    for (int partition = 0; partition < 6; ++partition)
+      EXPECT_THAT(harness.Values(topic, partition), IsEmpty());
+    request.records.pop_back();
+    EXPECT_TRUE(harness.Produce(request).ok());
+  }
+}
+
 TEST(Broker, ARecordThatIsRefusedIsNamedByItsPlaceInTheRequest) {
   BrokerHarness harness;
   harness.Start();
