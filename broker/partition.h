@@ -76,7 +76,6 @@ class Partition {
   void Open(LogDirectory& directory);
   // The partition cannot be served, for a reason outside of its log (no such directory). Instead of
   // Open().
-  Error WithName(Error error) const;
   void SetOffline(Error error);
   // Runs `task` once the log is open or has failed to.
   void WhenOpen(Task task);
@@ -162,6 +161,7 @@ class Partition {
   // Answers all that wait. Gives back what their writes still hold.
   std::vector<PendingAck> FailPending(const Error& error);
   ProduceRules RulesNow() const;
+  Error WithName(Error error) const;
 
   std::optional<EpochEnd> FindDivergence(const Fetch& request) const;
   void Locate(const Position& position, Patience patience, Located done);

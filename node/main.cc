@@ -73,5 +73,6 @@ int main(int argc, char** argv) {
     std::cout << (global.output == "json" ? gregor::BuildInfoJson() : gregor::ShowBuildInfo())
               << "\n";
   });
-  return WithOutput(Parse(app, argc, argv, global.exit_code));
+  const int code = Parse(app, argc, argv, global.exit_code);
+  return app.got_subcommand("server") ? code : WithOutput(code);
 }

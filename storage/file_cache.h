@@ -18,8 +18,8 @@ class FileCache {
   FileCache(FileSystem& files, size_t files_max) : files_(files), files_max_(files_max) {}
 
   // The open file; opened if it is not. With `create` opened anew, and made if missing. Where no
-  // more files can be open those go that nobody is using. Fails as FileSystem::Open(). Thread:
-  // disk.
+  // more files can be open those go that nobody is using. Fails as FileSystem::Open().
+  // Thread: disk.
   Result<FilePtr> Get(const std::string& path, bool create);
   // The file if it is open, else nullptr.
   FilePtr Find(const std::string& path);

@@ -48,14 +48,17 @@ void LogImpl::FailQuietWork(Done& done, const Error& error) {
   done(error);
 }
 
-// A step of a cut that failed: once more where it lacked something that may be there again, unless
-// the log is to be closed: the next start ends the cut.
+// A step of a cut that failed: once more where it lacked something that may be there again. A log
+// that is to be closed fails then; the next start ends the cut.
 void LogImpl::RetryCut(Done& done, const Error& error, UniqueFunction<void(Done)> step) {
   if (!IsShortage(error) || closing_) return FailQuietWork(done, error);
   LOG_EVERY_T(WARNING, 1) << Folder() << ": " << error << "; its end is cut off later";
   loop_.After(kCutRetry, "log.cut_again",
-              [alive = alive_, done = std::move(done), step = std::move(step)]() mutable {
-                if (*alive) step(std::move(done));
+              [this, alive = alive_, done = std::move(done), step = std::move(step)]() mutable {
+                if (!*alive) return;
+                if (auto failed = failure(); failed.has_value())
+                  return FailQuietWork(done, *failed);
+                step(std::move(done));
               });
 }
 

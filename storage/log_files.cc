@@ -110,9 +110,7 @@ Result<void> MarkDeleted(LogDirectory& directory, const TopicIdPartition& id,
   ASSIGN_OR_RETURN(const bool has_producers, files.Exists(producers));
   if (has_producers) {
     ASSIGN_OR_RETURN(const FilePtr file, files.Open(producers, OpenMode::kReadWrite));
-    // Not once more: a sync after one that failed says nothing (D3).
-    const Result<void> synced = file->Sync();
-    if (!synced.ok()) return Lasting(synced.error());
+    RETURN_IF_ERROR(file->Sync());
     RETURN_IF_ERROR(files.SyncDirectory(directory.PathOf(id)));
   }
   for (const SegmentName& segment : segments.names) {

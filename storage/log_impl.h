@@ -80,7 +80,10 @@ class LogImpl final : public Log {
   struct ReadPlace {
     SegmentName segment;
     uint64_t position = 0;
-    uint64_t end = 0;       // of the segment's bytes
+    uint64_t end = 0;             // of the segment's bytes
+    Offset end_offset{0};         // of what lies in them
+    uint64_t bound_position = 0;  // a batch at `position` ends there at the latest, once noted
+    Offset bound_offset{0};
     Offset next_offset{0};  // where the batch before `position` ended, or an earlier one
     bool is_exact = false;  // the wanted batch begins at `position`
     bool has_gaps = false;
@@ -209,15 +212,13 @@ class LogImpl final : public Log {
   Result<std::optional<LogRead>> Parse(const ReadSpec& spec, ReadPlace& place, const Slice& bytes,
                                        size_t* wanted_bytes);
   Result<std::optional<BatchHeader>> HeaderAt(const ReadPlace& place, const Slice& bytes) const;
-  Error BadBatch(const ReadPlace& place, const BatchHeader& header, const Slice& bytes) const;
-  Error BadHeader(const ReadPlace& place, const Error& error,
-                  const std::optional<ReadPlace>& behind) const;
+  Error BadChecksum(const ReadPlace& place, const BatchHeader& header) const;
   bool LacksIndex(const ReadSpec& spec, const ReadPlace& place, const Error& error) const;
-  Result<size_t> PassDamage(Offset from, const Error& error, const Slice& bytes,
-                            ReadPlace& place) const;
+  size_t BytesToJudge(const ReadPlace& place, const Slice& bytes) const;
+  Result<size_t> PassDamage(Offset from, Error error, const Slice& bytes, ReadPlace& place) const;
   std::optional<ReadPlace> BehindDamage(const ReadPlace& place, const Slice& bytes) const;
-  std::optional<ReadPlace> BehindByLength(const ReadPlace& place, const Slice& bytes,
-                                          Offset end) const;
+  std::optional<ReadPlace> BehindByLength(const ReadPlace& place, const Slice& bytes) const;
+  void NoteBound(ReadPlace& place) const;
   Error DamagedAt(const ReadPlace& place, const std::string& what) const;
   void NoteDamage(const ReadPlace& place, const Error& error);
   void Search(std::optional<Timestamp> time, Offset limit,

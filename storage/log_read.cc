@@ -60,9 +60,12 @@ uint64_t LogImpl::WrittenSize(const Segment& segment) const {
   return segment.base() == written_mark_.segment_base ? written_mark_.position : 0;
 }
 
+// REQUIRES: `segment` is one of segments_.
 LogImpl::ReadPlace LogImpl::PlaceAt(const Segment& segment) const {
+  const bool is_last = segment.base() >= written_mark_.segment_base;
   return {.segment = segment.name,
           .end = WrittenSize(segment),
+          .end_offset = is_last ? ends_.written_end : (&segment)[1].base(),
           .next_offset = segment.base(),
           .has_gaps = segment.has_gaps};
 }
@@ -187,7 +190,9 @@ void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
     nothing.base_offset = nothing.next_offset = spec.from;
     return done(std::move(nothing));
   }
-  ReadFrom(spec, PlaceAt(*next), std::max(spec.bytes_max, kBatchHeaderBytes), std::move(done));
+  ReadSpec rest = spec;
+  rest.from = std::max(spec.from, next->base());
+  ReadFrom(rest, PlaceAt(*next), std::max(spec.bytes_max, kBatchHeaderBytes), std::move(done));
 }
 
 // The header at the front of `bytes`, which begin at `place`; nullopt where more bytes are needed
@@ -199,13 +204,15 @@ Result<std::optional<BatchHeader>> LogImpl::HeaderAt(const ReadPlace& place,
     return std::optional<BatchHeader>();
   const auto header = PeekHeader(bytes, options_.recovery_batch_bytes_max);
   if (!header.ok()) return DamagedAt(place, header.error().message);
-  if (header->size() > in_file) return DamagedAt(place, "a batch is longer than what was written");
   const bool continues = place.has_gaps ? header->base_offset >= place.next_offset
                                         : header->base_offset == place.next_offset;
   if (!continues || header->last_offset_delta < 0) {
     return DamagedAt(place, "a batch has the offset " + std::to_string(header->base_offset.value) +
                                 " where " + std::to_string(place.next_offset.value) + " follows");
   }
+  if (header->size() > place.bound_position - place.position ||
+      header->next_offset() > place.bound_offset)
+    return DamagedAt(place, "a batch does not end where another one begins");
   // The log may begin inside of a batch; nothing is known of what lies before.
   const auto epoch = epochs_.EpochAt(std::max(header->base_offset, ends_.log_start));
   if (epoch.has_value() && header->next_offset() > ends_.log_start &&
@@ -227,19 +234,14 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
   std::optional<size_t> missing;  // size of a wanted batch that is not whole here; 0: not known
   while (at < bytes.size()) {
     const Slice rest = bytes.Sub(at, bytes.size() - at);
+    NoteBound(place);
     const auto checked = HeaderAt(place, rest);
-    if (!checked.ok() && any) break;  // what is sound is served; the next read begins at the damage
-    if (!checked.ok()) {
-      ASSIGN_OR_RETURN(const size_t passed, PassDamage(spec.from, checked.error(), rest, place));
-      at += passed;
-      continue;
-    }
-    const std::optional<BatchHeader>& header = *checked;
-    const size_t size = header.has_value() ? header->size() : 0;
-    const bool is_whole = header.has_value() && size <= rest.size();
-    const bool is_wanted = !header.has_value() || header->next_offset() > spec.from;
-    if (is_wanted) {
-      if (header.has_value() && header->base_offset >= spec.limit) break;
+    const BatchHeader* const header = checked.ok() && checked->has_value() ? &**checked : nullptr;
+    const size_t size = header != nullptr ? header->size() : 0;
+    const bool is_whole = header != nullptr && size <= rest.size();
+    const bool is_wanted = header == nullptr || header->next_offset() > spec.from;
+    if (is_wanted && checked.ok()) {
+      if (header != nullptr && header->base_offset >= spec.limit) break;
       if (any && at - first + size > spec.bytes_max) break;
       if (!any && size > spec.bytes_max && !spec.first_batch_may_exceed)
         return TooSmall(size, spec.bytes_max);
@@ -248,10 +250,16 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
         break;
       }
     }
-    // What is only passed on the way need not be sound: who goes on behind damage comes by it.
-    if (is_wanted && !IsSound(*header, rest)) {
-      if (any) break;
-      return BadBatch(place, *header, rest);
+    if (!checked.ok() || (is_whole && !IsSound(*header, rest))) {
+      if (any) break;  // what is sound is served; the next read begins at the damage
+      if (const size_t more = BytesToJudge(place, rest); more > 0) {
+        missing = more;
+        break;
+      }
+      Error error = checked.ok() ? BadChecksum(place, *header) : checked.error();
+      ASSIGN_OR_RETURN(const size_t passed, PassDamage(spec.from, std::move(error), rest, place));
+      at += passed;
+      continue;
     }
     if (is_wanted && !std::exchange(any, true)) {
       first = at;

@@ -122,7 +122,7 @@ Result<void> PosixFile::CheckMaySync() const {
 
 Error PosixFile::SyncFailed(int number) {
   sync_failed_.store(true, std::memory_order_relaxed);
-  return ErrnoError(number, "sync", path_);
+  return Lasting(ErrnoError(number, "sync", path_));
 }
 
 void PosixFile::StartWriteback() { (void)sync_file_range(fd(), 0, 0, SYNC_FILE_RANGE_WRITE); }

@@ -47,7 +47,7 @@ Result<void> SyncFolder(const std::string& path) {
   if (Uninterrupted([&] { return fsync(folder.get()); }) == 0) return {};
   // File systems without names to sync say EINVAL.
   if (errno == EINVAL) return {};
-  return ErrnoError(errno, "sync the folder", path);
+  return Lasting(ErrnoError(errno, "sync the folder", path));
 }
 
 PosixSync::PosixSync(int threads) : threads_(threads) {

@@ -338,7 +338,7 @@ def test_a_sound_batch_at_the_wrong_place_is_never_served(disks, kind):
     disks.start()
     assert disks.node.is_up()
     got = []
-    with fails("STORAGE_ERROR"):
+    with fails("CORRUPT_BATCH"):
         request = fetch_pb2.ReadRequest(topic="orders", partitions=[victim], start=EARLIEST, stop_at_end=True)
         for response in disks.node.fetcher.Read(request, timeout=20):
             got += [(record.offset, record.value) for record in response.records]

@@ -192,7 +192,7 @@ TEST(Log, DamageIsNoticedWhenItIsReadAndNeverServed) {
   EXPECT_THAT(harness.ReadAll(Offset{3}), SizeIs(7));
 }
 
-// Offset, length, epoch, magic: what no checksum covers.
+// Offset, length, epoch, magic, which no checksum covers; and what the header says of its end.
 TEST(Log, ADamagedHeaderCostsAsLittleAsCanBe) {
   LogConfig config;
   config.segment_bytes = 4000;
@@ -215,7 +215,7 @@ TEST(Log, ADamagedHeaderCostsAsLittleAsCanBe) {
     EXPECT_THAT(harness.ReadAll(behind), SizeIs(left));
     EXPECT_THAT(harness.ReadAll(behind + 1, 1), SizeIs(left - 1));
   };
-  for (uint64_t byte = 0; byte < 17; ++byte) {
+  for (uint64_t byte = 0; byte < 27; ++byte) {
     for (const int64_t damaged : {2, 29, 57}) {  // of the first segment, of another, of the last
       LogHarness harness(60 + byte, config);
       ASSERT_TRUE(harness.Start());
@@ -227,7 +227,7 @@ TEST(Log, ADamagedHeaderCostsAsLittleAsCanBe) {
       const int64_t each = 4000 / static_cast<int64_t>(size);
       const int64_t base = damaged / each * each;
       const uint64_t at = static_cast<uint64_t>(damaged - base) * size + byte;
-      ASSERT_TRUE(harness.files().FlipBit(harness.Path(base), at, byte % 8));
+      ASSERT_TRUE(harness.files().FlipBit(harness.Path(base), at, static_cast<int>(byte % 8)));
       SCOPED_TRACE(testing::Message() << "byte " << byte << " of batch " << damaged);
       ASSERT_NO_FATAL_FAILURE(expect_rest(harness, Offset{damaged}));
     }

@@ -103,6 +103,7 @@ class LogThreadsTest : public testing::Test {
     }
     const LogEnds ends = member.log->ends();
     if (ends.log_end - ends.written_end > 8) return;
+    if (ends.log_end - ends.synced_end > 50) return member.log->RequestSync();
     AppendSome(member);
     ReadSome(member);
     if (member.appended % 20 == 0) {
