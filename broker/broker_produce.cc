@@ -18,7 +18,7 @@ struct Broker::Scatter {
     PartitionIndex partition;
     std::vector<int32_t> indexes;  // of the request's records, rising
     Budget::Share memory;          // for its batch, until that is written
-    std::optional<RecordBatch> checked;
+    std::optional<RecordBatch> checked = {};
   };
   ProduceRecords request;
   TopicPtr topic;

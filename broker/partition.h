@@ -64,7 +64,7 @@ class Partition {
     Budget::Share memory;     // held until the bytes are written
     bool is_request = false;  // the producer id stands for a request_id (broker/request_id.h)
     AbandonFlag abandoned;
-    std::optional<RecordBatch> checked;  // instead of `batch`: what Check() gave
+    std::optional<RecordBatch> checked = {};  // instead of `batch`: what Check() gave
   };
 
   Partition(EventLoop& loop, const PartitionContext& context, TopicIdPartition id,
