@@ -59,6 +59,7 @@ TEST_F(ThreadDiskTest, TheResultArrivesOnTheLoop) {
   done->wait();
   EXPECT_TRUE(in_loop);
   EXPECT_EQ(*answer, 42);
+  disk_.reset();  // before the loop, which its thread may still be waking
 }
 
 TEST_F(ThreadDiskTest, TheDestructorRunsWhatJobsStillSubmit) {
