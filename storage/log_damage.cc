@@ -61,11 +61,15 @@ bool LogImpl::LacksIndex(const ReadSpec& spec, const ReadPlace& place, const Err
 }
 
 // How many bytes show the header that follows by the length of the batch at `place`, damaged as it
-// is; 0: no more than there are.
+// is; 0: no more than there are. A length that the index contradicts, or cannot be asked about yet,
+// is not believed: it may be of hundreds of megabytes.
 size_t LogImpl::BytesToJudge(const ReadPlace& place, const Slice& bytes) const {
-  if (bytes.size() < kBatchHeaderBytes) return 0;
+  const Segment* const segment = FindSegment(place.segment);
+  const bool is_indexed = segment != nullptr && segment->index != nullptr;
+  if (!is_indexed || bytes.size() < kBatchHeaderBytes) return 0;
   const BatchHeader header = BatchHeader::Decode(bytes.span().data());
-  if (header.length < kBatchLengthMin || header.size() > options_.recovery_batch_bytes_max)
+  if (header.length < kBatchLengthMin || header.size() > place.bound_position - place.position ||
+      header.size() > options_.recovery_batch_bytes_max)
     return 0;
   const size_t needed = header.size() + kBatchHeaderBytes;
   return needed > bytes.size() && needed <= place.end - place.position ? needed : 0;

@@ -210,6 +210,9 @@ TEST(Log, ADamagedHeaderCostsAsLittleAsCanBe) {
     EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(static_cast<size_t>(damaged.value)));
     const Offset behind = go_on(harness);
     ASSERT_GT(behind, damaged);
+    // Also where next to nothing is read at a time.
+    EXPECT_THAT(harness.ReadAll(Offset{0}, 1), SizeIs(static_cast<size_t>(damaged.value)));
+    EXPECT_EQ(go_on(harness), behind);
     EXPECT_LE(behind, damaged + 6) << "an index entry is not further away";
     const auto left = static_cast<size_t>(Offset{80} - behind);
     EXPECT_THAT(harness.ReadAll(behind), SizeIs(left));
