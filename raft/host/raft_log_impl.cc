@@ -69,9 +69,9 @@ void RaftLog::SaveHard(const raft::HardState& hard) {
 void RaftLog::OnSaved(Result<void> saved) {
   if (!is_running()) return;
   // The log has the term, too, and nobody else votes or follows: a full disk is no reason to stay
-  // away.
+  // away. Only a first vote has to be there: without any, the next start is refused.
   const bool is_alone = options_.transport == nullptr;
-  const bool is_full = !saved.ok() && IsShortage(saved.error()) && is_alone;
+  const bool is_full = !saved.ok() && IsShortage(saved.error()) && is_alone && vote_.has_value();
   LOG_IF(WARNING, is_full) << "The vote of this term is not saved: " << saved.error();
   if (!saved.ok() && !is_full) return Fail(saved.error());
   Step([this](MonotonicTime now) { core_->OnSaved(now); });

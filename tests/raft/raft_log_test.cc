@@ -214,30 +214,63 @@ TEST(RaftLog, APowerLossAtAnyStepLeavesAStartableNode) {
   EXPECT_GT(steps, 10u);
 }
 
+// What others take of a disk, to its last block.
+void Fill(SimFileSystem& files) {
+  const auto file = files.Open("/data/other", OpenMode::kCreate);
+  ASSERT_TRUE(file.ok());
+  uint64_t size = *(*file)->Size();
+  for (const size_t step : {1u << 20, 1u << 12}) {
+    while ((*file)->Write(size, Slice::Own(std::string(step, 'x'))).ok()) size += step;
+  }
+}
+
 TEST(RaftLog, OnAFullDiskItAppendsAndStartsFromItsReserve) {
   MetadataLogHarness node(21);
   SimFileSystem& files = node.files();
   files.faults().capacity_bytes = 24u << 20;
-  // Others take what is free, to the last block.
-  const auto fill = [&] {
-    const auto file = files.Open("/data/other", OpenMode::kCreate);
-    ASSERT_TRUE(file.ok());
-    uint64_t size = *(*file)->Size();
-    for (const size_t step : {1u << 20, 1u << 12}) {
-      while ((*file)->Write(size, Slice::Own(std::string(step, 'x'))).ok()) size += step;
-    }
-  };
   ASSERT_TRUE(node.Start());
   node.may_be_empty = false;
   for (int round = 0; round < 3; ++round) {
-    fill();
+    Fill(files);
     for (int i = 0; i < 100; ++i) ASSERT_TRUE(node.Append({std::string(1000, 'r')}));
     ASSERT_TRUE(node.WaitForAll());
     node.Kill();
-    fill();
+    Fill(files);
     ASSERT_TRUE(node.Start()) << *node.error();
   }
   EXPECT_EQ(node.delivered().size(), 300u);
+}
+
+// A node whose first vote was not saved would never start again, with all of its records there.
+TEST(RaftLog, AFirstStartOnAFullDiskEndsOrCanBeRepeated) {
+  int started = 0;
+  int refused = 0;
+  for (uint64_t free_bytes = 0; free_bytes <= 2000; free_bytes += 40) {
+    SCOPED_TRACE(std::to_string(free_bytes) + " free bytes");
+    MetadataLogHarness node(22);
+    SimFaults& faults = node.files().faults();
+    faults.capacity_bytes = 1u << 20;
+    Fill(node.files());
+    faults.capacity_bytes += free_bytes;
+    node.scheduler().After(std::chrono::seconds(5), "space",
+                           [&] { faults.capacity_bytes = 1u << 30; });
+    if (node.Start()) {
+      ++started;
+      node.scheduler().RunFor(std::chrono::seconds(10));  // writes may wait for space
+      ASSERT_TRUE(node.Append({"a"}) && node.WaitForAll());
+      node.may_be_empty = false;  // it has served
+    } else {
+      ++refused;
+      EXPECT_TRUE(IsShortage(*node.error())) << *node.error();
+      node.scheduler().RunFor(std::chrono::seconds(10));
+    }
+    node.LosePower();
+    const auto committed = node.committed();
+    ASSERT_TRUE(node.Start()) << *node.error();
+    for (const auto& [offset, record] : committed) EXPECT_EQ(node.delivered().at(offset), record);
+  }
+  EXPECT_GT(started, 0);
+  EXPECT_GT(refused, 0);
 }
 
 }  // namespace
