@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "base/task.h"
 #include "base/types.h"
+#include "broker/offline_replicas.h"
 #include "controller/image/controller_api.h"
 #include "controller/image/image.h"
 #include "controller/image/topic_configs.h"
@@ -199,6 +200,7 @@ struct ReplicaUsage {
   std::string topic;  // empty: stray
   TopicIdPartition id;
   uint64_t size_bytes = 0;
+  std::optional<Error> error = {};  // its log was refused
 };
 struct LogDirUsage {
   NodeId broker_id{-1};
@@ -267,6 +269,8 @@ class BrokerApi {
   // kTopicNotFound.
   virtual Result<DescribedConfigs> DescribeTopicConfigs(const std::string& topic) const = 0;
   virtual Result<DescribedConfigs> DescribeBrokerConfigs(NodeId broker) const = 0;
+  // Those of this node.
+  virtual OfflineReplicas offline_replicas() const = 0;
   virtual void DescribeLogDirs(std::vector<std::string> topics,
                                UniqueFunction<void(std::vector<LogDirUsage>)> done) = 0;
   // The largest max.message.bytes that any topic may have: what front ends size their receive

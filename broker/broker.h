@@ -94,6 +94,7 @@ class Broker : public BrokerApi {
   NodeId node_id() const override { return options_.node_id; }
   Result<DescribedConfigs> DescribeTopicConfigs(const std::string& topic) const override;
   Result<DescribedConfigs> DescribeBrokerConfigs(NodeId broker) const override;
+  OfflineReplicas offline_replicas() const override;
   void DescribeLogDirs(std::vector<std::string> topics,
                        UniqueFunction<void(std::vector<LogDirUsage>)> done) override;
   size_t message_bytes_limit() const override { return options_.message_bytes_limit; }

@@ -156,6 +156,8 @@ Result<DescribedConfigs> Broker::DescribeBrokerConfigs(NodeId broker) const {
   return described;
 }
 
+OfflineReplicas Broker::offline_replicas() const { return log_dirs_.Offline(refused_); }
+
 int64_t Broker::CountOffline() const {
   const ImagePtr image = this->image();
   return image == nullptr ? 0 : log_dirs_.CountOffline(*image, refused_);
@@ -215,7 +217,8 @@ void Broker::DescribeLogDirs(std::vector<std::string> topics,
         if (directory == nullptr) return;
         usages.emplace_back(*directory, ReplicaUsage{.topic = topic,
                                                      .id = partition.id(),
-                                                     .size_bytes = partition.size_bytes()});
+                                                     .size_bytes = partition.size_bytes(),
+                                                     .error = partition.failure()});
       });
       gather->Set(i, std::move(usages));
     });

@@ -31,12 +31,6 @@ const DirectoryId* DirectoryIdOf(const PartitionImage& partition, NodeId node) {
 LogDirs::LogDirs(NodeId node, std::vector<LogDirectory*> open, std::vector<Failed> failed)
     : node_(node), open_(std::move(open)), failed_(std::move(failed)) {}
 
-bool LogDirs::TakesWrites(const DirectoryId& id) const {
-  return std::any_of(open_.begin(), open_.end(), [&](const LogDirectory* directory) {
-    return directory->id() == id && !directory->failure().has_value();
-  });
-}
-
 void LogDirs::FindMissing(const MetadataImage& image) {
   std::map<DirectoryId, int64_t> missing;
   VisitReplicas(
@@ -76,18 +70,24 @@ void LogDirs::FindMissing(const MetadataImage& image) {
   has_missing_.store(!missing.empty());
 }
 
+OfflineReplicas LogDirs::Offline(const RefusedLogs& refused) const {
+  std::set<DirectoryId> online;
+  for (const LogDirectory* directory : open_) {
+    if (!directory->failure().has_value()) online.insert(directory->id());
+  }
+  const bool all_work = !has_missing_.load() && online.size() == open_.size();
+  return {node_, refused.All(), all_work ? std::nullopt : std::optional(std::move(online))};
+}
+
 int64_t LogDirs::CountOffline(const MetadataImage& image, const RefusedLogs& refused) const {
-  const auto ids = refused.All();
-  const bool all_well = !has_missing_.load() &&
-                        std::none_of(open_.begin(), open_.end(), [](const LogDirectory* directory) {
-                          return directory->failure().has_value();
-                        });
-  if (all_well) return static_cast<int64_t>(ids.size());
+  const OfflineReplicas offline = Offline(refused);
+  if (offline.all_directories_work()) return static_cast<int64_t>(offline.refused().size());
   int64_t count = 0;
-  VisitReplicas(image, node_,
-                [&](const std::string&, const TopicIdPartition& id, const DirectoryId& directory) {
-                  if (!TakesWrites(directory) || ids.count(id) != 0) ++count;
-                });
+  image.topics.VisitAll([&](const std::string&, const TopicPtr& topic) {
+    topic->partitions.VisitAll([&](PartitionIndex index, const auto& partition) {
+      if (offline.Has({topic->id, index}, *partition, node_)) ++count;
+    });
+  });
   return count;
 }
 

@@ -7,13 +7,11 @@
 #include <vector>
 
 #include "broker/api.h"
+#include "broker/offline_replicas.h"
 #include "broker/refused_logs.h"
 #include "storage/log_directory.h"
 
 namespace gregor {
-
-// The directory that the metadata name for the replica of `node`; nullptr if it has none.
-const DirectoryId* DirectoryIdOf(const PartitionImage& partition, NodeId node);
 
 // The log directories of a node, those included that could not be opened: what lies in them is
 // offline (A15). Thread: any, unless said otherwise.
@@ -33,7 +31,8 @@ class LogDirs {
   // Finds the directories that partitions of `image` lie in and that are not open, and reports
   // them. Thread: one, before Describe() is called.
   void FindMissing(const MetadataImage& image);
-  // Partitions of the node that are offline: in a directory that failed or is missing, or refused.
+  // Those of the node, at this moment.
+  OfflineReplicas Offline(const RefusedLogs& refused) const;
   int64_t CountOffline(const MetadataImage& image, const RefusedLogs& refused) const;
   // Folders of no topic.
   int64_t stray_folders() const;
@@ -42,8 +41,6 @@ class LogDirs {
                                     const std::set<std::string>& topics) const;
 
  private:
-  bool TakesWrites(const DirectoryId& id) const;
-
   const NodeId node_;
   const std::vector<LogDirectory*> open_;
   // Those of the settings, then those that only the metadata know (without a path).

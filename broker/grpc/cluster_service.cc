@@ -63,9 +63,9 @@ std::string Joined(const List& list) {
 // One page of the topics and partitions of GetMetadata.
 class MetadataPage {
  public:
-  MetadataPage(const MetadataImage& image, const v1::GetMetadataRequest& request, size_t size,
+  MetadataPage(const PartitionView& view, const v1::GetMetadataRequest& request, size_t size,
                v1::GetMetadataResponse& out)
-      : image_(image), request_(request), size_(size), out_(out) {}
+      : view_(view), request_(request), size_(size), out_(out) {}
 
   // Begins with partition `partition` of topic number `topic` of the request; returns the key of
   // the place where the next page begins, empty if there is none.
@@ -91,7 +91,7 @@ class MetadataPage {
   // Returns the partition with which the next page goes on; -1: the topic is told.
   int32_t AddTopic(const std::string& name, int32_t from) {
     auto& out = *out_.add_topics();
-    const TopicPtr topic = image_.Topic(name);
+    const TopicPtr topic = view_.image.Topic(name);
     if (topic == nullptr) {
       out.set_topic(name);
       *out.mutable_error() = ToRpcStatus(NoSuchTopic(name));
@@ -106,14 +106,14 @@ class MetadataPage {
         next = index.value;
         return false;
       }
-      FillPartition(*each, image_, *out.add_partitions());
+      FillPartition(topic->id, *each, view_, *out.add_partitions());
       Count(out.partitions(out.partitions_size() - 1));
       return true;
     });
     return next;
   }
 
-  const MetadataImage& image_;
+  const PartitionView view_;
   const v1::GetMetadataRequest& request_;
   const size_t size_;
   v1::GetMetadataResponse& out_;
@@ -242,7 +242,8 @@ Result<v1::GetMetadataResponse> ClusterService::Metadata(
     topic = ToNumber(key.at(0));
     partition = ToNumber(key.at(1));
   }
-  MetadataPage filled(*image, request, page.size, response);
+  const OfflineReplicas offline = broker_.offline_replicas();
+  MetadataPage filled({*image, offline}, request, page.size, response);
   const std::string next = filled.Fill(topic, partition);
   if (!next.empty()) response.set_next_page_token(pages.TokenAfter(next));
   return response;
@@ -268,12 +269,15 @@ v1::DescribeLogDirsResponse LogDirsPage(const std::vector<LogDirUsage>& dirs, co
     out.set_usable_bytes(static_cast<int64_t>(dir.usable_bytes));
     if (dir.error.has_value()) *out.mutable_error() = ToRpcStatus(*dir.error);
     uint64_t bytes = 0;
+    int64_t offline = 0;
     for (const ReplicaUsage& replica : dir.replicas) {
       bytes += replica.size_bytes;
+      if (dir.error.has_value() || replica.error.has_value()) ++offline;
       replicas.emplace_back(KeyOf(dir, replica), &replica);
     }
     out.set_replica_count(static_cast<int64_t>(dir.replicas.size()));
     out.set_log_bytes(static_cast<int64_t>(bytes));
+    out.set_offline_count(offline);
   }
   // Pointers into the list stay where they are once it is complete.
   for (size_t i = 0; i < dirs.size(); ++i)
@@ -289,6 +293,7 @@ v1::DescribeLogDirsResponse LogDirsPage(const std::vector<LogDirUsage>& dirs, co
     out.mutable_partition()->set_partition(replica.id.partition.value);
     out.set_topic_id(ToBytes(replica.id.topic_id.bytes));
     out.set_size_bytes(static_cast<int64_t>(replica.size_bytes));
+    if (replica.error.has_value()) *out.mutable_error() = ToRpcStatus(*replica.error);
   }
   if (at != replicas.end()) {
     const auto& [dir, topic, id] = std::prev(at)->first;

@@ -56,7 +56,7 @@ void FillTopic(const TopicImage& topic, v1::TopicMetadata& out) {
     out.set_replication_factor(static_cast<int32_t>(first->replicas.size()));
 }
 
-void FillPartition(const PartitionImage& partition, const MetadataImage& image,
+void FillPartition(const TopicId& topic, const PartitionImage& partition, const PartitionView& view,
                    v1::PartitionMetadata& out) {
   out.set_partition(partition.index.value);
   if (partition.leader.value >= 0) out.set_leader_id(partition.leader.value);
@@ -64,9 +64,10 @@ void FillPartition(const PartitionImage& partition, const MetadataImage& image,
   for (size_t i = 0; i < partition.replicas.size(); ++i) {
     const NodeId replica = partition.replicas[i];
     out.add_replicas(replica.value);
-    const BrokerImage* const broker = image.Broker(replica);
-    const bool is_there =
-        broker != nullptr && !broker->fenced && broker->HasDirectory(partition.directories[i]);
+    const BrokerImage* const broker = view.image.Broker(replica);
+    const bool is_there = broker != nullptr && !broker->fenced &&
+                          broker->HasDirectory(partition.directories[i]) &&
+                          !view.offline.Has({topic, partition.index}, partition, replica);
     if (!is_there) out.add_offline(replica.value);
   }
   for (const NodeId replica : partition.isr) out.add_in_sync(replica.value);
@@ -74,12 +75,12 @@ void FillPartition(const PartitionImage& partition, const MetadataImage& image,
   out.set_recovering(partition.recovering);
 }
 
-v1::TopicMetadata ToTopicMetadata(const TopicImage& topic, const MetadataImage& image) {
+v1::TopicMetadata ToTopicMetadata(const TopicImage& topic, const PartitionView& view) {
   v1::TopicMetadata out;
   FillTopic(topic, out);
   if (topic.partition_count() > kListedPartitionsMax) return out;
   topic.partitions.VisitAll([&](PartitionIndex, const auto& each) {
-    FillPartition(*each, image, *out.add_partitions());
+    FillPartition(topic.id, *each, view, *out.add_partitions());
   });
   return out;
 }

@@ -54,10 +54,16 @@ Result<TopicPtr> FindTopic(const MetadataImage& image, const TopicKey& key);
 
 // Everything but the partitions.
 void FillTopic(const TopicImage& topic, v1::TopicMetadata& out);
-void FillPartition(const PartitionImage& partition, const MetadataImage& image,
+// What describes partitions.
+struct PartitionView {
+  const MetadataImage& image;
+  const OfflineReplicas& offline;  // of this node
+};
+// REQUIRES: `partition` is one of the topic `topic`.
+void FillPartition(const TopicId& topic, const PartitionImage& partition, const PartitionView& view,
                    v1::PartitionMetadata& out);
 // With its partitions where there are at most kListedPartitionsMax.
-v1::TopicMetadata ToTopicMetadata(const TopicImage& topic, const MetadataImage& image);
+v1::TopicMetadata ToTopicMetadata(const TopicImage& topic, const PartitionView& view);
 
 // An address on all interfaces is shown with an empty host: clients take the one that they used.
 void FillBroker(const BrokerImage& broker, v1::Broker& out);

@@ -201,7 +201,8 @@ void MetadataDiff::TellChanged(const TopicImage* before, const TopicImage& after
       return false;
     }
     auto& told = *out.add_partitions();
-    FillPartition(*partition, *options_.after, told);
+    // Of this node's disks the metadata tell nothing, and watchers are told what those tell.
+    FillPartition(after.id, *partition, {*options_.after, OfflineReplicas()}, told);
     bytes_ += told.SpaceUsedLong();
     return true;
   });

@@ -95,7 +95,8 @@ class TopicService final : public TopicMethods, public DoorService {
         const ImagePtr image = broker_.image();
         CHECK(image != nullptr);
         Response response;
-        *response.mutable_topic() = ToTopicMetadata(*topic, *image);
+        const OfflineReplicas offline = broker_.offline_replicas();
+        *response.mutable_topic() = ToTopicMetadata(*topic, {*image, offline});
         reply(std::move(response));
       });
     };
@@ -203,13 +204,14 @@ Result<v1::GetTopicResponse> TopicService::Get(const v1::GetTopicRequest& reques
   v1::GetTopicResponse response;
   auto& out = *response.mutable_topic();
   FillTopic(*topic, out);
+  const OfflineReplicas offline = broker_.offline_replicas();
   topic->partitions.VisitFrom(next, [&](PartitionIndex, const auto& partition) {
     if (static_cast<size_t>(out.partitions_size()) == page.size) {
       const int32_t last = out.partitions(out.partitions_size() - 1).partition();
       response.set_next_page_token(pages.TokenAfter(std::to_string(last)));
       return false;
     }
-    FillPartition(*partition, *image, *out.add_partitions());
+    FillPartition(topic->id, *partition, {*image, offline}, *out.add_partitions());
     return true;
   });
   return response;
@@ -221,6 +223,7 @@ Result<v1::ListTopicsResponse> TopicService::List(const v1::ListTopicsRequest& r
                     {"ListTopics", request.prefix(), request.include_internal() ? "1" : "0"});
   ASSIGN_OR_RETURN(const Pages::Page page, pages.Parse(request.page(), {}));
   v1::ListTopicsResponse response;
+  const OfflineReplicas offline = broker_.offline_replicas();
   size_t bytes = 0;
   image->topics.VisitFrom(
       std::max(request.prefix(), page.after), [&](const std::string& name, const TopicPtr& topic) {
@@ -229,7 +232,7 @@ Result<v1::ListTopicsResponse> TopicService::List(const v1::ListTopicsRequest& r
           return true;
         v1::TopicMetadata out;
         if (request.include_partitions()) {
-          out = ToTopicMetadata(*topic, *image);
+          out = ToTopicMetadata(*topic, {*image, offline});
         } else {
           FillTopic(*topic, out);
         }

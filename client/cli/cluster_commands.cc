@@ -96,46 +96,20 @@ Result<void> DescribeLogDirs(GlobalOptions& global, const std::string& topic) {
       list.push_back({{"broker", broker},
                       {"path", dir.path()},
                       {"replicas", dir.replica_count()},
+                      {"offline", dir.offline_count()},
                       {"log_bytes", dir.log_bytes()},
                       {"free_bytes", dir.usable_bytes()},
                       {"total_bytes", dir.total_bytes()},
                       {"state", dir.error().code() == 0 ? "online" : dir.error().message()}});
     }
   }
-  PrintList(global, list,
-            {"broker", "path", "replicas", "log_bytes", "free_bytes", "total_bytes", "state"});
+  PrintList(
+      global, list,
+      {"broker", "path", "replicas", "offline", "log_bytes", "free_bytes", "total_bytes", "state"});
   if (missing == 0) return {};
   return Error(Reason::kUnspecified, "the directories of " + std::to_string(missing) + " of " +
                                          std::to_string(addresses.size()) +
                                          " brokers are not shown: those do not answer");
-}
-
-// A row for each; of those whose log cannot be read none, and the error of one of them in `failed`.
-Result<Json> OffsetRows(const Admin& admin, const std::string& topic,
-                        const std::vector<int32_t>& partitions, std::optional<Error>& failed) {
-  Json rows = Json::array();
-  const auto starts = admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_EARLIEST));
-  const auto ends = admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_LATEST));
-  if (starts.ok() && ends.ok()) {
-    for (size_t i = 0; i < partitions.size(); ++i) {
-      rows.push_back({{"partition", partitions[i]},
-                      {"start", (*starts)[i]},
-                      {"end", (*ends)[i]},
-                      {"records", (*ends)[i] - (*starts)[i]}});
-    }
-    return rows;
-  }
-  const Error& error = starts.ok() ? ends.error() : starts.error();
-  if (error.reason != Reason::kStorageError) return error;
-  if (partitions.size() == 1) {
-    failed = error;
-    return rows;
-  }
-  for (const int32_t partition : partitions) {
-    ASSIGN_OR_RETURN(const Json row, OffsetRows(admin, topic, {partition}, failed));
-    rows.insert(rows.end(), row.begin(), row.end());
-  }
-  return rows;
 }
 
 Result<void> Offsets(GlobalOptions& global, const std::string& topic,
@@ -144,10 +118,24 @@ Result<void> Offsets(GlobalOptions& global, const std::string& topic,
   const Admin admin(global.server);
   ASSIGN_OR_RETURN(const auto chosen, ChosenPartitions(admin, topic, wanted));
   ASSIGN_OR_RETURN(const auto partitions, admin.WithLeader(topic, chosen, kLeaderPatience));
-  std::optional<Error> failed;
-  ASSIGN_OR_RETURN(const Json list, OffsetRows(admin, topic, partitions, failed));
+  const auto ask = [&](const std::vector<int32_t>& of) -> Result<std::vector<PartitionRange>> {
+    ASSIGN_OR_RETURN(const auto starts,
+                     admin.FindOffsets(topic, of, AtAnchor(v1::Position::ANCHOR_EARLIEST)));
+    ASSIGN_OR_RETURN(const auto ends,
+                     admin.FindOffsets(topic, of, AtAnchor(v1::Position::ANCHOR_LATEST)));
+    std::vector<PartitionRange> ranges;
+    for (size_t i = 0; i < of.size(); ++i) ranges.push_back({of[i], starts[i], ends[i]});
+    return ranges;
+  };
+  ASSIGN_OR_RETURN(const auto ranges, RangesOfReadable(global, partitions, ask));
+  Json list = Json::array();
+  for (const PartitionRange& range : ranges) {
+    list.push_back({{"partition", range.partition},
+                    {"start", range.start},
+                    {"end", range.end},
+                    {"records", range.end - range.start}});
+  }
   PrintList(global, list, {"partition", "start", "end", "records"});
-  if (failed.has_value()) return *failed;
   if (partitions.size() == chosen.size()) return {};
   return Error(Reason::kUnspecified,
                std::to_string(chosen.size() - partitions.size()) + " of " +
@@ -172,7 +160,8 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
   dirs->add_option("--topic", *dirs_topic, "Count only this topic")->type_name("NAME");
   AddExamples(*dirs, {"gregor cluster log-dirs", "gregor cluster log-dirs --topic orders"},
               "Each broker is asked for its own; those that do not answer are named on stderr, and "
-              "the exit code is 1 then.");
+              "the exit code is 1 then. Of offline replicas the broker's log says why, and "
+              "`gregor topic describe NAME` which they are.");
   OnCommand(*dirs, global, [&global, dirs_topic] { return DescribeLogDirs(global, *dirs_topic); });
 
   AddFeatureCommands(*cluster, global);

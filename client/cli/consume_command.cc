@@ -35,32 +35,29 @@ struct ConsumeArguments {
 
 constexpr size_t kOutputBytes = 256u << 10;
 
-// Where each partition begins, as an offset. `ends`: where each ends now.
-Result<std::vector<int64_t>> StartOffsets(const Admin& admin, const ConsumeArguments& arguments,
-                                          const FromArgument& from,
-                                          const std::vector<int32_t>& partitions,
-                                          const std::vector<int64_t>& ends) {
-  v1::Position position;
-  switch (from.kind) {
-    case FromArgument::Kind::kOffset:
-      return std::vector<int64_t>(partitions.size(), from.value);
-    case FromArgument::Kind::kEnd:
-      return ends;
-    case FromArgument::Kind::kBeginning:
+// Where reading begins, and where each partition ends now.
+Result<std::vector<PartitionRange>> FindRanges(const Admin& admin, const std::string& topic,
+                                               const FromArgument& from,
+                                               const std::vector<int32_t>& partitions) {
+  ASSIGN_OR_RETURN(const auto ends,
+                   admin.FindOffsets(topic, partitions, AtAnchor(v1::Position::ANCHOR_LATEST)));
+  std::vector<int64_t> starts = ends;
+  if (from.kind == FromArgument::Kind::kOffset) {
+    starts.assign(ends.size(), from.value);
+  } else if (from.kind != FromArgument::Kind::kEnd) {
+    v1::Position position;
+    if (from.kind == FromArgument::Kind::kBeginning)
       position = AtAnchor(v1::Position::ANCHOR_EARLIEST);
-      break;
-    case FromArgument::Kind::kTail:
-      position.set_tail(from.value);
-      break;
-    case FromArgument::Kind::kTime:
-      position.set_timestamp_ms(from.value);
-      break;
+    if (from.kind == FromArgument::Kind::kTail) position.set_tail(from.value);
+    if (from.kind == FromArgument::Kind::kTime) position.set_timestamp_ms(from.value);
+    ASSIGN_OR_RETURN(starts, admin.FindOffsets(topic, partitions, position));
   }
-  ASSIGN_OR_RETURN(auto offsets, admin.FindOffsets(arguments.topic, partitions, position));
-  for (size_t i = 0; i < offsets.size(); ++i) {
-    if (offsets[i] < 0) offsets[i] = ends[i];  // nothing that late yet
+  std::vector<PartitionRange> ranges;
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    const int64_t start = starts[i] < 0 ? ends[i] : starts[i];  // nothing that late yet
+    ranges.push_back({partitions[i], start, ends[i]});
   }
-  return offsets;
+  return ranges;
 }
 
 // Whether it is about a batch whose records cannot be read, and behind which reading can go on.
@@ -219,19 +216,20 @@ Result<void> RunConsume(GlobalOptions& global, const ConsumeArguments& arguments
   ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(arguments.partitions));
   const Admin admin(global.server);
   ASSIGN_OR_RETURN(const auto partitions, ChosenPartitions(admin, arguments.topic, wanted));
-  ASSIGN_OR_RETURN(const auto ends, admin.FindOffsets(arguments.topic, partitions,
-                                                      AtAnchor(v1::Position::ANCHOR_LATEST)));
-  ASSIGN_OR_RETURN(const auto starts, StartOffsets(admin, arguments, from, partitions, ends));
+  ASSIGN_OR_RETURN(const auto ranges,
+                   RangesOfReadable(global, partitions, [&](const std::vector<int32_t>& of) {
+                     return FindRanges(admin, arguments.topic, from, of);
+                   }));
   ConsumerOptions options;
   options.server = global.server;
   options.client_id = "gregor";
   const auto consumer = Consumer::Create(options);
   std::map<int32_t, int64_t> unfinished;
-  for (size_t i = 0; i < partitions.size(); ++i) {
-    if (arguments.exit_at_end && starts[i] == ends[i]) continue;
-    if (arguments.exit_at_end) unfinished[partitions[i]] = ends[i];
-    consumer->Assign(arguments.topic, PartitionIndex{partitions[i]},
-                     {StartPosition::Kind::kOffset, starts[i]});
+  for (const PartitionRange& range : ranges) {
+    if (arguments.exit_at_end && range.start == range.end) continue;
+    if (arguments.exit_at_end) unfinished[range.partition] = range.end;
+    consumer->Assign(arguments.topic, PartitionIndex{range.partition},
+                     {StartPosition::Kind::kOffset, range.start});
   }
   if (wanted.empty() && !arguments.exit_at_end) {
     consumer->FollowTopic(arguments.topic, PartitionIndex{static_cast<int32_t>(partitions.size())});

@@ -48,4 +48,24 @@ Result<std::vector<int32_t>> ChosenPartitions(const Admin& admin, const std::str
   return all;
 }
 
+Result<std::vector<PartitionRange>> RangesOfReadable(GlobalOptions& global,
+                                                     const std::vector<int32_t>& partitions,
+                                                     const AskForRanges& ask) {
+  auto all = ask(partitions);
+  if (all.ok() || all.error().reason != Reason::kStorageError || partitions.size() == 1) return all;
+  std::vector<PartitionRange> readable;
+  for (const int32_t partition : partitions) {
+    const auto range = ask({partition});
+    if (range.ok()) {
+      readable.push_back(range->front());
+    } else if (range.error().reason == Reason::kStorageError) {
+      PrintError(range.error(), false);
+      global.exit_code = 1;
+    } else {
+      return range.error();
+    }
+  }
+  return readable;
+}
+
 }  // namespace gregor

@@ -2,17 +2,19 @@
 #define GREGOR_CLIENT_CLI_PARTITIONS_H_
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "client/admin.h"
+#include "client/cli/output.h"
 
 namespace gregor {
 
-// The option --partition, which takes one or a list ("0,2") and may come several times. Thread:
-// main.
+// The option --partition, which takes one or a list ("0,2") and may come several times, and what is
+// asked of those partitions. Thread: main.
 
 // Adds it to `command`. REQUIRES: `lists` outlives it.
 void AddPartitionOption(CLI::App& command, std::vector<std::string>& lists);
@@ -22,6 +24,21 @@ Result<std::set<int32_t>> ParsePartitions(const std::vector<std::string>& lists)
 // Admin::PartitionCount().
 Result<std::vector<int32_t>> ChosenPartitions(const Admin& admin, const std::string& topic,
                                               const std::set<int32_t>& wanted);
+
+// A partition and two of its offsets.
+struct PartitionRange {
+  int32_t partition = 0;
+  int64_t start = 0;
+  int64_t end = 0;
+};
+using AskForRanges =
+    std::function<Result<std::vector<PartitionRange>>(const std::vector<int32_t>& partitions)>;
+// What `ask` answers for all at once. Where that fails with kStorageError, one partition is asked
+// for after the other: whose log cannot be read is told on stderr and left out, and the exit code
+// is 1 in the end.
+Result<std::vector<PartitionRange>> RangesOfReadable(GlobalOptions& global,
+                                                     const std::vector<int32_t>& partitions,
+                                                     const AskForRanges& ask);
 
 }  // namespace gregor
 

@@ -85,6 +85,14 @@ TEST_F(ClusterServiceTest, APartitionWithoutLeaderAndAReplicaThatIsGoneAreSaid) 
   EXPECT_THAT(told.in_sync(), IsEmpty());
   EXPECT_THAT(told.offline(), ElementsAre(2, 3, 4));
   EXPECT_THAT(told.eligible(), ElementsAre(2, 3));
+  // Of what the broker itself cannot serve only it knows.
+  broker_.offline = {NodeId{1}, {{broker_.image()->Topic("orders")->id, PartitionIndex{0}}}, {}};
+  ASSERT_TRUE(GetMetadata().ok());
+  EXPECT_THAT(response_.topics(0).partitions(0).offline(), ElementsAre(1, 2, 3, 4));
+  const std::set<DirectoryId> others_work = {lost};
+  broker_.offline = {NodeId{1}, {}, others_work};
+  ASSERT_TRUE(GetMetadata().ok());
+  EXPECT_THAT(response_.topics(0).partitions(0).offline(), ElementsAre(1, 2, 3, 4));
   EXPECT_TRUE(told.recovering());
 }
 
@@ -273,6 +281,7 @@ TEST_F(ClusterServiceTest, DescribesLogDirectoriesInPagesOfReplicas) {
       replica.id.topic_id.bytes[1] = static_cast<uint8_t>(i % 7 + 1);
       replica.id.partition = PartitionIndex{i};
       expected.insert(dir.path + "/" + replica.topic + "/" + std::to_string(i));
+      if (i == 3) replica.error = Error(Reason::kStorageError, "records are missing");
       dir.replicas.push_back(replica);
     }
     broker_.log_dirs.push_back(dir);
@@ -290,9 +299,11 @@ TEST_F(ClusterServiceTest, DescribesLogDirectoriesInPagesOfReplicas) {
       EXPECT_EQ(dir.usable_bytes(), 600);
       EXPECT_EQ(dir.replica_count(), 750);
       EXPECT_EQ(dir.log_bytes(), 1500);
+      EXPECT_EQ(dir.offline_count(), dir.has_error() ? 750 : 1);
       EXPECT_EQ(dir.directory_id().size(), 16u);
       for (const auto& replica : dir.replicas()) {
         EXPECT_EQ(replica.topic_id().size(), 16u);
+        EXPECT_EQ(replica.has_error(), replica.partition().partition() == 3);
         EXPECT_TRUE(seen.insert(dir.path() + "/" + replica.partition().topic() + "/" +
                                 std::to_string(replica.partition().partition()))
                         .second);

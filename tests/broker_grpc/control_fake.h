@@ -151,6 +151,7 @@ class FakeBroker : public BrokerApi, public ControllerApi {
   std::optional<Error> error;         // of every operation
   std::vector<Result<void>> altered;  // results of Alter(), from the front
   std::vector<LogDirUsage> log_dirs;
+  OfflineReplicas offline;
   std::vector<std::string> log_dir_topics;
   Duration timeout{0};  // of the last operation
   bool hold = false;    // answers are kept until Release()
@@ -225,6 +226,7 @@ class FakeBroker : public BrokerApi, public ControllerApi {
     }
     return configs;
   }
+  OfflineReplicas offline_replicas() const override { return offline; }
   void DescribeLogDirs(std::vector<std::string> topics,
                        UniqueFunction<void(std::vector<LogDirUsage>)> done) override {
     log_dir_topics = std::move(topics);

@@ -249,6 +249,7 @@ class MemoryBroker final : public BrokerApi {
   Result<DescribedConfigs> DescribeBrokerConfigs(NodeId) const override {
     return DescribedConfigs{};
   }
+  OfflineReplicas offline_replicas() const override { return {}; }
   void DescribeLogDirs(std::vector<std::string>,
                        UniqueFunction<void(std::vector<LogDirUsage>)> done) override {
     done({});

@@ -708,7 +708,15 @@ def test_a_partition_that_is_refused_is_named_and_hides_no_other(node, gregor):
     ran = gregor("offsets", "orders", code=1, timeout=30)
     assert [(row["PARTITION"], row["END"]) for row in rows(ran)] == [("0", "2"), ("2", "2")], ran
     assert "partition orders-1 is offline" in ran.stderr, ran
-    assert gregor("consume", "orders", "--exit-at-end", "--partition", "0,2", timeout=30).stdout.split() == ["a", "b"] * 2
+    for arguments, code in (([], 1), (["--partition", "0,2"], 0)):
+        ran = gregor("consume", "orders", "--exit-at-end", *arguments, code=code, timeout=30)
+        assert ran.stdout.split() == ["a", "b"] * 2 and ("partition orders-1 is offline" in ran.stderr) == bool(code), ran
+    described = json.loads(gregor("--output", "json", "topic", "describe", "orders").stdout)["partitions"]
+    assert [each["offline"] for each in described] == [[], [1], []]
+    (directory,) = json.loads(gregor("--output", "json", "cluster", "log-dirs").stdout)
+    assert (directory["replicas"], directory["offline"], directory["state"]) == (3, 1, "online")
+    gregor("topic", "delete", "orders")
+    assert json.loads(gregor("--output", "json", "cluster", "log-dirs").stdout)[0]["offline"] == 0
 
 
 def test_what_cannot_be_printed_is_a_failure(node, gregor):

@@ -69,6 +69,8 @@ class TwoDisks:
         described = self.described("b")
         assert errors_of(described) and sorted(each.partition.partition for each in described.replicas) == self.partitions["b"]
         assert not errors_of(self.described("a"))
+        answer = self.node.topics.GetTopic(topic_pb2.GetTopicRequest(topic="orders"), timeout=20)
+        assert [each.partition for each in answer.topic.partitions if each.offline] == self.partitions["b"]
         for partition in self.partitions["b"]:
             with fails("STORAGE_ERROR"):
                 self.node.produce("orders", [b"refused"], partition=partition)
