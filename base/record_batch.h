@@ -20,6 +20,8 @@ namespace gregor {
 inline constexpr size_t kBatchHeaderBytes = 61;
 inline constexpr size_t kBatchLengthEnd = 12;  // the length field counts what follows it
 inline constexpr size_t kBatchCrcStart = 21;   // the CRC covers [21, end)
+// The offset after a batch must be one, too.
+inline constexpr Offset kBaseOffsetMax{INT64_MAX - INT32_MAX - 1};
 
 // What the records of a batch may decompress to. Producing refuses more, so that everybody who
 // reads has to have room for this much and no more.

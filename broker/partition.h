@@ -140,6 +140,7 @@ class Partition {
   static Error Ended(const Life& life);
   // Fails with what every call fails with: offline, gone, not the leader, epoch too old or unknown.
   Result<void> CheckServing(std::optional<LeaderEpoch> current_leader_epoch) const;
+  Error AtThis(Error error) const;
   // `error` with the leader's name and address.
   Error Hinted(Error error) const;
   Result<void> CheckAcks(const AckRule& ack) const;

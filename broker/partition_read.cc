@@ -137,14 +137,25 @@ void Partition::ReadAt(WaitingFetch fetch, bool may_wait) {
              });
 }
 
+// What is about a stored batch names the partition that has it.
+Error Partition::AtThis(Error error) const {
+  if (error.reason == Reason::kCorruptBatch) {
+    error.message = "partition " + metadata_.topic + "-" + std::to_string(id_.partition.value) +
+                    ": " + error.message;
+  } else if (error.reason != Reason::kFetchTooSmall) {
+    return error;
+  }
+  return std::move(error)
+      .With("topic", metadata_.topic)
+      .With("partition", std::to_string(id_.partition.value));
+}
+
 // What went wrong is of no interest where the topic was deleted, or the broker stops.
 void Partition::FailRead(WaitingFetch fetch, Error error) {
   const auto serving = CheckServing({});
-  if (error.reason == Reason::kFetchTooSmall) {
-    error.With("topic", metadata_.topic)
-        .With("partition", std::to_string(id_.partition.value))
-        .With("offset", std::to_string(fetch.from.value));
-  }
+  if (error.reason == Reason::kFetchTooSmall)
+    error.With("offset", std::to_string(fetch.from.value));
+  if (serving.ok()) error = AtThis(std::move(error));
   fetch.done(serving.ok() ? error : serving.error());
 }
 
@@ -221,7 +232,7 @@ void Partition::Search(const Position& position, Patience patience, Located done
     if (!life->alive) return done(Ended(*life));
     if (!found.ok() && found.error().reason == Reason::kQuotaExceeded && MayWait(patience))
       return SearchLater(position, std::move(patience), std::move(done));
-    if (!found.ok()) return done(std::move(found).error());
+    if (!found.ok()) return done(AtThis(std::move(found).error()));
     done(found->value_or(TimedOffset{Offset{-1}, kNoTimestamp, kNoLeaderEpoch}));
   };
   if (position.kind == Position::Kind::kTimestamp)

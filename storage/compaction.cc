@@ -158,6 +158,8 @@ Result<void> Compaction::OpenSource(size_t number, uint64_t position, Offset nex
   cursor_.emplace(*file_, SegmentCursor::Options{.position = position,
                                                  .end = segment.size,
                                                  .next_offset = next_offset,
+                                                 .has_gaps = segment.has_gaps,
+                                                 .end_offset = EndOf(number),
                                                  .batch_bytes_max = job_.batch_bytes_max});
   return {};
 }
@@ -165,21 +167,11 @@ Result<void> Compaction::OpenSource(size_t number, uint64_t position, Offset nex
 // The next batch of the segment; nullopt at its end. Damage is an error here: what lies behind it
 // must not be lost.
 Result<std::optional<SegmentCursor::Batch>> Compaction::NextBatch() {
-  const Offset follows = cursor_->next_offset();
   ASSIGN_OR_RETURN(const auto batch, cursor_->Next());
-  const Segment& segment = job_.segments[source_];
-  std::string what = cursor_->what();
-  // Base offsets are outside of the checksum.
-  const bool is_in_place =
-      !batch.has_value() || ((segment.has_gaps || batch->header.base_offset == follows) &&
-                             batch->header.next_offset() <= EndOf(source_));
-  if (!is_in_place) {
-    what = "a batch has the offset " + std::to_string(batch->header.base_offset.value) + " where " +
-           std::to_string(follows.value) + " follows";
-  }
-  if (!what.empty()) {
-    return Error(Reason::kStorageError, SegmentPath(directory_, job_.id, segment.name) + " at " +
-                                            std::to_string(cursor_->position()) + ": " + what);
+  if (!cursor_->what().empty()) {
+    const std::string path = SegmentPath(directory_, job_.id, job_.segments[source_].name);
+    return Error(Reason::kStorageError,
+                 path + " at " + std::to_string(cursor_->position()) + ": " + cursor_->what());
   }
   if (batch.has_value()) step_bytes_ += batch->header.size();
   return batch;

@@ -132,16 +132,19 @@ class Log {
   virtual void RequestSync() = 0;
 
   // Reads whole batches. Fails with kOffsetOutOfRange unless log_start <= from <= log_end,
-  // kFetchTooSmall, kStorageError (I/O error) or kCorruptBatch (a batch whose checksum, length,
-  // offset or epoch is wrong; the detail `next_offset` says where to go on, unless nothing behind
-  // it can be found): both reported once in the log. Calls `done` at once where the page cache has
+  // kFetchTooSmall, kStorageError (a file cannot be opened) or kCorruptBatch (a batch whose
+  // checksum, length, offset or epoch is wrong, or that the disk cannot read; the detail
+  // `next_offset` says where to go on, unless nothing behind it can be found): both reported once
+  // in the log. What lies before it is served first. Calls `done` at once where the page cache has
   // the bytes.
   virtual void Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done) = 0;
   // The first record at or after `time`, in offset order, below `limit`; nullopt if there is none.
-  // Fails with kQuotaExceeded where search_memory does not have enough, as the next one.
+  // Fails with kQuotaExceeded where search_memory does not have enough, and with kCorruptBatch (as
+  // Read()) where damage lies in the way to it; as the next one.
   virtual void FindByTime(Timestamp time, Offset limit,
                           UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) = 0;
-  // The first record with the largest timestamp (ListOffsets -3); nullopt in an empty log.
+  // The first record with the largest timestamp of those below `limit` (ListOffsets -3); nullopt
+  // if there is none.
   virtual void FindMaxTimestamp(Offset limit,
                                 UniqueFunction<void(Result<std::optional<TimedOffset>>)> done) = 0;
 

@@ -85,6 +85,7 @@ void LogImpl::Adopt(RecoveredLog recovered) {
   active_since_ = kNoTimestamp;
   SetUnsynced(0);
   hints_ = {};
+  ++cuts_;
   ++replacements_;
   checkpoint_.reset();
   CountUnread(recovered.unread_bytes);

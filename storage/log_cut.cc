@@ -51,7 +51,13 @@ void LogImpl::FailQuietWork(Done& done, const Error& error) {
 // A step of a cut that failed: once more where it lacked something that may be there again. A log
 // that is to be closed fails then; the next start ends the cut.
 void LogImpl::RetryCut(Done& done, const Error& error, UniqueFunction<void(Done)> step) {
-  if (!IsShortage(error) || closing_) return FailQuietWork(done, error);
+  if (!IsShortage(error)) return FailQuietWork(done, error);
+  if (closing_) {
+    // Of this log alone: the directory lacks nothing.
+    failure_ = std::make_unique<Error>(error);
+    EndQuietWork();
+    return done(error);
+  }
   LOG_EVERY_T(WARNING, 1) << Folder() << ": " << error << "; its end is cut off later";
   loop_.After(kCutRetry, "log.cut_again",
               [this, alive = alive_, done = std::move(done), step = std::move(step)]() mutable {
@@ -129,22 +135,21 @@ class CutSearch {
     SegmentCursor cursor(*file, {.position = mark.position,
                                  .end = segment.size,
                                  .next_offset = mark.end_offset,
+                                 .has_gaps = segment.has_gaps,
                                  .batch_bytes_max = options_.recovery.batch_bytes_max});
-    while (true) {
+    // What lies behind the cut is of no interest, damaged or not.
+    while (mark.end_offset < options_.end) {
       ASSIGN_OR_RETURN(const auto batch, cursor.Next());
       if (!batch.has_value()) break;
-      // The offset lies outside of the batch's checksum. A wrong one must not make the cut too
-      // deep.
       const BatchHeader& header = batch->header;
-      if (!segment.has_gaps && header.base_offset != mark.end_offset)
-        return Damaged(path, batch->position, "a batch that does not continue the log");
       if (header.next_offset() > options_.end) break;
       mark.end_offset = header.next_offset();
       mark.position = batch->position + header.size();
       mark.chain = ChainCrc(mark.chain, header);
     }
-    if (!cursor.what().empty()) return Damaged(path, cursor.position(), cursor.what());
-    return mark;
+    if (cursor.what().empty()) return mark;
+    return Error(Reason::kStorageError,
+                 path + ": " + cursor.what() + " at " + std::to_string(cursor.position()));
   }
 
   // The beginning of the segment, or what the checkpoint knows of it.
@@ -162,10 +167,6 @@ class CutSearch {
     mark.position = checkpoint->active.size;
     mark.chain = checkpoint->active.chain;
     return mark;
-  }
-
-  static Error Damaged(const std::string& path, uint64_t position, const std::string& what) {
-    return Error(Reason::kStorageError, path + ": " + what + " at " + std::to_string(position));
   }
 
   LogDirectory& directory_;

@@ -13,10 +13,11 @@ constexpr auto kBatchLengthMin = static_cast<int32_t>(kBatchHeaderBytes - kBatch
 }  // namespace
 
 // Said once, however often it is read.
-void LogImpl::NoteDamage(const ReadPlace& place, const Error& error) {
+void LogImpl::NoteDamage(const SegmentName& segment, uint64_t position, const Error& error) {
+  constexpr size_t kNotedMax = 256;
   if (error.reason != Reason::kStorageError && error.reason != Reason::kCorruptBatch) return;
-  const std::pair damage(place.segment, place.position);
-  if (std::exchange(noted_damage_, damage) != damage) LOG(ERROR) << error;
+  if (noted_damage_.size() == kNotedMax) noted_damage_.clear();
+  if (noted_damage_.insert({segment, position}).second) LOG(ERROR) << error;
 }
 
 Error LogImpl::DamagedAt(const ReadPlace& place, const std::string& what) const {
@@ -50,23 +51,11 @@ Result<size_t> LogImpl::PassDamage(Offset from, Error error, const Slice& bytes,
   return std::move(error).With("next_offset", next);
 }
 
-// Whether the index of the segment, which is not in memory, would say where to go on.
-bool LogImpl::LacksIndex(const ReadSpec& spec, const ReadPlace& place, const Error& error) const {
-  const auto is_next = [](const auto& detail) { return detail.first == "next_offset"; };
-  if (error.reason != Reason::kCorruptBatch ||
-      std::any_of(error.details.begin(), error.details.end(), is_next))
-    return false;
-  const Segment& segment = SegmentOf(spec.from);
-  return segment.name == place.segment && segment.index == nullptr;
-}
-
 // How many bytes show the header that follows by the length of the batch at `place`, damaged as it
-// is; 0: no more than there are. A length that the index contradicts, or cannot be asked about yet,
-// is not believed: it may be of hundreds of megabytes.
+// is; 0: no more than there are. A length that the index contradicts is not believed: it may be of
+// hundreds of megabytes.
 size_t LogImpl::BytesToJudge(const ReadPlace& place, const Slice& bytes) const {
-  const Segment* const segment = FindSegment(place.segment);
-  const bool is_indexed = segment != nullptr && segment->index != nullptr;
-  if (!is_indexed || bytes.size() < kBatchHeaderBytes) return 0;
+  if (bytes.size() < kBatchHeaderBytes) return 0;
   const BatchHeader header = BatchHeader::Decode(bytes.span().data());
   if (header.length < kBatchLengthMin || header.size() > place.bound_position - place.position ||
       header.size() > options_.recovery_batch_bytes_max)
@@ -81,20 +70,19 @@ size_t LogImpl::BytesToJudge(const ReadPlace& place, const Slice& bytes) const {
 std::optional<LogImpl::ReadPlace> LogImpl::BehindDamage(const ReadPlace& place,
                                                         const Slice& bytes) const {
   if (auto next = BehindByLength(place, bytes); next.has_value()) return next;
-  const Segment* const segment = FindSegment(place.segment);
-  if (segment == nullptr || segment->index == nullptr) return std::nullopt;
   ReadPlace behind = place;
-  const auto& entries = segment->index->entries();
-  const auto entry = std::find_if(entries.begin(), entries.end(), [&](const auto& each) {
-    return each.position > place.position && each.base > place.next_offset;
-  });
-  if (entry != entries.end()) {
+  const auto* const entry = place.index->After(place.position);
+  if (entry != nullptr && entry->position < place.end && entry->base > place.next_offset &&
+      entry->base < place.end_offset) {
     behind.position = entry->position;
     behind.next_offset = entry->base;
     return behind;
   }
   // Of the last segment nobody knows where what is appended meanwhile begins, seen from here.
-  const bool is_complete = segment != &segments_.back() && place.end == segment->size;
+  const Segment* const segment = FindSegment(place.segment);
+  const bool is_complete =
+      segment != nullptr && segment != &segments_.back() && place.end == segment->size;
+  behind.position = place.end;
   behind.next_offset = place.end_offset;
   return is_complete ? std::optional(behind) : std::nullopt;
 }
@@ -103,14 +91,15 @@ std::optional<LogImpl::ReadPlace> LogImpl::BehindByLength(const ReadPlace& place
                                                           const Slice& bytes) const {
   if (bytes.size() < kBatchHeaderBytes) return std::nullopt;
   const BatchHeader header = BatchHeader::Decode(bytes.span().data());
-  if (header.length < kBatchLengthMin) return std::nullopt;
+  if (header.length < kBatchLengthMin || header.size() > place.bound_position - place.position)
+    return std::nullopt;
   ReadPlace behind = place;
-  if (header.size() == place.end - place.position) {
+  behind.position += header.size();
+  if (behind.position == place.end) {
     behind.next_offset = place.end_offset;
     return behind;
   }
   if (header.size() > bytes.size() - kBatchHeaderBytes) return std::nullopt;
-  behind.position += header.size();
   behind.next_offset = place.next_offset + 1;
   behind.has_gaps = true;
   NoteBound(behind);
@@ -126,13 +115,8 @@ void LogImpl::NoteBound(ReadPlace& place) const {
   if (place.position < place.bound_position) return;
   place.bound_position = place.end;
   place.bound_offset = place.end_offset;
-  const Segment* const segment = FindSegment(place.segment);
-  if (segment == nullptr || segment->index == nullptr) return;
-  const auto& entries = segment->index->entries();
-  const auto next = std::upper_bound(
-      entries.begin(), entries.end(), place.position,
-      [](uint64_t position, const auto& entry) { return position < entry.position; });
-  if (next == entries.end() || next->position >= place.end) return;
+  const auto* const next = place.index == nullptr ? nullptr : place.index->After(place.position);
+  if (next == nullptr || next->position >= place.end) return;
   place.bound_position = next->position;
   place.bound_offset = next->base;
 }

@@ -60,19 +60,22 @@ Result<std::shared_ptr<SegmentIndex>> LoadIndex(LogDirectory& directory, const T
   ASSIGN_OR_RETURN(const FilePtr file,
                    directory.file_cache().Get(SegmentPath(directory, id, segment.name), false));
   Segment built{.name = segment.name, .index = std::make_shared<SegmentIndex>()};
-  SegmentCursor cursor(
-      *file,
-      {.end = segment.size, .next_offset = segment.base(), .batch_bytes_max = batch_bytes_max});
+  SegmentCursor cursor(*file, {.end = segment.size,
+                               .next_offset = segment.base(),
+                               .has_gaps = segment.has_gaps,
+                               .batch_bytes_max = batch_bytes_max});
   while (true) {
     const Offset next_offset = cursor.next_offset();
-    ASSIGN_OR_RETURN(const auto batch, cursor.Next());
-    if (!batch.has_value()) break;
-    built.Note(batch->header, next_offset, interval_bytes);
+    const auto batch = cursor.Next();
+    if (!batch.ok() || !batch->has_value()) break;
+    built.Note((*batch)->header, next_offset, interval_bytes);
   }
-  // What lies behind damage is found by reading on from before it, which says what is wrong.
   if (cursor.at_end()) {
     const auto written = WriteIndexFile(files, folder, built);
     LOG_IF(WARNING, !written.ok()) << "An index could not be written: " << written.error();
+  } else {
+    // Who reads on from before the damage learns what is wrong.
+    built.index->EndEarly();
   }
   return built.index;
 }

@@ -36,8 +36,8 @@ std::optional<SegmentIndex> ReadIndexFile(FileSystem& files, const std::string& 
                                           const Segment& segment);
 
 // The index of a segment that is complete: from its file, or built again (and written, if that is
-// possible). Damage in the segment ends it early. Fails with kStorageError where the segment cannot
-// be read.
+// possible). Damage in the segment, or what cannot be read, ends it early. Fails with kStorageError
+// where the segment cannot be opened.
 Result<std::shared_ptr<SegmentIndex>> LoadIndex(LogDirectory& directory, const TopicIdPartition& id,
                                                 const Segment& segment, size_t batch_bytes_max,
                                                 int64_t interval_bytes);

@@ -4,6 +4,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,8 @@ class LogImpl final : public Log {
   };
   struct ReadPlace {
     SegmentName segment;
+    std::shared_ptr<const SegmentIndex> index;  // nullptr: not in memory
+    uint32_t cuts = 0;                          // cuts_ as it was when this was found
     uint64_t position = 0;
     uint64_t end = 0;             // of the segment's bytes
     Offset end_offset{0};         // of what lies in them
@@ -87,6 +90,18 @@ class LogImpl final : public Log {
     Offset next_offset{0};  // where the batch before `position` ended, or an earlier one
     bool is_exact = false;  // the wanted batch begins at `position`
     bool has_gaps = false;
+  };
+  // What was read at a place. With less than was wanted comes why.
+  struct ReadBytes {
+    Slice bytes;
+    std::optional<Error> failure = std::nullopt;
+  };
+  // What Parse() found in it.
+  struct Parsed {
+    std::optional<LogRead> read = std::nullopt;  // none: it is not in there
+    // Then so many bytes of the place, which has moved on, are needed, or nothing of the segment;
+    size_t wanted_bytes = 0;
+    bool wants_index = false;  // or first the segment's index
   };
   // What marks in the journal say at least.
   struct Journaled {
@@ -207,20 +222,22 @@ class LogImpl final : public Log {
   void LoadIndexThenRead(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done);
   void ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
                 UniqueFunction<void(Result<LogRead>)> done);
-  void OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
+  static Result<ReadBytes> ReadFile(LogDirectory& directory, const std::string& path,
+                                    uint64_t position, std::span<uint8_t> out, Slice bytes);
+  void OnBytes(const ReadSpec& spec, ReadPlace place, ReadBytes bytes,
                UniqueFunction<void(Result<LogRead>)> done);
-  Result<std::optional<LogRead>> Parse(const ReadSpec& spec, ReadPlace& place, const Slice& bytes,
-                                       size_t* wanted_bytes);
+  void ReadNextSegment(const ReadSpec& spec, const ReadPlace& place,
+                       UniqueFunction<void(Result<LogRead>)> done);
+  Result<Parsed> Parse(const ReadSpec& spec, ReadPlace& place, const Slice& bytes);
   Result<std::optional<BatchHeader>> HeaderAt(const ReadPlace& place, const Slice& bytes) const;
   Error BadChecksum(const ReadPlace& place, const BatchHeader& header) const;
-  bool LacksIndex(const ReadSpec& spec, const ReadPlace& place, const Error& error) const;
   size_t BytesToJudge(const ReadPlace& place, const Slice& bytes) const;
   Result<size_t> PassDamage(Offset from, Error error, const Slice& bytes, ReadPlace& place) const;
   std::optional<ReadPlace> BehindDamage(const ReadPlace& place, const Slice& bytes) const;
   std::optional<ReadPlace> BehindByLength(const ReadPlace& place, const Slice& bytes) const;
   void NoteBound(ReadPlace& place) const;
   Error DamagedAt(const ReadPlace& place, const std::string& what) const;
-  void NoteDamage(const ReadPlace& place, const Error& error);
+  void NoteDamage(const SegmentName& segment, uint64_t position, const Error& error);
   void Search(std::optional<Timestamp> time, Offset limit,
               UniqueFunction<void(Result<std::optional<TimedOffset>>)> done);
 
@@ -321,8 +338,9 @@ class LogImpl final : public Log {
     uint64_t position = 0;
   };
   std::array<Hint, 4> hints_;
-  std::pair<SegmentName, uint64_t> noted_damage_{{}, UINT64_MAX};  // where, in which file
   size_t next_hint_ = 0;
+  uint32_t cuts_ = 0;                                        // how often the files were cut
+  std::set<std::pair<SegmentName, uint64_t>> noted_damage_;  // where, in which file
 
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

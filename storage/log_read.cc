@@ -64,6 +64,8 @@ uint64_t LogImpl::WrittenSize(const Segment& segment) const {
 LogImpl::ReadPlace LogImpl::PlaceAt(const Segment& segment) const {
   const bool is_last = segment.base() >= written_mark_.segment_base;
   return {.segment = segment.name,
+          .index = segment.index,
+          .cuts = cuts_,
           .end = WrittenSize(segment),
           .end_offset = is_last ? ends_.written_end : (&segment)[1].base(),
           .next_offset = segment.base(),
@@ -130,16 +132,43 @@ void LogImpl::LoadIndexThenRead(const ReadSpec& spec, UniqueFunction<void(Result
        max = options_.recovery_batch_bytes_max, interval = options_.config.index_interval_bytes] {
         return LoadIndex(directory, id, segment, max, interval);
       },
-      [this, alive = alive_, name = SegmentOf(spec.from).name, spec,
+      [this, alive = alive_, name = SegmentOf(spec.from).name, cuts = cuts_, spec,
        done = std::move(done)](Result<std::shared_ptr<SegmentIndex>> index) mutable {
         if (!*alive) return done(Error(Reason::kServerDraining, "the log was closed"));
-        const bool is_there = FindSegment(name) != nullptr;
-        if (!index.ok() && is_there) return done(std::move(index).error());
+        const bool is_there = FindSegment(name) != nullptr && cuts == cuts_;
+        if (!index.ok() && is_there) {
+          NoteDamage(name, 0, index.error());
+          return done(std::move(index).error());
+        }
         // One at a time is kept, so that readers of old data do not fill the memory.
         for (size_t i = 0; is_there && segments_[i].base() < written_mark_.segment_base; ++i)
           segments_[i].index = segments_[i].name == name ? *index : nullptr;
         Read(spec, std::move(done));
       });
+}
+
+// `bytes` has the bytes of `out`. What a bad place of the disk leaves is read page by page.
+Result<LogImpl::ReadBytes> LogImpl::ReadFile(LogDirectory& directory, const std::string& path,
+                                             uint64_t position, std::span<uint8_t> out,
+                                             Slice bytes) {
+  constexpr uint64_t kPageBytes = 4096;
+  ASSIGN_OR_RETURN(const FilePtr file, directory.file_cache().Get(path, false));
+  const auto all = file->Read(position, out);
+  size_t got = all.ok() ? *all : 0;
+  std::optional<Error> failure;
+  while (!all.ok() && got < out.size()) {
+    const uint64_t left_of_page = kPageBytes - (position + got) % kPageBytes;
+    const size_t size = std::min<size_t>(left_of_page, out.size() - got);
+    const auto page = file->Read(position + got, out.subspan(got, size));
+    if (!page.ok()) failure = page.error();
+    if (page.ok()) got += *page;
+    if (!page.ok() || *page < size) break;
+  }
+  if (got < out.size() && !failure.has_value()) {
+    failure = Error(Reason::kStorageError,
+                    "the file ends at " + std::to_string(position + got) + " already");
+  }
+  return ReadBytes{bytes.Sub(0, got), std::move(failure)};
 }
 
 void LogImpl::ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
@@ -150,38 +179,53 @@ void LogImpl::ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
   const FilePtr file = directory_.file_cache().Find(path);
   if (file != nullptr &&
       file->ReadCached(place.position, buffer.span()) == static_cast<int64_t>(size)) {
-    return OnBytes(spec, place, AsSlice(buffer, size), std::move(done));
+    return OnBytes(spec, std::move(place), {AsSlice(buffer, size)}, std::move(done));
   }
   SubmitRead(
       Lane::kRead, "log.read",
-      [&directory = directory_, path, position = place.position,
-       buffer]() mutable -> Result<Slice> {
-        ASSIGN_OR_RETURN(const FilePtr opened, directory.file_cache().Get(path, false));
-        ASSIGN_OR_RETURN(const size_t got, opened->Read(position, buffer.span()));
-        return AsSlice(buffer, got);
+      [&directory = directory_, path, position = place.position, buffer]() mutable {
+        return ReadFile(directory, path, position, buffer.span(), AsSlice(buffer, buffer.size));
       },
-      [this, alive = alive_, spec, place, done = std::move(done)](Result<Slice> got) mutable {
+      [this, alive = alive_, spec, place, done = std::move(done)](Result<ReadBytes> got) mutable {
         if (!*alive) return done(Error(Reason::kServerDraining, "the log was closed"));
-        if (got.ok()) return OnBytes(spec, place, std::move(*got), std::move(done));
-        // Deleted or compacted before it was opened: what is there now has the answer.
-        if (FindSegment(place.segment) == nullptr) return Read(spec, std::move(done));
+        // Cut meanwhile, or deleted or compacted before it was opened: what is there now has the
+        // answer.
+        const bool is_gone = !got.ok() && FindSegment(place.segment) == nullptr;
+        if (place.cuts != cuts_ || is_gone) return Read(spec, std::move(done));
+        if (got.ok()) return OnBytes(spec, std::move(place), *std::move(got), std::move(done));
+        NoteDamage(place.segment, place.position, got.error());
         done(std::move(got).error());
       });
 }
 
-void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, Slice bytes,
+void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, ReadBytes got,
                       UniqueFunction<void(Result<LogRead>)> done) {
-  size_t wanted_bytes = 0;
-  auto read = Parse(spec, place, bytes, &wanted_bytes);
-  if (!read.ok()) {
-    if (LacksIndex(spec, place, read.error())) return LoadIndexThenRead(spec, std::move(done));
-    NoteDamage(place, read.error());
-    return done(std::move(read).error());
-  }
-  if (read->has_value()) return done(Compact(std::move(**read), bytes.size()));
+  auto parsed = Parse(spec, place, got.bytes);
+  if (parsed.ok() && parsed->read.has_value())
+    return done(Compact(*std::move(parsed->read), got.bytes.size()));
   if (FindSegment(place.segment) == nullptr) return Read(spec, std::move(done));
-  if (wanted_bytes > 0) return ReadFrom(spec, place, wanted_bytes, std::move(done));
-  // Nothing at or after the offset in this segment: the next one has it.
+  if (parsed.ok() && parsed->wanted_bytes > 0 && got.failure.has_value()) {
+    // The batch there cannot be read whole.
+    parsed->wants_index = place.index == nullptr;
+    const auto passed = parsed->wants_index
+                            ? Result<size_t>(0)
+                            : PassDamage(spec.from, DamagedAt(place, got.failure->message),
+                                         got.bytes.Sub(0, 0), place);
+    if (!passed.ok()) parsed = passed.error();
+  }
+  if (!parsed.ok()) {
+    NoteDamage(place.segment, place.position, parsed.error());
+    return done(std::move(parsed).error());
+  }
+  if (parsed->wants_index) return LoadIndexThenRead(spec, std::move(done));
+  if (parsed->wanted_bytes == 0 || place.position >= place.end)
+    return ReadNextSegment(spec, place, std::move(done));
+  ReadFrom(spec, std::move(place), parsed->wanted_bytes, std::move(done));
+}
+
+// Nothing at or after the offset in the segment of `place`: the next one has it.
+void LogImpl::ReadNextSegment(const ReadSpec& spec, const ReadPlace& place,
+                              UniqueFunction<void(Result<LogRead>)> done) {
   const auto next =
       std::upper_bound(segments_.begin(), segments_.end(), place.segment.base,
                        [](Offset base, const Segment& segment) { return base < segment.base(); });
@@ -206,7 +250,7 @@ Result<std::optional<BatchHeader>> LogImpl::HeaderAt(const ReadPlace& place,
   if (!header.ok()) return DamagedAt(place, header.error().message);
   const bool continues = place.has_gaps ? header->base_offset >= place.next_offset
                                         : header->base_offset == place.next_offset;
-  if (!continues || header->last_offset_delta < 0) {
+  if (!continues || header->base_offset > kBaseOffsetMax || header->last_offset_delta < 0) {
     return DamagedAt(place, "a batch has the offset " + std::to_string(header->base_offset.value) +
                                 " where " + std::to_string(place.next_offset.value) + " follows");
   }
@@ -224,14 +268,13 @@ Result<std::optional<BatchHeader>> LogImpl::HeaderAt(const ReadPlace& place,
   return std::optional(*header);
 }
 
-// The wanted batches at the front of `bytes`. nullopt: they are not in there; `wanted_bytes` of
-// `place`, which has moved on, are needed then, or nothing of this segment (0).
-Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& place,
-                                              const Slice& bytes, size_t* wanted_bytes) {
+// The wanted batches at the front of `bytes`, which begin at `place`. Without the index of the
+// segment no length is believed that asks for more than was to be read, and no damage judged.
+Result<LogImpl::Parsed> LogImpl::Parse(const ReadSpec& spec, ReadPlace& place, const Slice& bytes) {
   LogRead read;
   size_t at = 0, first = 0;
   bool any = false;
-  std::optional<size_t> missing;  // size of a wanted batch that is not whole here; 0: not known
+  std::optional<size_t> missing;  // size of a batch that is not whole here; 0: not known
   while (at < bytes.size()) {
     const Slice rest = bytes.Sub(at, bytes.size() - at);
     NoteBound(place);
@@ -240,18 +283,18 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
     const size_t size = header != nullptr ? header->size() : 0;
     const bool is_whole = header != nullptr && size <= rest.size();
     const bool is_wanted = header == nullptr || header->next_offset() > spec.from;
-    if (is_wanted && checked.ok()) {
-      if (header != nullptr && header->base_offset >= spec.limit) break;
-      if (any && at - first + size > spec.bytes_max) break;
-      if (!any && size > spec.bytes_max && !spec.first_batch_may_exceed)
-        return TooSmall(size, spec.bytes_max);
-      if (!is_whole) {
-        missing = size;
-        break;
-      }
+    if (header != nullptr && header->base_offset >= spec.limit) break;
+    if (any && is_wanted && at - first + size > spec.bytes_max) break;
+    if (!any && size > spec.bytes_max && place.index == nullptr) return Parsed{.wants_index = true};
+    if (!any && is_wanted && size > spec.bytes_max && !spec.first_batch_may_exceed)
+      return TooSmall(size, spec.bytes_max);
+    if (checked.ok() && !is_whole) {
+      missing = size;
+      break;
     }
-    if (!checked.ok() || (is_whole && !IsSound(*header, rest))) {
+    if (!checked.ok() || !IsSound(*header, rest)) {
       if (any) break;  // what is sound is served; the next read begins at the damage
+      if (place.index == nullptr) return Parsed{.wants_index = true};
       if (const size_t more = BytesToJudge(place, rest); more > 0) {
         missing = more;
         break;
@@ -274,16 +317,16 @@ Result<std::optional<LogRead>> LogImpl::Parse(const ReadSpec& spec, ReadPlace& p
     read.next_offset = place.next_offset;
     read.batches = bytes.Sub(first, at - first);
     hints_[next_hint_++ % hints_.size()] = {read.next_offset, place.segment, place.position};
-    return std::optional(std::move(read));
+    return Parsed{.read = std::move(read)};
   }
   if (at < bytes.size() && !missing.has_value()) {  // at the limit
     read.base_offset = read.next_offset = spec.from;
-    return std::optional(std::move(read));
+    return Parsed{.read = std::move(read)};
   }
   // Not here: go on behind what was skipped, if the segment does.
   const size_t wanted = std::max({spec.bytes_max, kBatchHeaderBytes, missing.value_or(0)});
-  *wanted_bytes = static_cast<size_t>(std::min<uint64_t>(place.end - place.position, wanted));
-  return std::optional<LogRead>();
+  const auto in_file = static_cast<size_t>(std::min<uint64_t>(place.end - place.position, wanted));
+  return Parsed{.wanted_bytes = in_file};
 }
 
 }  // namespace gregor

@@ -18,6 +18,7 @@ class TimeSearch {
   struct Options {
     TopicIdPartition id;
     std::vector<Segment> segments;  // without what is not written yet; the last with its index
+    Offset written_end{0};          // of what is
     Offset log_start{0};
     Offset limit{0};
     size_t batch_bytes_max = 0;
@@ -30,31 +31,33 @@ class TimeSearch {
 
   // The first record with a time of at least `time`, in the order of offsets.
   Result<Found> First(Timestamp time) {
-    for (Segment& segment : options_.segments) {
+    for (size_t i = 0; i < options_.segments.size(); ++i) {
+      Segment& segment = options_.segments[i];
       if (segment.max_timestamp < time || segment.size == 0) continue;
       if (segment.base() >= options_.limit) break;
       RETURN_IF_ERROR(LoadIndexOf(segment));
-      if (segment.index->max_timestamp() < time) continue;
-      ASSIGN_OR_RETURN(const Found found, FirstIn(segment, time));
-      if (found.has_value()) return found->offset < options_.limit ? found : Found();
+      if (segment.index->is_whole() && segment.index->max_timestamp() < time) continue;
+      ASSIGN_OR_RETURN(const Found found, FirstIn(i, time));
+      if (found.has_value()) return found;
     }
     return Found();
   }
 
-  // The first record that has the largest time.
+  // The first record that has the largest time. From the newest segment on: times mostly rise.
   Result<Found> Latest() {
-    // What a segment is known for may be more than it has: batches that compaction emptied count.
-    Segment* latest = nullptr;
-    for (Segment& segment : options_.segments) {
-      if (segment.size == 0) continue;
-      if (latest != nullptr && segment.max_timestamp <= latest->index->max_timestamp()) continue;
+    Found latest;
+    for (size_t i = options_.segments.size(); i-- > 0;) {
+      Segment& segment = options_.segments[i];
+      if (segment.size == 0 || segment.base() >= options_.limit) continue;
+      if (EndOf(i) <= options_.log_start) break;
+      // What a segment is known for may be more than it has: batches that compaction emptied count.
+      if (latest.has_value() && segment.max_timestamp < latest->timestamp) continue;
       RETURN_IF_ERROR(LoadIndexOf(segment));
-      if (latest == nullptr || segment.index->max_timestamp() > latest->index->max_timestamp())
-        latest = &segment;
+      ASSIGN_OR_RETURN(const Found found, LatestIn(i));
+      if (!found.has_value()) continue;
+      if (!latest.has_value() || found->timestamp >= latest->timestamp) latest = found;
     }
-    if (latest == nullptr) return Found();
-    ASSIGN_OR_RETURN(const Found found, FirstIn(*latest, latest->index->max_timestamp()));
-    return found.has_value() && found->offset < options_.limit ? found : Found();
+    return latest;
   }
 
  private:
@@ -66,28 +69,105 @@ class TimeSearch {
     return {};
   }
 
-  Result<Found> FirstIn(const Segment& segment, Timestamp time) {
-    const auto entry = segment.index->FloorByTime(time);
-    if (!entry.has_value() || entry->position >= segment.size) return Found();
+  // What lies in the segment has lower offsets.
+  Offset EndOf(size_t number) const {
+    const bool is_last = number + 1 == options_.segments.size();
+    return is_last ? options_.written_end : options_.segments[number + 1].base();
+  }
+
+  // Calls visit(batch) for the batches of a segment from `entry` of its index on, as far as records
+  // may be found, until it gives false.
+  template <typename Visit>
+  Result<void> Walk(size_t number, const SegmentIndex::Entry& entry, Visit visit) const {
+    const Segment& segment = options_.segments[number];
+    if (entry.position >= segment.size) return {};
     const std::string path = SegmentPath(directory_, options_.id, segment.name);
     ASSIGN_OR_RETURN(const FilePtr file, directory_.file_cache().Get(path, false));
-    SegmentCursor cursor(*file, {.position = entry->position,
-                                 .end = segment.size,
-                                 .next_offset = entry->base,
+    SegmentCursor cursor(*file, {.position = entry.position,
+                                 .end = entry.position,
+                                 .next_offset = entry.base,
+                                 .has_gaps = segment.has_gaps,
                                  .batch_bytes_max = options_.batch_bytes_max});
     while (true) {
-      ASSIGN_OR_RETURN(const auto batch, cursor.Next());
-      if (!batch.has_value()) break;
-      const BatchHeader& header = batch->header;
-      if (header.base_offset >= options_.limit) return Found();
-      if (header.max_timestamp < time || header.next_offset() <= options_.log_start) continue;
-      ASSIGN_OR_RETURN(const Found found, FirstInBatch(*batch, time));
-      if (found.has_value()) return found;
+      // A batch ends where the index knows the next one at the latest, whatever its length says.
+      if (cursor.at_end()) {
+        if (cursor.position() >= segment.size) return {};
+        const auto* const next = segment.index->After(cursor.position());
+        const bool is_there = next != nullptr && next->position < segment.size;
+        cursor.GoOnTo(is_there ? next->position : segment.size,
+                      is_there ? next->base : EndOf(number));
+      }
+      auto batch = cursor.Next();
+      if (!batch.ok()) batch = cursor.Next();  // a disk's error may pass
+      if (!batch.ok()) return Damaged(number, cursor, batch.error().message);
+      if (!batch->has_value()) return Damaged(number, cursor, cursor.what());
+      const BatchHeader& header = (*batch)->header;
+      if (header.base_offset >= options_.limit) return {};
+      if (header.next_offset() <= options_.log_start) continue;
+      ASSIGN_OR_RETURN(const bool goes_on, visit(**batch));
+      if (!goes_on) return {};
     }
-    if (cursor.what().empty()) return Found();
-    return Error(Reason::kStorageError,
-                 path + " at " + std::to_string(cursor.position()) + ": " + cursor.what())
-        .With("path", path);
+  }
+
+  Error Damaged(size_t number, const SegmentCursor& cursor, const std::string& what) const {
+    const Segment& segment = options_.segments[number];
+    const std::string path = SegmentPath(directory_, options_.id, segment.name);
+    Error error(Reason::kCorruptBatch,
+                path + " at " + std::to_string(cursor.position()) + ": " + what);
+    error.With("path", path)
+        .With("position", std::to_string(cursor.position()))
+        .With("offset", std::to_string(cursor.next_offset().value));
+    const auto* const next = segment.index->After(cursor.position());
+    const bool is_last = number + 1 == options_.segments.size();
+    if (next == nullptr && is_last) return error;
+    const Offset behind = next != nullptr ? next->base : EndOf(number);
+    error.message += ": go on at offset " + std::to_string(behind.value);
+    return std::move(error).With("next_offset", std::to_string(behind.value));
+  }
+
+  Result<Found> FirstIn(size_t number, Timestamp time) const {
+    Found found;
+    const auto entry = options_.segments[number].index->FloorByTime(time);
+    if (!entry.has_value()) return found;
+    RETURN_IF_ERROR(Walk(number, *entry, [&](const auto& batch) -> Result<bool> {
+      if (batch.header.max_timestamp < time) return true;
+      ASSIGN_OR_RETURN(found, FirstInBatch(batch, time));
+      return !found.has_value();
+    }));
+    return found;
+  }
+
+  // The first record that has the largest time of those in the segment that may be found.
+  Result<Found> LatestIn(size_t number) const {
+    const SegmentIndex& index = *options_.segments[number].index;
+    if (index.entries().empty()) return Found();
+    const bool ends_later = EndOf(number) > options_.limit;
+    // Behind this entry times are looked up one by one; before it the index knows the largest.
+    const SegmentIndex::Entry last = index.Floor(options_.limit - 1).value_or(index.entries()[0]);
+    const Timestamp known =
+        ends_later || !index.is_whole() ? last.max_before : index.max_timestamp();
+    if (known > kNoTimestamp) {
+      ASSIGN_OR_RETURN(const Found first, FirstIn(number, known));
+      // None: what has that time is deleted.
+      if (first.has_value() && !ends_later && index.is_whole()) return first;
+      if (first.has_value()) return LatestFrom(number, last, first);
+    }
+    return LatestFrom(number, index.Floor(options_.log_start).value_or(index.entries()[0]),
+                      Found());
+  }
+
+  // The first of those with the largest time, `latest` and the records from `entry` on.
+  Result<Found> LatestFrom(size_t number, const SegmentIndex::Entry& entry, Found latest) const {
+    RETURN_IF_ERROR(Walk(number, entry, [&](const auto& batch) -> Result<bool> {
+      while (!latest.has_value() || batch.header.max_timestamp > latest->timestamp) {
+        const Timestamp above = Timestamp{latest.has_value() ? latest->timestamp.value + 1 : 0};
+        ASSIGN_OR_RETURN(const Found later, FirstInBatch(batch, above));
+        if (!later.has_value()) break;
+        latest = later;
+      }
+      return true;
+    }));
+    return latest;
   }
 
   // A batch whose records cannot be read has none that could be found.
@@ -98,6 +178,7 @@ class TimeSearch {
     while (reader.ok()) {
       const auto record = reader->Next();
       if (!record.ok() || !record->has_value()) break;
+      if ((*record)->offset >= options_.limit) break;
       if ((*record)->offset < options_.log_start || (*record)->timestamp < time) continue;
       return Found({(*record)->offset, (*record)->timestamp, batch.header.leader_epoch});
     }
@@ -116,6 +197,7 @@ void LogImpl::Search(std::optional<Timestamp> time, Offset limit,
   TimeSearch::Options search;
   search.id = options_.id;
   search.segments = segments_;
+  search.written_end = ends_.written_end;
   search.log_start = ends_.log_start;
   search.limit = std::min(limit, ends_.written_end);
   search.batch_bytes_max = options_.recovery_batch_bytes_max;
@@ -134,6 +216,10 @@ void LogImpl::Search(std::optional<Timestamp> time, Offset limit,
         // Files may have gone while it was looking.
         if (!found.ok() && *alive && replacements_ != before)
           return Search(time, limit, std::move(done));
+        // The epoch in a batch is outside of its checksum.
+        if (*alive && found.ok() && found->has_value())
+          (*found)->leader_epoch =
+              epochs_.EpochAt((*found)->offset).value_or((*found)->leader_epoch);
         done(std::move(found));
       });
 }

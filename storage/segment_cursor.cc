@@ -11,8 +11,7 @@ namespace {
 constexpr size_t kWindowBytes = 1u << 20;
 constexpr size_t kMagicAt = 16;
 constexpr uint8_t kMagic = 2;
-constexpr LeaderEpoch kEpochMin{0};                    // what is in a log has one
-constexpr Offset kBaseMax{INT64_MAX - INT32_MAX - 1};  // the offset after a batch must be one, too
+constexpr LeaderEpoch kEpochMin{0};  // what is in a log has one
 
 }  // namespace
 
@@ -26,6 +25,7 @@ Result<std::span<const uint8_t>> SegmentCursor::Bytes(uint64_t position, size_t 
       window_.reset(new uint8_t[wanted]);
       window_bytes_ = wanted;
     }
+    used_ = 0;
     ASSIGN_OR_RETURN(used_, file_->Read(position, {window_.get(), wanted}));
     begin_ = position;
   }
@@ -43,8 +43,11 @@ Result<std::optional<SegmentCursor::Batch>> SegmentCursor::Next() {
   const auto header = PeekHeader(Slice(nullptr, front.data(), front.size()), at_.batch_bytes_max);
   if (!header.ok()) return stop(header.error().message);
   if (header->size() > at_.end - at_.position) return stop("a batch is cut off");
-  if (header->base_offset < at_.next_offset || header->base_offset > kBaseMax ||
-      header->last_offset_delta < 0 || header->leader_epoch < std::max(at_.epoch, kEpochMin)) {
+  const bool follows = at_.has_gaps ? header->base_offset >= at_.next_offset
+                                    : header->base_offset == at_.next_offset;
+  if (!follows || header->base_offset > kBaseOffsetMax || header->last_offset_delta < 0 ||
+      header->next_offset() > at_.end_offset ||
+      header->leader_epoch < std::max(at_.epoch, kEpochMin)) {
     return stop("a batch that does not continue the log (offset " +
                 std::to_string(header->base_offset.value) + " after " +
                 std::to_string(at_.next_offset.value) + ", epoch " +

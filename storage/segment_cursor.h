@@ -13,15 +13,18 @@
 namespace gregor {
 
 // Reads the batches of a segment file one after another, through a window of a megabyte, or of one
-// batch where that is larger. What it gives has a valid checksum, an offset that is not below what
-// came before, and an epoch that did not fall. Thread: disk, one at a time.
+// batch where that is larger. What it gives has a valid checksum, an offset that follows on what
+// came before (base offsets are outside of the checksum), and an epoch that did not fall. Thread:
+// disk, one at a time.
 class SegmentCursor {
  public:
   struct Options {
-    uint64_t position = 0;  // where to begin
-    uint64_t end = 0;       // of what is looked at
-    Offset next_offset{0};  // where the batch before `position` ended
-    LeaderEpoch epoch{-1};  // ... and its epoch
+    uint64_t position = 0;         // where to begin
+    uint64_t end = 0;              // of what is looked at
+    Offset next_offset{0};         // where the batch before `position` ended
+    LeaderEpoch epoch{-1};         // ... and its epoch
+    bool has_gaps = true;          // offsets may be missing between batches
+    Offset end_offset{INT64_MAX};  // what lies before `end` has lower ones
     size_t batch_bytes_max = 1u << 30;
   };
   struct Batch {
@@ -36,6 +39,11 @@ class SegmentCursor {
   // The next batch; nullopt at the end, or where something else than a batch that continues the log
   // lies: what() then says what. Fails with kStorageError where the file cannot be read.
   Result<std::optional<Batch>> Next();
+  // Goes on to there, once what came before ended without anything else than batches.
+  void GoOnTo(uint64_t end, Offset end_offset) {
+    at_.end = end;
+    at_.end_offset = end_offset;
+  }
   // Behind the last batch.
   uint64_t position() const { return at_.position; }
   // Where that batch ended.

@@ -37,6 +37,13 @@ std::optional<SegmentIndex::Entry> SegmentIndex::FloorByTime(Timestamp time) con
   return after == entries_.begin() ? entries_.front() : *std::prev(after);
 }
 
+const SegmentIndex::Entry* SegmentIndex::After(uint64_t position) const {
+  const auto after =
+      std::upper_bound(entries_.begin(), entries_.end(), position,
+                       [](uint64_t wanted, const Entry& entry) { return wanted < entry.position; });
+  return after == entries_.end() ? nullptr : &*after;
+}
+
 void SegmentIndex::Encode(std::string* out) const {
   PutBigEndian(out, max_timestamp_.value);
   PutBigEndian(out, static_cast<uint32_t>(entries_.size()));

@@ -36,10 +36,15 @@ class SegmentIndex {
   // The last entry before which no batch has a time of `time` or later; nullopt in an empty
   // segment.
   std::optional<Entry> FloorByTime(Timestamp time) const;
+  // The first entry behind `position`; nullptr: none.
+  const Entry* After(uint64_t position) const;
 
   const std::vector<Entry>& entries() const { return entries_; }
   Timestamp max_timestamp() const { return max_timestamp_; }
   size_t memory_bytes() const { return entries_.size() * sizeof(Entry); }
+  // False where the segment is damaged, and the index has only what lies before that.
+  bool is_whole() const { return is_whole_; }
+  void EndEarly() { is_whole_ = false; }
 
   // Appends to / takes from the front of a file's content.
   void Encode(std::string* out) const;
@@ -48,6 +53,7 @@ class SegmentIndex {
  private:
   std::vector<Entry> entries_;
   Timestamp max_timestamp_{-1};
+  bool is_whole_ = true;
   uint64_t spacing_ = 0;  // bytes from one entry to the next at least, since it was thinned out
 };
 

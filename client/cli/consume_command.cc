@@ -216,16 +216,16 @@ Result<void> RunConsume(GlobalOptions& global, const ConsumeArguments& arguments
   ASSIGN_OR_RETURN(const auto wanted, ParsePartitions(arguments.partitions));
   const Admin admin(global.server);
   ASSIGN_OR_RETURN(const auto partitions, ChosenPartitions(admin, arguments.topic, wanted));
-  ASSIGN_OR_RETURN(const auto ranges,
-                   RangesOfReadable(global, partitions, [&](const std::vector<int32_t>& of) {
-                     return FindRanges(admin, arguments.topic, from, of);
-                   }));
+  const auto ranges = RangesOfReadable(global, partitions, [&](const std::vector<int32_t>& of) {
+    return FindRanges(admin, arguments.topic, from, of);
+  });
+  if (!ranges.ok()) return WithAdvice(ranges.error());
   ConsumerOptions options;
   options.server = global.server;
   options.client_id = "gregor";
   const auto consumer = Consumer::Create(options);
   std::map<int32_t, int64_t> unfinished;
-  for (const PartitionRange& range : ranges) {
+  for (const PartitionRange& range : *ranges) {
     if (arguments.exit_at_end && range.start == range.end) continue;
     if (arguments.exit_at_end) unfinished[range.partition] = range.end;
     consumer->Assign(arguments.topic, PartitionIndex{range.partition},

@@ -61,7 +61,8 @@ class SimFile final : public File {
   }
 
   Result<size_t> Read(uint64_t position, std::span<uint8_t> out) override {
-    if (Draw(SimOperation::kRead, position) != SimFileSystem::Fate::kDone) {
+    if (Draw(SimOperation::kRead, position) != SimFileSystem::Fate::kDone ||
+        files_.bad_place_.Meets(path_, position, out.size())) {
       return SimError("EIO", path_);
     }
     return inode_->content.seen().Read(position, out);
@@ -70,6 +71,7 @@ class SimFile final : public File {
   int64_t ReadCached(uint64_t position, std::span<uint8_t> out) override {
     if (generation_ != files_.generation_ || files_.powerless_) return -1;
     if (!files_.random_.Chance(files_.faults_.cached)) return -1;
+    if (files_.bad_place_.Meets(path_, position, out.size())) return -1;
     return static_cast<int64_t>(inode_->content.seen().Read(position, out));
   }
 

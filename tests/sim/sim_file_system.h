@@ -65,6 +65,10 @@ class SimFileSystem final : public FileSystem {
   const SimFaultCounts& counts() const { return counts_; }
   // The next call of that kind on a path that contains `path_part` fails with EIO.
   void FailNext(SimOperation operation, std::string path_part);
+  // From now on reads that touch the bytes [begin, end) of that file fail with EIO.
+  void SetBadPlace(std::string path, uint64_t begin, uint64_t end) {
+    bad_place_ = {std::move(path), begin, end};
+  }
   // No call fails any more because of FailNext().
   void Disarm() { armed_.clear(); }
   // Flips a bit of the file, in memory and on the disk. False if it has no such byte.
@@ -107,6 +111,14 @@ class SimFileSystem final : public FileSystem {
   bool IsArmed(SimOperation operation, const std::string& path);
   double ErrorRate(SimOperation operation) const;
 
+  struct BadPlace {
+    std::string path;
+    uint64_t begin = 0, end = 0;
+    bool Meets(const std::string& other, uint64_t from, size_t size) const {
+      return other == path && from < end && from + size > begin;
+    }
+  };
+  BadPlace bad_place_;
   Trace* const trace_;
   Random random_;
   SimTree tree_;

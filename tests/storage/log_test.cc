@@ -175,68 +175,6 @@ TEST(Log, AMissingOrShortSegmentIsLostData) {
   EXPECT_THAT(harness.error()->message, HasSubstr("no segment files"));
 }
 
-TEST(Log, DamageIsNoticedWhenItIsReadAndNeverServed) {
-  LogHarness harness(6);
-  ASSERT_TRUE(harness.Start());
-  for (int i = 0; i < 10; ++i) ASSERT_TRUE(harness.Append(1, 100));
-  ASSERT_TRUE(harness.Sync());
-  ASSERT_TRUE(harness.files().FlipBit(harness.Path(0), 400, 1));
-  // What lies before it is served, however much is asked for at once.
-  const auto values = harness.ReadAll(Offset{0}, 1);
-  EXPECT_THAT(values, SizeIs(2));
-  EXPECT_EQ(harness.error()->reason, Reason::kCorruptBatch);
-  const auto& details = harness.error()->details;
-  EXPECT_THAT(details, testing::Contains(testing::Pair("next_offset", "3")));
-  EXPECT_THAT(harness.ReadAll(Offset{0}, 1 << 20), SizeIs(2));
-  // Whoever goes on behind it gets all the rest, though the way there leads past it.
-  EXPECT_THAT(harness.ReadAll(Offset{3}), SizeIs(7));
-}
-
-// Offset, length, epoch, magic, which no checksum covers; and what the header says of its end.
-TEST(Log, ADamagedHeaderCostsAsLittleAsCanBe) {
-  LogConfig config;
-  config.segment_bytes = 4000;
-  config.index_interval_bytes = 500;
-  // What a reader does that leaves out what cannot be read.
-  const auto go_on = [](LogHarness& harness) {
-    EXPECT_EQ(harness.error()->reason, Reason::kCorruptBatch) << *harness.error();
-    for (const auto& [name, value] : harness.error()->details) {
-      if (name == "next_offset") return Offset{std::stoll(value)};
-    }
-    ADD_FAILURE() << *harness.error();
-    return Offset{80};
-  };
-  const auto expect_rest = [&](LogHarness& harness, Offset damaged) {
-    EXPECT_THAT(harness.ReadAll(Offset{0}), SizeIs(static_cast<size_t>(damaged.value)));
-    const Offset behind = go_on(harness);
-    ASSERT_GT(behind, damaged);
-    // Also where next to nothing is read at a time.
-    EXPECT_THAT(harness.ReadAll(Offset{0}, 1), SizeIs(static_cast<size_t>(damaged.value)));
-    EXPECT_EQ(go_on(harness), behind);
-    EXPECT_LE(behind, damaged + 6) << "an index entry is not further away";
-    const auto left = static_cast<size_t>(Offset{80} - behind);
-    EXPECT_THAT(harness.ReadAll(behind), SizeIs(left));
-    EXPECT_THAT(harness.ReadAll(behind + 1, 1), SizeIs(left - 1));
-  };
-  for (uint64_t byte = 0; byte < 27; ++byte) {
-    for (const int64_t damaged : {2, 29, 57}) {  // of the first segment, of another, of the last
-      LogHarness harness(60 + byte, config);
-      ASSERT_TRUE(harness.Start());
-      for (int i = 0; i < 80; ++i) ASSERT_TRUE(harness.Append(1, 60));
-      ASSERT_TRUE(harness.Sync());
-      harness.scheduler().RunFor(std::chrono::seconds(1));
-      const size_t size =
-          LogHarness::Make(Offset{10}, LeaderEpoch{1}, 1, 60, Timestamp{0}).bytes.size();
-      const int64_t each = 4000 / static_cast<int64_t>(size);
-      const int64_t base = damaged / each * each;
-      const uint64_t at = static_cast<uint64_t>(damaged - base) * size + byte;
-      ASSERT_TRUE(harness.files().FlipBit(harness.Path(base), at, static_cast<int>(byte % 8)));
-      SCOPED_TRACE(testing::Message() << "byte " << byte << " of batch " << damaged);
-      ASSERT_NO_FATAL_FAILURE(expect_rest(harness, Offset{damaged}));
-    }
-  }
-}
-
 TEST(Log, ABatchThatDoesNotFollowIsRefusedAndChangesNothing) {
   LogHarness harness(17);
   for (int i = 0; i < 2; ++i) {

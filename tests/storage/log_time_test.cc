@@ -62,12 +62,17 @@ class TimedLog : public LogHarness {
                          static_cast<int64_t>(random_.Below(
                              static_cast<uint64_t>(ends.log_end - ends.log_start) + 1))});
     }
-    const auto begin = times_.begin() + ends.log_start.value;
-    const auto largest = std::max_element(begin, times_.end());
-    const auto found = FindMax(ends.log_end);
-    ASSERT_TRUE(found.ok() && found->has_value());
-    EXPECT_EQ((*found)->offset, Offset{largest - times_.begin()});
-    EXPECT_EQ((*found)->timestamp, Timestamp{*largest});
+    for (Offset limit = ends.log_start + 1; limit <= ends.log_end; limit = limit + 1)
+      CheckMax(limit);
+  }
+  void CheckMax(Offset limit) {
+    const auto begin = times_.begin() + log().ends().log_start.value;
+    const auto largest = std::max_element(begin, times_.begin() + limit.value);
+    const auto found = FindMax(limit);
+    ASSERT_TRUE(found.ok()) << found.error();
+    ASSERT_TRUE(found->has_value()) << "below " << limit;
+    EXPECT_EQ((*found)->offset, Offset{largest - times_.begin()}) << "below " << limit;
+    EXPECT_EQ((*found)->timestamp, Timestamp{*largest}) << "below " << limit;
   }
   void Check(int64_t time, Offset limit) {
     const auto begin = times_.begin() + log().ends().log_start.value;
@@ -130,6 +135,8 @@ TEST(LogTime, MissingAndDamagedIndexesAreBuiltAgain) {
                   .ok());
   ASSERT_TRUE(log.Start()) << *log.error();
   log.CheckAll();
+  for (int64_t from = 0; from < log.log().ends().log_end.value; ++from)
+    ASSERT_FALSE(log.ReadRecords(Offset{from}).empty());
   for (size_t i = 0; i < indexes.size(); ++i)
     EXPECT_EQ(*ReadWholeFile(log.files(), indexes[i], 1 << 20), contents[i]) << indexes[i];
 }
@@ -149,6 +156,8 @@ TEST(LogTime, WhatWasDeletedOrIsBehindTheLimitIsNotFound) {
       log.Check(time, Offset{start});
       log.Check(time, Offset{start + 3});
     }
+    log.CheckAll();
+    EXPECT_FALSE((*log.FindMax(Offset{start})).has_value());
   }
 }
 
@@ -201,7 +210,7 @@ TEST(LogTime, DamageIsToldAndNotPassedOver) {
   ASSERT_TRUE(log.files().FlipBit(log.Path(0), 100, 1));  // the second batch
   const auto behind = log.Find(2, Offset{10});
   ASSERT_FALSE(behind.ok());
-  EXPECT_EQ(behind.error().reason, Reason::kStorageError);
+  EXPECT_EQ(behind.error().reason, Reason::kCorruptBatch);
   EXPECT_THAT(behind.error().message, testing::HasSubstr(log.Path(0)));
   EXPECT_EQ((*log.Find(9, Offset{10}))->offset, Offset{9});  // the index leads past it
 }
