@@ -28,17 +28,23 @@ class Dump {
                                 printer_.Note("problem", error.message);
                                 problem_ = error;
                               }));
-    if (base != nullptr) applied_to_ = base->version;
+    if (base != nullptr) applied_to_ = end_ = base->version;
     replay_ = LogReplay(std::move(base));
     const auto walked = log.Walk([&](const RecordBatch& batch) { return OnBatch(batch); });
     if (options_.image) PrintImage();
     if (walked.ok() && problem_.has_value()) return *problem_;
+    if (walked.ok() && end_ < options_.until && options_.until < MetadataDumpOptions().until) {
+      return Error(Reason::kOffsetOutOfRange,
+                   "the log ends at offset " + std::to_string(end_.value) + ", before " +
+                       std::to_string(options_.until.value) + ": what it has is shown");
+    }
     return walked;
   }
 
  private:
   Result<bool> OnBatch(const RecordBatch& batch) {
     const BatchHeader& header = batch.header;
+    end_ = header.next_offset();
     if (header.base_offset >= options_.until) return false;
     if (options_.records) RETURN_IF_ERROR(printer_.Records(batch, options_.from, options_.until));
     if (header.is_control() || !options_.image) return true;
@@ -63,6 +69,7 @@ class Dump {
   MetadataPrinter printer_;
   LogReplay replay_{nullptr};
   Offset applied_to_{0};
+  Offset end_{0};                 // of what was seen of the log
   std::optional<Error> problem_;  // that did not end the dump
 };
 

@@ -217,7 +217,8 @@ void AddLogCommands(CLI::App& app, const std::string& output_format, int& exit_c
   verify
       ->add_option("DIR", *directory, "Folder of a partition, a log directory, or a data directory")
       ->required();
-  verify->footer("Exit codes: 0 all is well, 1 something is damaged or cannot be read.");
+  verify->footer(
+      "Exit codes: 0 all is well, 1 something is damaged or cannot be read, 2 bad arguments.");
   verify->callback([=, &output_format, &exit_code] {
     exit_code = ReportOffline(ScanAll(*directory, output_format == "json", true,
                                       [](const Json&, const ScannedBatch&) {}));

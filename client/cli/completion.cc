@@ -37,6 +37,7 @@ std::string ValuesOf(const CLI::Option& option, const std::string& path) {
   if (name == "NAME=VALUE") return "@assignments";
   if (name == "--config" && of_topic) return "@topic-assignments";
   if (name == "--from") return "beginning end";
+  if (name == "--format" && path == "gregor consume") return "json raw";
   if (name == "--unset") return of_topic ? "@topic-configs" : "@configs";
   return "";
 }
@@ -48,9 +49,22 @@ struct Tables {
   Cases values;  // path and option: what may be its value
 };
 
+bool IsShown(const CLI::App& command) {
+  return !command.get_name().empty() && !command.get_group().empty();
+}
+
+std::string CommandsOf(const CLI::App& app) {
+  std::string names;
+  for (const CLI::App* const command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (IsShown(*command)) names += command->get_name() + " ";
+  }
+  return names;
+}
+
 void CollectCases(const CLI::App& app, const std::string& path, const std::string& inherited,
                   Tables& tables) {
   std::string words = inherited;
+  if (path == "gregor help") words += CommandsOf(*app.get_parent());
   for (const CLI::Option* const option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) words += "--" + name + " ";
     const std::string values = ValuesOf(*option, path);
@@ -63,9 +77,9 @@ void CollectCases(const CLI::App& app, const std::string& path, const std::strin
         tables.values.emplace_back(at + "--" + name, values);
     }
   }
+  words += CommandsOf(app);
   for (const CLI::App* const command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    if (command->get_name().empty() || command->get_group().empty()) continue;
-    words += command->get_name() + " ";
+    if (!IsShown(*command)) continue;
     CollectCases(*command, path + " " + command->get_name(),
                  path == "gregor" ? "--server --output " : inherited, tables);
   }

@@ -35,8 +35,9 @@ Result<v1::ConfigResource> ResourceOf(const ConfigArguments& arguments) {
   return resource;
 }
 
-const char* SourceName(v1::ConfigEntry::Source source) {
-  switch (source) {
+const char* SourceName(const v1::ConfigEntry& entry) {
+  if (entry.read_only()) return "no effect yet";
+  switch (entry.source()) {
     case v1::ConfigEntry::SOURCE_TOPIC:
       return "topic";
     case v1::ConfigEntry::SOURCE_BROKER_DYNAMIC:
@@ -61,7 +62,8 @@ Result<std::vector<v1::ConfigEntry>> Ask(const GlobalOptions& global,
 Json DescribeEntry(const v1::ConfigEntry& entry, bool documentation) {
   Json row = {{"config", entry.name()},
               {"value", entry.has_value() ? Json(entry.value()) : Json(nullptr)},
-              {"source", SourceName(entry.source())},
+              {"source", SourceName(entry)},
+              {"read_only", entry.read_only()},
               {"type", entry.type()},
               {"default", entry.default_value()}};
   if (documentation) {

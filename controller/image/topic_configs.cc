@@ -191,10 +191,11 @@ Result<void> CheckConfigValue(const ConfigSpec& spec, std::string_view value) {
         .With("config", name);
   }
   if (spec.has_effect() || Trim(value) == spec.default_value) return {};
-  return Error(Reason::kInvalidConfig, name + " cannot be set to " + Shown(spec, value) +
-                                           ": it has no effect in this version, which acts as if "
-                                           "it were \"" +
-                                           std::string(spec.default_value) + "\"; leave it out")
+  return Error(Reason::kInvalidConfig,
+               name + " cannot be set to " + Shown(spec, value) +
+                   ": it has no effect in this version; leave it out (of its "
+                   "values only the default is taken: \"" +
+                   std::string(spec.default_value) + "\")")
       .With("config", name);
 }
 

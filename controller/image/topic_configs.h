@@ -23,8 +23,7 @@ enum class ConfigSource { kTopic, kBrokerDynamic, kClusterDynamic, kBrokerStatic
 // What may be set of a config.
 enum class ConfigEffect {
   kYes,
-  // Known to Kafka, without effect here yet: any value but the default, which is what happens
-  // anyway, is refused.
+  // Known to Kafka, without effect here yet: any value but the default is refused.
   kNotYet,
 };
 

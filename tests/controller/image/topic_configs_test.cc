@@ -115,7 +115,7 @@ TEST(TopicConfigs, WhatHasNoEffectIsRefusedNotKept) {
               HasSubstr("has no effect"));
   EXPECT_THAT(Refusal({{"compression.zstd.level", "9"}}), HasSubstr("has no effect"));
   EXPECT_THAT(Refusal({{"max.decompressed.message.bytes", "1048576"}}),
-              HasSubstr("acts as if it were \"67108864\""));
+              HasSubstr("only the default is taken: \"67108864\""));
   // What happens anyway may be asked for.
   EXPECT_EQ(FindTopicConfig("max.decompressed.message.bytes")->default_value,
             std::to_string(kDecompressedBytesMax));
