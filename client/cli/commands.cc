@@ -63,6 +63,10 @@ void AddClientCommands(CLI::App& app, GlobalOptions& global) {
   AddUserCommands(app, global);
   AddQuotaCommands(app, global);
   AddBenchCommands(app, global);
+  for (CLI::App* const command : global.remote_commands) {
+    command->footer(command->get_footer() +
+                    "\n--server HOST:PORT and --output json may be given, too: `gregor --help`.");
+  }
   AddCompletionCommand(app, global);
   AddHelpCommand(app, global);
 }

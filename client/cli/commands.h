@@ -11,6 +11,7 @@ struct GlobalOptions {
   std::string server;            // as --server has it; while OnCommand() runs one, never empty
   std::string output = "table";  // or "json"
   int exit_code = 0;             // of the command that ran
+  std::vector<CLI::App*> remote_commands = {};  // that ask a server
 };
 
 // Exit codes, for scripts.

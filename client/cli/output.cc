@@ -128,9 +128,7 @@ void OnLocalCommand(CLI::App& app, GlobalOptions& global, std::function<Result<v
 }
 
 void OnCommand(CLI::App& app, GlobalOptions& global, std::function<Result<void>()> command) {
-  const std::string footer = app.get_footer();
-  app.footer(footer + (footer.empty() ? "" : "\n") +
-             "--server HOST:PORT and --output json may stand here, too: `gregor --help`.");
+  global.remote_commands.push_back(&app);
   OnLocalCommand(app, global, [&global, command = std::move(command)]() -> Result<void> {
     ASSIGN_OR_RETURN(global.server, ChooseServer(global.server));
     return command();

@@ -259,9 +259,11 @@ void Replay::FinishTopics(MetadataDelta& delta) {
   for (auto& [id, topic] : changed_) {
     const TopicPtr before = base_->Topic(id);
     if (topic != nullptr) {
+      const bool has_new_name = before == nullptr || before->name != topic->name;
+      if (before != nullptr && has_new_name) topics.try_emplace(before->name, std::nullopt);
       topics[topic->name] = topic;
       (before == nullptr ? delta.created : delta.changed).push_back(topic);
-      if (before == nullptr) names.emplace_back(id, topic->name);
+      if (has_new_name) names.emplace_back(id, topic->name);
     } else if (before != nullptr) {
       topics.try_emplace(before->name, std::nullopt);
       delta.deleted.push_back(before);

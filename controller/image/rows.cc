@@ -149,15 +149,19 @@ class Differ {
 
   void Topics(const TopicImage* old, const TopicImage* now) {
     if (old == now) return;
-    if (old != nullptr && now != nullptr && old->id == now->id) return Topic(old, now);
-    if (old != nullptr) Topic(old, nullptr);
-    if (now != nullptr) Topic(nullptr, now);
+    if (old != nullptr && after_.Topic(old->id) == nullptr) Topic(old, nullptr);
+    // Of that id, whatever its name was.
+    if (now != nullptr) Topic(before_.Topic(now->id).get(), now);
   }
 
   // Of one id.
   void Topic(const TopicImage* old, const TopicImage* now) {
     const TopicId& id = (now != nullptr ? now : old)->id;
-    if (old == nullptr || now == nullptr)
+    // The same id may have been removed and created between the two.
+    const bool is_same = old != nullptr && now != nullptr && old->name == now->name &&
+                         old->request_hash == now->request_hash &&
+                         old->request_content_hash == now->request_content_hash;
+    if (!is_same)
       sink_.Row(TopicRowKey(id, TopicPart::kTopic), old, now, TopicRecord);
     const auto* const old_configs = old != nullptr && !old->configs->empty() ? old : nullptr;
     const auto* const now_configs = now != nullptr && !now->configs->empty() ? now : nullptr;

@@ -410,6 +410,9 @@ def test_configs_are_shown_and_changed(gregor):
     everything = json.loads(gregor("config", "describe", "--output", "json").stdout)
     assert {("topics", "retention.ms"), ("brokers", "log.retention.ms")} <= {(row["of"], row["config"]) for row in everything}
     assert {row["OF"] for row in rows(gregor("config", "describe"))} == {"topics", "brokers"}
+    (threads,) = [row for row in everything if row["config"] == "num.io.threads"]
+    assert threads["read_only"] and threads["source"] == "no effect yet"
+    assert "it has no effect in this version" in gregor("config", "set", "--broker", "1", "num.io.threads=9", code=1).stderr
     assert "INVALID_CONFIG" in gregor("config", "set", "--topic", "orders", "retention.ms=soon", code=1).stderr
     assert "INVALID_CONFIG" in gregor("config", "get", "--topic", "orders", "no.such", code=1).stderr
     assert "TOPIC_NOT_FOUND" in gregor("config", "describe", "--topic", "missing", code=1).stderr
@@ -797,6 +800,8 @@ def test_completion_completes_in_bash(node, gregor, tmp_path):
 
     assert complete("gregor", "to") == ["topic"]
     assert complete("gregor", "topic", "cr") == ["create"]
+    assert complete("gregor", "help", "to") == ["topic"]
+    assert complete("gregor", "consume", "orders", "--format", "") == ["json", "raw"]
     # Values, of options too that are written with "=", and of options of the whole program.
     assert complete("gregor", "produce", "orders", "--acks", "l") == ["leader"]
     assert complete("gregor", "produce", "orders", "--compression", "=", "z") == ["zstd"]

@@ -72,6 +72,7 @@ def test_the_past_of_a_node_is_shown(node):
     # What a dump says is the same, up to that offset.
     dump = look("dump", node.data, "--image-only", "--until", orders)
     assert dump.split("\n", 1)[1] == text.split("\n", 1)[1]
+    assert "the log ends at offset" in look("dump", node.data, "--until", 100000, code=1)
     assert {path: path.read_bytes() for path in node.data.rglob("*") if path.is_file()} == before
 
 

@@ -268,7 +268,7 @@ TEST(LogDamage, AReadBesideACutIsAnsweredFromWhatIsThereThen) {
         [&] { return cut && reads.size() == 8; }, std::chrono::minutes(1));
     ASSERT_TRUE(came) << seed;
     for (const auto& read : reads) {
-      if (!read.ok()) EXPECT_EQ(read.error().reason, Reason::kOffsetOutOfRange) << read.error();
+      EXPECT_TRUE(read.ok() || read.error().reason == Reason::kOffsetOutOfRange) << read.error();
     }
     for (int i = 0; i < 18; ++i) ASSERT_TRUE(harness.Append(1, 70));
     EXPECT_THAT(harness.ReadAll(Offset{0}, 300), SizeIs(kBatches)) << seed;
