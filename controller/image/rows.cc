@@ -161,8 +161,7 @@ class Differ {
     const bool is_same = old != nullptr && now != nullptr && old->name == now->name &&
                          old->request_hash == now->request_hash &&
                          old->request_content_hash == now->request_content_hash;
-    if (!is_same)
-      sink_.Row(TopicRowKey(id, TopicPart::kTopic), old, now, TopicRecord);
+    if (!is_same) sink_.Row(TopicRowKey(id, TopicPart::kTopic), old, now, TopicRecord);
     const auto* const old_configs = old != nullptr && !old->configs->empty() ? old : nullptr;
     const auto* const now_configs = now != nullptr && !now->configs->empty() ? now : nullptr;
     const bool same = old_configs != nullptr && now_configs != nullptr &&
