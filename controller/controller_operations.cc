@@ -67,8 +67,8 @@ std::optional<Error> ControllerImpl::WhyNotNow(MonotonicTime deadline) const {
         .With("outcome", "NOT_APPLIED");
   }
   if (options_.loop->clock().Now() >= deadline) {
-    return Error(Reason::kNotController,
-                 "the active controller has too much to do: retry more slowly")
+    return Error(Reason::kCommitTimedOut,
+                 "the time was up before the active controller came to it: retry more slowly")
         .With("outcome", "NOT_APPLIED");
   }
   return std::nullopt;

@@ -66,7 +66,8 @@ Result<std::shared_ptr<SegmentIndex>> LoadIndex(LogDirectory& directory, const T
                                .batch_bytes_max = batch_bytes_max});
   while (true) {
     const Offset next_offset = cursor.next_offset();
-    const auto batch = cursor.Next();
+    auto batch = cursor.Next();
+    if (!batch.ok()) batch = cursor.Next();  // a disk's error may pass
     if (!batch.ok() || !batch->has_value()) break;
     built.Note((*batch)->header, next_offset, interval_bytes);
   }

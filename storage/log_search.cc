@@ -19,6 +19,7 @@ class TimeSearch {
     TopicIdPartition id;
     std::vector<Segment> segments;  // without what is not written yet; the last with its index
     Offset written_end{0};          // of what is
+    Offset log_end{0};              // the index knows what lies up to there
     Offset log_start{0};
     Offset limit{0};
     size_t batch_bytes_max = 0;
@@ -75,6 +76,10 @@ class TimeSearch {
     return is_last ? options_.written_end : options_.segments[number + 1].base();
   }
 
+  SegmentIndex::Entry BeginningOf(size_t number) const {
+    return {.base = options_.segments[number].base()};
+  }
+
   // Calls visit(batch) for the batches of a segment from `entry` of its index on, as far as records
   // may be found, until it gives false.
   template <typename Visit>
@@ -128,22 +133,22 @@ class TimeSearch {
   Result<Found> FirstIn(size_t number, Timestamp time) const {
     Found found;
     const auto entry = options_.segments[number].index->FloorByTime(time);
-    if (!entry.has_value()) return found;
-    RETURN_IF_ERROR(Walk(number, *entry, [&](const auto& batch) -> Result<bool> {
-      if (batch.header.max_timestamp < time) return true;
-      ASSIGN_OR_RETURN(found, FirstInBatch(batch, time));
-      return !found.has_value();
-    }));
+    RETURN_IF_ERROR(
+        Walk(number, entry.value_or(BeginningOf(number)), [&](const auto& batch) -> Result<bool> {
+          if (batch.header.max_timestamp < time) return true;
+          ASSIGN_OR_RETURN(found, FirstInBatch(batch, time));
+          return !found.has_value();
+        }));
     return found;
   }
 
   // The first record that has the largest time of those in the segment that may be found.
   Result<Found> LatestIn(size_t number) const {
     const SegmentIndex& index = *options_.segments[number].index;
-    if (index.entries().empty()) return Found();
-    const bool ends_later = EndOf(number) > options_.limit;
+    const bool is_last = number + 1 == options_.segments.size();
+    const bool ends_later = (is_last ? options_.log_end : EndOf(number)) > options_.limit;
     // Behind this entry times are looked up one by one; before it the index knows the largest.
-    const SegmentIndex::Entry last = index.Floor(options_.limit - 1).value_or(index.entries()[0]);
+    const SegmentIndex::Entry last = index.Floor(options_.limit - 1).value_or(BeginningOf(number));
     const Timestamp known =
         ends_later || !index.is_whole() ? last.max_before : index.max_timestamp();
     if (known > kNoTimestamp) {
@@ -152,7 +157,7 @@ class TimeSearch {
       if (first.has_value() && !ends_later && index.is_whole()) return first;
       if (first.has_value()) return LatestFrom(number, last, first);
     }
-    return LatestFrom(number, index.Floor(options_.log_start).value_or(index.entries()[0]),
+    return LatestFrom(number, index.Floor(options_.log_start).value_or(BeginningOf(number)),
                       Found());
   }
 
@@ -198,6 +203,7 @@ void LogImpl::Search(std::optional<Timestamp> time, Offset limit,
   search.id = options_.id;
   search.segments = segments_;
   search.written_end = ends_.written_end;
+  search.log_end = ends_.log_end;
   search.log_start = ends_.log_start;
   search.limit = std::min(limit, ends_.written_end);
   search.batch_bytes_max = options_.recovery_batch_bytes_max;

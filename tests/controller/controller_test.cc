@@ -307,6 +307,20 @@ TEST(Controller, ClosingAnswersWhatWaits) {
   EXPECT_TRUE(closed->ok());
 }
 
+TEST(Controller, WhatNobodyWaitsForAnyMoreIsNotDone) {
+  ControllerHarness node(15);
+  ASSERT_TRUE(node.Start());
+  CreateTopic operation;
+  operation.name = "late";
+  OperationContext context;
+  context.timeout = Duration(0);
+  const auto answer = node.Await<OperationAnswer>(
+      [&](auto done) { node.controller().Execute(operation, context, std::move(done)); });
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.error().reason, Reason::kCommitTimedOut);
+  EXPECT_EQ(node.image()->Topic("late"), nullptr);
+}
+
 TEST(Controller, AnotherNodesDirectoryIsRefused) {
   ControllerHarness node(15);
   node.behavior.node_id = NodeId{2};

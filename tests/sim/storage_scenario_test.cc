@@ -94,25 +94,26 @@ TEST(StorageScenario, WhatWasFoundStaysMended) {
            16,     // a power loss gave a complete segment its room back, which ended the log there
            64,     // the name of a log's first segment was lost, and that of its second one was not
            754,    // a checkpoint that could not be read named files that went
-           4039,   // a read between the records that compaction left was taken for one that failed
-           21470,  // producers were expected to be known whose snapshot was damaged
-           316,    // a flipped epoch above the mark was taken for a batch that nobody appended
-           11677,  // a full disk kept the journal from learning that a cut was done, and the log
-                   // took records after that
-           6420,   // a flipped offset was believed in a log that is compacted
-           15247,  // a cut took the mark in a complete segment for one that was not reached
-           13466,  // a truncation went to where the checker had nothing to compare with
-           5479,   // records came back with a lost mark that a reset had made the checker forget
-           7976,   // a reset that did not happen had forgotten the producers of deleted records
-           82,     // a cut took the checkpoint, which alone knew where the log began
-           4336,   // ... and producers, of whom the other snapshot was damaged
-           5960,   // what compaction had replaced hid the producers of a log that began later
-           4257,   // the folder of a log that was emptied before it had one was thought durable
-           5542,   // two producers had been at one offset, before and after a cut
-           32299,  // all segments were deleted before a checkpoint said where the log goes on, and
-                   // the marks were lost
-           17488,  // a reset that nobody knew of any more had taken the first segment
-           34820,  // a stray folder was expected to be set aside on a full disk
+           111798,  // a search passed a segment whose index a disk's error had left without entries
+           4039,    // a read between the records that compaction left was taken for one that failed
+           21470,   // producers were expected to be known whose snapshot was damaged
+           316,     // a flipped epoch above the mark was taken for a batch that nobody appended
+           11677,   // a full disk kept the journal from learning that a cut was done, and the log
+                    // took records after that
+           6420,    // a flipped offset was believed in a log that is compacted
+           15247,   // a cut took the mark in a complete segment for one that was not reached
+           13466,   // a truncation went to where the checker had nothing to compare with
+           5479,    // records came back with a lost mark that a reset had made the checker forget
+           7976,    // a reset that did not happen had forgotten the producers of deleted records
+           82,      // a cut took the checkpoint, which alone knew where the log began
+           4336,    // ... and producers, of whom the other snapshot was damaged
+           5960,    // what compaction had replaced hid the producers of a log that began later
+           4257,    // the folder of a log that was emptied before it had one was thought durable
+           5542,    // two producers had been at one offset, before and after a cut
+           32299,   // all segments were deleted before a checkpoint said where the log goes on, and
+                    // the marks were lost
+           17488,   // a reset that nobody knew of any more had taken the first segment
+           34820,   // a stray folder was expected to be set aside on a full disk
        })
     EXPECT_EQ(RunSeed(seed).failure, "") << seed;
 }

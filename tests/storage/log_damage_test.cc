@@ -186,6 +186,13 @@ TEST(LogDamage, ADiskThatFailsOnceIsAskedAgain) {
   }
   harness.files().FailNext(SimOperation::kRead, ".log");
   EXPECT_EQ((*harness.Find(40))->offset, Offset{40});
+  // Also where an index has to be built again.
+  for (const char* const suffix : {".index", ".log"}) {
+    ASSERT_TRUE(harness.files().Remove(harness.Path(harness.BaseOf(12), "index")).ok());
+    harness.files().FailNext(SimOperation::kRead, suffix);
+    EXPECT_EQ((*harness.Find(12))->offset, Offset{12});
+    harness.files().Disarm();
+  }
 }
 
 // A length is believed only as far as the index lets it be: else a reader would be asked to take
@@ -247,6 +254,12 @@ TEST(LogDamage, ASearchByTimeIsNotSentOnByAnIndexThatDamageCutShort) {
   EXPECT_EQ((*harness.Find(40))->offset, Offset{40});
   EXPECT_FALSE(*harness.files().Exists(harness.Path(0, "index")));
   EXPECT_EQ(harness.ReadAround(4096).count(12), 0u);
+  // Of a segment that begins with it the index knows nothing at all.
+  DamagedLog other(137);
+  other.Flip(0, 40, 1);
+  ASSERT_TRUE(other.files().Remove(other.Path(0, "index")).ok());
+  EXPECT_FALSE(other.Find(5).ok());
+  EXPECT_FALSE(other.Find(0).ok());
 }
 
 // A read that is on its way while the log is cut is not judged by what the log is afterwards.
