@@ -200,7 +200,7 @@ struct ReplicaUsage {
   std::string topic;  // empty: stray
   TopicIdPartition id;
   uint64_t size_bytes = 0;
-  std::optional<Error> error = {};  // its log was refused
+  std::optional<Error> error = {};  // why it is not served, or not written to any more
 };
 struct LogDirUsage {
   NodeId broker_id{-1};

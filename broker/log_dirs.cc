@@ -21,13 +21,6 @@ void VisitReplicas(const MetadataImage& image, NodeId node, Visit visit) {
 
 }  // namespace
 
-const DirectoryId* DirectoryIdOf(const PartitionImage& partition, NodeId node) {
-  for (size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i) {
-    if (partition.replicas[i] == node) return &partition.directories[i];
-  }
-  return nullptr;
-}
-
 LogDirs::LogDirs(NodeId node, std::vector<LogDirectory*> open, std::vector<Failed> failed)
     : node_(node), open_(std::move(open)), failed_(std::move(failed)) {}
 

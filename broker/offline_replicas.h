@@ -12,10 +12,16 @@
 namespace gregor {
 
 // The directory that the metadata name for the replica of `node`; nullptr if it has none.
-const DirectoryId* DirectoryIdOf(const PartitionImage& partition, NodeId node);
+inline const DirectoryId* DirectoryIdOf(const PartitionImage& partition, NodeId node) {
+  for (size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i) {
+    if (partition.replicas[i] == node) return &partition.directories[i];
+  }
+  return nullptr;
+}
 
 // Which replicas of one node cannot be served: those in a log directory that failed or is missing,
 // and those whose log was refused. As it was when this was made; by default it knows of none.
+// Thread: any.
 class OfflineReplicas {
  public:
   OfflineReplicas() = default;

@@ -232,7 +232,7 @@ void Partition::Search(const Position& position, Patience patience, Located done
     if (!life->alive) return done(Ended(*life));
     if (!found.ok() && found.error().reason == Reason::kQuotaExceeded && MayWait(patience))
       return SearchLater(position, std::move(patience), std::move(done));
-    if (!found.ok()) return done(AtThis(std::move(found).error()));
+    if (!found.ok()) return done(std::move(found).error());
     done(found->value_or(TimedOffset{Offset{-1}, kNoTimestamp, kNoLeaderEpoch}));
   };
   if (position.kind == Position::Kind::kTimestamp)
@@ -271,7 +271,9 @@ void Partition::FindOffset(OffsetQuery query, BrokerApi::Done<FoundOffset> done)
   if (auto serving = CheckServing(query.current_leader_epoch); !serving.ok())
     return done(std::move(serving).error());
   Locate(query.position, {loop_.clock().Now() + query.wait_max, nullptr},
-         [topic_id = id_.topic_id, done = std::move(done)](Result<TimedOffset> found) mutable {
+         [this, life = life_, topic_id = id_.topic_id,
+          done = std::move(done)](Result<TimedOffset> found) mutable {
+           if (!found.ok() && life->alive) found = AtThis(std::move(found).error());
            if (!found.ok()) return done(std::move(found).error());
            done(FoundOffset{found->offset, found->timestamp, found->leader_epoch, topic_id});
          });

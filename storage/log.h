@@ -132,11 +132,11 @@ class Log {
   virtual void RequestSync() = 0;
 
   // Reads whole batches. Fails with kOffsetOutOfRange unless log_start <= from <= log_end,
-  // kFetchTooSmall, kStorageError (a file cannot be opened) or kCorruptBatch (a batch whose
-  // checksum, length, offset or epoch is wrong, or that the disk cannot read; the detail
-  // `next_offset` says where to go on, unless nothing behind it can be found): both reported once
-  // in the log. What lies before it is served first. Calls `done` at once where the page cache has
-  // the bytes.
+  // kFetchTooSmall, kQuotaExceeded (no open files are left), kStorageError (a file cannot be
+  // opened) or kCorruptBatch (a batch whose checksum, length, offset or epoch is wrong, or that the
+  // disk cannot read; the detail `next_offset` says where to go on, unless nothing behind it can be
+  // found): both reported once in the log. What lies before it is served first. Calls `done` at
+  // once where the page cache has the bytes.
   virtual void Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done) = 0;
   // The first record at or after `time`, in offset order, below `limit`; nullopt if there is none.
   // Fails with kQuotaExceeded where search_memory does not have enough, and with kCorruptBatch (as

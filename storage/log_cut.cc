@@ -55,6 +55,7 @@ void LogImpl::RetryCut(Done& done, const Error& error, UniqueFunction<void(Done)
   if (closing_) {
     // Of this log alone: the directory lacks nothing.
     failure_ = std::make_unique<Error>(error);
+    GiveUp();
     EndQuietWork();
     return done(error);
   }

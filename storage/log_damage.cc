@@ -1,5 +1,4 @@
 // LogImpl: what becomes of a read that meets damage.
-#include <algorithm>
 #include <utility>
 
 #include "storage/log_impl.h"
@@ -12,12 +11,12 @@ constexpr auto kBatchLengthMin = static_cast<int32_t>(kBatchHeaderBytes - kBatch
 
 }  // namespace
 
-// Said once, however often it is read.
-void LogImpl::NoteDamage(const SegmentName& segment, uint64_t position, const Error& error) {
+// Said once, however often it is met.
+void LogImpl::NoteDamage(const Error& error) {
   constexpr size_t kNotedMax = 256;
   if (error.reason != Reason::kStorageError && error.reason != Reason::kCorruptBatch) return;
   if (noted_damage_.size() == kNotedMax) noted_damage_.clear();
-  if (noted_damage_.insert({segment, position}).second) LOG(ERROR) << error;
+  if (noted_damage_.insert(error.message).second) LOG(ERROR) << error;
 }
 
 Error LogImpl::DamagedAt(const ReadPlace& place, const std::string& what) const {

@@ -94,6 +94,7 @@ class LogImpl final : public Log {
   // What was read at a place. With less than was wanted comes why.
   struct ReadBytes {
     Slice bytes;
+    size_t buffer_bytes = 0;  // what they keep in memory
     std::optional<Error> failure = std::nullopt;
   };
   // What Parse() found in it.
@@ -220,6 +221,8 @@ class LogImpl final : public Log {
   ReadPlace PlaceAt(const Segment& segment) const;
   const Segment& SegmentOf(Offset from) const;
   void LoadIndexThenRead(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> done);
+  void BeginRead(const ReadSpec& spec, ReadPlace place, size_t bytes,
+                 UniqueFunction<void(Result<LogRead>)> done);
   void ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
                 UniqueFunction<void(Result<LogRead>)> done);
   static Result<ReadBytes> ReadFile(LogDirectory& directory, const std::string& path,
@@ -237,7 +240,7 @@ class LogImpl final : public Log {
   std::optional<ReadPlace> BehindByLength(const ReadPlace& place, const Slice& bytes) const;
   void NoteBound(ReadPlace& place) const;
   Error DamagedAt(const ReadPlace& place, const std::string& what) const;
-  void NoteDamage(const SegmentName& segment, uint64_t position, const Error& error);
+  void NoteDamage(const Error& error);
   void Search(std::optional<Timestamp> time, Offset limit,
               UniqueFunction<void(Result<std::optional<TimedOffset>>)> done);
 
@@ -339,8 +342,8 @@ class LogImpl final : public Log {
   };
   std::array<Hint, 4> hints_;
   size_t next_hint_ = 0;
-  uint32_t cuts_ = 0;                                        // how often the files were cut
-  std::set<std::pair<SegmentName, uint64_t>> noted_damage_;  // where, in which file
+  uint32_t cuts_ = 0;                   // how often the files were cut
+  std::set<std::string> noted_damage_;  // what was said of it
 
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -121,7 +121,7 @@ void LogImpl::Read(const ReadSpec& spec, UniqueFunction<void(Result<LogRead>)> d
   if (!place.has_value()) return LoadIndexThenRead(bounded, std::move(done));
   const size_t bytes =
       std::max(spec.bytes_max, kBatchHeaderBytes) + (place->is_exact ? 0 : kReadSlackBytes);
-  ReadFrom(bounded, *place, bytes, std::move(done));
+  BeginRead(bounded, *place, bytes, std::move(done));
 }
 
 // An older segment, whose index is not in memory.
@@ -137,7 +137,7 @@ void LogImpl::LoadIndexThenRead(const ReadSpec& spec, UniqueFunction<void(Result
         if (!*alive) return done(Error(Reason::kServerDraining, "the log was closed"));
         const bool is_there = FindSegment(name) != nullptr && cuts == cuts_;
         if (!index.ok() && is_there) {
-          NoteDamage(name, 0, index.error());
+          NoteDamage(index.error());
           return done(std::move(index).error());
         }
         // One at a time is kept, so that readers of old data do not fill the memory.
@@ -168,23 +168,31 @@ Result<LogImpl::ReadBytes> LogImpl::ReadFile(LogDirectory& directory, const std:
     failure = Error(Reason::kStorageError,
                     "the file ends at " + std::to_string(position + got) + " already");
   }
-  return ReadBytes{bytes.Sub(0, got), std::move(failure)};
+  return ReadBytes{bytes.Sub(0, got), out.size(), std::move(failure)};
+}
+
+// At once where the page cache has the bytes.
+void LogImpl::BeginRead(const ReadSpec& spec, ReadPlace place, size_t bytes,
+                        UniqueFunction<void(Result<LogRead>)> done) {
+  const auto size = static_cast<size_t>(std::min<uint64_t>(bytes, place.end - place.position));
+  const FilePtr file =
+      directory_.file_cache().Find(SegmentPath(directory_, options_.id, place.segment));
+  if (file == nullptr) return ReadFrom(spec, std::move(place), bytes, std::move(done));
+  Buffer buffer(size);
+  if (file->ReadCached(place.position, buffer.span()) == static_cast<int64_t>(size))
+    return OnBytes(spec, std::move(place), {AsSlice(buffer, size), size}, std::move(done));
+  ReadFrom(spec, std::move(place), bytes, std::move(done));
 }
 
 void LogImpl::ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
                        UniqueFunction<void(Result<LogRead>)> done) {
   const auto size = static_cast<size_t>(std::min<uint64_t>(bytes, place.end - place.position));
-  Buffer buffer(size);
-  const std::string path = SegmentPath(directory_, options_.id, place.segment);
-  const FilePtr file = directory_.file_cache().Find(path);
-  if (file != nullptr &&
-      file->ReadCached(place.position, buffer.span()) == static_cast<int64_t>(size)) {
-    return OnBytes(spec, std::move(place), {AsSlice(buffer, size)}, std::move(done));
-  }
   SubmitRead(
       Lane::kRead, "log.read",
-      [&directory = directory_, path, position = place.position, buffer]() mutable {
-        return ReadFile(directory, path, position, buffer.span(), AsSlice(buffer, buffer.size));
+      [&directory = directory_, path = SegmentPath(directory_, options_.id, place.segment),
+       position = place.position, size] {
+        Buffer buffer(size);
+        return ReadFile(directory, path, position, buffer.span(), AsSlice(buffer, size));
       },
       [this, alive = alive_, spec, place, done = std::move(done)](Result<ReadBytes> got) mutable {
         if (!*alive) return done(Error(Reason::kServerDraining, "the log was closed"));
@@ -193,7 +201,7 @@ void LogImpl::ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
         const bool is_gone = !got.ok() && FindSegment(place.segment) == nullptr;
         if (place.cuts != cuts_ || is_gone) return Read(spec, std::move(done));
         if (got.ok()) return OnBytes(spec, std::move(place), *std::move(got), std::move(done));
-        NoteDamage(place.segment, place.position, got.error());
+        NoteDamage(got.error());
         done(std::move(got).error());
       });
 }
@@ -202,7 +210,7 @@ void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, ReadBytes got,
                       UniqueFunction<void(Result<LogRead>)> done) {
   auto parsed = Parse(spec, place, got.bytes);
   if (parsed.ok() && parsed->read.has_value())
-    return done(Compact(*std::move(parsed->read), got.bytes.size()));
+    return done(Compact(*std::move(parsed->read), got.buffer_bytes));
   if (FindSegment(place.segment) == nullptr) return Read(spec, std::move(done));
   if (parsed.ok() && parsed->wanted_bytes > 0 && got.failure.has_value()) {
     // The batch there cannot be read whole.
@@ -214,10 +222,11 @@ void LogImpl::OnBytes(const ReadSpec& spec, ReadPlace place, ReadBytes got,
     if (!passed.ok()) parsed = passed.error();
   }
   if (!parsed.ok()) {
-    NoteDamage(place.segment, place.position, parsed.error());
+    NoteDamage(parsed.error());
     return done(std::move(parsed).error());
   }
   if (parsed->wants_index) return LoadIndexThenRead(spec, std::move(done));
+  got = {};  // what follows takes memory of its own
   if (parsed->wanted_bytes == 0 || place.position >= place.end)
     return ReadNextSegment(spec, place, std::move(done));
   ReadFrom(spec, std::move(place), parsed->wanted_bytes, std::move(done));
@@ -324,7 +333,7 @@ Result<LogImpl::Parsed> LogImpl::Parse(const ReadSpec& spec, ReadPlace& place, c
     return Parsed{.read = std::move(read)};
   }
   // Not here: go on behind what was skipped, if the segment does.
-  const size_t wanted = std::max({spec.bytes_max, kBatchHeaderBytes, missing.value_or(0)});
+  const size_t wanted = std::max({spec.bytes_max, kReadSlackBytes, missing.value_or(0)});
   const auto in_file = static_cast<size_t>(std::min<uint64_t>(place.end - place.position, wanted));
   return Parsed{.wanted_bytes = in_file};
 }

@@ -305,10 +305,12 @@ Result<void> LogRecovery::CutAndSync() {
   if (!folder_exists_) return {};
   RETURN_IF_ERROR(RemoveBadCheckpoint());
   bool names_changed = !torn_.empty() || mark_.is_cut;
-  // Of a segment that has no file yet.
-  if (log_.log_end > mark_.segment_base &&
-      std::find(snapshots_.begin(), snapshots_.end(), log_.log_end) != snapshots_.end())
-    RETURN_IF_ERROR(WriteProducers());
+  // Of a segment that has no file yet: what is there may be old, and where nothing is, only the
+  // checkpoint knows them, which a cut takes away.
+  const bool is_there =
+      std::find(snapshots_.begin(), snapshots_.end(), log_.log_end) != snapshots_.end();
+  const bool is_wanted = !log_.segments.empty() && log_.segments.back().size == 0;
+  if (is_there ? log_.log_end > mark_.segment_base : is_wanted) RETURN_IF_ERROR(WriteProducers());
   for (const Found& file : torn_) {
     cut_bytes_ += file.size;
     RETURN_IF_ERROR(Remove(file.name.FileName("log")));

@@ -35,6 +35,7 @@ class TimeSearch {
     for (size_t i = 0; i < options_.segments.size(); ++i) {
       Segment& segment = options_.segments[i];
       if (segment.max_timestamp < time || segment.size == 0) continue;
+      if (EndOf(i) <= options_.log_start) continue;
       if (segment.base() >= options_.limit) break;
       RETURN_IF_ERROR(LoadIndexOf(segment));
       if (segment.index->is_whole() && segment.index->max_timestamp() < time) continue;
@@ -76,10 +77,6 @@ class TimeSearch {
     return is_last ? options_.written_end : options_.segments[number + 1].base();
   }
 
-  SegmentIndex::Entry BeginningOf(size_t number) const {
-    return {.base = options_.segments[number].base()};
-  }
-
   // Calls visit(batch) for the batches of a segment from `entry` of its index on, as far as records
   // may be found, until it gives false.
   template <typename Visit>
@@ -102,6 +99,7 @@ class TimeSearch {
         cursor.GoOnTo(is_there ? next->position : segment.size,
                       is_there ? next->base : EndOf(number));
       }
+      if (cursor.next_offset() >= options_.limit) return {};
       auto batch = cursor.Next();
       if (!batch.ok()) batch = cursor.Next();  // a disk's error may pass
       if (!batch.ok()) return Damaged(number, cursor, batch.error().message);
@@ -130,15 +128,26 @@ class TimeSearch {
     return std::move(error).With("next_offset", std::to_string(behind.value));
   }
 
+  // What lies before it may not be found, or has no such time.
+  SegmentIndex::Entry BeginningOf(size_t number, std::optional<SegmentIndex::Entry> before) const {
+    const SegmentIndex& index = *options_.segments[number].index;
+    SegmentIndex::Entry entry{.base = options_.segments[number].base()};
+    if (before.has_value()) entry = *before;
+    const auto start = index.Floor(options_.log_start);
+    return start.has_value() && start->position > entry.position ? *start : entry;
+  }
+
   Result<Found> FirstIn(size_t number, Timestamp time) const {
     Found found;
-    const auto entry = options_.segments[number].index->FloorByTime(time);
-    RETURN_IF_ERROR(
-        Walk(number, entry.value_or(BeginningOf(number)), [&](const auto& batch) -> Result<bool> {
-          if (batch.header.max_timestamp < time) return true;
-          ASSIGN_OR_RETURN(found, FirstInBatch(batch, time));
-          return !found.has_value();
-        }));
+    const auto entry = BeginningOf(number, options_.segments[number].index->FloorByTime(time));
+    RETURN_IF_ERROR(Walk(number, entry, [&](const auto& batch) -> Result<bool> {
+      if (batch.header.max_timestamp < time) return true;
+      RETURN_IF_ERROR(VisitRecords(batch, [&](const TimedOffset& record) {
+        if (record.timestamp >= time) found = record;
+        return !found.has_value();
+      }));
+      return !found.has_value();
+    }));
     return found;
   }
 
@@ -147,47 +156,47 @@ class TimeSearch {
     const SegmentIndex& index = *options_.segments[number].index;
     const bool is_last = number + 1 == options_.segments.size();
     const bool ends_later = (is_last ? options_.log_end : EndOf(number)) > options_.limit;
+    const bool knows_all = !ends_later && index.is_whole();
     // Behind this entry times are looked up one by one; before it the index knows the largest.
-    const SegmentIndex::Entry last = index.Floor(options_.limit - 1).value_or(BeginningOf(number));
-    const Timestamp known =
-        ends_later || !index.is_whole() ? last.max_before : index.max_timestamp();
-    if (known > kNoTimestamp) {
-      ASSIGN_OR_RETURN(const Found first, FirstIn(number, known));
-      // None: what has that time is deleted.
-      if (first.has_value() && !ends_later && index.is_whole()) return first;
-      if (first.has_value()) return LatestFrom(number, last, first);
-    }
-    return LatestFrom(number, index.Floor(options_.log_start).value_or(BeginningOf(number)),
-                      Found());
+    const auto last = BeginningOf(number, index.Floor(options_.limit - 1));
+    ASSIGN_OR_RETURN(const Found first,
+                     FirstIn(number, knows_all ? index.max_timestamp() : last.max_before));
+    if (first.has_value()) return knows_all ? first : LatestFrom(number, last, first);
+    // What has that time is deleted.
+    return LatestFrom(number, BeginningOf(number, std::nullopt), Found());
   }
 
   // The first of those with the largest time, `latest` and the records from `entry` on.
   Result<Found> LatestFrom(size_t number, const SegmentIndex::Entry& entry, Found latest) const {
+    const auto is_later = [&](Timestamp time) {
+      return !latest.has_value() || time > latest->timestamp;
+    };
     RETURN_IF_ERROR(Walk(number, entry, [&](const auto& batch) -> Result<bool> {
-      while (!latest.has_value() || batch.header.max_timestamp > latest->timestamp) {
-        const Timestamp above = Timestamp{latest.has_value() ? latest->timestamp.value + 1 : 0};
-        ASSIGN_OR_RETURN(const Found later, FirstInBatch(batch, above));
-        if (!later.has_value()) break;
-        latest = later;
-      }
+      if (!is_later(batch.header.max_timestamp)) return true;
+      RETURN_IF_ERROR(VisitRecords(batch, [&](const TimedOffset& record) {
+        if (is_later(record.timestamp)) latest = record;
+        return true;
+      }));
       return true;
     }));
     return latest;
   }
 
-  // A batch whose records cannot be read has none that could be found.
-  Result<Found> FirstInBatch(const SegmentCursor::Batch& batch, Timestamp time) const {
+  // Calls visit(record) for those that may be found, until it gives false. A batch whose records
+  // cannot be read has none.
+  template <typename Visit>
+  Result<void> VisitRecords(const SegmentCursor::Batch& batch, Visit visit) const {
     const RecordBatch whole{batch.header, Slice(nullptr, batch.bytes.data(), batch.bytes.size())};
     auto reader = RecordReader::Open(whole, kDecompressedBytesMax, options_.memory);
     if (!reader.ok() && reader.error().reason == Reason::kQuotaExceeded) return reader.error();
     while (reader.ok()) {
       const auto record = reader->Next();
-      if (!record.ok() || !record->has_value()) break;
-      if ((*record)->offset >= options_.limit) break;
-      if ((*record)->offset < options_.log_start || (*record)->timestamp < time) continue;
-      return Found({(*record)->offset, (*record)->timestamp, batch.header.leader_epoch});
+      if (!record.ok() || !record->has_value() || (*record)->offset >= options_.limit) break;
+      if ((*record)->offset < options_.log_start) continue;
+      if (!visit(TimedOffset{(*record)->offset, (*record)->timestamp, batch.header.leader_epoch}))
+        break;
     }
-    return Found();
+    return {};
   }
 
   LogDirectory& directory_;
@@ -222,6 +231,7 @@ void LogImpl::Search(std::optional<Timestamp> time, Offset limit,
         // Files may have gone while it was looking.
         if (!found.ok() && *alive && replacements_ != before)
           return Search(time, limit, std::move(done));
+        if (*alive && !found.ok()) NoteDamage(found.error());
         // The epoch in a batch is outside of its checksum.
         if (*alive && found.ok() && found->has_value())
           (*found)->leader_epoch =

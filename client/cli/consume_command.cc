@@ -67,6 +67,11 @@ bool IsUnreadableBatch(const Error& error) {
          !DetailOf(error, "next_offset").empty();
 }
 
+void TellLeftOut(const Error& error) {
+  std::cerr << "gregor: left out: " << error.message << " [" << ReasonName(error.reason) << "]"
+            << std::endl;
+}
+
 // With how to go on behind it.
 Error WithAdvice(Error error) {
   if (!IsUnreadableBatch(error)) return error;
@@ -75,6 +80,21 @@ Error WithAdvice(Error error) {
   error.message += ". Go on behind it with --partition " + partition + " --from " + next +
                    ", or leave out what cannot be read with --skip-corrupt";
   return error;
+}
+
+// Damage in the way of a search by time is left out, too, where that is wanted.
+Result<std::vector<PartitionRange>> FindRangesOrSkip(const Admin& admin,
+                                                     const ConsumeArguments& arguments,
+                                                     const FromArgument& from,
+                                                     const std::vector<int32_t>& partitions) {
+  auto ranges = FindRanges(admin, arguments.topic, from, partitions);
+  int64_t next = 0;
+  if (ranges.ok() || !arguments.skip_corrupt || partitions.size() > 1 ||
+      !IsUnreadableBatch(ranges.error()) ||
+      !ParseWholeNumber(DetailOf(ranges.error(), "next_offset"), &next))
+    return ranges;
+  TellLeftOut(ranges.error());
+  return FindRanges(admin, arguments.topic, {FromArgument::Kind::kOffset, next}, partitions);
 }
 
 // Prints what a consumer gets, until it is told to stop.
@@ -116,8 +136,7 @@ class Printer {
   // Leaves out a batch that cannot be read, and says so; else fails with the error.
   Result<void> Skip(const Error& error) {
     if (!skip_corrupt_ || !IsUnreadableBatch(error)) return WithAdvice(error);
-    std::cerr << "gregor: left out: " << error.message << " [" << ReasonName(error.reason) << "]"
-              << std::endl;
+    TellLeftOut(error);
     return {};
   }
 
@@ -217,7 +236,7 @@ Result<void> RunConsume(GlobalOptions& global, const ConsumeArguments& arguments
   const Admin admin(global.server);
   ASSIGN_OR_RETURN(const auto partitions, ChosenPartitions(admin, arguments.topic, wanted));
   const auto ranges = RangesOfReadable(global, partitions, [&](const std::vector<int32_t>& of) {
-    return FindRanges(admin, arguments.topic, from, of);
+    return FindRangesOrSkip(admin, arguments, from, of);
   });
   if (!ranges.ok()) return WithAdvice(ranges.error());
   ConsumerOptions options;

@@ -52,19 +52,26 @@ Result<std::vector<PartitionRange>> RangesOfReadable(GlobalOptions& global,
                                                      const std::vector<int32_t>& partitions,
                                                      const AskForRanges& ask) {
   auto all = ask(partitions);
-  if (all.ok() || all.error().reason != Reason::kStorageError || partitions.size() == 1) return all;
+  const bool is_of_one = !all.ok() && (all.error().reason == Reason::kStorageError ||
+                                       all.error().reason == Reason::kCorruptBatch);
+  if (!is_of_one || partitions.size() == 1) return all;
   std::vector<PartitionRange> readable;
+  std::optional<Error> unreadable;
   for (const int32_t partition : partitions) {
     const auto range = ask({partition});
     if (range.ok()) {
       readable.push_back(range->front());
-    } else if (range.error().reason == Reason::kStorageError) {
-      PrintError(range.error(), false);
-      global.exit_code = 1;
-    } else {
+    } else if (range.error().reason != Reason::kStorageError) {
       return range.error();
+    } else {
+      if (unreadable.has_value()) PrintError(*unreadable, false);
+      unreadable = range.error();
     }
   }
+  if (!unreadable.has_value()) return readable;
+  if (readable.empty()) return *unreadable;
+  PrintError(*unreadable, false);
+  global.exit_code = 1;
   return readable;
 }
 

@@ -33,9 +33,9 @@ struct PartitionRange {
 };
 using AskForRanges =
     std::function<Result<std::vector<PartitionRange>>(const std::vector<int32_t>& partitions)>;
-// What `ask` answers for all at once. Where that fails with kStorageError, one partition is asked
-// for after the other: whose log cannot be read is told on stderr and left out, and the exit code
-// is 1 in the end.
+// What `ask` answers for all at once. Where that fails with kStorageError or kCorruptBatch, one
+// partition is asked for after the other: whose log cannot be read at all (kStorageError) is told
+// on stderr and left out, and the exit code is 1 in the end; fails where that are all.
 Result<std::vector<PartitionRange>> RangesOfReadable(GlobalOptions& global,
                                                      const std::vector<int32_t>& partitions,
                                                      const AskForRanges& ask);

@@ -57,8 +57,8 @@ class LogStore {
   void TruncateTo(Offset end);
   // The log is emptied, and begins at `start`; `done` when that is durable. Appends wait for it.
   void ResetTo(Offset start, UniqueFunction<void()> done);
-  // Whole batches of [from, limit), up to `bytes_max` but one at least. Fails with kStorageError.
-  // May call `done` at once.
+  // Whole batches of [from, limit), up to `bytes_max` but one at least. Fails as
+  // Log::Read(). May call `done` at once.
   void ReadFrom(Offset from, Offset limit, size_t bytes_max,
                 UniqueFunction<void(Result<Read>)> done);
 

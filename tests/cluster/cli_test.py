@@ -699,6 +699,13 @@ def test_damage_to_a_batch_costs_that_batch_alone(node, gregor):
     assert ran.stdout == "0\n1\n3\n" and "left out" in ran.stderr, ran
     gregor("produce", "orders", input="4\n")
     assert gregor("consume", "orders", "--exit-at-end", "--from", "-2", timeout=30).stdout == "3\n4\n"
+    # A search that comes by it: by the time of the third record.
+    when = json.loads(gregor("consume", "orders", "--from", "1", "--max-records", "1", "--format", "json").stdout)["timestamp"] + 1
+    ran = gregor("consume", "orders", "--exit-at-end", "--from", f"@{when}", code=1, timeout=30)
+    assert "partition orders-0: " in ran.stderr and "--from 3" in ran.stderr and "CORRUPT_BATCH" in ran.stderr, ran
+    assert ran.stderr.count("orders-0") == 1, ran
+    ran = gregor("consume", "orders", "--exit-at-end", "--from", f"@{when}", "--skip-corrupt", timeout=30)
+    assert ran.stdout == "3\n4\n" and "left out" in ran.stderr, ran
 
 
 def test_a_partition_that_is_refused_is_named_and_hides_no_other(node, gregor):
@@ -714,10 +721,19 @@ def test_a_partition_that_is_refused_is_named_and_hides_no_other(node, gregor):
     for arguments, code in (([], 1), (["--partition", "0,2"], 0)):
         ran = gregor("consume", "orders", "--exit-at-end", *arguments, code=code, timeout=30)
         assert ran.stdout.split() == ["a", "b"] * 2 and ("partition orders-1 is offline" in ran.stderr) == bool(code), ran
+    for look in (["consume", "orders", "--partition", "1"], ["offsets", "orders", "--partition", "1"]):
+        assert "partition orders-1 is offline" in gregor(*look, code=1, timeout=30).stderr
     described = json.loads(gregor("--output", "json", "topic", "describe", "orders").stdout)["partitions"]
     assert [each["offline"] for each in described] == [[], [1], []]
     (directory,) = json.loads(gregor("--output", "json", "cluster", "log-dirs").stdout)
     assert (directory["replicas"], directory["offline"], directory["state"]) == (3, 1, "online")
+    node.stop()
+    for partition in (0, 2):
+        os.truncate(segment(node, partition), 20)
+    node.start()
+    for look in (["consume", "orders"], ["consume", "orders", "--exit-at-end"], ["offsets", "orders"]):
+        stderr = gregor(*look, code=1, timeout=30).stderr
+        assert all(f"partition orders-{partition} is offline" in stderr for partition in range(3)), stderr
     gregor("topic", "delete", "orders")
     assert json.loads(gregor("--output", "json", "cluster", "log-dirs").stdout)[0]["offline"] == 0
 

@@ -66,7 +66,9 @@ class World : public LogDirectoryWorld {
   // The batches up to the end, or to the first that is damaged.
   std::vector<std::pair<BatchHeader, uint64_t>> Batches() {
     const auto file = files().Open(SegmentPath(directory(), id(), segment_.name), OpenMode::kRead);
-    SegmentCursor cursor(**file, {.end = segment_.size, .batch_bytes_max = kBatchBytesMax});
+    SegmentCursor cursor(
+        **file,
+        {.end = segment_.size, .has_gaps = segment_.has_gaps, .batch_bytes_max = kBatchBytesMax});
     std::vector<std::pair<BatchHeader, uint64_t>> batches;
     while (true) {
       const auto batch = cursor.Next();

@@ -94,6 +94,7 @@ TEST(StorageScenario, WhatWasFoundStaysMended) {
            16,     // a power loss gave a complete segment its room back, which ended the log there
            64,     // the name of a log's first segment was lost, and that of its second one was not
            754,    // a checkpoint that could not be read named files that went
+           135921,  // a log that was emptied kept its producers in the checkpoint alone
            111798,  // a search passed a segment whose index a disk's error had left without entries
            4039,    // a read between the records that compaction left was taken for one that failed
            21470,   // producers were expected to be known whose snapshot was damaged

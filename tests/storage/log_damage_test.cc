@@ -288,6 +288,42 @@ TEST(LogDamage, AReadBesideACutIsAnsweredFromWhatIsThereThen) {
   }
 }
 
+// Where records were deleted, or are not to be found yet.
+TEST(LogDamage, ASearchByTimeLooksAtNothingElse) {
+  DamagedLog harness(138);
+  harness.Flip(12, 40, 1);
+  harness.Flip(70, 40, 1);
+  EXPECT_FALSE(harness.Find(12).ok());
+  ASSERT_TRUE(
+      harness
+          .Await<void>([&](auto done) { harness.log().DeleteBefore(Offset{17}, std::move(done)); })
+          .ok());
+  EXPECT_EQ((*harness.Find(12))->offset, Offset{17});
+  const auto below = [&](Offset limit) {
+    return harness.Await<std::optional<TimedOffset>>(
+        [&](auto done) { harness.log().FindByTime(kFirstTime + 1000, limit, std::move(done)); });
+  };
+  const auto none = below(Offset{70});
+  EXPECT_TRUE(none.ok() && !none->has_value());
+  const auto latest = harness.Await<std::optional<TimedOffset>>(
+      [&](auto done) { harness.log().FindMaxTimestamp(Offset{70}, std::move(done)); });
+  ASSERT_TRUE(latest.ok());
+  EXPECT_EQ((*latest)->offset, Offset{69});
+}
+
+// A reader that asks for a byte, far from what the index knows.
+TEST(LogDamage, ALongWayToABatchIsNoDeepOne) {
+  LogConfig config;
+  config.index_interval_bytes = 1 << 30;
+  LogHarness harness(139, config);
+  harness.files().faults().cached = 1;
+  ASSERT_TRUE(harness.Start());
+  constexpr int kCount = 20'000;
+  for (int i = 0; i < kCount; ++i) ASSERT_TRUE(harness.Append(1, 10));
+  ASSERT_TRUE(harness.Sync());
+  EXPECT_THAT(harness.ReadAll(Offset{kCount - 2}, 1), SizeIs(2));
+}
+
 TEST(LogDamage, WhatLiesBehindACutMayBeDamaged) {
   DamagedLog harness(136);
   harness.Flip(70, 40, 1);

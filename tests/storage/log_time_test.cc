@@ -202,6 +202,30 @@ TEST(LogTime, ABatchThatPromisesMoreThanItHasIsPassed) {
   EXPECT_FALSE(log.Find(600, Offset{3})->has_value());
 }
 
+// Once through a batch, however often the largest time rises in it; and what comes without a time
+// is something, too.
+TEST(LogTime, TheLargestTimeIsFoundInOneWalk) {
+  TimedLog log(10);
+  ASSERT_TRUE(log.Start());
+  log.Append({100'000});
+  std::vector<int64_t> times;
+  for (int64_t time = 0; time < 50'000; ++time) times.push_back(time / 2);
+  BatchBuilder::Options options;
+  options.codec = Codec::kLz4;
+  log.Append(times, options);
+  ASSERT_TRUE(log.Sync());
+  log.CheckMax(log.log().ends().log_end);
+  ASSERT_TRUE(
+      log.Await<void>([&](auto done) { log.log().DeleteBefore(Offset{1}, std::move(done)); }).ok());
+  log.CheckMax(log.log().ends().log_end);
+  log.CheckMax(Offset{40'000});
+  TimedLog timeless(11);
+  ASSERT_TRUE(timeless.Start());
+  timeless.Append({-1, -1});
+  ASSERT_TRUE(timeless.Sync());
+  timeless.CheckMax(Offset{2});
+}
+
 TEST(LogTime, DamageIsToldAndNotPassedOver) {
   TimedLog log(9);
   ASSERT_TRUE(log.Start());
