@@ -102,8 +102,8 @@ class TimeSearch {
       if (cursor.next_offset() >= options_.limit) return {};
       auto batch = cursor.Next();
       if (!batch.ok()) batch = cursor.Next();  // a disk's error may pass
-      if (!batch.ok()) return Damaged(number, cursor, batch.error().message);
-      if (!batch->has_value()) return Damaged(number, cursor, cursor.what());
+      if (!batch.ok()) return Damaged(number, cursor, *file, batch.error().message);
+      if (!batch->has_value()) return Damaged(number, cursor, *file, cursor.what());
       const BatchHeader& header = (*batch)->header;
       if (header.base_offset >= options_.limit) return {};
       if (header.next_offset() <= options_.log_start) continue;
@@ -112,20 +112,42 @@ class TimeSearch {
     }
   }
 
-  Error Damaged(size_t number, const SegmentCursor& cursor, const std::string& what) const {
-    const Segment& segment = options_.segments[number];
-    const std::string path = SegmentPath(directory_, options_.id, segment.name);
-    Error error(Reason::kCorruptBatch,
-                path + " at " + std::to_string(cursor.position()) + ": " + what);
+  Error Damaged(size_t number, const SegmentCursor& cursor, File& file,
+                const std::string& what) const {
+    const std::string path = SegmentPath(directory_, options_.id, options_.segments[number].name);
+    const std::string position = std::to_string(cursor.position());
+    Error error(Reason::kCorruptBatch, path + " at " + position + ": " + what);
     error.With("path", path)
-        .With("position", std::to_string(cursor.position()))
+        .With("position", position)
         .With("offset", std::to_string(cursor.next_offset().value));
+    const auto behind = BehindDamage(number, cursor, file);
+    if (!behind.has_value()) return error;
+    error.message += ": go on at offset " + std::to_string(behind->value);
+    return std::move(error).With("next_offset", std::to_string(behind->value));
+  }
+
+  // Where the next batch is, by the length of the damaged one, or by the index.
+  std::optional<Offset> BehindDamage(size_t number, const SegmentCursor& cursor, File& file) const {
+    const Segment& segment = options_.segments[number];
     const auto* const next = segment.index->After(cursor.position());
-    const bool is_last = number + 1 == options_.segments.size();
-    if (next == nullptr && is_last) return error;
-    const Offset behind = next != nullptr ? next->base : EndOf(number);
-    error.message += ": go on at offset " + std::to_string(behind.value);
-    return std::move(error).With("next_offset", std::to_string(behind.value));
+    const bool is_indexed = next != nullptr && next->position < segment.size;
+    uint8_t bytes[kBatchHeaderBytes];
+    const auto got = file.Read(cursor.position(), bytes);
+    const uint64_t end = is_indexed ? next->position : segment.size;
+    const uint64_t length =
+        got.ok() && *got == sizeof bytes ? BatchHeader::Decode(bytes).size() : 0;
+    if (length >= kBatchHeaderBytes && length < end - cursor.position()) {
+      SegmentCursor behind(file, {.position = cursor.position() + length,
+                                  .end = end,
+                                  .next_offset = cursor.next_offset() + 1,
+                                  .end_offset = is_indexed ? next->base : EndOf(number),
+                                  .batch_bytes_max = options_.batch_bytes_max});
+      const auto batch = behind.Next();
+      if (batch.ok() && batch->has_value()) return (*batch)->header.base_offset;
+    }
+    if (is_indexed) return next->base;
+    if (number + 1 == options_.segments.size()) return std::nullopt;
+    return EndOf(number);
   }
 
   // What lies before it may not be found, or has no such time.

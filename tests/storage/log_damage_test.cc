@@ -235,7 +235,7 @@ TEST(LogDamage, ASearchByTimeNeverPassesADamagedOffset) {
         const int64_t next = DamagedLog::NextOffset(found.error());
         EXPECT_GT(next, damaged);
         EXPECT_LE(next, damaged + 6);
-        EXPECT_EQ((*harness.Find(next))->offset, Offset{next});
+        EXPECT_THAT(harness.ReadAll(Offset{next}), SizeIs(static_cast<size_t>(kBatches - next)));
       }
     }
   }
@@ -249,7 +249,7 @@ TEST(LogDamage, ASearchByTimeIsNotSentOnByAnIndexThatDamageCutShort) {
   for (const int64_t wanted : {12, 20, 30}) {
     const auto found = harness.Find(wanted);
     ASSERT_FALSE(found.ok()) << wanted;
-    EXPECT_EQ(DamagedLog::NextOffset(found.error()), harness.BaseOf(40));
+    EXPECT_EQ(DamagedLog::NextOffset(found.error()), 13);
   }
   EXPECT_EQ((*harness.Find(40))->offset, Offset{40});
   EXPECT_FALSE(*harness.files().Exists(harness.Path(0, "index")));
