@@ -309,9 +309,12 @@ void StorageScenario::Crash(StopKind stop) {
                         !full_seen_ && !MayFail(life_errors_);
   for (const auto& log : logs_) {
     if (is_noted && log->state == State::kOpen) log->checker.OnMarksNoted();
-    log->checker.OnStopped(stop);
     if (log->state == State::kRemoving) log->state = State::kGone;
-    if (log->state != State::kGone) log->state = State::kDown;
+    // What goes may have had batches for which there was no space.
+    if (log->state != State::kGone) {
+      log->checker.OnStopped(stop);
+      log->state = State::kDown;
+    }
     log->log.reset();
   }
   node_.Stop(stop);
