@@ -49,7 +49,10 @@ std::optional<Timestamp> ParseTime(const std::string& text) {
   std::string_view left(rest);
   int64_t fraction = 0, ahead = 0;
   if (!TakeMilliseconds(left, &fraction) || !ParseZone(left, &ahead)) return std::nullopt;
-  return Timestamp{(static_cast<int64_t>(timegm(&time)) - ahead) * 1000 + fraction};
+  const int day = time.tm_mday;
+  const auto seconds = static_cast<int64_t>(timegm(&time));
+  if (time.tm_mday != day) return std::nullopt;  // the month does not have it
+  return Timestamp{(seconds - ahead) * 1000 + fraction};
 }
 
 std::string TimeText(Timestamp time) {

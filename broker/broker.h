@@ -115,6 +115,7 @@ class Broker : public BrokerApi {
   Result<Budget::Share> TakeProduceMemory(size_t bytes);
   // Counts the error of a write.
   Error Refused(Error error);
+  PartitionIndex KeylessPartition(const TopicImage& topic);
   Result<std::shared_ptr<Scatter>> MakeScatter(ProduceRecords request);
   // Whether the request id may be used: unknown to all partitions of the topic, or known for the
   // same content.

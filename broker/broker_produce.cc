@@ -135,27 +135,47 @@ Result<ProducedRecords> Combine(const std::vector<uint32_t>& part_of,
 
 }  // namespace
 
+// One after the other, but those that nobody can write to, unless those are all.
+PartitionIndex Broker::KeylessPartition(const TopicImage& topic) {
+  const auto count = static_cast<uint64_t>(topic.partition_count());
+  const uint64_t number = keyless_requests_.fetch_add(1, std::memory_order_relaxed);
+  const bool all_work = refused_.empty() && log_dirs_.AllWork();
+  const OfflineReplicas offline = all_work ? OfflineReplicas() : offline_replicas();
+  for (uint64_t i = 0; i < count; ++i) {
+    const PartitionIndex index{static_cast<int32_t>((number + i) % count)};
+    const PartitionImage* const partition = topic.Partition(index);
+    if (partition != nullptr && partition->leader.value >= 0 &&
+        !offline.Has({topic.id, index}, *partition, partition->leader))
+      return index;
+  }
+  return PartitionIndex{static_cast<int32_t>(number % count)};
+}
+
 Result<std::shared_ptr<Broker::Scatter>> Broker::MakeScatter(ProduceRecords request) {
   RETURN_IF_ERROR(CheckRequest(request));
   auto scatter = std::make_shared<Scatter>();
   ASSIGN_OR_RETURN(scatter->topic, Resolve(request.topic));
   const TopicImage& topic = *scatter->topic;
   const int32_t count = topic.partition_count();
-  uint64_t keyless = keyless_requests_.fetch_add(1, std::memory_order_relaxed);
-  if (!request.request_id.empty()) {
+  PartitionIndex keyless;
+  if (request.request_id.empty()) {
+    keyless = KeylessPartition(topic);
+  } else {
     const std::array<uint8_t, 16> key = image()->request_id_key;
     scatter->request_producer =
         ProducerIdOfRequest(key, request.principal, topic.name, request.request_id);
     scatter->content = ContentSequence(key, request.partition, request.records);
     ASSIGN_OR_RETURN(scatter->claim,
                      request_claims_.Take(scatter->request_producer, scatter->content));
-    keyless = PartitionHashOfRequest(request.request_id);
+    // It is the same one whenever the request comes again.
+    const uint64_t hash = PartitionHashOfRequest(request.request_id);
+    keyless.value = static_cast<int32_t>(hash % static_cast<uint64_t>(count));
   }
   std::map<int32_t, uint32_t> part_by_partition;
   scatter->part_of.reserve(request.records.size());
   for (size_t i = 0; i < request.records.size(); ++i) {
     const NewRecord& record = request.records[i];
-    PartitionIndex partition{static_cast<int32_t>(keyless % static_cast<uint64_t>(count))};
+    PartitionIndex partition = keyless;
     if (request.partition.has_value()) {
       partition = *request.partition;
     } else if (record.key.has_value()) {

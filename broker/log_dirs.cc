@@ -63,6 +63,13 @@ void LogDirs::FindMissing(const MetadataImage& image) {
   has_missing_.store(!missing.empty());
 }
 
+bool LogDirs::AllWork() const {
+  return !has_missing_.load() &&
+         std::none_of(open_.begin(), open_.end(), [](const LogDirectory* directory) {
+           return directory->failure().has_value();
+         });
+}
+
 OfflineReplicas LogDirs::Offline(const RefusedLogs& refused) const {
   std::set<DirectoryId> online;
   for (const LogDirectory* directory : open_) {

@@ -31,6 +31,7 @@ class LogDirs {
   // Finds the directories that partitions of `image` lie in and that are not open, and reports
   // them. Thread: one, before Describe() is called.
   void FindMissing(const MetadataImage& image);
+  bool AllWork() const;
   // Those of the node, at this moment.
   OfflineReplicas Offline(const RefusedLogs& refused) const;
   int64_t CountOffline(const MetadataImage& image, const RefusedLogs& refused) const;

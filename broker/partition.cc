@@ -177,7 +177,9 @@ Result<void> Partition::CheckAcks(const AckRule& ack) const {
         .With("needed", std::to_string(metadata_.replica_count));
   }
   int32_t needed = 1;
-  if (ack.acks == Acks::kAll) needed = metadata_.settings->min_insync_replicas;
+  // More than there are replicas can never be in sync.
+  if (ack.acks == Acks::kAll)
+    needed = std::min(metadata_.settings->min_insync_replicas, metadata_.replica_count);
   if (ack.acks == Acks::kCount) {
     if (ack.count < 1 || ack.count > metadata_.replica_count) {
       return Error(Reason::kInvalidRequiredAcks, "acks of " + std::to_string(ack.count) +

@@ -295,10 +295,10 @@ Result<EpochEnd> Partition::FindEpochEnd(LeaderEpoch epoch,
 void Partition::DeleteRecords(Offset before, BrokerApi::Done<Offset> done) {
   if (auto serving = CheckServing({}); !serving.ok()) return done(std::move(serving).error());
   if (!metadata_.settings->log.cleanup_delete) {
-    return done(
-        Error(Reason::kPolicyViolation,
-              "topic \"" + metadata_.topic +
-                  "\" is only compacted: records can be deleted where cleanup.policy has delete"));
+    return done(Error(
+        Reason::kPolicyViolation,
+        "topic \"" + metadata_.topic +
+            "\" does not delete: records can be deleted where its cleanup.policy has delete"));
   }
   const Offset start = before.value < 0 ? high_watermark_ : before;
   if (start > high_watermark_)

@@ -20,6 +20,10 @@ class RefusedLogs {
     const MutexLock lock(mutex_);
     ids_.erase(id);
   }
+  bool empty() const {
+    const MutexLock lock(mutex_);
+    return ids_.empty();
+  }
   std::unordered_set<TopicIdPartition> All() const {
     const MutexLock lock(mutex_);
     return ids_;

@@ -154,12 +154,23 @@ Result<Accumulator::Lane*> Accumulator::ChooseLane(Topic& topic,
                                                    const NewRecord& record) {
   const size_t count = topic.lanes.size();
   if (!partition.has_value()) {
-    if (!record.key.has_value()) return &topic.lanes[topic.sticky];
+    if (!record.key.has_value()) {
+      if (topic.lanes[topic.sticky].is_unserved && topic.unserved < count) MoveSticky(topic);
+      return &topic.lanes[topic.sticky];
+    }
     partition = PartitionOfKey(*record.key, static_cast<int32_t>(count));
   }
   const auto index = static_cast<size_t>(partition->value);
   if (partition->value < 0 || index >= count) return NoPartition(topic.name, *partition, count);
   return &topic.lanes[index];
+}
+
+void Accumulator::MoveSticky(Topic& topic) {
+  const size_t count = topic.lanes.size();
+  if (count == 1) return;
+  topic.sticky = (topic.sticky + 1 + random_.Below(count - 1)) % count;
+  for (size_t i = 1; i < count && topic.lanes[topic.sticky].is_unserved; ++i)
+    topic.sticky = (topic.sticky + 1) % count;
 }
 
 void Accumulator::Open(Lane& lane, MonotonicTime now) {
@@ -197,10 +208,7 @@ FilledBatch Accumulator::Close(Lane& lane) {
   // Busy partitions allocate once per batch, and quiet ones little.
   lane.first_capacity =
       std::min(std::max(std::bit_ceil(batch.builder.size()), kCapacityMin), topic.batch_bytes);
-  if (topic.lanes.size() > 1 && &topic.lanes[topic.sticky] == &lane) {
-    const size_t step = 1 + random_.Below(topic.lanes.size() - 1);
-    topic.sticky = (topic.sticky + step) % topic.lanes.size();
-  }
+  if (&topic.lanes[topic.sticky] == &lane) MoveSticky(topic);
   return batch;
 }
 
@@ -227,6 +235,18 @@ void Accumulator::SetTopic(const std::string& name, const TopicInfo& info) {
     lane.first_capacity = kCapacityMin;
   }
   if (is_new && !topic->lanes.empty()) topic->sticky = random_.Below(topic->lanes.size());
+}
+
+void Accumulator::SetUnserved(const std::string& name, const std::set<int32_t>& partitions) {
+  const MutexLock lock(mutex_);
+  const auto found = topics_.find(name);
+  if (found == topics_.end()) return;
+  Topic& topic = *found->second;
+  topic.unserved = 0;
+  for (Lane& lane : topic.lanes) {
+    lane.is_unserved = partitions.count(lane.index.value) != 0;
+    topic.unserved += lane.is_unserved ? 1 : 0;
+  }
 }
 
 bool Accumulator::KnowsTopic(const std::string& topic) const {

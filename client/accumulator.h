@@ -72,6 +72,8 @@ class Accumulator {
                     const NewRecord& record);
   // A topic as of now. Partitions do not become fewer.
   void SetTopic(const std::string& topic, const TopicInfo& info);
+  // Records that may go to any partition go to others than these from now on, unless those are all.
+  void SetUnserved(const std::string& topic, const std::set<int32_t>& partitions);
   bool KnowsTopic(const std::string& topic) const;
   // No record can be added any more: Add() fails with that, or what was said first.
   void Refuse(const Error& error);
@@ -113,6 +115,7 @@ class Accumulator {
     uint64_t generation = 0;    // of `filling`
     bool filling_due = false;   // it has waited for long enough
     size_t first_capacity = 0;  // what the next batch allocates at first
+    bool is_unserved = false;
     std::deque<FilledBatch> closed;
     State state = State::kIdle;
   };
@@ -120,6 +123,7 @@ class Accumulator {
     std::string name;
     std::deque<Lane> lanes;  // their addresses stay
     size_t sticky = 0;
+    size_t unserved = 0;  // how many lanes are
     size_t batch_bytes = 0;
     size_t batch_bytes_max = 0;
     MonotonicTime asked_at;
@@ -131,6 +135,8 @@ class Accumulator {
   };
 
   Topic* FindTopic(const std::string& name) TS_REQUIRES(mutex_);
+  // To another lane, and one that is served if there is one.
+  void MoveSticky(Topic& topic) TS_REQUIRES(mutex_);
   Result<Lane*> ChooseLane(Topic& topic, std::optional<PartitionIndex> partition,
                            const NewRecord& record) TS_REQUIRES(mutex_);
   Result<Added> AddSlowly(const std::string& name, std::optional<PartitionIndex> partition,

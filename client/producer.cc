@@ -120,6 +120,7 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
       auto info = LookUpTopic(router_, name, deadline);
       if (info.ok()) {
         accumulator_.SetTopic(name, *info);
+        accumulator_.SetUnserved(name, router_->UnservedOf(name));
         return {};
       }
       if (SpecOf(info.error().reason).retry != RetryAdvice::kBackoff)
@@ -280,6 +281,8 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
   void OnRoutes(const RouteRefresh::Topics& topics, const Error* error) {
     route_trouble_ = error == nullptr ? std::nullopt : std::optional<Error>(*error);
     if (error != nullptr) return;
+    for (const std::string& topic : topics)
+      accumulator_.SetUnserved(topic, router_->UnservedOf(topic));
     for (const ProducerPartition* const partition : core_.partitions()) {
       if (topics.count(partition->topic) == 0 || Route(*partition)) continue;
       if (core_.LinkOf(*partition) == kNowhere) continue;

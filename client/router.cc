@@ -176,6 +176,19 @@ std::optional<NodeId> Router::LeaderOf(const std::string& name, PartitionIndex p
   return node;
 }
 
+std::set<int32_t> Router::UnservedOf(const std::string& name) const {
+  const MutexLock lock(mutex_);
+  std::set<int32_t> unserved;
+  const auto topic = topics_.find(name);
+  if (topic == topics_.end()) return unserved;
+  const auto& leaders = topic->second.leaders;
+  for (size_t i = 0; i < leaders.size(); ++i) {
+    if (leaders[i].node.value < 0 || leaders[i].is_offline)
+      unserved.insert(static_cast<int32_t>(i));
+  }
+  return unserved;
+}
+
 bool Router::IsNew(const std::string& name) const {
   const MutexLock lock(mutex_);
   const auto topic = topics_.find(name);
@@ -254,6 +267,9 @@ void Router::Learn(const v1::GetMetadataResponse& response, const Channel& from)
       if (partition.leader_epoch() < leader.epoch.value) continue;
       leader = {NodeId{partition.has_leader_id() ? partition.leader_id() : -1},
                 LeaderEpoch{partition.leader_epoch()}};
+      const auto& offline = partition.offline();
+      leader.is_offline =
+          std::find(offline.begin(), offline.end(), leader.node.value) != offline.end();
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -69,6 +70,9 @@ class Router {
 
   // Who led the partition when it was last heard of; nullopt: nobody, or it is not known.
   std::optional<NodeId> LeaderOf(const std::string& topic, PartitionIndex partition) const;
+  // The topic's partitions that nobody led, or whose leader could not serve them, when they were
+  // last heard of.
+  std::set<int32_t> UnservedOf(const std::string& topic) const;
   // Whether the topic was heard of so lately that a broker which does not know it, of several, may
   // only be behind.
   bool IsNew(const std::string& topic) const;
@@ -89,6 +93,7 @@ class Router {
   struct Leader {
     NodeId node{-1};
     LeaderEpoch epoch = kNoLeaderEpoch;
+    bool is_offline = false;  // it cannot serve the partition
   };
   struct Topic {
     std::string id;

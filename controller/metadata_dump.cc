@@ -83,6 +83,14 @@ Result<void> DumpMetadata(FileSystem& files, const std::string& data_dir,
                  data_dir + ": it is no node's data directory (it is missing or not formatted)")
         .With("path", data_dir);
   }
+  ASSIGN_OR_RETURN(const bool has_log, files.Exists(MetadataLogPath(MetadataPath(data_dir))));
+  if (!has_log) {
+    return Error(Reason::kStorageError,
+                 data_dir +
+                     ": it has no metadata log: it is a log directory, not a node's data "
+                     "directory, or its metadata are missing")
+        .With("path", data_dir);
+  }
   return Dump(options, out).Run(files, data_dir, *identity);
 }
 

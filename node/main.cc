@@ -1,6 +1,8 @@
 // The `gregor` command: server, client and offline tools in one binary.
 #include <absl/synchronization/mutex.h>
+#include <fcntl.h>
 #include <glog/logging.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
@@ -49,9 +51,18 @@ int WithOutput(int code) {
   return gregor::kExitFailed;
 }
 
+// A file of ours must not get the number of a standard one that is closed. What takes its place
+// fails where it is used, as a closed one would.
+void HoldStandardFiles() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) == -1) (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  HoldStandardFiles();
   // Debian's Abseil looks for deadlocks at each lock of gRPC's: some percent of the CPU.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   google::InitGoogleLogging(argv[0]);

@@ -191,7 +191,8 @@ Result<void> ScanAll(const std::string& directory, bool as_json, bool summaries,
       Reason::kStorageError,
       std::to_string(problems) +
           " problem(s). What lies above a log's synced mark is cut at the next start (a torn "
-          "write); below it the node refuses to serve the log");
+          "write). Below it the log is refused then, or, where that is before its last checkpoint, "
+          "served: reading fails there");
 }
 
 void AddLogCommands(CLI::App& app, const std::string& output_format, int& exit_code) {

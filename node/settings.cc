@@ -3,6 +3,8 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <set>
@@ -185,12 +187,14 @@ Result<void> ParseSettings(const std::string& name, const std::string& yaml, Set
 }
 
 Result<void> LoadSettingsFile(const std::string& path, Settings& settings) {
+  errno = 0;
   std::ifstream file(path);
   std::stringstream text;
   // An empty file has nothing to copy, which counts as a failure.
   const bool is_empty = file.is_open() && file.peek() == EOF && !file.bad();
   if (!is_empty && (!file || !(text << file.rdbuf()))) {
-    return Error(Reason::kInvalidConfig, path + ": the settings file cannot be read");
+    const std::string why = errno == 0 ? "it is a folder, perhaps" : std::strerror(errno);
+    return Error(Reason::kInvalidConfig, path + ": the settings file cannot be read: " + why);
   }
   settings.must_be_formatted = true;
   return ParseSettings(path, text.str(), settings);

@@ -275,7 +275,12 @@ void LogRecovery::ChooseActive() {
     const bool replaced = file.scanned && !used && file.name.base < log_.log_end;
     if (!used && !replaced) torn_.push_back(file);
   }
-  if (!segments.empty() && segments.back().index == nullptr) {
+  // The mark may know of a segment that was begun and has no file yet. What is appended would lie
+  // in the one before it, where the mark expects nothing any more.
+  const bool is_begun =
+      marked_.has_value() && mark_.position == 0 && mark_.segment_base == log_.log_end;
+  if (!segments.empty() &&
+      (segments.back().index == nullptr || (is_begun && segments.back().base() < log_.log_end))) {
     segments.push_back({.name = {log_.log_end, 0}, .index = std::make_shared<SegmentIndex>()});
   }
   log_.log_start =

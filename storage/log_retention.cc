@@ -122,6 +122,8 @@ void LogImpl::DeleteFiles(std::vector<SegmentName> names) {
 // One job at a time: what one syncs another may remove.
 void LogImpl::DeleteNextFiles() {
   std::vector<SegmentName> names = std::exchange(to_delete_, {});
+  // An empty log was recovered without them.
+  if (segments_.empty()) names.clear();
   // Those that the log has again, since its end was cut off.
   std::erase_if(names, [&](const SegmentName& name) { return FindSegment(name) != nullptr; });
   deleting_files_ = !names.empty();

@@ -38,9 +38,13 @@ class TimeSearch {
       if (EndOf(i) <= options_.log_start) continue;
       if (segment.base() >= options_.limit) break;
       RETURN_IF_ERROR(LoadIndexOf(segment));
-      if (segment.index->is_whole() && segment.index->max_timestamp() < time) continue;
+      if (segment.index->is_whole() && segment.index->max_timestamp() < time) {
+        Forget(i);
+        continue;
+      }
       ASSIGN_OR_RETURN(const Found found, FirstIn(i, time));
       if (found.has_value()) return found;
+      Forget(i);
     }
     return Found();
   }
@@ -56,6 +60,7 @@ class TimeSearch {
       if (latest.has_value() && segment.max_timestamp < latest->timestamp) continue;
       RETURN_IF_ERROR(LoadIndexOf(segment));
       ASSIGN_OR_RETURN(const Found found, LatestIn(i));
+      Forget(i);
       if (!found.has_value()) continue;
       if (!latest.has_value() || found->timestamp >= latest->timestamp) latest = found;
     }
@@ -71,10 +76,31 @@ class TimeSearch {
     return {};
   }
 
+  // One index of complete segments at a time.
+  void Forget(size_t number) {
+    if (number + 1 < options_.segments.size()) options_.segments[number].index = nullptr;
+  }
+
   // What lies in the segment has lower offsets.
   Offset EndOf(size_t number) const {
     const bool is_last = number + 1 == options_.segments.size();
     return is_last ? options_.written_end : options_.segments[number + 1].base();
+  }
+
+  // Where a batch begins.
+  struct Place {
+    uint64_t position = 0;
+    Offset offset{0};
+  };
+
+  // Up to there: GoOnTo() says how far.
+  SegmentCursor CursorAt(size_t number, const Place& place, File& file) const {
+    return SegmentCursor(file, {.position = place.position,
+                                .end = place.position,
+                                .next_offset = place.offset,
+                                .epochs_rise = false,
+                                .has_gaps = options_.segments[number].has_gaps,
+                                .batch_bytes_max = options_.batch_bytes_max});
   }
 
   // Calls visit(batch) for the batches of a segment from `entry` of its index on, as far as records
@@ -85,11 +111,7 @@ class TimeSearch {
     if (entry.position >= segment.size) return {};
     const std::string path = SegmentPath(directory_, options_.id, segment.name);
     ASSIGN_OR_RETURN(const FilePtr file, directory_.file_cache().Get(path, false));
-    SegmentCursor cursor(*file, {.position = entry.position,
-                                 .end = entry.position,
-                                 .next_offset = entry.base,
-                                 .has_gaps = segment.has_gaps,
-                                 .batch_bytes_max = options_.batch_bytes_max});
+    SegmentCursor cursor = CursorAt(number, {entry.position, entry.base}, *file);
     while (true) {
       // A batch ends where the index knows the next one at the latest, whatever its length says.
       if (cursor.at_end()) {
@@ -102,8 +124,14 @@ class TimeSearch {
       if (cursor.next_offset() >= options_.limit) return {};
       auto batch = cursor.Next();
       if (!batch.ok()) batch = cursor.Next();  // a disk's error may pass
-      if (!batch.ok()) return Damaged(number, cursor, *file, batch.error().message);
-      if (!batch->has_value()) return Damaged(number, cursor, *file, cursor.what());
+      if (!batch.ok() || !batch->has_value()) {
+        const auto behind = BehindDamage(number, cursor, *file);
+        if (!behind.has_value() || behind->offset > options_.log_start)
+          return Damaged(number, cursor, behind,
+                         batch.ok() ? cursor.what() : batch.error().message);
+        cursor = CursorAt(number, *behind, *file);  // what is deleted may be damaged
+        continue;
+      }
       const BatchHeader& header = (*batch)->header;
       if (header.base_offset >= options_.limit) return {};
       if (header.next_offset() <= options_.log_start) continue;
@@ -112,7 +140,7 @@ class TimeSearch {
     }
   }
 
-  Error Damaged(size_t number, const SegmentCursor& cursor, File& file,
+  Error Damaged(size_t number, const SegmentCursor& cursor, const std::optional<Place>& behind,
                 const std::string& what) const {
     const std::string path = SegmentPath(directory_, options_.id, options_.segments[number].name);
     const std::string position = std::to_string(cursor.position());
@@ -120,14 +148,14 @@ class TimeSearch {
     error.With("path", path)
         .With("position", position)
         .With("offset", std::to_string(cursor.next_offset().value));
-    const auto behind = BehindDamage(number, cursor, file);
     if (!behind.has_value()) return error;
-    error.message += ": go on at offset " + std::to_string(behind->value);
-    return std::move(error).With("next_offset", std::to_string(behind->value));
+    const std::string next_offset = std::to_string(behind->offset.value);
+    error.message += ": go on at offset " + next_offset;
+    return std::move(error).With("next_offset", next_offset);
   }
 
   // Where the next batch is, by the length of the damaged one, or by the index.
-  std::optional<Offset> BehindDamage(size_t number, const SegmentCursor& cursor, File& file) const {
+  std::optional<Place> BehindDamage(size_t number, const SegmentCursor& cursor, File& file) const {
     const Segment& segment = options_.segments[number];
     const auto* const next = segment.index->After(cursor.position());
     const bool is_indexed = next != nullptr && next->position < segment.size;
@@ -136,18 +164,21 @@ class TimeSearch {
     const uint64_t end = is_indexed ? next->position : segment.size;
     const uint64_t length =
         got.ok() && *got == sizeof bytes ? BatchHeader::Decode(bytes).size() : 0;
+    const bool is_last = number + 1 == options_.segments.size();
+    const Offset end_offset = is_indexed ? next->base : EndOf(number);
+    if (length == end - cursor.position()) return Place{end, end_offset};
     if (length >= kBatchHeaderBytes && length < end - cursor.position()) {
       SegmentCursor behind(file, {.position = cursor.position() + length,
                                   .end = end,
                                   .next_offset = cursor.next_offset() + 1,
-                                  .end_offset = is_indexed ? next->base : EndOf(number),
+                                  .end_offset = end_offset,
                                   .batch_bytes_max = options_.batch_bytes_max});
       const auto batch = behind.Next();
-      if (batch.ok() && batch->has_value()) return (*batch)->header.base_offset;
+      if (batch.ok() && batch->has_value())
+        return Place{(*batch)->position, (*batch)->header.base_offset};
     }
-    if (is_indexed) return next->base;
-    if (number + 1 == options_.segments.size()) return std::nullopt;
-    return EndOf(number);
+    if (!is_indexed && is_last) return std::nullopt;
+    return Place{end, end_offset};
   }
 
   // What lies before it may not be found, or has no such time.

@@ -59,7 +59,7 @@ Result<std::optional<SegmentCursor::Batch>> SegmentCursor::Next() {
   const Batch batch{*header, at_.position, whole};
   at_.position += header->size();
   at_.next_offset = header->next_offset();
-  at_.epoch = header->leader_epoch;
+  if (at_.epochs_rise) at_.epoch = header->leader_epoch;
   return std::optional(batch);
 }
 

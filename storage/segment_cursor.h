@@ -23,6 +23,7 @@ class SegmentCursor {
     uint64_t end = 0;              // of what is looked at
     Offset next_offset{0};         // where the batch before `position` ended
     LeaderEpoch epoch{-1};         // ... and its epoch
+    bool epochs_rise = true;       // else any are taken: they are outside of the checksum, too
     bool has_gaps = true;          // offsets may be missing between batches
     Offset end_offset{INT64_MAX};  // what lies before `end` has lower ones
     size_t batch_bytes_max = 1u << 30;

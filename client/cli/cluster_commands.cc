@@ -170,7 +170,7 @@ void AddClusterCommands(CLI::App& app, GlobalOptions& global) {
       app.add_subcommand("offsets", "Show the first and the next offset of each partition");
   const auto topic = std::make_shared<std::string>();
   const auto partitions = std::make_shared<std::vector<std::string>>();
-  offsets->add_option("TOPIC", *topic, "Topic")->required();
+  offsets->add_option("TOPIC", *topic, "Topic")->required()->check(NotEmpty());
   AddPartitionOption(*offsets, *partitions);
   AddExamples(*offsets, {"gregor offsets orders", "gregor --output json offsets orders"},
               "`end` is the offset of the next record. Where compaction removed records there are "

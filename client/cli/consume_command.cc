@@ -268,9 +268,11 @@ Result<void> RunConsume(GlobalOptions& global, const ConsumeArguments& arguments
     return {};
   }
   if (!followed.ok() && followed.error().reason == Reason::kOffsetOutOfRange &&
-      from.kind == FromArgument::Kind::kOffset && partitions.size() > 1) {
+      from.kind == FromArgument::Kind::kOffset) {
     Error error = std::move(followed).error();
-    error.message += ": choose partitions with --partition, or --from beginning";
+    error.message += partitions.size() > 1
+                         ? ": choose partitions with --partition, or --from beginning"
+                         : ": --from beginning takes what is there";
     return error;
   }
   return followed;
@@ -281,7 +283,7 @@ Result<void> RunConsume(GlobalOptions& global, const ConsumeArguments& arguments
 void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
   const auto arguments = std::make_shared<ConsumeArguments>();
   CLI::App* const command = app.add_subcommand("consume", "Print records, and follow a topic");
-  command->add_option("TOPIC", arguments->topic, "Topic")->required();
+  command->add_option("TOPIC", arguments->topic, "Topic")->required()->check(NotEmpty());
   command
       ->add_option("--from", arguments->from,
                    "Where to begin: beginning (or earliest), end (or latest), an offset, -N (N "
@@ -309,7 +311,7 @@ void AddConsumeCommand(CLI::App& app, GlobalOptions& global) {
       ->type_name("TEXT");
   command->add_flag("--skip-corrupt", arguments->skip_corrupt,
                     "Leave out batches that cannot be read, and say on stderr which (default: stop "
-                    "there)");
+                    "there). Where one is in the way to a time, what follows it is printed");
   AddExamples(
       *command,
       {"gregor consume hello --from beginning", "gregor consume orders --exit-at-end > orders.txt",

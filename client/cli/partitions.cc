@@ -62,6 +62,7 @@ Result<std::vector<PartitionRange>> RangesOfReadable(GlobalOptions& global,
     if (range.ok()) {
       readable.push_back(range->front());
     } else if (range.error().reason != Reason::kStorageError) {
+      if (unreadable.has_value()) PrintError(*unreadable, false);
       return range.error();
     } else {
       if (unreadable.has_value()) PrintError(*unreadable, false);

@@ -199,7 +199,9 @@ void AddProduceCommand(CLI::App& app, GlobalOptions& global) {
   const auto arguments = std::make_shared<ProduceArguments>();
   CLI::App* const command =
       app.add_subcommand("produce", "Write records: one a line, from stdin or a file");
-  command->add_option("TOPIC", arguments->topic, "Topic, which must exist")->required();
+  command->add_option("TOPIC", arguments->topic, "Topic, which must exist")
+      ->required()
+      ->check(NotEmpty());
   command->add_option("--file", arguments->file, "Read this file instead of stdin; -: stdin")
       ->check(NotEmpty())
       ->type_name("FILE");

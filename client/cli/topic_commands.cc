@@ -246,7 +246,7 @@ CLI::App* AddTopicCommand(CLI::App& topic, GlobalOptions& global, const char* na
 }
 
 void AddName(CLI::App* command, const std::shared_ptr<TopicArguments>& arguments) {
-  command->add_option("NAME", arguments->name, "Topic")->required();
+  command->add_option("NAME", arguments->name, "Topic")->required()->check(NotEmpty());
 }
 
 void AddValidateOnly(CLI::App* command, const std::shared_ptr<TopicArguments>& arguments) {

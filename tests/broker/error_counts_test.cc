@@ -81,7 +81,8 @@ TEST(ErrorCounts, AWriteForAPartitionThatIsGoneMeanwhileIsCounted) {
 TEST(ErrorCounts, EachBatchOfARequestIsCounted) {
   BrokerHarness harness;
   harness.Start();
-  harness.CreateTopic("strict", 2, {{"min.insync.replicas", "2"}});
+  harness.CreateTopic("strict", 2);
+  harness.SetReplicaCount("strict", 2);
   EXPECT_FALSE(harness.Produce(TwoParts("strict")).ok());
   EXPECT_EQ(harness.broker().produce_errors().Of(Reason::kNotEnoughReplicas), 2u);
   EXPECT_EQ(Sum(harness.broker().produce_errors()), 2u);

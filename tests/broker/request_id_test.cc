@@ -104,9 +104,9 @@ TEST(RequestId, OfTwoCallsWithOneRequestIdAtATimeOnlyTheFirstIsTaken) {
   for (size_t i = 2; i < 5; ++i) EXPECT_EQ((*results[i]).error().reason, Reason::kInvalidArgument);
   EXPECT_EQ(CountOf(harness, 8), 1u);
   // The id of a call that failed is free: nothing was stored under it.
-  harness.SetConfigs("orders", {{"min.insync.replicas", "2"}});
+  harness.SetReplicaCount("orders", 2);
   EXPECT_EQ(harness.Produce(WithKeys("id-2", {"a"})).error().reason, Reason::kNotEnoughReplicas);
-  harness.SetConfigs("orders", {});
+  harness.SetReplicaCount("orders", 1);
   EXPECT_TRUE(harness.Produce(WithKeys("id-2", {"b"})).ok());
 }
 

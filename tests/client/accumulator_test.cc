@@ -1,5 +1,6 @@
 #include "client/accumulator.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -283,6 +284,25 @@ TEST_F(AccumulatorTest, StopRefusesWhatComesAndGivesWhatIsThere) {
   const auto refused = accumulator_->Add("t", PartitionIndex{0}, {});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().reason, Reason::kProducerFenced);
+}
+
+TEST_F(AccumulatorTest, WhatMayGoAnywhereGoesWhereItIsServed) {
+  Start(4, 500);
+  const auto used = [&] {
+    std::set<int32_t> partitions;
+    for (int i = 0; i < 40; ++i) Add(std::string(300, 'x'));
+    for (const auto& batch : accumulator_->Stop(Error(Reason::kProducerFenced, "over")))
+      partitions.insert(batch.partition->index.value);
+    return partitions;
+  };
+  accumulator_->SetUnserved("t", {0, 1, 3});
+  EXPECT_THAT(used(), testing::ElementsAre(2));
+  Start(4, 500);
+  accumulator_->SetUnserved("t", {0, 1, 2, 3});
+  Add("anywhere");
+  accumulator_->SetUnserved("t", {1});
+  const auto all = used();
+  EXPECT_EQ(all.count(0) + all.count(2) + all.count(3), 3u);
 }
 
 TEST_F(AccumulatorTest, OldMetadataIsSaidOnceAndUsedMeanwhile) {

@@ -727,6 +727,11 @@ def test_a_partition_that_is_refused_is_named_and_hides_no_other(node, gregor):
     assert [each["offline"] for each in described] == [[], [1], []]
     (directory,) = json.loads(gregor("--output", "json", "cluster", "log-dirs").stdout)
     assert (directory["replicas"], directory["offline"], directory["state"]) == (3, 1, "online")
+    # What may go anywhere goes where it can.
+    gregor("produce", "orders", "--batch-bytes", "100", "--delivery-timeout", "10", input="x\n" * 50, timeout=30)
+    for _ in range(9):
+        node.produce("orders", [b"y"], partition=None)
+    assert gregor("consume", "orders", "--exit-at-end", "--partition", "0,2", timeout=30).stdout.split().count("x") == 50
     node.stop()
     for partition in (0, 2):
         os.truncate(segment(node, partition), 20)
@@ -736,6 +741,13 @@ def test_a_partition_that_is_refused_is_named_and_hides_no_other(node, gregor):
         assert all(f"partition orders-{partition} is offline" in stderr for partition in range(3)), stderr
     gregor("topic", "delete", "orders")
     assert json.loads(gregor("--output", "json", "cluster", "log-dirs").stdout)[0]["offline"] == 0
+
+
+def test_standard_files_that_are_closed_are_not_taken_for_others(node, gregor):
+    gregor("topic", "create", "orders")
+    for words, redirect in (("produce orders", "<&-"), ("topic list", ">&-")):
+        ran = subprocess.run(["sh", "-c", f"exec {BINARY} --server {node.grpc} {words} {redirect}"], capture_output=True, text=True, timeout=20)
+        assert ran.returncode == 1 and "Bad file descriptor" in ran.stderr, (words, ran)
 
 
 def test_what_cannot_be_printed_is_a_failure(node, gregor):

@@ -180,6 +180,36 @@ TEST(LogRecovery, TheSameDamageBelowTheMarkIsNot) {
   EXPECT_EQ(ReadWholeFile(harness.files(), harness.Path(0), 1 << 20)->size(), before.size());
 }
 
+// A segment without a file, of which only the mark knows: what is appended must not lie before it.
+TEST(LogRecovery, WhatIsAppendedAfterABegunSegmentIsNotTakenForDeleted) {
+  LogConfig config;
+  config.cleanup_compact = true;
+  config.max_compaction_lag_ms = 1;
+  config.retention_ms = LogConfig::kNever;
+  LogHarness harness(12, config);
+  harness.directory_options().marks_trail = Duration(0);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 10));
+  ASSERT_TRUE(harness.Sync());
+  const Offset end = harness.log().ends().log_end;
+  harness.loop().Run([&] { harness.log().ApplyRetention(end); });
+  harness.scheduler().RunFor(std::chrono::milliseconds(100));
+  ASSERT_EQ(harness.log().segment_count(), 2u);
+  harness.Kill();
+  // The name of the checkpoint was not durable.
+  ASSERT_TRUE(harness.files().Remove("/data/" + harness.id().ToString() + "/checkpoint").ok());
+  harness.config().max_compaction_lag_ms = LogConfig::kNever;
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  ASSERT_TRUE(WriteUnsynced(harness, 1));
+  ASSERT_TRUE(
+      harness.Await<void>([&](auto done) { harness.log().DeleteBefore(end, std::move(done)); })
+          .ok());
+  harness.Kill();
+  ASSERT_TRUE(harness.Start()) << *harness.error();
+  EXPECT_EQ(harness.log().ends().log_start, end);
+  EXPECT_THAT(harness.ReadAll(end), SizeIs(1));
+}
+
 // Another log's segment, or an older state of this one, is sound in itself.
 TEST(LogRecovery, SoundBatchesThatWereNotTheSyncedOnesAreDamage) {
   LogHarness harness(3);
