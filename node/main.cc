@@ -52,8 +52,8 @@ int WithOutput(int code) {
 }
 
 // A file of ours must not get the number of a standard one that is closed. What takes its place
-// fails where it is used, as a closed one would.
-void HoldStandardFiles() {
+// fails where it is used, as a closed one would. Before the libraries begin, which open files, too.
+[[gnu::constructor(101)]] void HoldStandardFiles() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(fd, F_GETFD) == -1) (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
   }
@@ -62,7 +62,6 @@ void HoldStandardFiles() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  HoldStandardFiles();
   // Debian's Abseil looks for deadlocks at each lock of gRPC's: some percent of the CPU.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   google::InitGoogleLogging(argv[0]);
