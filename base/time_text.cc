@@ -44,15 +44,14 @@ std::optional<Timestamp> ParseTime(const std::string& text) {
   std::tm time{};
   const char* rest = strptime(text.c_str(), "%Y-%m-%d", &time);
   if (rest == nullptr) return std::nullopt;
+  std::tm day = time;
+  if (timegm(&day) == -1 || day.tm_mday != time.tm_mday) return std::nullopt;  // no such day
   if (*rest == 'T') rest = strptime(rest, "T%H:%M:%S", &time);
   if (rest == nullptr) return std::nullopt;
   std::string_view left(rest);
   int64_t fraction = 0, ahead = 0;
   if (!TakeMilliseconds(left, &fraction) || !ParseZone(left, &ahead)) return std::nullopt;
-  const int day = time.tm_mday;
-  const auto seconds = static_cast<int64_t>(timegm(&time));
-  if (time.tm_mday != day) return std::nullopt;  // the month does not have it
-  return Timestamp{(seconds - ahead) * 1000 + fraction};
+  return Timestamp{(static_cast<int64_t>(timegm(&time)) - ahead) * 1000 + fraction};
 }
 
 std::string TimeText(Timestamp time) {

@@ -139,16 +139,18 @@ Result<ProducedRecords> Combine(const std::vector<uint32_t>& part_of,
 PartitionIndex Broker::KeylessPartition(const TopicImage& topic) {
   const auto count = static_cast<uint64_t>(topic.partition_count());
   const uint64_t number = keyless_requests_.fetch_add(1, std::memory_order_relaxed);
-  const bool all_work = refused_.empty() && log_dirs_.AllWork();
-  const OfflineReplicas offline = all_work ? OfflineReplicas() : offline_replicas();
-  for (uint64_t i = 0; i < count; ++i) {
-    const PartitionIndex index{static_cast<int32_t>((number + i) % count)};
-    const PartitionImage* const partition = topic.Partition(index);
-    if (partition != nullptr && partition->leader.value >= 0 &&
-        !offline.Has({topic.id, index}, *partition, partition->leader))
-      return index;
-  }
-  return PartitionIndex{static_cast<int32_t>(number % count)};
+  const auto at = [](uint64_t index) { return PartitionIndex{static_cast<int32_t>(index)}; };
+  const PartitionImage* const next = topic.Partition(at(number % count));
+  const bool is_led = next != nullptr && next->leader.value >= 0;
+  if (is_led && !refused_.Has({topic.id, next->index}) && log_dirs_.AllWork()) return next->index;
+  const OfflineReplicas offline = offline_replicas();
+  std::vector<PartitionIndex> served;
+  topic.partitions.VisitAll([&](PartitionIndex index, const auto& partition) {
+    const NodeId leader = partition->leader;
+    if (leader.value >= 0 && !offline.Has({topic.id, index}, *partition, leader))
+      served.push_back(index);
+  });
+  return served.empty() ? at(number % count) : served[number % served.size()];
 }
 
 Result<std::shared_ptr<Broker::Scatter>> Broker::MakeScatter(ProduceRecords request) {
@@ -159,7 +161,10 @@ Result<std::shared_ptr<Broker::Scatter>> Broker::MakeScatter(ProduceRecords requ
   const int32_t count = topic.partition_count();
   PartitionIndex keyless;
   if (request.request_id.empty()) {
-    keyless = KeylessPartition(topic);
+    const bool is_wanted = !request.partition.has_value() &&
+                           std::any_of(request.records.begin(), request.records.end(),
+                                       [](const auto& each) { return !each.key.has_value(); });
+    if (is_wanted) keyless = KeylessPartition(topic);
   } else {
     const std::array<uint8_t, 16> key = image()->request_id_key;
     scatter->request_producer =

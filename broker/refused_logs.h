@@ -20,9 +20,9 @@ class RefusedLogs {
     const MutexLock lock(mutex_);
     ids_.erase(id);
   }
-  bool empty() const {
+  bool Has(const TopicIdPartition& id) const {
     const MutexLock lock(mutex_);
-    return ids_.empty();
+    return ids_.count(id) != 0;
   }
   std::unordered_set<TopicIdPartition> All() const {
     const MutexLock lock(mutex_);

@@ -167,10 +167,23 @@ Result<Accumulator::Lane*> Accumulator::ChooseLane(Topic& topic,
 
 void Accumulator::MoveSticky(Topic& topic) {
   const size_t count = topic.lanes.size();
-  if (count == 1) return;
-  topic.sticky = (topic.sticky + 1 + random_.Below(count - 1)) % count;
-  for (size_t i = 1; i < count && topic.lanes[topic.sticky].is_unserved; ++i)
-    topic.sticky = (topic.sticky + 1) % count;
+  const bool all_alike = topic.unserved == 0 || topic.unserved == count;
+  const auto may_be = [&](size_t lane) {
+    return lane != topic.sticky && (all_alike || !topic.lanes[lane].is_unserved);
+  };
+  const size_t self = all_alike || !topic.lanes[topic.sticky].is_unserved ? 1 : 0;
+  const size_t others = (all_alike ? count : count - topic.unserved) - self;
+  if (others == 0) return;
+  if (all_alike) {
+    topic.sticky = (topic.sticky + 1 + random_.Below(others)) % count;
+    return;
+  }
+  size_t skip = random_.Below(others);
+  for (size_t lane = 0; lane < count; ++lane) {
+    if (!may_be(lane) || skip-- > 0) continue;
+    topic.sticky = lane;
+    return;
+  }
 }
 
 void Accumulator::Open(Lane& lane, MonotonicTime now) {
@@ -247,6 +260,9 @@ void Accumulator::SetUnserved(const std::string& name, const std::set<int32_t>& 
     lane.is_unserved = partitions.count(lane.index.value) != 0;
     topic.unserved += lane.is_unserved ? 1 : 0;
   }
+  // So that they are used again soon once they are served.
+  if (topic.unserved > 0)
+    topic.refresh_at = std::min(topic.refresh_at, clock_.Now() + kRefreshPatience);
 }
 
 bool Accumulator::KnowsTopic(const std::string& topic) const {

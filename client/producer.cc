@@ -339,7 +339,9 @@ class StreamProducer final : public Producer, private ProduceLink::Host {
     const auto* const partition =
         core_.OnError(frame_id, error, SystemClock().Now(), link.number());
     if (core_.fatal().has_value()) return Stop(*core_.fatal());
-    if (partition == nullptr || !IsAboutLeader(error.reason)) return;
+    if (partition == nullptr) return;
+    if (error.reason == Reason::kStorageError) refresh_.Doubt(partition->topic);
+    if (!IsAboutLeader(error.reason)) return;
     if (!router_->LearnFrom(error, partition->topic, partition->index, *link.channel()))
       return refresh_.Doubt(partition->topic);
     Route(*partition);

@@ -265,11 +265,17 @@ void Router::Learn(const v1::GetMetadataResponse& response, const Channel& from)
       if (index >= topic.leaders.size()) topic.leaders.resize(index + 1);
       Leader& leader = topic.leaders[index];
       if (partition.leader_epoch() < leader.epoch.value) continue;
+      const Leader before = leader;
       leader = {NodeId{partition.has_leader_id() ? partition.leader_id() : -1},
                 LeaderEpoch{partition.leader_epoch()}};
       const auto& offline = partition.offline();
       leader.is_offline =
           std::find(offline.begin(), offline.end(), leader.node.value) != offline.end();
+      // Others do not know what the leader itself has said of its disks.
+      const auto itself = brokers_.find(leader.node);
+      const bool says_itself = itself == brokers_.end() || itself->second == from.address();
+      const bool is_same = before.node == leader.node && before.epoch == leader.epoch;
+      if (is_same && before.is_offline && !says_itself) leader.is_offline = true;
     }
   }
 }

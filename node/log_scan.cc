@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/log_checkpoint.h"
 #include "storage/log_directory.h"
-#include "storage/segment.h"
+#include "storage/log_files.h"
+#include "storage/segment_cursor.h"
 
 namespace gregor {
 namespace {
@@ -14,6 +16,10 @@ constexpr size_t kWindowBytes = 1u << 20;
 
 bool IsSegment(const DirectoryEntry& entry) {
   return !entry.is_directory && SegmentName::Parse(entry.name, "log").has_value();
+}
+
+bool IsOfLog(const DirectoryEntry& entry) {
+  return IsSegment(entry) || (!entry.is_directory && entry.name == kCheckpointFile);
 }
 
 Result<Slice> ReadAt(File& file, uint64_t position, size_t size) {
@@ -48,14 +54,13 @@ class SegmentScan {
 
   Result<void> Run(LeaderEpoch& epoch, const std::function<void(const ScannedBatch&)>& visit) {
     while (position_ < size_) {
-      ASSIGN_OR_RETURN(auto batch, Next());
-      if (!batch.has_value()) break;
+      ASSIGN_OR_RETURN(auto batch, Next(epoch));
+      if (!batch.has_value()) {
+        ASSIGN_OR_RETURN(const bool goes_on, GoOnBehind(epoch));
+        if (!goes_on) break;
+        continue;
+      }
       const BatchHeader& header = batch->header;
-      if (header.base_offset < summary_.next_offset)
-        return Problem("the offset " + std::to_string(header.base_offset.value) + " goes back");
-      if (header.leader_epoch < epoch)
-        return Problem("the leader epoch " + std::to_string(header.leader_epoch.value) +
-                       " goes back");
       epoch = header.leader_epoch;
       if (!summary_.first_offset.has_value()) summary_.first_offset = header.base_offset;
       summary_.next_offset = header.next_offset();
@@ -77,22 +82,54 @@ class SegmentScan {
     return {};
   }
 
-  // nullopt at the end of what is valid; says so where that is not the end.
-  Result<std::optional<RecordBatch>> Next() {
+  // Whether a batch may follow on what was seen so far; else why not.
+  std::string WhyNot(const BatchHeader& header, LeaderEpoch epoch) const {
+    if (header.base_offset < summary_.next_offset)
+      return "the offset " + std::to_string(header.base_offset.value) + " goes back";
+    if (header.leader_epoch < epoch)
+      return "the leader epoch " + std::to_string(header.leader_epoch.value) + " goes back";
+    return "";
+  }
+
+  // nullopt where something else lies, or nothing more; a problem unless only zeros follow.
+  Result<std::optional<RecordBatch>> Next(LeaderEpoch epoch) {
     ASSIGN_OR_RETURN(const Slice front, ReadAt(*file_, position_, kBatchHeaderBytes));
     const auto header = PeekHeader(front, kBatchBytesMax);
     std::string what = "a batch is cut off";
     if (header.ok() && header->size() <= size_ - position_) {
       ASSIGN_OR_RETURN(const Slice whole, ReadAt(*file_, position_, header->size()));
       auto batch = CheckBatch(whole);
-      if (batch.ok()) return std::optional(std::move(*batch));
-      what = batch.error().message;
+      what = batch.ok() ? WhyNot(*header, epoch) : batch.error().message;
+      if (what.empty()) return std::optional(std::move(*batch));
     } else if (!header.ok()) {
       what = header.error().message;
     }
     ASSIGN_OR_RETURN(const bool zeros, OnlyZeros(*file_, position_, size_));
-    if (!zeros) RETURN_IF_ERROR(Problem(what));
+    if (zeros) {
+      position_ = size_;
+    } else {
+      RETURN_IF_ERROR(Problem(what));
+    }
     return std::optional<RecordBatch>();
+  }
+
+  // To the next batch behind a problem: by the length of the one that is damaged, or where one is
+  // found. False: there is none.
+  Result<bool> GoOnBehind(LeaderEpoch epoch) {
+    if (position_ >= size_) return false;
+    ASSIGN_OR_RETURN(const Slice front, ReadAt(*file_, position_, kBatchHeaderBytes));
+    const auto fits = [&](const BatchHeader& header) { return WhyNot(header, epoch).empty(); };
+    const auto header = PeekHeader(front, kBatchBytesMax);
+    uint64_t from = position_ + 1;
+    if (header.ok() && header->size() < size_ - position_) {
+      ASSIGN_OR_RETURN(const Slice next,
+                       ReadAt(*file_, position_ + header->size(), kBatchHeaderBytes));
+      const auto follows = PeekHeader(next, kBatchBytesMax);
+      if (follows.ok() && fits(*follows)) from = position_ + header->size();
+    }
+    ASSIGN_OR_RETURN(const auto found, FindBatch(*file_, from, size_, kBatchBytesMax, fits));
+    if (found.has_value()) position_ = *found;
+    return found.has_value();
   }
 
   const std::string path_;
@@ -103,23 +140,51 @@ class SegmentScan {
   uint64_t position_ = 0;
 };
 
-Result<bool> HasSegments(FileSystem& files, const std::string& folder) {
+Result<bool> HasLog(FileSystem& files, const std::string& folder) {
   ASSIGN_OR_RETURN(const auto entries, files.List(folder));
-  return std::any_of(entries.begin(), entries.end(), IsSegment);
+  return std::any_of(entries.begin(), entries.end(), IsOfLog);
+}
+
+// Whether the files are there that the log's checkpoint names, with what was durable of them.
+void CompareWithCheckpoint(FileSystem& files, const std::string& folder, ScanSummary& summary) {
+  const auto text = ReadWholeFile(files, JoinPath(folder, kCheckpointFile), UINT32_MAX);
+  if (!text.ok()) return;
+  auto checkpoint = LogCheckpoint::Decode(*text, {});
+  if (!checkpoint.ok()) return;  // a start reads the log instead
+  std::vector<Segment> named = std::move(checkpoint->complete);
+  named.push_back(std::move(checkpoint->active));
+  bool is_first = true;
+  for (size_t i = 0; i < named.size(); ++i) {
+    const std::string path = JoinPath(folder, named[i].name.FileName("log"));
+    const auto file = files.Open(path, OpenMode::kRead);
+    const auto size = file.ok() ? (*file)->Size() : Result<uint64_t>(0);
+    const bool is_deleted = i + 1 < named.size() && named[i + 1].base() <= checkpoint->log_start;
+    const bool is_there = file.ok() && size.ok();
+    // Deleted files in front of the others may be known to the journal alone.
+    const bool is_missing = !is_there && !is_first && !is_deleted && named[i].size > 0;
+    const bool is_short = is_there && !is_deleted && *size < named[i].size;
+    is_first = is_first && !is_there && i + 1 < named.size();
+    if (is_missing) summary.problems.push_back({path, 0, "the file is missing"});
+    if (is_short)
+      summary.problems.push_back(
+          {path, *size, "the file ends, and has had " + std::to_string(named[i].size) + " bytes"});
+    if ((is_missing || is_short) && summary.problems.size() == 1)
+      summary.good_up_to = named[i].base();
+  }
 }
 
 }  // namespace
 
 Result<std::vector<std::string>> FindLogFolders(FileSystem& files, const std::string& directory) {
-  ASSIGN_OR_RETURN(const bool is_log, HasSegments(files, directory));
+  ASSIGN_OR_RETURN(const bool is_log, HasLog(files, directory));
   if (is_log) return std::vector<std::string>{directory};
   std::vector<std::string> folders;
   ASSIGN_OR_RETURN(const auto entries, files.List(directory));
   for (const DirectoryEntry& entry : entries) {
     if (!entry.is_directory) continue;
     const std::string path = JoinPath(directory, entry.name);
-    ASSIGN_OR_RETURN(const bool has_segments, HasSegments(files, path));
-    if (has_segments) folders.push_back(path);
+    ASSIGN_OR_RETURN(const bool has_log, HasLog(files, path));
+    if (has_log) folders.push_back(path);
   }
   if (!folders.empty()) return folders;
   const bool has_topics = std::any_of(
@@ -156,11 +221,16 @@ Result<ScanSummary> ScanLog(FileSystem& files, const std::string& folder,
     generation = segment.generation;
     ++summary.files;
     const std::string path = JoinPath(folder, segment.FileName("log"));
-    ASSIGN_OR_RETURN(FilePtr file, files.Open(path, OpenMode::kRead));
-    ASSIGN_OR_RETURN(const uint64_t size, file->Size());
-    RETURN_IF_ERROR(
-        SegmentScan(path, segment.base, std::move(file), size, summary).Run(epoch, visit));
+    const auto file = files.Open(path, OpenMode::kRead);
+    const auto size = file.ok() ? (*file)->Size() : Result<uint64_t>(file.error());
+    const auto scanned =
+        size.ok() ? SegmentScan(path, segment.base, *file, *size, summary).Run(epoch, visit)
+                  : Result<void>(size.error());
+    if (scanned.ok()) continue;
+    if (summary.problems.empty()) summary.good_up_to = std::max(segment.base, summary.next_offset);
+    summary.problems.push_back({path, 0, scanned.error().message});
   }
+  CompareWithCheckpoint(files, folder, summary);
   return summary;
 }
 

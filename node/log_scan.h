@@ -39,15 +39,16 @@ struct ScanSummary {
   std::vector<ScanProblem> problems;
 };
 
-// Folders with segments in `directory`: itself, or its subfolders (a log directory), or those of
-// its folder "topics" (a data directory). Fails with kStorageError where the directory cannot be
-// read, or holds no segments and is no log directory.
+// Folders with segments, or a checkpoint, in `directory`: itself, or its subfolders (a log
+// directory), or those of its folder "topics" (a data directory). Fails with kStorageError where
+// the directory cannot be read, or holds no segments and is no log directory.
 Result<std::vector<std::string>> FindLogFolders(FileSystem& files, const std::string& directory);
 
-// Visits the batches of one folder, oldest first. Checks length, checksum, magic, and that offsets
-// and epochs never go back. A file ends at its size or where only zeros follow; anything else after
-// the last whole batch is a problem, after which the scan goes on with the next file. Fails with
-// kStorageError where a file cannot be read.
+// Visits the batches of one folder, oldest first. Checks length, checksum, magic, that offsets and
+// epochs never go back, and that the files have what the log's checkpoint knows (but for deleted
+// ones in front, of which only the journal may know). A file ends at its size or where only zeros
+// follow; anything else than a batch is a problem, behind which the scan goes on. So is a file that
+// cannot be read. Fails with kStorageError where the folder cannot be read.
 Result<ScanSummary> ScanLog(FileSystem& files, const std::string& folder,
                             const std::function<void(const ScannedBatch&)>& visit);
 

@@ -212,7 +212,10 @@ Result<void> LogRecovery::CheckNothingBehind() const {
 Result<void> LogRecovery::CheckReachedMark() const {
   if (!marked_.has_value()) return {};
   const bool reached = !needs_mark_check_ && log_.log_end >= mark_.end_offset;
-  if (reached) return {};
+  // The segment that the mark lies in may have no file yet; those before it have.
+  const bool lacks_all =
+      log_.segments.empty() && !mark_.is_cut && mark_.log_start < mark_.end_offset;
+  if (reached && !lacks_all) return {};
   std::string where = "there are no segment files";
   if (!log_.segments.empty()) {
     const Segment& last = log_.segments.back();

@@ -19,6 +19,7 @@ TEST(TimeText, ZonesAndPartsMayBeLeftOut) {
   EXPECT_EQ(ParseTime("2026-01-31T14:00:00+02:00"), noon);
   EXPECT_EQ(ParseTime("2026-02-30"), std::nullopt);
   EXPECT_TRUE(ParseTime("2028-02-29").has_value());
+  EXPECT_EQ(ParseTime("2016-12-31T23:59:60Z"), ParseTime("2017-01-01T00:00:00Z"));
   EXPECT_EQ(ParseTime("2026-01-31T11:30:00-00:30"), noon);
   EXPECT_EQ(ParseTime("2026-01-31T12:00:00.5Z"), Timestamp{noon.value + 500});
   EXPECT_EQ(ParseTime("2026-01-31"), Timestamp{noon.value - 12 * 3600 * 1000});

@@ -297,6 +297,11 @@ TEST_F(AccumulatorTest, WhatMayGoAnywhereGoesWhereItIsServed) {
   };
   accumulator_->SetUnserved("t", {0, 1, 3});
   EXPECT_THAT(used(), testing::ElementsAre(2));
+  // Whether they are served again is asked soon.
+  Start(4, 500);
+  accumulator_->SetUnserved("t", {1});
+  Pass(std::chrono::seconds(11));
+  EXPECT_EQ(*accumulator_->Add("t", std::nullopt, {}), Added::kTopicUnknown);
   Start(4, 500);
   accumulator_->SetUnserved("t", {0, 1, 2, 3});
   Add("anywhere");

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "storage/log_checkpoint.h"
 #include "storage/meta_properties.h"
 
 namespace gregor {
@@ -96,6 +97,46 @@ TEST_F(LogScanTest, ReportsACutBatchAndOffsetsOrEpochsThatGoBack) {
   EXPECT_THAT(Scan().problems.at(0).what, HasSubstr("goes back"));
   Write(Batch(5, 3, 3) + Batch(8, 2, 1));
   EXPECT_THAT(Scan().problems.at(0).what, HasSubstr("leader epoch"));
+}
+
+TEST_F(LogScanTest, GoesOnBehindEachDamage) {
+  std::string content;
+  for (int64_t base = 0; base < 10; ++base) {
+    std::string batch = Batch(base, 1, 1);
+    if (base == 2) batch[65] ^= 1;
+    if (base == 5) batch[9] ^= 1;   // its length
+    if (base == 7) batch[16] ^= 1;  // its magic
+    content += batch;
+  }
+  Write(content + std::string(3000, '\0'));
+  const ScanSummary summary = Scan();
+  EXPECT_EQ(summary.problems.size(), 3u);
+  EXPECT_EQ(summary.records, 7);
+  EXPECT_EQ(summary.good_up_to, Offset{2});
+  EXPECT_EQ(summary.next_offset, Offset{10});
+}
+
+TEST_F(LogScanTest, MissesWhatTheCheckpointNames) {
+  LogCheckpoint checkpoint;
+  const size_t size = Batch(0, 1, 3).size();
+  for (const int64_t base : {0, 3, 6}) {
+    Write(Batch(base, 1, 3), base);
+    checkpoint.complete.push_back({.name = {Offset{base}, 0}, .size = size});
+  }
+  Write(Batch(9, 1, 3), 9);
+  checkpoint.active = {
+      .name = {Offset{9}, 0}, .size = size, .index = std::make_shared<SegmentIndex>()};
+  checkpoint.end = Offset{12};
+  std::ofstream(folder_ + "/checkpoint", std::ios::binary) << checkpoint.EncodeWith({});
+  EXPECT_THAT(Scan().problems, IsEmpty());
+  std::filesystem::remove(folder_ + "/00000000000000000003.log");
+  std::filesystem::resize_file(folder_ + "/00000000000000000009.log", 0);
+  const ScanSummary summary = Scan();
+  ASSERT_EQ(summary.problems.size(), 2u);
+  EXPECT_EQ(summary.problems[0].what, "the file is missing");
+  EXPECT_THAT(summary.problems[1].what, HasSubstr("has had"));
+  EXPECT_EQ(summary.good_up_to, Offset{3});
+  EXPECT_EQ(*FindLogFolders(*files_, folder_), std::vector<std::string>{folder_});
 }
 
 TEST_F(LogScanTest, FindsTheFoldersOfALogDirectory) {

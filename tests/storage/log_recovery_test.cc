@@ -210,6 +210,27 @@ TEST(LogRecovery, WhatIsAppendedAfterABegunSegmentIsNotTakenForDeleted) {
   EXPECT_THAT(harness.ReadAll(end), SizeIs(1));
 }
 
+// ... and where nothing is left of the log, it is not an empty one.
+TEST(LogRecovery, ALogOfWhichABegunSegmentIsAllThatIsKnownIsDamaged) {
+  LogConfig config;
+  config.cleanup_compact = true;
+  config.max_compaction_lag_ms = 1;
+  config.retention_ms = LogConfig::kNever;
+  LogHarness harness(13, config);
+  harness.directory_options().marks_trail = Duration(0);
+  ASSERT_TRUE(harness.Start());
+  ASSERT_TRUE(AppendSome(harness, 10));
+  ASSERT_TRUE(harness.Sync());
+  const Offset end = harness.log().ends().log_end;
+  harness.loop().Run([&] { harness.log().ApplyRetention(end); });
+  harness.scheduler().RunFor(std::chrono::milliseconds(100));
+  ASSERT_EQ(harness.log().segment_count(), 2u);
+  harness.Kill();
+  ASSERT_TRUE(RemoveTree(harness.files(), "/data/" + harness.id().ToString()).ok());
+  EXPECT_FALSE(harness.Start());
+  EXPECT_THAT(harness.error()->message, HasSubstr("no segment files"));
+}
+
 // Another log's segment, or an older state of this one, is sound in itself.
 TEST(LogRecovery, SoundBatchesThatWereNotTheSyncedOnesAreDamage) {
   LogHarness harness(3);
