@@ -196,10 +196,11 @@ void LogImpl::ReadFrom(const ReadSpec& spec, ReadPlace place, size_t bytes,
       },
       [this, alive = alive_, spec, place, done = std::move(done)](Result<ReadBytes> got) mutable {
         if (!*alive) return done(Error(Reason::kServerDraining, "the log was closed"));
-        // Cut meanwhile, or deleted or compacted before it was opened: what is there now has the
-        // answer.
+        // Cut meanwhile, or deleted (of what lies there nothing is known any more), or compacted
+        // before it was opened: what is there now has the answer.
         const bool is_gone = !got.ok() && FindSegment(place.segment) == nullptr;
-        if (place.cuts != cuts_ || is_gone) return Read(spec, std::move(done));
+        if (place.cuts != cuts_ || is_gone || spec.from < ends_.log_start)
+          return Read(spec, std::move(done));
         if (got.ok()) return OnBytes(spec, std::move(place), *std::move(got), std::move(done));
         NoteDamage(got.error());
         done(std::move(got).error());

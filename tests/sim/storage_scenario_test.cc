@@ -114,6 +114,7 @@ TEST(StorageScenario, WhatWasFoundStaysMended) {
            32299,   // all segments were deleted before a checkpoint said where the log goes on, and
                     // the marks were lost
            17488,   // a reset that nobody knew of any more had taken the first segment
+           304576,  // a flipped epoch was served of a batch that was deleted while it was read
            169202,  // a log that was removed while it waited for space was expected to be synced
            34820,   // a stray folder was expected to be set aside on a full disk
        })
