@@ -167,20 +167,16 @@ Result<Accumulator::Lane*> Accumulator::ChooseLane(Topic& topic,
 
 void Accumulator::MoveSticky(Topic& topic) {
   const size_t count = topic.lanes.size();
-  const bool all_alike = topic.unserved == 0 || topic.unserved == count;
-  const auto may_be = [&](size_t lane) {
-    return lane != topic.sticky && (all_alike || !topic.lanes[lane].is_unserved);
-  };
-  const size_t self = all_alike || !topic.lanes[topic.sticky].is_unserved ? 1 : 0;
-  const size_t others = (all_alike ? count : count - topic.unserved) - self;
-  if (others == 0) return;
-  if (all_alike) {
-    topic.sticky = (topic.sticky + 1 + random_.Below(others)) % count;
+  if (topic.unserved == 0 || topic.unserved == count) {
+    if (count > 1) topic.sticky = (topic.sticky + 1 + random_.Below(count - 1)) % count;
     return;
   }
+  const size_t self = topic.lanes[topic.sticky].is_unserved ? 0 : 1;
+  const size_t others = count - topic.unserved - self;
+  if (others == 0) return;
   size_t skip = random_.Below(others);
   for (size_t lane = 0; lane < count; ++lane) {
-    if (!may_be(lane) || skip-- > 0) continue;
+    if (lane == topic.sticky || topic.lanes[lane].is_unserved || skip-- > 0) continue;
     topic.sticky = lane;
     return;
   }

@@ -52,7 +52,8 @@ int WithOutput(int code) {
 }
 
 // A file of ours must not get the number of a standard one that is closed. What takes its place
-// fails where it is used, as a closed one would. Before the libraries begin, which open files, too.
+// fails where it is used, as a closed one would. Before what is linked in begins, and opens files,
+// too.
 [[gnu::constructor(101)]] void HoldStandardFiles() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(fd, F_GETFD) == -1) (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);

@@ -180,22 +180,30 @@ TEST(LogRecovery, TheSameDamageBelowTheMarkIsNot) {
   EXPECT_EQ(ReadWholeFile(harness.files(), harness.Path(0), 1 << 20)->size(), before.size());
 }
 
-// A segment without a file, of which only the mark knows: what is appended must not lie before it.
-TEST(LogRecovery, WhatIsAppendedAfterABegunSegmentIsNotTakenForDeleted) {
+LogConfig RolledWhileIdle() {
   LogConfig config;
   config.cleanup_compact = true;
   config.max_compaction_lag_ms = 1;
   config.retention_ms = LogConfig::kNever;
-  LogHarness harness(12, config);
+  return config;
+}
+// Ten records, and behind them a segment that was begun and has no file yet.
+void BeginSegmentAndDie(LogHarness& harness) {
   harness.directory_options().marks_trail = Duration(0);
   ASSERT_TRUE(harness.Start());
   ASSERT_TRUE(AppendSome(harness, 10));
   ASSERT_TRUE(harness.Sync());
-  const Offset end = harness.log().ends().log_end;
-  harness.loop().Run([&] { harness.log().ApplyRetention(end); });
+  harness.loop().Run([&] { harness.log().ApplyRetention(Offset{10}); });
   harness.scheduler().RunFor(std::chrono::milliseconds(100));
   ASSERT_EQ(harness.log().segment_count(), 2u);
   harness.Kill();
+}
+
+// A segment without a file, of which only the mark knows: what is appended must not lie before it.
+TEST(LogRecovery, WhatIsAppendedAfterABegunSegmentIsNotTakenForDeleted) {
+  LogHarness harness(12, RolledWhileIdle());
+  ASSERT_NO_FATAL_FAILURE(BeginSegmentAndDie(harness));
+  const Offset end{10};
   // The name of the checkpoint was not durable.
   ASSERT_TRUE(harness.files().Remove("/data/" + harness.id().ToString() + "/checkpoint").ok());
   harness.config().max_compaction_lag_ms = LogConfig::kNever;
@@ -212,20 +220,8 @@ TEST(LogRecovery, WhatIsAppendedAfterABegunSegmentIsNotTakenForDeleted) {
 
 // ... and where nothing is left of the log, it is not an empty one.
 TEST(LogRecovery, ALogOfWhichABegunSegmentIsAllThatIsKnownIsDamaged) {
-  LogConfig config;
-  config.cleanup_compact = true;
-  config.max_compaction_lag_ms = 1;
-  config.retention_ms = LogConfig::kNever;
-  LogHarness harness(13, config);
-  harness.directory_options().marks_trail = Duration(0);
-  ASSERT_TRUE(harness.Start());
-  ASSERT_TRUE(AppendSome(harness, 10));
-  ASSERT_TRUE(harness.Sync());
-  const Offset end = harness.log().ends().log_end;
-  harness.loop().Run([&] { harness.log().ApplyRetention(end); });
-  harness.scheduler().RunFor(std::chrono::milliseconds(100));
-  ASSERT_EQ(harness.log().segment_count(), 2u);
-  harness.Kill();
+  LogHarness harness(13, RolledWhileIdle());
+  ASSERT_NO_FATAL_FAILURE(BeginSegmentAndDie(harness));
   ASSERT_TRUE(RemoveTree(harness.files(), "/data/" + harness.id().ToString()).ok());
   EXPECT_FALSE(harness.Start());
   EXPECT_THAT(harness.error()->message, HasSubstr("no segment files"));
